@@ -1,0 +1,49 @@
+# One target per habit. Every target sets up what it needs in .venv, and is quick the second time.
+#
+#   PYTHON=python3.12        which Python to use: 3.11, 3.12 or 3.13
+#   TORCH_INDEX=URL          a package index with CPU-only torch wheels. Without it, pip on Linux brings torch with
+#                            gigabytes of CUDA; PyTorch's own installation page names such an index.
+
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup lab grade test test-all bench mutants build lint
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Expected Python 3.11, 3.12 or 3.13 and found none: install one, or name it with make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c '$(FITS)' || { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13: name another one with make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: run apt-get install python3-venv, then make again."; exit 1; }
+	@test -x $(BIN)/pip || { rm -rf .venv && $(PYTHON) -m venv .venv; }
+	@echo "Installing into .venv (minutes the first time) ..."
+	@$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --no-deps --index-url $(TORCH_INDEX) -c constraints.txt torch)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+lab: $(READY)
+	@$(BIN)/course lab
+
+grade: $(READY)
+	@$(BIN)/course grade
+
+test: $(READY)
+	@$(BIN)/python -m pytest -q
+
+test-all: $(READY)
+	@$(BIN)/python -m pytest -q -m ""
+
+bench: $(READY)
+	@$(BIN)/python -m autograder.bench
+
+mutants: $(READY)
+	@$(BIN)/python -m autograder.mutants
+
+build: $(READY)
+	@$(BIN)/course build
+
+lint: $(READY)
+	@$(BIN)/ruff check .

@@ -1,0 +1,246 @@
+"""Forbidden shortcuts: a library call where the exercise asks to write the thing.
+
+Two pieces of evidence, both outside the student's control. `read_source` reads the submitted code of the exercise and
+of everything it uses, through import aliases and assignments. `Family.operators` are poisoned below Python before any
+student code ran (course.worker); a wrong number there and a right one elsewhere means the shortcut carries the answer.
+
+What this does not do: it does not guess. Code that can call anything under a computed name holds the exercise for the
+instructor. Reimplementing the library from its own primitives (exp and sum for softmax) is the exercise, not a shortcut.
+Does not stop: a family member nobody listed that is built from operators the exercise needs too.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import symtable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+
+class Family(NamedTuple):
+    """Library calls that answer an exercise outright.
+
+    paths: dotted names. methods: tensor methods. operators: aten operators to poison, with their siblings.
+    """
+
+    what: str
+    paths: frozenset[str]
+    methods: frozenset[str]
+    operators: tuple[str, ...]
+
+
+def _family(what: str, paths: str, methods: str, operators: str) -> Family:
+    return Family(what, frozenset(paths.split()), frozenset(methods.split()), tuple(operators.split()))
+
+
+FAMILIES = {
+    "softmax": _family(
+        "a library softmax",
+        """torch.softmax torch.log_softmax torch.logsumexp torch.special.softmax torch.special.log_softmax
+        torch.special.logsumexp torch.nn.functional.softmax torch.nn.functional.log_softmax
+        torch.nn.functional.softmin torch.nn.functional.gumbel_softmax torch.nn.functional.cross_entropy
+        torch.nn.Softmax torch.nn.LogSoftmax torch.nn.Softmin torch.nn.Softmax2d torch.nn.CrossEntropyLoss
+        torch.logcumsumexp torch.nn.functional.scaled_dot_product_attention torch.sparse.softmax scipy.special.softmax
+        scipy.special.log_softmax scipy.special.logsumexp""",
+        "softmax log_softmax logsumexp logcumsumexp",
+        "_softmax _softmax.out _log_softmax _log_softmax.out logsumexp logsumexp.out _logcumsumexp logcumsumexp "
+        "_safe_softmax _scaled_dot_product_flash_attention_for_cpu",
+    ),
+    "attention": _family(
+        "a library attention",
+        """torch.nn.functional.scaled_dot_product_attention torch.nn.functional.multi_head_attention_forward
+        torch.nn.MultiheadAttention torch.nn.Transformer torch.nn.TransformerEncoder torch.nn.TransformerEncoderLayer
+        torch.nn.TransformerDecoder torch.nn.TransformerDecoderLayer torch.nn.attention
+        torch.scaled_dot_product_attention torch._native_multi_head_attention""",
+        "scaled_dot_product_attention",
+        "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable "
+        "_native_multi_head_attention _transformer_encoder_layer_fwd",
+    ),
+}
+HOLDING_NAMES = frozenset(
+    "exec eval compile __import__ globals locals vars breakpoint __builtins__ __loader__ get_ipython".split()
+)
+HOLDING_ROOTS = ("torch._C", "torch.library", "torch.ops", "torch._ops", "torch.jit", "torch.compile", "torch._dynamo")
+HOLDING_MODULES = frozenset(
+    "ctypes gc importlib inspect sys builtins pickle marshal types cffi subprocess operator runpy code codeop".split()
+)
+
+
+class Finding(NamedTuple):
+    """kind "shortcut" names a forbidden call; kind "hold" names what can't be read. `line` counts in the cell."""
+
+    kind: str
+    says: str
+    line: int
+
+
+def poisons(forbids: Iterable[str]) -> tuple[str, ...]:
+    """The aten operators to poison for these families."""
+    return tuple(dict.fromkeys(op for f in forbids for op in FAMILIES[f].operators))
+
+
+def read_source(cells: list[str], exercise: str, forbids: Iterable[str]) -> list[Finding]:
+    """Findings in the definition of `exercise` and everything it uses, over all code cells of the hand-in."""
+    families = [FAMILIES[f] for f in forbids]
+    if not families:
+        return []
+    module = _Module(cells)
+    found: list[Finding] = []
+    for node in module.reachable(exercise):
+        found += _findings(node, module, families)
+    return list(dict.fromkeys(found))
+
+
+class _Module:
+    """The names a notebook defines at its top level, and what they stand for."""
+
+    def __init__(self, cells: list[str]) -> None:
+        self.definitions: dict[str, list[ast.AST]] = {}
+        self.aliases: dict[str, str] = {}
+        self.loose: list[ast.AST] = []
+        for source in cells:
+            for node in _statements(source):
+                self._learn(node)
+
+    def _learn(self, node: ast.stmt) -> None:
+        for inner in ast.walk(node):
+            self._learn_import(inner)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            self.definitions.setdefault(node.name, []).append(node)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            self._learn_assignment(node)
+        else:
+            for inner in ast.walk(node):
+                if isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
+                    self.definitions.setdefault(inner.name, []).append(inner)
+                elif isinstance(inner, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
+                    self._learn_assignment(inner)
+
+    def _learn_import(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                self.aliases[name.asname or name.name.split(".")[0]] = name.name if name.asname else name.name.split(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for name in node.names:
+                self.aliases[name.asname or name.name] = f"{node.module}.{name.name}"
+
+    def _learn_assignment(self, node: ast.AST) -> None:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target in targets:
+            for inner in ast.walk(target):
+                if isinstance(inner, ast.Name):
+                    self.definitions.setdefault(inner.id, []).append(node)
+                elif isinstance(inner, ast.Attribute):
+                    self.loose.append(node)
+
+    def reachable(self, name: str) -> Iterator[ast.AST]:
+        """Definitions of `name` and of every name they mention, each once; monkey patches count as used."""
+        todo, seen, given = [name], set(), set()
+        for node in self.loose:
+            given.add(id(node))
+            todo += _free_names(node)
+            yield node
+        while todo:
+            current = todo.pop()
+            if current in seen:
+                continue
+            seen.add(current)
+            for node in self.definitions.get(current, ()):
+                if id(node) not in given:
+                    given.add(id(node))
+                    todo += _free_names(node)
+                    yield node
+
+    def dotted(self, node: ast.AST, depth: int = 0) -> str:
+        """The library path an expression stands for, through aliases; "" when it stands for none."""
+        if depth > 20:
+            return ""
+        if isinstance(node, ast.Attribute):
+            base = self.dotted(node.value, depth + 1)
+            return f"{base}.{node.attr}" if base else ""
+        if isinstance(node, ast.Call) and _is_getattr(node) and isinstance(node.args[1], ast.Constant):
+            base = self.dotted(node.args[0], depth + 1)
+            return f"{base}.{node.args[1].value}" if base else ""
+        if isinstance(node, ast.Name):
+            if node.id in self.aliases:
+                return self.aliases[node.id]
+            for value in self.definitions.get(node.id, ()):
+                if isinstance(value, ast.Assign) and isinstance(value.value, (ast.Attribute, ast.Name, ast.Call)):
+                    found = self.dotted(value.value, depth + 1)
+                    if found:
+                        return found
+        return ""
+
+
+def _free_names(node: ast.AST) -> list[str]:
+    """Names a statement takes from the notebook: parameters and locals are its own."""
+
+    def walk(table: symtable.SymbolTable) -> Iterator[str]:
+        top = table.get_type() == "module"
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() if top else symbol.is_global():
+                yield symbol.get_name()
+        for child in table.get_children():
+            yield from walk(child)
+
+    return list(walk(symtable.symtable(ast.unparse(node), "<cell>", "exec")))
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
+        try:
+            return ast.parse("\n".join(lines)).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return []
+
+
+def _findings(root: ast.AST, module: _Module, families: list[Family]) -> Iterator[Finding]:
+    for node in ast.walk(root):
+        if isinstance(node, (ast.Attribute, ast.Name, ast.Call)):
+            yield from _shortcuts(node, module, families)
+        yield from _holds(node, module)
+
+
+def _shortcuts(node: ast.AST, module: _Module, families: list[Family]) -> Iterator[Finding]:
+    path = module.dotted(node)
+    for family in families:
+        if path in family.paths or any(path.startswith(p + ".") for p in family.paths):
+            yield Finding("shortcut", f"it uses {family.what}, `{path}`", node.lineno)
+        elif isinstance(node, ast.Attribute) and node.attr in family.methods and not path:
+            yield Finding("shortcut", f"it uses {family.what}, `.{node.attr}`", node.lineno)
+
+
+def _holds(node: ast.AST, module: _Module) -> Iterator[Finding]:
+    if isinstance(node, ast.Name) and node.id in HOLDING_NAMES and hasattr(builtins, node.id) | (node.id == "get_ipython"):
+        if node.id not in module.definitions:
+            yield Finding("hold", f"it uses `{node.id}`, which can run what can't be read", node.lineno)
+    if isinstance(node, ast.Call) and _is_getattr(node) and not isinstance(node.args[1], ast.Constant):
+        yield Finding("hold", "it reads an attribute under a computed name", node.lineno)
+    if isinstance(node, (ast.Attribute, ast.Name)):
+        path = module.dotted(node)
+        if path.split(".")[0] in HOLDING_MODULES:
+            yield Finding("hold", f"it uses `{path}`", node.lineno)
+        elif any(path == root or path.startswith(root + ".") for root in HOLDING_ROOTS):
+            yield Finding("hold", f"it uses `{path}`", node.lineno)
+        elif isinstance(node, ast.Attribute) and _internal(node.attr):
+            yield Finding("hold", f"it uses `.{node.attr}`", node.lineno)
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        for name in names:
+            if name.split(".")[0] in HOLDING_MODULES:
+                yield Finding("hold", f"it imports `{name}`", node.lineno)
+
+
+_ALLOWED_DUNDER = frozenset("__init__ __call__ __class__ __name__ __doc__ __len__ __iter__ __next__ __getitem__".split())
+
+
+def _internal(attribute: str) -> bool:
+    return attribute.startswith("__") and attribute.endswith("__") and attribute not in _ALLOWED_DUNDER
+
+
+def _is_getattr(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) >= 2

@@ -1,0 +1,660 @@
+"""Untrusted hand-in to canonical notebook: what every later step sees instead of the student's file.
+
+What it is: the reader of whatever lies in `submitted/STUDENT/UNIT`. Order, metadata, points and all locked cells come
+from the release; from the student come only the text of exercise cells, of answer cells, and of extra cells, kept in
+place. Whatever the file holds, the result is a notebook or one sentence; no exception leaves `take_in`.
+
+What it is not: it runs nothing, follows no symbolic link, unpacks nothing, and copies no file of the student's.
+
+    file choice    the exact name, else the only notebook, else a reason
+    parsing        JSON under limits on size, nesting and count; nbformat 3 and 4
+    matching       grade_id, then cell id, then the same text, then the defined name, then the place between neighbours
+    canonical      release cells in release order, fragments of one exercise joined, duplicates collapsed
+    markdown       kept, but unable to carry a tag, a script or a link other than http(s) and mailto
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import datetime
+import difflib
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+MAX_FILE_BYTES = 20_000_000
+MAX_CELLS = 2_000
+MAX_BRACKETS = 1_000_000  # lists and objects in the JSON, before anything is allocated for them
+MAX_CODE_CHARACTERS = 2_000_000
+MAX_MARKDOWN_CHARACTERS = 200_000  # per cell
+MAX_IMAGE_CHARACTERS = 2_000_000  # base64, per pasted image
+SIDE_FILES = ("cases.npz",)  # always the release's own copy
+
+_IMAGES = ("image/png", "image/jpeg", "image/gif")
+_BLOCKER = "\u2060"  # word joiner: invisible, and no HTML name or URL scheme begins with it
+
+
+class Unreadable(Exception):
+    """The hand-in gives no notebook; the message is the reason, one sentence for student and instructor."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What was taken in.
+
+    notebook   the canonical notebook, None when the hand-in could not be read
+    reason     one sentence, "" when there is a notebook
+    digest     see `code_digest`; an unreadable hand-in has one too, which depends on the reason
+    notes      sentences about what was put right, for the feedback
+    timestamp  when it was handed in, by the collector's clock, UTC
+    path       the canonical notebook on disk; for an unreadable hand-in a release copy that states the reason
+    """
+
+    notebook: NotebookNode | None
+    reason: str
+    digest: str
+    notes: list[str]
+    timestamp: datetime.datetime
+    path: Path
+
+
+@dataclass
+class _Cell:
+    """One cell as the student left it, reduced to what is used. `at` is the release cell it belongs to."""
+
+    kind: str
+    source: str
+    id: str = ""
+    grade_id: str = ""
+    locked: bool = False
+    images: dict[str, Any] = field(default_factory=dict)
+    at: int | None = None
+
+
+def take_in(
+    student_dir: Path | str,
+    release_notebook: Path | str,
+    unit: str,
+    out_dir: Path | str,
+    *,
+    timestamps: Path | str | None = None,
+) -> Intake:
+    """Read `student_dir` (submitted/STUDENT/UNIT) and write the canonical notebook, side files and timestamp.txt.
+
+    `unit` is the unit's full name (02_attention); the student is the folder above; `timestamps` is the collector's
+    timestamps.csv with columns student, unit, timestamp (UTC unless it says otherwise). Never raises for anything the
+    hand-in contains; OSError when the release can't be read or `out_dir` not be written.
+    """
+    student_dir, release_notebook, out_dir = Path(student_dir), Path(release_notebook), Path(out_dir)
+    release = read_release(release_notebook)
+    notes: list[str] = []
+    written = _folder_time(student_dir)
+    try:
+        data, written = _read_hand_in(student_dir, release_notebook.name, notes)
+        notebook, reason = canonical(data, release, notes), ""
+    except Unreadable as problem:
+        notebook, reason = None, str(problem)
+    except (RecursionError, MemoryError):
+        notebook, reason = None, "The notebook is nested too deeply or too large to be read; clear its outputs."
+    timestamp = _collected(timestamps, student_dir.parent.name, unit, notes) or written
+    kept = notebook if notebook is not None else unreadable_notebook(release, reason)
+    path = out_dir / release_notebook.name
+    _write_canonical(kept, release_notebook.parent, path, timestamp)
+    return Intake(notebook, reason, code_digest(kept), notes, timestamp, path)
+
+
+def read_release(path: Path | str) -> NotebookNode:
+    """The released notebook; every cell has an id, also when the file comes from before there were ids."""
+    release = nbformat.read(path, as_version=4)
+    for index, cell in enumerate(release.cells):
+        cell.setdefault("id", f"cell-{index}")
+    release.nbformat_minor = max(5, release.nbformat_minor)
+    return release
+
+
+def canonical(data: bytes, release: NotebookNode, notes: list[str] | None = None) -> NotebookNode:
+    """The canonical notebook of the bytes of an .ipynb file. Raises `Unreadable`; adds sentences to `notes`."""
+    notes = notes if notes is not None else []
+    cells = list(_cells(_parse(data, notes), notes))
+    _match(cells, release.cells)
+    _free_copies(cells, release.cells)
+    cells = [cell for cell in cells if cell.at is not None or not _of_older_release(cell)]
+    if not any(cell.at is not None for cell in cells):
+        raise Unreadable("None of the notebook's cells belongs to this unit; hand in the unit's own notebook.")
+    notebook = _assemble(cells, release, notes)
+    size = sum(len(cell.source) for cell in notebook.cells if cell.cell_type == "code")
+    if size > MAX_CODE_CHARACTERS:
+        raise Unreadable(f"The notebook holds {size:,} characters of code, at most {MAX_CODE_CHARACTERS:,} are read.")
+    return notebook
+
+
+def unreadable_notebook(release: NotebookNode, reason: str) -> NotebookNode:
+    """What stands in for a hand-in that could not be read: the untouched release under one cell with the reason."""
+    notebook = _blank(release)
+    notebook.cells = [copy.deepcopy(cell) for cell in release.cells]
+    first = nbformat.v4.new_markdown_cell(f"**This hand-in could not be read.** {harmless_markdown(reason)}")
+    first.id = _fresh_id(notebook.cells, "unreadable", 1)
+    notebook.cells.insert(0, first)
+    notebook.metadata["course"] = {"unreadable": reason}
+    return notebook
+
+
+def unreadable_reason(notebook: NotebookNode) -> str:
+    """Why there is no readable hand-in behind this canonical notebook; "" when there is one."""
+    return notebook.metadata.get("course", {}).get("unreadable", "")
+
+
+def code_digest(notebook: NotebookNode) -> str:
+    """sha256 of a canonical notebook's solution and extra code, in order; two hand-ins with one digest run alike."""
+    code = [[_grade_id(cell), cell.source] for cell in notebook.cells if cell.cell_type == "code" and not _locked(cell)]
+    return _sha256([unreadable_reason(notebook), code])
+
+
+def answers_digest(notebook: NotebookNode) -> str:
+    """sha256 of the student's own markdown (written answers and extra cells) in a canonical notebook."""
+    return _sha256([cell.source for cell in notebook.cells if cell.cell_type == "markdown" and not _locked(cell)])
+
+
+def harmless_markdown(text: str) -> str:
+    """Markdown that renders as written but makes no HTML tag, and no link or TeX command that runs something.
+
+    An invisible character goes between "<" and a tag's name, and before a link target that is not http(s), mailto or an
+    attachment. It works inside and outside code, so it does not depend on how a renderer finds code.
+    """
+    text = re.sub(r"<(?=[A-Za-z/!?])", "<" + _BLOCKER, text)
+    allowed = r"(?!https?://|mailto:|#|attachment:)(?=\S)"
+    text = re.sub(rf"(\]\(\s*|\]:\s*){allowed}", r"\1" + _BLOCKER, text, flags=re.IGNORECASE)
+    return re.sub(r"\\(?=(href|url|require|style|class|cssId|data|csname)\b)", r"\\" + _BLOCKER, text)
+
+
+# The file
+
+
+def _read_hand_in(student_dir: Path, name: str, notes: list[str]) -> tuple[bytes, datetime.datetime]:
+    """Bytes and modification time of the notebook to grade. Opens regular files only, and no link on the way."""
+    folder = _open_folder(student_dir)
+    try:
+        chosen = _choose(folder, name, notes)
+        return _read_regular(folder, chosen)
+    finally:
+        os.close(folder)
+
+
+def _open_folder(student_dir: Path) -> int:
+    for path in (student_dir.parent, student_dir):
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError:
+            raise Unreadable("Nothing was handed in for this unit.") from None
+        if not stat.S_ISDIR(mode):
+            raise Unreadable(f"The hand-in folder {_shown(path.name)} is {_kind(mode)}; expected a folder of its own.")
+    try:
+        return os.open(student_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise Unreadable(f"The hand-in folder can't be opened: {error.strerror}.") from None
+
+
+def _choose(folder: int, name: str, notes: list[str]) -> str:
+    """The exact name, else the only notebook. Links, pipes and devices are never candidates."""
+    regular, other = [], {}
+    for entry in sorted(os.listdir(folder)):
+        if entry.startswith(".") or not entry.lower().endswith(".ipynb"):
+            continue
+        mode = os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode
+        if stat.S_ISREG(mode):
+            regular.append(entry)
+        else:
+            other[entry] = _kind(mode)
+    if name in regular:
+        return name
+    if len(regular) == 1:
+        notes.append(f"The notebook was called {_shown(regular[0])}; expected {name}.")
+        return regular[0]
+    if len(regular) > 1:
+        raise Unreadable(f"There are {len(regular)} notebooks and none is called {name}; hand in one notebook.")
+    if other:
+        entry, kind = next(iter(other.items()))
+        raise Unreadable(f"{_shown(entry)} is {kind}, which is not followed; hand in the file itself.")
+    raise Unreadable(f"There is no notebook in the hand-in; expected {name}.")
+
+
+def _read_regular(folder: int, name: str) -> tuple[bytes, datetime.datetime]:
+    try:
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError as error:
+        raise Unreadable(f"{_shown(name)} can't be opened: {error.strerror}.") from None
+    with os.fdopen(file, "rb") as handle:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable(f"{_shown(name)} is {_kind(status.st_mode)}; expected a file.")
+        if status.st_size > MAX_FILE_BYTES:
+            raise Unreadable(
+                f"{_shown(name)} has {status.st_size / 1e6:,.0f} MB, at most {MAX_FILE_BYTES / 1e6:.0f} MB are read; "
+                "clear its outputs and hand it in again."
+            )
+        data = handle.read(MAX_FILE_BYTES + 1)
+    return data, _time(status)
+
+
+def _folder_time(student_dir: Path) -> datetime.datetime:
+    try:
+        return _time(os.lstat(student_dir))
+    except OSError:
+        return datetime.datetime.now(datetime.UTC)
+
+
+def _time(status: os.stat_result) -> datetime.datetime:
+    try:
+        return datetime.datetime.fromtimestamp(status.st_mtime, datetime.UTC)
+    except (ValueError, OverflowError, OSError):  # a date no calendar has
+        return datetime.datetime.now(datetime.UTC)
+
+
+def _kind(mode: int) -> str:
+    names = {
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFBLK: "a device",
+        stat.S_IFCHR: "a device",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFREG: "a plain file",
+    }
+    return names.get(stat.S_IFMT(mode), "not a regular file")
+
+
+def _shown(name: str) -> str:
+    """A student's file name in a sentence: printable, short, in quotes."""
+    clean = "".join(c if c.isprintable() and not 0xD800 <= ord(c) <= 0xDFFF else "?" for c in name)
+    return f'"{clean[:80]}"'
+
+
+# The JSON
+
+
+def _parse(data: bytes, notes: list[str]) -> list[Any]:
+    """The raw list of cells, of whatever type they are. Raises Unreadable."""
+    if not data.strip():
+        raise Unreadable("The notebook file is empty.")
+    if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
+        raise Unreadable(f"The notebook holds more than {MAX_BRACKETS:,} lists and objects; clear its outputs.")
+    try:
+        document = json.loads(_text(data, notes), strict=False)
+    except RecursionError:
+        raise Unreadable("The notebook's JSON is nested too deeply.") from None
+    except ValueError:
+        raise Unreadable("The file is not a notebook: it is not valid JSON, perhaps cut off.") from None
+    if not isinstance(document, dict):
+        raise Unreadable("The file is not a notebook: its JSON is not an object.")
+    cells = document.get("cells")
+    if not isinstance(cells, list):
+        cells = _version_3_cells(document)
+    if len(cells) > MAX_CELLS:
+        raise Unreadable(f"The notebook has {len(cells):,} cells, at most {MAX_CELLS:,} are read.")
+    return cells
+
+
+def _text(data: bytes, notes: list[str]) -> str:
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        notes.append("The file had bytes that are not UTF-8; they were replaced.")
+        return data.decode(encoding, "replace")
+
+
+def _version_3_cells(document: dict[str, Any]) -> list[Any]:
+    """Cells of the old format, which kept them in worksheets and called code `input`."""
+    sheets = document.get("worksheets")
+    if not isinstance(sheets, list):
+        raise Unreadable("The file is not a notebook: it has no list of cells.")
+    found: list[Any] = []
+    for sheet in sheets[:100]:
+        cells = sheet.get("cells") if isinstance(sheet, dict) else None
+        found += cells if isinstance(cells, list) else []
+    return found
+
+
+def _cells(raw: list[Any], notes: list[str]) -> Iterator[_Cell]:
+    skipped = 0
+    for cell in raw:
+        if isinstance(cell, dict):
+            yield _cell(cell)
+        else:
+            skipped += 1
+    if skipped:
+        notes.append(f"{skipped} of the notebook's cells were not cells and were left out.")
+
+
+def _cell(raw: dict[str, Any]) -> _Cell:
+    kind = raw.get("cell_type")
+    metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
+    nbgrader = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
+    source = _source(raw.get("source", raw.get("input")))
+    kind = "code" if kind == "code" else "markdown"
+    if kind == "markdown":
+        source = source[:MAX_MARKDOWN_CHARACTERS]
+    identity = raw.get("id", metadata.get("id"))  # Colab moves the cell's id into its metadata
+    locked = nbgrader.get("solution") is not True and (nbgrader.get("locked") is True or nbgrader.get("grade") is True)
+    images = _images(raw.get("attachments"))
+    return _Cell(kind, source, _string(identity), _string(nbgrader.get("grade_id")), locked, images)
+
+
+def _source(value: Any) -> str:
+    if isinstance(value, list):
+        value = "".join(part for part in value if isinstance(part, str))
+    text = value if isinstance(value, str) else ""
+    text = re.sub("[\ud800-\udfff]|\x00", "\ufffd", text)  # no lone surrogate, no NUL: neither can be compiled or saved
+    return text.replace("\r\n", "\n")
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) and len(value) <= 200 else ""
+
+
+def _images(value: Any) -> dict[str, Any]:
+    """Pasted pictures of a written answer: bitmap formats only, because SVG can hold scripts."""
+    images: dict[str, Any] = {}
+    for name, bundle in list(value.items())[:20] if isinstance(value, dict) else ():
+        if not re.fullmatch(r"[\w .()-]{1,100}", name) or not isinstance(bundle, dict):
+            continue
+        kept = {mime: data for mime, data in bundle.items() if mime in _IMAGES and _base64(data)}
+        if kept:
+            images[name] = kept
+    return images
+
+
+def _base64(data: Any) -> bool:
+    if not isinstance(data, str) or len(data) > MAX_IMAGE_CHARACTERS:
+        return False
+    return re.fullmatch(r"[A-Za-z0-9+/=\s]*", data) is not None
+
+
+# Matching
+
+
+def _match(cells: list[_Cell], release: list[NotebookNode]) -> None:
+    """Say for each student cell which release cell it is; the surest sign first, each sign only for what is left."""
+    by_grade_id = {_grade_id(cell): index for index, cell in enumerate(release) if _grade_id(cell)}
+    by_id = {cell.id: index for index, cell in enumerate(release)}
+    for cell in cells:
+        cell.at = by_grade_id.get(cell.grade_id)
+    taken = {cell.at for cell in cells}
+    for cell in cells:
+        if cell.at is None and by_id.get(cell.id) not in taken:
+            cell.at = by_id.get(cell.id)
+    _match_same_text(cells, release)
+    _match_defined_names(cells, release)
+    _match_places(cells, release)
+
+
+def _match_same_text(cells: list[_Cell], release: list[NotebookNode]) -> None:
+    taken = {cell.at for cell in cells}
+    places: dict[str, list[int]] = {}
+    for index, cell in enumerate(release):
+        if index not in taken:
+            places.setdefault(cell.source.strip(), []).append(index)
+    for cell in cells:
+        if cell.at is None and places.get(cell.source.strip()):
+            cell.at = places[cell.source.strip()].pop(0)
+
+
+def _match_defined_names(cells: list[_Cell], release: list[NotebookNode]) -> None:
+    """An exercise cell without metadata is known by the first thing it defines."""
+    taken = {cell.at for cell in cells}
+    wanted = {
+        name: index
+        for index, cell in enumerate(release)
+        if index not in taken and _solution(cell) and (name := _defined(cell.source))
+    }
+    for cell in cells:
+        if cell.at is None and cell.kind == "code":
+            cell.at = wanted.get(_defined(cell.source))
+
+
+def _match_places(cells: list[_Cell], release: list[NotebookNode]) -> None:
+    """What is still missing (answers, findings) is the first loose cell of its kind between the same neighbours."""
+    for index, target in enumerate(release):
+        if any(cell.at == index for cell in cells) or _locked(target):
+            continue
+        for cell in _between(cells, index):
+            if cell.kind == target.cell_type:
+                cell.at = index
+                break
+
+
+def _between(cells: list[_Cell], index: int) -> list[_Cell]:
+    """Loose cells directly after the last cell that belongs before `index`, up to the next known one."""
+    before = [place for place, cell in enumerate(cells) if cell.at is not None and cell.at < index]
+    start = before[-1] + 1 if before else 0
+    loose = []
+    for cell in cells[start:]:
+        if cell.at is not None:
+            break
+        loose.append(cell)
+    return loose
+
+
+def _free_copies(cells: list[_Cell], release: list[NotebookNode]) -> None:
+    """A copy that a student made into something of her own is an extra cell, not the cell it was copied from.
+
+    That is an edited copy of a locked code cell, and a text cell copied from an exercise that still has its code.
+    """
+    known = [cell for cell in cells if cell.at is not None]
+    intact = {cell.at for cell in known if cell.source.strip() == release[cell.at].source.strip()}
+    coded = {cell.at for cell in known if cell.kind == "code"}
+    for cell in known:
+        target = release[cell.at]
+        edited = cell.at in intact and cell.source.strip() != target.source.strip()
+        if cell.kind == "code" and _plain_locked_code(target) and edited:
+            cell.at, cell.grade_id = None, ""
+        elif cell.kind == "markdown" and _solution(target) and cell.at in coded:
+            cell.at, cell.grade_id = None, ""
+
+
+def _of_older_release(cell: _Cell) -> bool:
+    """A locked cell that this release no longer has: its text was never the student's."""
+    return cell.locked and bool(cell.grade_id)
+
+
+def _plain_locked_code(cell: NotebookNode) -> bool:
+    return cell.cell_type == "code" and _locked(cell) and not cell.metadata.nbgrader.get("grade")
+
+
+def _defined(source: str) -> str:
+    found = re.search(r"^(?:async\s+def|def|class)\s+(\w+)", source, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+# Putting it together
+
+
+def _assemble(cells: list[_Cell], release: NotebookNode, notes: list[str]) -> NotebookNode:
+    notebook = _blank(release)
+    owned, extras = _sort(cells, release.cells)
+    taken_ids = [cell.id for cell in release.cells]
+    count = 0
+    for index in range(-1, len(release.cells)):
+        if index >= 0:
+            notebook.cells.append(_restored(release.cells[index], owned.get(index, []), notes))
+        for extra in extras.get(index, []):
+            count += 1
+            notebook.cells.append(_extra(extra, taken_ids, count))
+    return notebook
+
+
+def _sort(cells: list[_Cell], release: list[NotebookNode]) -> tuple[dict[int, list[_Cell]], dict[int, list[_Cell]]]:
+    """Cells by the release cell they are, and extra cells by the known cell before them (-1: none).
+
+    A loose code cell between two fragments of one exercise joins them, so that a cell split around it runs as before.
+    """
+    owned: dict[int, list[_Cell]] = {}
+    extras: dict[int, list[_Cell]] = {}
+    last = -1
+    for place, cell in enumerate(cells):
+        if cell.at is not None:
+            last = cell.at
+            owned.setdefault(last, []).append(cell)
+            extras.setdefault(last, []).extend(_added_below(cell, release[last]))
+        elif cell.source.strip() or cell.images:
+            joins = cell.kind == "code" and last >= 0 and _solution(release[last]) and _continues(cells, place, last)
+            (owned if joins else extras).setdefault(last, []).append(cell)
+    return owned, extras
+
+
+def _continues(cells: list[_Cell], place: int, index: int) -> bool:
+    following = next((cell.at for cell in cells[place + 1 :] if cell.at is not None), None)
+    return following == index
+
+
+def _added_below(cell: _Cell, release: NotebookNode) -> list[_Cell]:
+    """An answer typed into the locked question itself is kept, as a cell below it."""
+    if not release.metadata.get("nbgrader", {}).get("task") or cell.source.strip() == release.source.strip():
+        return []
+    if cell.source.startswith(release.source.rstrip()):
+        added = cell.source[len(release.source.rstrip()) :]
+    else:
+        pieces = difflib.ndiff(release.source.splitlines()[:500], cell.source.splitlines()[:500])
+        added = "\n".join(piece[2:] for piece in pieces if piece.startswith("+ "))
+    return [_Cell("markdown", added.strip(), images=cell.images)] if added.strip() else []
+
+
+def _restored(release: NotebookNode, mine: list[_Cell], notes: list[str]) -> NotebookNode:
+    """One release cell with the student's text in it, if it is one that students write."""
+    cell = copy.deepcopy(release)
+    if cell.cell_type == "code":
+        cell.outputs, cell.execution_count = [], None
+    if _locked(release):
+        return cell
+    if _solution(release):
+        cell.source = _joined(release, mine, notes)
+    elif mine:
+        text = "\n\n".join(dict.fromkeys(part.source for part in mine))
+        cell.source = harmless_markdown(text) if cell.cell_type == "markdown" else text
+        images = {name: data for part in mine for name, data in part.images.items()}
+        if images and cell.cell_type == "markdown":
+            cell.attachments = NotebookNode(images)
+    return cell
+
+
+def _joined(release: NotebookNode, mine: list[_Cell], notes: list[str]) -> str:
+    """Fragments in order, exact duplicates and untouched copies dropped; the release's stub when nothing is left."""
+    name = _grade_id(release)
+    parts = list(dict.fromkeys(part.source for part in mine))
+    written = [part for part in parts if part.strip() != release.source.strip() and part.strip()]
+    if not mine:
+        notes.append(f"The cell of exercise {name} was missing; the empty one was put back.")
+    elif len(written) > 1:
+        notes.append(f"Exercise {name} came in {len(written)} cells; they were joined in order.")
+    return "\n\n".join(written) if written else release.source
+
+
+def _extra(cell: _Cell, taken: list[str], count: int) -> NotebookNode:
+    if cell.kind == "code":
+        made = nbformat.v4.new_code_cell(cell.source)
+    else:
+        made = nbformat.v4.new_markdown_cell(harmless_markdown(cell.source))
+        if cell.images:
+            made.attachments = NotebookNode(cell.images)
+    made.id = _fresh_id(taken, "extra", count)
+    return made
+
+
+def _fresh_id(taken: list[Any], stem: str, count: int) -> str:
+    ids = {cell if isinstance(cell, str) else cell.id for cell in taken}
+    made = f"{stem}-{count}"
+    while made in ids:
+        made = f"x-{made}"
+    return made
+
+
+def _blank(release: NotebookNode) -> NotebookNode:
+    notebook = copy.deepcopy(release)
+    notebook.cells = []
+    return notebook
+
+
+def _grade_id(cell: NotebookNode) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def _solution(cell: NotebookNode) -> bool:
+    return bool(cell.metadata.get("nbgrader", {}).get("solution"))
+
+
+def _locked(cell: NotebookNode) -> bool:
+    """Does the text of this cell come from the release whatever the student did?"""
+    nbgrader = cell.metadata.get("nbgrader", {})
+    restored = nbgrader.get("locked") or nbgrader.get("grade") or nbgrader.get("task")
+    return bool(restored and not nbgrader.get("solution"))
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()
+
+
+# The folder nbgrader sees
+
+
+def _write_canonical(notebook: NotebookNode, release_dir: Path, path: Path, timestamp: datetime.datetime) -> None:
+    """Notebook, side files of the release, timestamp; nothing else stays in the folder. Safe to kill and repeat."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wanted = {path.name, "timestamp.txt"}
+    _replace(path, nbformat.writes(notebook, version=4).encode() + b"\n")
+    for name in SIDE_FILES:
+        if (release_dir / name).is_file():
+            wanted.add(name)
+            _link(release_dir / name, path.parent / name)
+    for entry in os.scandir(path.parent):
+        if entry.name not in wanted and not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.path)
+    stamp = timestamp.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC")
+    _replace(path.parent / "timestamp.txt", stamp.encode() + b"\n")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write all or nothing, and leave an identical file alone."""
+    if path.is_file() and path.read_bytes() == data:
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The release's file under another name: a hard link where the disk can, so a class of a thousand holds it once."""
+    if target.exists() and (os.path.samefile(source, target) or source.read_bytes() == target.read_bytes()):
+        return
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        partial.write_bytes(source.read_bytes())
+    os.replace(partial, target)
+
+
+def _collected(timestamps: Path | str | None, student: str, unit: str, notes: list[str]) -> datetime.datetime | None:
+    """The collector's time for this hand-in, None where it has none."""
+    if timestamps is None or not Path(timestamps).is_file():
+        return None
+    with open(timestamps, newline="", encoding="utf-8-sig") as file:
+        found = [row for row in csv.DictReader(file) if (row.get("student"), row.get("unit")) == (student, unit)]
+    if not found:
+        return None
+    try:
+        when = datetime.datetime.fromisoformat((found[-1].get("timestamp") or "").strip().replace(" UTC", "+00:00"))
+    except ValueError:
+        notes.append("The collector's timestamp can't be read; the file's own time counts.")
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=datetime.UTC)

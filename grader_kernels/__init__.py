@@ -1,0 +1,1 @@
+"""GPU kernels without a GPU: run context (`run`), launch trace (`trace`), replay (`replay`), language gate (`language`)."""

@@ -1,0 +1,18 @@
+# nbgrader in a class folder. `course grade` copies this file there once; from then on the copy is yours to edit, for
+# instance for a late policy: c.LateSubmissionPlugin.penalty_method = "zero".
+import os
+
+c = get_config()  # noqa: F821
+c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
+c.CourseDirectory.submitted_directory = "canonical"  # what intake wrote; never the raw hand-ins
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "cases.npz"]
+c.Autograde.sanitize_preprocessors = ["autograder.record.FetchVerdict"]
+c.Autograde.autograde_preprocessors = [
+    "autograder.record.RecordVerdict",
+    "nbgrader.preprocessors.AssignLatePenalties",
+]
+c.GenerateFeedback.preprocessors = [
+    "nbgrader.preprocessors.ClearMarkScheme",
+    "nbgrader.preprocessors.GetGrades",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
