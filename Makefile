@@ -13,6 +13,7 @@ READY := .venv/.ready
 .PHONY: setup lab grade test test-all bench mutants build lint
 
 setup: $(READY)
+	@echo "Ready: $(BIN)/course --help"
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Expected Python 3.11, 3.12 or 3.13 and found none: install one, or name it with make PYTHON=..."; exit 1; }
@@ -20,8 +21,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: run apt-get install python3-venv, then make again."; exit 1; }
 	@test -x $(BIN)/pip || { rm -rf .venv && $(PYTHON) -m venv .venv; }
 	@echo "Installing into .venv (minutes the first time) ..."
-	@$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --no-deps --index-url $(TORCH_INDEX) -c constraints.txt torch)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(if $(TORCH_INDEX),$(BIN)/pip install -qq --no-deps --index-url $(TORCH_INDEX) -c constraints.txt torch)
+	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 lab: $(READY)

@@ -1,8 +1,8 @@
 """From a unit's sources to what a student receives: `assignments/` and `solutions/`.
 
-What it is: notebook.py becomes an nbgrader source notebook with stable ids; nbgrader's own generate_assignment takes the
-solutions, hidden tests and mark schemes out; the result, the recorded cases and the solved notebook are put in place,
-each whole or not at all. Running it twice changes no byte.
+What it is: notebook.py becomes an nbgrader source notebook with stable ids; nbgrader's own generate_assignment takes
+the solutions, hidden tests and mark schemes out; the result, the recorded cases and the solved notebook are put in
+place, each whole or not at all. Running it twice changes no byte.
 
 What it is not: it judges nothing itself. Recording and comparing cases is `autograder.recording`; the search for
 solution lines in what was built is `autograder.leak`.
@@ -262,7 +262,7 @@ def _put(built: Built, path: Path, content: bytes) -> None:
 
 
 def same_cases(path: Path, recorded: cases.Cases) -> bool:
-    """True when the file at `path` holds `recorded` up to rounding: another CPU's last bit is no reason to rewrite it."""
+    """True when the file at `path` holds `recorded` up to rounding: another CPU's last bit is no change."""
     if not path.is_file():
         return False
     try:

@@ -60,8 +60,8 @@ def export(classroom: ClassFolder, unit: str | None = None, format: str = "csv")
         classroom.release_notebook(name)
         apply_late_penalties(classroom, name)
     with classroom.gradebook() as gradebook:
-        rows = [row(gradebook, student, name) for name in units for student in sorted_students(gradebook)]
-        names = {student.id: _name(student) for student in gradebook.students}
+        names = dict.fromkeys(classroom.students()) | {student.id: _name(student) for student in gradebook.students}
+        rows = [row(gradebook, student, name) for name in units for student in sorted(names)]
     return {"csv": _csv, "canvas": _canvas, "moodle": _moodle}[format](rows, units, names)
 
 
@@ -88,11 +88,6 @@ def row(gradebook: Gradebook, student: str, unit: str) -> Row:
     )
 
 
-def sorted_students(gradebook: Gradebook) -> list[str]:
-    """Every student the gradebook knows, by id."""
-    return sorted(student.id for student in gradebook.students)
-
-
 def _to_mark(submission: SubmittedAssignment) -> int:
     return sum(grade.needs_manual_grade for notebook in submission.notebooks for grade in notebook.grades)
 
@@ -103,24 +98,24 @@ def _name(student: Student) -> str:
     return student.id
 
 
-def _csv(rows: list[Row], units: list[str], names: dict[str, str]) -> str:
+def _csv(rows: list[Row], units: list[str], names: dict[str, str | None]) -> str:
     return _table([[field.name for field in fields(Row)], *(astuple(row) for row in rows)])
 
 
-def _canvas(rows: list[Row], units: list[str], names: dict[str, str]) -> str:
+def _canvas(rows: list[Row], units: list[str], names: dict[str, str | None]) -> str:
     """Canvas wants five fixed columns and a second line with the points possible."""
     scores = {(row.student, row.unit): row for row in rows}
     possible = {row.unit: row.max_score for row in rows}
     head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *units]
     points = ["    Points Possible", "", "", "", "", *(possible.get(unit, 0.0) for unit in units)]
     lines = [
-        [names[student], "", "", student, "", *(scores[student, unit].score for unit in units)]
+        [names[student] or student, "", "", student, "", *(scores[student, unit].score for unit in units)]
         for student in sorted(names)
     ]
     return _table([head, points, *lines])
 
 
-def _moodle(rows: list[Row], units: list[str], names: dict[str, str]) -> str:
+def _moodle(rows: list[Row], units: list[str], names: dict[str, str | None]) -> str:
     """Moodle matches people by a column the importer names, here username, and takes one column per grade item."""
     scores = {(row.student, row.unit): row for row in rows}
     lines = [[student, *(scores[student, unit].score for unit in units)] for student in sorted(names)]
@@ -135,7 +130,7 @@ def _table(lines: Iterable[Iterable[object]]) -> str:
 
 def _cell(value: object) -> object:
     """A spreadsheet runs text that begins like a formula; a space in front makes it text."""
-    return f" {value}" if isinstance(value, str) and value[:1] in "=+-@\t" and value[:1] else value
+    return f" {value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value
 
 
 def _round(points: float) -> float:

@@ -395,7 +395,8 @@ def _match(cells: list[_Cell], release: list[NotebookNode]) -> None:
             cell.at = by_id.get(cell.id)
     _match_same_text(cells, release)
     _match_defined_names(cells, release)
-    _match_places(cells, release)
+    if any(cell.at is not None for cell in cells):
+        _match_places(cells, release)
 
 
 def _match_same_text(cells: list[_Cell], release: list[NotebookNode]) -> None:

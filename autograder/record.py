@@ -26,6 +26,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,12 @@ import nbformat
 from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode
 from nbgrader import utils
-from nbgrader.api import Gradebook, MissingEntry, SubmittedNotebook
+from nbgrader.api import Gradebook, SubmittedNotebook
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import AssignLatePenalties, NbGraderPreprocessor
 from sqlalchemy import text
+from sqlalchemy.exc import SAWarning
 from traitlets import Float, List, Unicode
 
 from autograder import intake
@@ -150,7 +152,8 @@ def _run(classroom: ClassFolder, converter: type, unit: str, student: str) -> st
     app.force = True
     app.log = logger
     try:
-        with _recording():
+        with _recording(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)  # nbgrader builds a submission before it joins the session
             app.start()
     except (NbGraderException, SystemExit) as error:
         return kept.sentence or str(error) or "nbgrader stopped without saying why."
@@ -427,7 +430,7 @@ def _answers(notebook: NotebookNode) -> dict[str, list[str]]:
 
 
 def _task_sources(gradebook: Gradebook, where: _Where) -> dict[str, str]:
-    """Questions with their mark scheme: graders see it in formgrader; nbgrader's ClearMarkScheme keeps it from feedback."""
+    """Questions with their mark scheme: formgrader shows it, and ClearMarkScheme keeps it from the feedback."""
     notebook = gradebook.find_notebook(where.notebook, where.unit)
     tasks = {cell.name for cell in notebook.task_cells}
     return {cell.name: cell.source for cell in notebook.source_cells if cell.name in tasks}
@@ -468,17 +471,3 @@ def _notes_cell(notes: list[str]) -> NotebookNode:
     cell = nbformat.v4.new_markdown_cell(f"**About this hand-in**\n\n{lines}")
     cell.id = "about-this-hand-in"
     return cell
-
-
-__all__ = [
-    "FetchVerdict",
-    "MissingEntry",
-    "RecordError",
-    "RecordVerdict",
-    "apply_late_penalties",
-    "blank_answers",
-    "content_digest",
-    "exercise_verdict",
-    "generate_feedback",
-    "record",
-]

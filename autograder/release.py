@@ -1,7 +1,7 @@
 """The student mirror: a repository of its own that holds what students need and nothing else.
 
-What it is: `release(folder)` writes the built notebooks with their cases, the learner library as an installable tree, and
-a README. A second release into the same folder replaces what the first wrote and leaves everything else (`.git`) alone.
+What it is: `release(folder)` writes the built notebooks with their cases, the learner library as an installable tree,
+and a README. A second release into the same folder replaces what the first wrote and leaves the rest (`.git`) alone.
 
 What it is not: a build. It copies what `course build` made and refuses when a secret line is found in it.
 """
@@ -9,7 +9,6 @@ What it is not: a build. It copies what `course build` made and refuses when a s
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 from autograder import leak
@@ -114,6 +113,7 @@ def _readme(units: list[Unit]) -> bytes:
 def _remove_stale(folder: Path, paths: set[Path]) -> None:
     for path in paths:
         (folder / path).unlink(missing_ok=True)
-    for path in sorted({parent for path in paths for parent in path.parents if parent.parts}, reverse=True):
-        if (folder / path).is_dir() and not any((folder / path).iterdir()):
-            shutil.rmtree(folder / path)
+    parents = {parent for path in paths for parent in path.parents if parent.parts}
+    for parent in sorted(parents, reverse=True):
+        if (folder / parent).is_dir() and not any((folder / parent).iterdir()):
+            (folder / parent).rmdir()

@@ -111,7 +111,7 @@ def _execute(source: Path, run: Solved, parameters: dict[str, Any], bar: bool) -
         with _kernel_finds_course():
             papermill.execute_notebook(
                 source, run.notebook, parameters, kernel_name="python3", progress_bar=settings,
-                cwd=run.notebook.parent, execution_timeout=limit,
+                cwd=run.notebook.parent, execution_timeout=limit, extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         return [f"cell {error.exec_count} fails: {error.ename}: {error.evalue}".replace("\n", " ")]

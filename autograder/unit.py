@@ -1,8 +1,8 @@
 """A unit's four sources, read and checked for consistency.
 
-What it is: the reader of `notebook.py`, `misconceptions.py` and `right.py` (py:percent) and the one place that knows the
-three cell keys, the markers and the file and line of every cell. Every mistake of an author that can be seen without
-running anything is found here and told in one sentence, `FILE:LINE: SENTENCE`.
+What it is: the reader of `notebook.py`, `misconceptions.py` and `right.py` (py:percent) and the one place that knows
+the three cell keys, the markers and the file and line of every cell. Every mistake of an author that can be seen
+without running anything is found here and told in one sentence, `FILE:LINE: SENTENCE`.
 
 What it is not: it runs no cell and loads no check (`checks.py` is read by `autograder.checks.load`).
 """
@@ -518,7 +518,7 @@ def _alternative(raw: _Raw, key: str, exercises: set[str]) -> Alternative:
     exercise, name = _name(raw, "exercise"), _name(raw, key)
     if exercise not in exercises:
         raise AuthoringError(
-            f'{key}="{name}" is for exercise "{exercise}", which the notebook does not have{_near(exercise, exercises)}',
+            f'{key}="{name}" is for exercise "{exercise}", which is not in the notebook{_near(exercise, exercises)}',
             raw.file,
             raw.line,
         )

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,7 +119,7 @@ def load(path: str | os.PathLike) -> Cases:
         with np.load(path, allow_pickle=False) as stored:
             manifest = json.loads(bytes(stored["manifest"]))
             arrays = {k: stored[k] for k in stored.files if k != "manifest"}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a cases file: {error}") from error
     if manifest.get("format") != FORMAT:
         raise ValueError(f"{path} has format {manifest.get('format')}, this course reads format {FORMAT}")

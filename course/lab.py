@@ -84,7 +84,8 @@ def find_unit(root: Path, word: str) -> Unit:
     units = list_units(root)
     wanted = word.strip().strip("/").lower()
     for unit in units:
-        if wanted in (unit.name, unit.topic, unit.name.partition("_")[0], unit.name.partition("_")[0].lstrip("0")):
+        number = unit.name.partition("_")[0]
+        if wanted in (unit.name, unit.topic) or (wanted.isdecimal() and number.isdecimal() and int(wanted) == int(number)):
             return unit
     names = [name for unit in units for name in (unit.topic, unit.name)]
     raise InputError(f"no unit is called {word!r}: {did_you_mean(wanted, names, [u.name for u in units])}")

@@ -203,6 +203,11 @@ def _attached(shell: InteractiveShell, out: Transcript) -> Iterator[None]:
         sys.stdin, sys.stdout, sys.stderr, getpass.getpass = before
 
 
+def hang_up_keyboard() -> None:
+    """For the rest of this process, whoever reads from the keyboard gets an error at once."""
+    sys.stdin, getpass.getpass = _Keyboard(), _no_secret
+
+
 def _no_secret(prompt: str = "Password: ", stream: Any = None) -> str:
     raise StdinNotImplementedError(NO_KEYBOARD)
 

@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import triton
 import triton.language as tl
 from triton._C.libtriton import ir
 from triton.language.extra import libdevice as libdevice_stubs
@@ -230,6 +229,7 @@ class Builder(upstream.InterpreterBuilder):
 
     def __init__(self) -> None:
         super().__init__()
+        self.options = dataclasses.replace(self.options, sanitize_overflow=False)  # int32 wraps, as on a GPU
         self.launch: Launch | None = None
         self.grid_idx = (0, 0, 0)
         self.other_given = False  # semantic.py drops a scalar `other` that is 0: Semantic.load notes that it was there
@@ -505,6 +505,15 @@ class Semantic(TritonSemantic):
     def load(self, ptr, mask, other, *args, **kwargs):
         self.builder.other_given = other is not None
         return super().load(ptr, mask, other, *args, **kwargs)
+
+    def broadcast_impl_value(self, lhs, rhs):
+        if lhs.type is rhs.type or (lhs.type.is_block() and rhs.type.is_block() and _dims(lhs) == _dims(rhs)):
+            return lhs, rhs
+        return super().broadcast_impl_value(lhs, rhs)
+
+
+def _dims(tile: tl.tensor) -> list[int]:
+    return tile.type.shape.values
 
 
 BUILDER = Builder()
@@ -849,6 +858,35 @@ def _static_print(*values, **options):
         print(*values, **options)
 
 
+# Types are built anew for every operation, which is half of an interpreted kernel's time: build each one once.
+_block_types: dict[tuple, dict[str, Any]] = {}
+_numpy_dtypes: dict[str, np.dtype] = {}
+_block_type_init, _get_np_dtype = tl.block_type.__init__, upstream._get_np_dtype
+_NO_SHAPE = {"shape": tl.tuple([]), "numel": tl.constexpr(1)}
+
+
+def _quick_block_type(self, element_ty, shape):
+    key = (element_ty.name, *[size.value if isinstance(size, tl.constexpr) else size for size in shape])
+    made = _block_types.get(key)
+    if made is None:
+        _block_type_init(self, element_ty, shape)
+        sizes = list(self.shape)
+        facts = {"shape": tl.tuple([tl.constexpr(size) for size in sizes]), "numel": tl.constexpr(int(np.prod(sizes)))}
+        made = _block_types[key] = {**vars(self), "_facts": facts}
+    vars(self).update(made)
+
+
+def _quick_tensor(self, handle, type):
+    vars(self).update(vars(type).get("_facts", _NO_SHAPE), handle=handle, type=type, dtype=type.scalar)
+
+
+def _quick_numpy_dtype(dtype):
+    found = _numpy_dtypes.get(dtype.name)
+    if found is None:
+        found = _numpy_dtypes[dtype.name] = _get_np_dtype(dtype)
+    return found
+
+
 def _plan_patches() -> list[tuple[Any, str, Any]]:
     scope = _Recorder()
     for owner in (tl, tl.core, tl.math, tl.tensor, tl.core.tensor_descriptor_base):
@@ -869,6 +907,9 @@ def _plan_patches() -> list[tuple[Any, str, Any]]:
             if hasattr(module, name):
                 scope.set_attr(module, name, _libdevice(op))
     scope.set_attr(JITFunction, "__call__", _call_device)
+    scope.set_attr(tl.block_type, "__init__", _quick_block_type)
+    scope.set_attr(tl.tensor, "__init__", _quick_tensor)
+    scope.set_attr(upstream, "_get_np_dtype", _quick_numpy_dtype)
     return list(scope.values.values())
 
 
@@ -1086,7 +1127,3 @@ def install() -> None:
     if not _installed:
         _installed.append(Settings())
         _contexts.insert(0, _installed[0]) if _contexts else _enter(_installed[0])
-
-
-def triton_version() -> str:
-    return triton.__version__

@@ -25,9 +25,8 @@ enough. You do not need a GPU.
 - **Learning alone.** In a terminal, `course check NOTEBOOK` judges the whole notebook, `course hint NAME` gives the
   hints one by one, `course progress` shows where you are, and `course reveal NAME` shows a solution.
 
-Every exercise states its difficulty (1 to 5) and the minutes it takes most people. A wrong first answer is normal and
-costs nothing. *Run All* works at any time: a cell that needs an exercise you have not written yet says so in one
-line.
+Every exercise states its difficulty (1 to 5) and the minutes to plan for it. A wrong first answer is normal and costs
+nothing. *Run All* works at any time: a cell that needs an exercise you have not written yet says so in one line.
 """
 
 # %% tags=["parameters"]
@@ -341,7 +340,7 @@ exists in memory. This time you also write the launch.
 # %% exercise="fused_scale_add"
 @triton.jit
 def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
-    """One program of out = alpha * x + y, in one pass over memory. alpha is a number, the rest as in vector_add_kernel."""
+    """One program of out = alpha * x + y, in one pass over memory. alpha: a number; the rest as for vector_add."""
     ### BEGIN SOLUTION
     offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = offsets < n
@@ -359,7 +358,7 @@ def fused_scale_add(x, y, alpha, block=256):
     block    int, lanes per program, a power of two
     returns  (n,)  same dtype, dense
 
-    Launch enough programs for all n elements, and no more than needed.
+    Launch enough programs for all n elements.
     Difficulty 2 of 5, about 8 minutes.
     """
     n = x.shape[0]
@@ -574,7 +573,7 @@ def leaky_relu(x, slope=0.01, block=256):
 
 
 # %%
-sample = torch.linspace(-2, 2, 1024)  # the author's test
+sample = torch.linspace(-2, 2, 1024, device=device)  # the author's test
 if ready(lambda: leaky_relu(sample)):
     agrees = torch.allclose(leaky_relu(sample), torch.nn.functional.leaky_relu(sample))
     print("the author's test:", "passed" if agrees else "failed")

@@ -27,12 +27,15 @@ device = "cpu"
 # %%
 import math
 
-import matplotlib.pyplot as plt
+import matplotlib
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from course import check, ready
+from course import check, plots, ready
 from course.kernels import tl, triton
+
+matplotlib.rcParams.update(plots.STYLE)
 
 # %% [markdown]
 r"""
@@ -85,13 +88,13 @@ curves = {
     "attention": torch.stack([reaction(attended_last, run) for run in runs]),
 }
 
-figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+figure, axes = plots.new(7, 3.2)
 for (name, curve), style in zip(curves.items(), ("--", "-"), strict=True):
     axes.semilogy(curve.median(0).values, style, label=name)
     axes.fill_between(range(STEPS), curve.amin(0), curve.amax(0), alpha=0.2)
 axes.set(xlabel="steps back", ylabel="gradient norm at that input", title="How far back does the last output react?")
 axes.legend(loc="lower left")
-plt.show()
+plots.show(figure, alt="Gradient norm over steps back: falls steadily for the recurrent network, flat for attention.")
 
 for name, curve in curves.items():
     far = curve[:, 1] / curve[:, -1]
@@ -271,14 +274,15 @@ if ready(lambda: combine_masks(causal_mask(2, 2), padding_mask(torch.tensor([2])
         "both, row 1": combine_masks(causal_mask(6, 6), pads)[1, 0],
         "causal, last 2 queries": causal_mask(2, 6),
     }
-    figure, panels = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    panels = figure.subplots(1, 4)
     for panel, (name, allowed) in zip(panels, shown.items(), strict=True):
         panel.imshow(allowed, cmap="Greys", vmin=0, vmax=1.6)
         panel.set(title=name, xlabel="key", xticks=range(6), yticks=range(len(allowed)))
         for row, column in allowed.nonzero().tolist():
             panel.text(column, row, "1", ha="center", va="center")
     panels[0].set_ylabel("query")
-    plt.show()
+    plots.show(figure, alt="Four masks as grids of ones: causal, padding, both, and causal for the last two queries.")
 
 # %% [markdown]
 r"""
@@ -516,7 +520,8 @@ if ready(lambda: attention_cost(8, 4, 2)):
     lengths = [2**power for power in range(6, 16)]
     costs = [attention_cost(n, D, H) for n in lengths]
     quadratic = [cost["score_flops"] + cost["mix_flops"] for cost in costs]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
     left.loglog(lengths, quadratic, "o-", label="scores and mixing")
     left.loglog(lengths, [cost["projection_flops"] for cost in costs], "s--", label="projections")
     left.set(xlabel="sequence length n", ylabel="FLOPs", title="work")
@@ -525,7 +530,7 @@ if ready(lambda: attention_cost(8, 4, 2)):
     right.set(xlabel="sequence length n", ylabel="bytes, float32", title="memory")
     left.legend()
     right.legend()
-    plt.show()
+    plots.show(figure, alt="FLOPs and bytes over sequence length; the quadratic part overtakes the linear part in both.")
     overtakes = next(n for n, cost, square in zip(lengths, costs, quadratic, strict=True)
                      if square >= cost["projection_flops"])
     print(f"first length of the table at which the quadratic part is no smaller: n = {overtakes}; 2 D = {2 * D}")
@@ -713,7 +718,8 @@ def permutation_finding(runs: list[int]) -> dict[str, float]:
     """What happens to the outputs when the words change places?
 
     Let x = word_vectors(run), A(x) the output (T, 16) of scaled_dot_product_attention(x, x, x), and C(x) the same with
-    a causal mask. For each run take the largest |difference| over all elements; return the median over the runs of
+    a causal mask. For each run take the largest |difference| over all elements. Return the median over the runs, rounded
+    to four decimals, of
 
     "same_place"   A(x[ORDER]) against A(x): position by position, as the claim says it
     "same_word"    A(x[ORDER]) against A(x)[ORDER]: word by word
@@ -734,7 +740,7 @@ def permutation_finding(runs: list[int]) -> dict[str, float]:
         gaps["same_place"].append((attend(x[ORDER]) - attend(x)).abs().max().item())
         gaps["same_word"].append((attend(x[ORDER]) - attend(x)[ORDER]).abs().max().item())
         gaps["causal_word"].append((attend(x[ORDER], causal) - attend(x, causal)[ORDER]).abs().max().item())
-    return {name: sorted(found)[len(found) // 2] for name, found in gaps.items()}
+    return {name: round(sorted(found)[len(found) // 2], 4) for name, found in gaps.items()}
     ### END SOLUTION
 
 # %% check="permutation_finding" points=3
@@ -745,7 +751,7 @@ if ready(lambda: permutation_finding([0])):
     print("ten seeds, one set of word vectors each     smallest     median    largest")
     for name in ("same_place", "same_word", "causal_word"):
         spread = sorted(result[name] for result in tried)
-        print(f"{name:40s} {spread[0]:11.2e} {spread[5]:10.2e} {spread[-1]:10.2e}")
+        print(f"{name:40s} {spread[0]:11.4f} {spread[5]:10.4f} {spread[-1]:10.4f}")
 
 # %% [markdown]
 r"""
@@ -797,7 +803,8 @@ for width in DIMS:
 if saturation_finding is None:
     print("Waiting for saturation_finding above.")
 else:
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    panels = figure.subplots(1, 2)
     titles = {"entropy": "how many keys are read", "gradient": "how much gradient passes"}
     for panel, (what, title) in zip(panels, titles.items(), strict=True):
         for scaling, style in (("raw", "o--"), ("scaled", "s-")):
@@ -808,7 +815,7 @@ else:
             print(f"{scaling:7s}{what:9s} ten seeds, d = 16, 64, 256, 1024:   {spread}")
         panel.set(xlabel="width d", title=title, ylim=(0, 1.05))
         panel.legend()
-    plt.show()
+    plots.show(figure, alt="Entropy and gradient over head width: flat with the scale, falling towards zero without.")
 
 # %% [markdown]
 r"""

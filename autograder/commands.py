@@ -1,0 +1,271 @@
+"""The instructor's and author's commands of `course`: build, solve, release, grade, report, feedback, export.
+
+Registered through the entry-point group `course.commands`. Each command is thin: it finds units, calls the module that
+does the work, and says what came out. Exit codes are those of course.errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from course.errors import FINDINGS, OK, EnvironmentLacking, InputError
+
+UnitWord = Annotated[str | None, typer.Argument(help="A unit: 02, attention or 02_attention. Left out: all of them.")]
+ClassDir = Annotated[Path, typer.Option("--class", help="The class folder, with submitted/STUDENT/UNIT/ in it.")]
+HERE = Path("class")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the instructor's commands to the learner's."""
+    for command in (build, solve, release, grade, report, feedback, export):
+        app.command()(command)
+
+
+def build(unit: UnitWord = None) -> int:
+    """Build units: their assignments, cases and solutions."""
+    from autograder import build as builder
+    from autograder import leak
+
+    for each in _units(unit):
+        with _authoring():
+            built = builder.build(each)
+        changed = ", ".join(p.name for p in built.changed) or "nothing changed"
+        print(f"{built.unit}: {changed}")
+        found = leak.leaks(each, built.assignment.parent)
+        if found:
+            raise InputError(f"{built.unit} would leak a solution to students: {found[0]}")
+    return OK
+
+
+def solve(
+    unit: UnitWord = None,
+    profile: Annotated[Literal["fast", "full"], typer.Option(help="How much of the experiments to run.")] = "fast",
+    seed: Annotated[int, typer.Option(help="Seed of the experiments.")] = 0,
+    device: Annotated[str, typer.Option(help="Where tensors live: cpu or cuda.")] = "cpu",
+) -> int:
+    """Run the solutions through papermill and render them as HTML."""
+    from autograder import solve as solver
+
+    worst = OK
+    for each in _units(unit):
+        run = solver.solve(each, profile=profile, seed=seed, device=device)
+        print(f"{run.unit}: {run.seconds:.0f} s, peak {run.peak_bytes / 2**20:.0f} MiB, {_shown(run.page)}")
+        for problem in run.problems:
+            print(f"  {problem}")
+        worst = max(worst, run.exit_code)
+    return worst
+
+
+def release(folder: Annotated[Path, typer.Argument(help="Where the student mirror goes.")]) -> int:
+    """Write the student mirror: assignments and the learner library, no solutions."""
+    from autograder import release as releaser
+
+    written = releaser.release(folder)
+    print(f"{len(written)} files in {folder}")
+    return OK
+
+
+def grade(
+    unit: UnitWord = None,
+    folder: ClassDir = HERE,
+    only: Annotated[str | None, typer.Option(help="Grade this student only.")] = None,
+    jobs: Annotated[int, typer.Option(help="Hand-ins judged at the same time.")] = 0,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to judge on.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write every verdict to this file.")] = None,
+    record: Annotated[bool, typer.Option(help="Record scores in the gradebook.")] = True,
+    sample: Annotated[bool, typer.Option("--sample", help="Make the bundled sample class in the folder first.")] = False,
+) -> int:
+    """Grade what a class handed in: every notebook in its own sandbox, verdicts into nbgrader's gradebook."""
+    from autograder import grade as grader
+    from autograder import sample as samples
+    from autograder.sandbox import NoSandbox, require_sandbox
+
+    if not sample and not (folder / "submitted").is_dir():
+        raise InputError(f"expected hand-ins in {folder / 'submitted'}/STUDENT/UNIT/, and there is no such folder")
+    try:
+        require_sandbox()
+    except NoSandbox as error:
+        raise EnvironmentLacking(str(error)) from None
+    with _class_errors():
+        classroom = _classroom(folder)
+        with classroom.lock("course grade"):
+            if sample:
+                samples.make_class(folder)
+            all_graded = [_grade_one(classroom, u, only, jobs, dask, record) for u in _handed_in(folder, unit)]
+    if json_file:
+        _write_json(json_file, all_graded)
+    if sample:
+        wrong = samples.verify([v for g in all_graded for v in g.verdicts])
+        for sentence in wrong:
+            print(sentence)
+        return FINDINGS if wrong else OK
+    return OK
+
+
+def report(unit: UnitWord = None, folder: ClassDir = HERE) -> int:
+    """Write the class report: distribution, exercises, misconceptions, killed, slow and held hand-ins."""
+    from autograder import report as reporter
+
+    with _class_errors():
+        classroom = _classroom(folder, existing=True)
+        for each in _handed_in(folder, unit):
+            print(f"{each}: {_shown(reporter.write(classroom, each))}")
+    return OK
+
+
+def feedback(unit: UnitWord = None, folder: ClassDir = HERE) -> int:
+    """Write nbgrader's feedback pages for every recorded hand-in."""
+    from autograder import record as recorder
+
+    with _class_errors():
+        classroom = _classroom(folder, existing=True)
+        with classroom.lock("course feedback"):
+            for each in _handed_in(folder, unit):
+                problems = recorder.generate_feedback(classroom, each)
+                for student, problem in problems.items():
+                    print(f"{student}: {problem}")
+                print(f"{each}: feedback in {_shown(classroom.feedback)}")
+    return OK
+
+
+def export(
+    unit: UnitWord = None,
+    folder: ClassDir = HERE,
+    format: Annotated[Literal["csv", "canvas", "moodle"], typer.Option(help="For which system.")] = "csv",
+) -> int:
+    """Print the grades out of the gradebook, free-response marks and late penalties included."""
+    from autograder import export as exporter
+
+    with _class_errors():
+        classroom = _classroom(folder, existing=True)
+        print(exporter.export(classroom, _units(unit)[0].id if unit else None, format), end="")
+    return OK
+
+
+def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str | None, recording: bool) -> Any:
+    from autograder import grade as grader
+    from autograder import record as recorder
+    from autograder import report as reporter
+    from autograder import table
+
+    console = Console(stderr=False)
+    with _progress(console) as progress, _executor(dask) as executor:
+        bar = progress.add_task(unit, total=None)
+
+        def tell(what: str, done: int, total: int) -> None:
+            progress.update(bar, description=f"{unit}: {what}", completed=done, total=total)
+
+        graded = grader.grade(
+            classroom, unit, only=only, jobs=jobs or os.cpu_count() or 1, executor=executor, tell=tell
+        )
+        problems: dict[str, str] = {}
+        if recording:
+            count = len(graded.verdicts)
+            done: list[str] = []
+
+            def recorded(student: str, problem: str) -> None:
+                done.append(student)
+                tell(f"recording {student}", len(done), count)
+
+            tell("recording", 0, count)
+            students = [only] if only else None
+            problems = recorder.record(classroom, unit, students, recorded)
+        progress.remove_task(bar)
+    console.print(table.render(graded.verdicts, grader.rules_for(unit).recorded.checks))
+    for sentence in [*graded.problems, *(f"{s}: {p}" for s, p in problems.items())]:
+        console.print(sentence, markup=False)
+    for student, old, new, why in graded.changed:
+        console.print(f"{student}: {old:g} -> {new:g}, {why}", markup=False)
+    page = reporter.write(classroom, unit)
+    console.print(f"{unit}: {graded.judged} judged, {graded.kept} kept. Class report: {_shown(page)}", markup=False)
+    return graded
+
+
+@contextlib.contextmanager
+def _executor(dask: str | None) -> Iterator[Any]:
+    if dask is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise EnvironmentLacking("--dask needs the package distributed: pip install 'distributed'") from None
+    with Client(dask) as client:
+        yield client.get_executor()
+
+
+def _progress(console: Console) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console, transient=True)
+
+
+def _units(word: str | None) -> list[Any]:
+    from autograder.unit import Unit, UnknownUnit, find_unit, unit_folders
+
+    try:
+        with _authoring():
+            return [Unit.load(f) for f in ([find_unit(word)] if word else unit_folders())]
+    except UnknownUnit as error:
+        raise InputError(str(error)) from None
+
+
+def _handed_in(folder: Path, word: str | None) -> list[str]:
+    """Units to grade: the one named, or every known unit somebody handed in."""
+    if word:
+        return [_units(word)[0].id]
+    known = {u.id for u in _units(None)}
+    found = {d.name for s in (folder / "submitted").iterdir() if s.is_dir() for d in s.iterdir()}
+    if not known & found:
+        raise InputError(f"nobody handed in a unit this course has, below {folder / 'submitted'}")
+    return sorted(known & found)
+
+
+def _classroom(folder: Path, existing: bool = False) -> Any:
+    from autograder.class_folder import ClassFolder
+
+    if existing and not folder.is_dir():
+        raise InputError(f"expected a class folder, and {folder} is none")
+    return ClassFolder(folder)
+
+
+@contextlib.contextmanager
+def _class_errors() -> Iterator[None]:
+    from autograder.class_folder import ClassFolderError
+    from autograder.record import RecordError
+
+    try:
+        yield
+    except (ClassFolderError, RecordError) as error:
+        raise InputError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _authoring() -> Iterator[None]:
+    from autograder.unit import AuthoringError
+
+    try:
+        yield
+    except AuthoringError as error:
+        raise InputError(str(error)) from None
+
+
+def _write_json(path: Path, all_graded: list[Any]) -> None:
+    from course import verdict
+
+    rows = [json.loads(verdict.encode(v)) for g in all_graded for v in g.verdicts]
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(json.dumps(rows, indent=1))
+    os.replace(beside, path)
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,503 @@
+"""What a right answer is in unit 00. Expected values come from torch in float64, or from what torch itself stores."""
+
+import torch
+
+from autograder.checks import Check
+
+F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
+A100 = {"bandwidth": 2.039e12, "vector": 19.5e12, "tensor": 312e12}
+H100 = {"bandwidth": 3.35e12, "vector": 67e12, "tensor": 989e12}
+
+
+# fix_the_stub
+
+fix_the_stub = Check(
+    "fix_the_stub",
+    hints=(
+        "The expression 2 * x makes a new tensor with every number doubled.",
+        "Replace the line `raise NotImplementedError(...)` by a `return` with that expression.",
+    ),
+    minutes=2,
+)
+
+
+@fix_the_stub.case("doubles every number, negative ones too")
+def _(subject, trial):
+    x = trial.normal((3, 5), spread=4)
+    trial.close(subject(x), (2 * x.double()).float())
+
+
+@fix_the_stub.case("keeps shape and dtype, and leaves x as it was")
+def _(subject, trial):
+    x = trial.normal((2, 1, 7), spread=40, dtype=F64)
+    trial.close(subject(x), x + x)
+
+
+@fix_the_stub.trial("works on a tensor whose rows do not lie densely in memory")
+def _(subject, trial):
+    x = trial.strided(trial.normal((6, 11), spread=3), "transposed")
+    trial.close(subject(x), (2 * x.double()).float())
+
+
+# program_offsets
+
+program_offsets = Check(
+    "program_offsets",
+    hints=(
+        "The programs before this one took pid * block elements; torch.arange(block) numbers the lanes of this one.",
+        "offsets = pid * block + torch.arange(block). An element exists when its number is smaller than n, so compare "
+        "the offsets with n.",
+    ),
+    minutes=6,
+)
+
+
+def expected_offsets(pid: int, block: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    numbers = list(range(pid * block, (pid + 1) * block))
+    return torch.tensor(numbers), torch.tensor([number in range(n) for number in numbers])
+
+
+@program_offsets.case("program 0 takes the first elements")
+def _(subject, trial):
+    trial.equal(subject(0, 8, 100), expected_offsets(0, 8, 100))
+
+
+@program_offsets.case("a program in the middle starts where the one before it stopped")
+def _(subject, trial):
+    trial.equal(subject(3, 8, 100), expected_offsets(3, 8, 100))
+
+
+@program_offsets.case("the last program keeps all its lanes and masks those without an element", weight=2)
+def _(subject, trial):
+    trial.equal(subject(2, 8, 19), expected_offsets(2, 8, 19))
+
+
+@program_offsets.case("a vector shorter than one block")
+def _(subject, trial):
+    trial.equal(subject(0, 16, 5), expected_offsets(0, 16, 5))
+
+
+@program_offsets.trial("every element belongs to exactly one lane of one program", weight=2)
+def _(subject, trial):
+    block = 2 ** trial.integers(2, 6)
+    n = block * trial.integers(2, 5) + trial.integers(1, block)
+    seen = torch.zeros(n, dtype=torch.int64)
+    for pid in range(-(-n // block)):
+        offsets, mask = subject(pid, block, n)
+        trial.equal((offsets, mask), expected_offsets(pid, block, n))
+        seen[offsets[mask]] += 1
+    trial.true(bool((seen == 1).all()), "some element belongs to no program, or to two")
+
+
+@program_offsets.trial("a program that lies wholly behind the end has nothing to do")
+def _(subject, trial):
+    pid, n = trial.integers(4, 9), trial.integers(3, 30)
+    trial.equal(subject(pid, 8, n), expected_offsets(pid, 8, n))
+
+
+# count_bytes
+
+count_bytes = Check(
+    "count_bytes",
+    hints=(
+        "Work out elements times bytes per element for each input, and once more for the result; then add everything.",
+        "math.prod(shape) * dtype.itemsize is the size of one stored tensor. The result has the shape "
+        "torch.broadcast_shapes(...) of all input shapes and the dtype out_dtype; inputs keep their own shapes.",
+    ),
+    minutes=8,
+)
+
+
+def stored_bytes(inputs: list, out_dtype: torch.dtype) -> int:
+    """What torch really stores for these inputs and for a result of their broadcast shape."""
+    tensors = [torch.zeros(shape, dtype=dtype) for shape, dtype in inputs]
+    result = torch.broadcast_tensors(*tensors)[0].to(out_dtype).contiguous()
+    return sum(t.untyped_storage().nbytes() for t in tensors) + result.untyped_storage().nbytes()
+
+
+def compare_bytes(subject, trial, inputs: list, out_dtype: torch.dtype) -> None:
+    trial.equal(subject(inputs, out_dtype), stored_bytes(inputs, out_dtype))
+
+
+@count_bytes.case("the sum of two fp32 vectors")
+def _(subject, trial):
+    compare_bytes(subject, trial, [((37,), F32), ((37,), F32)], F32)
+
+
+@count_bytes.case("one input, bf16")
+def _(subject, trial):
+    compare_bytes(subject, trial, [((5, 12), BF16)], BF16)
+
+
+@count_bytes.case("each tensor counts in its own dtype")
+def _(subject, trial):
+    compare_bytes(subject, trial, [((5, 12), BF16), ((5, 12), F64)], F32)
+
+
+@count_bytes.case("a broadcast bias is read once, and the result is as large as the broadcast", weight=2)
+def _(subject, trial):
+    compare_bytes(subject, trial, [((1, 24), BF16), ((9, 24), BF16)], BF16)
+
+
+@count_bytes.case("a comparison with a single number writes bools")
+def _(subject, trial):
+    compare_bytes(subject, trial, [((6, 11), F32), ((), F32)], torch.bool)
+
+
+@count_bytes.trial("any shapes that broadcast, any dtypes", weight=3)
+def _(subject, trial):
+    dtypes = [F32, F64, BF16, torch.float16, torch.int8, torch.int64, torch.bool]
+    for _ in range(6):
+        full = tuple(trial.integers(2, 9) for _ in range(trial.integers(1, 5)))
+        inputs = [(thinned(trial, full), dtypes[trial.integers(0, 7)]) for _ in range(trial.integers(1, 4))]
+        compare_bytes(subject, trial, inputs, dtypes[trial.integers(0, 7)])
+
+
+@count_bytes.trial("two inputs that are both broadcast: a column and a row")
+def _(subject, trial):
+    rows, columns = trial.integers(3, 20), trial.integers(21, 40)
+    compare_bytes(subject, trial, [((rows, 1), F32), ((1, columns), BF16)], F32)
+
+
+def thinned(trial, full: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape that broadcasts to `full`: some leading dimensions missing, some of the others 1."""
+    kept = full[trial.integers(0, len(full) + 1) :]
+    return tuple(1 if trial.integers(0, 3) == 0 else size for size in kept)
+
+
+# roofline
+
+roofline = Check(
+    "roofline",
+    hints=(
+        "FLOP/byte times byte/s gives FLOP/s: what the memory can feed. The answer is never more than that.",
+        "The answer is never more than peak either. Take the smaller of the two, number by number: "
+        "`clamp(max=...)` or torch.minimum.",
+    ),
+    minutes=5,
+)
+
+
+def expected_rate(intensity: torch.Tensor, gpu: dict, unit: str) -> torch.Tensor:
+    """FLOPs over the longer of the two times, number by number, in Python floats (float64)."""
+    rates = []
+    for i in intensity.double().reshape(-1).tolist():
+        seconds = max(i / gpu[unit], 1.0 / gpu["bandwidth"])  # of i FLOPs on 1 byte
+        rates.append(i / seconds)
+    return torch.tensor(rates, dtype=F64).reshape(intensity.shape).to(intensity.dtype)
+
+
+def compare_rate(subject, trial, intensity: torch.Tensor, gpu: dict, unit: str) -> None:
+    got = subject(intensity, gpu[unit], gpu["bandwidth"])
+    trial.close(got, expected_rate(intensity, gpu, unit))
+
+
+@roofline.case("left of the ridge the memory decides")
+def _(subject, trial):
+    compare_rate(subject, trial, trial.uniform((3, 4), low=0.4, high=9.0), A100, "vector")
+
+
+@roofline.case("right of the ridge the arithmetic decides")
+def _(subject, trial):
+    compare_rate(subject, trial, trial.uniform((5,), low=11, high=40), A100, "vector")
+
+
+@roofline.case("both sides at once, float64", weight=2)
+def _(subject, trial):
+    compare_rate(subject, trial, torch.tensor([0.25, 3.0, 60.0, 290.0, 300.0, 4000.0], dtype=F64), H100, "tensor")
+
+
+@roofline.trial("any GPU, intensities from far left to far right", weight=2)
+def _(subject, trial):
+    for _ in range(4):
+        gpu = {"bandwidth": 10 ** trial.rng.uniform(9, 13), "vector": 10 ** trial.rng.uniform(11, 15)}
+        ridge = gpu["vector"] / gpu["bandwidth"]
+        spread = torch.from_numpy(10.0 ** trial.rng.uniform(-3, 3, (4, 7)))
+        compare_rate(subject, trial, ridge * spread, gpu, "vector")
+
+
+@roofline.trial("no FLOPs, no FLOP/s; and a tensor without dimensions stays one")
+def _(subject, trial):
+    compare_rate(subject, trial, torch.tensor(0.0), A100, "vector")
+    compare_rate(subject, trial, torch.tensor(156.0, dtype=F64), A100, "tensor")
+
+
+# vector_add
+
+vector_add = Check(
+    "vector_add",
+    kind="launcher",
+    hints=(
+        "The first two lines are program_offsets in Triton: tl.program_id(0) is pid, tl.arange(0, BLOCK) the lanes.",
+        "Load x from x_ptr + offsets * x_stride and y from its own pointer and stride, both with mask=offsets < n; store "
+        "the sum at out_ptr + offsets with the same mask.",
+    ),
+    minutes=8,
+)
+
+
+def total(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return (x.double() + y.double()).to(x.dtype)
+
+
+@vector_add.case("three programs, the last one partly full", weight=2)
+def _(subject, trial):
+    x, y = trial.normal((37,), (37,), spread=5)
+    trial.close(subject.launch(x, y, block=16), total(x, y))
+
+
+@vector_add.case("a vector shorter than one block")
+def _(subject, trial):
+    x, y = trial.normal((5,), (5,), spread=5)
+    trial.close(subject.launch(x, y, block=16), total(x, y))
+
+
+@vector_add.case("one element more than four full blocks")
+def _(subject, trial):
+    x, y = trial.normal((129,), (129,), spread=5)
+    trial.close(subject.launch(x, y, block=32), total(x, y))
+
+
+@vector_add.case("every second number of a longer vector, for x and y alike")
+def _(subject, trial):
+    x, y = (trial.strided(v, "every_other") for v in trial.normal((37,), (37,), spread=5))
+    trial.close(subject.launch(x, y, block=16), total(x, y))
+
+
+@vector_add.case("x dense, y with a stride of its own")
+def _(subject, trial):
+    x, y = trial.normal((37,), (37,), spread=5)
+    y = trial.strided(y, "every_other")
+    trial.close(subject.launch(x, y, block=16), total(x, y))
+
+
+@vector_add.trial("new numbers in the same buffers' shapes: nothing is remembered")
+def _(subject, trial):
+    for _ in range(2):
+        x, y = trial.normal((53,), (53,), spread=3)
+        trial.close(subject.launch(x, y, block=16), total(x, y))
+
+
+@vector_add.trial("a column of a matrix, and the block size of the launcher")
+def _(subject, trial):
+    n = trial.integers(257, 400)
+    table, y = trial.normal((n, 7), (n,), spread=3)
+    trial.close(subject.launch(table[:, 3], y), total(table[:, 3], y))
+
+
+@vector_add.trial("one element")
+def _(subject, trial):
+    x, y = trial.normal((1,), (1,), spread=3)
+    trial.close(subject.launch(x, y, block=16), total(x, y))
+
+
+# fused_scale_add
+
+fused_scale_add = Check(
+    "fused_scale_add",
+    kind="launcher",
+    hints=(
+        "The kernel is vector_add's with one more multiplication. The grid is a tuple with one number: n / block, "
+        "rounded up.",
+        "grid = (triton.cdiv(n, block),), then fused_scale_add_kernel[grid](x, y, out, n, alpha, x.stride(0), "
+        "y.stride(0), BLOCK=block). The stored value is alpha * x + y.",
+    ),
+    minutes=8,
+)
+
+
+def scaled_total(x: torch.Tensor, y: torch.Tensor, alpha: float) -> torch.Tensor:
+    return (alpha * x.double() + y.double()).to(x.dtype)
+
+
+@fused_scale_add.case("three programs, the last one partly full", weight=2)
+def _(subject, trial):
+    x, y = trial.normal((37,), (37,), spread=5)
+    trial.close(subject.launch(x, y, -2.5, block=16), scaled_total(x, y, -2.5))
+
+
+@fused_scale_add.case("a vector shorter than one block")
+def _(subject, trial):
+    x, y = trial.normal((5,), (5,), spread=5)
+    trial.close(subject.launch(x, y, 3.0, block=16), scaled_total(x, y, 3.0))
+
+
+@fused_scale_add.case("every second number of longer vectors")
+def _(subject, trial):
+    x, y = (trial.strided(v, "every_other") for v in trial.normal((41,), (41,), spread=5))
+    trial.close(subject.launch(x, y, 0.75, block=16), scaled_total(x, y, 0.75))
+
+
+@fused_scale_add.case("alpha * x and y nearly cancel: the product keeps its precision")
+def _(subject, trial):
+    x, rest = trial.normal((37,), (37,))
+    y = -2.7 * x + 0.1 * rest
+    # |alpha x| is about ten times the result, which magnifies the product's rounding error as much
+    trial.close(subject.launch(x, y, 3.0, block=16), scaled_total(x, y, 3.0), condition=1)
+
+
+@fused_scale_add.trial("alpha of zero and alpha of one")
+def _(subject, trial):
+    x, y = trial.normal((45,), (45,), spread=5)
+    trial.close(subject.launch(x, y, 0.0, block=16), scaled_total(x, y, 0.0))
+    trial.close(subject.launch(x, y, 1.0, block=16), scaled_total(x, y, 1.0))
+
+
+@fused_scale_add.trial("different strides, the block size of the launcher, any alpha")
+def _(subject, trial):
+    n, alpha = trial.integers(257, 400), float(trial.rng.uniform(-4, 4))
+    table, y = trial.normal((n, 5), (n,), spread=3)
+    trial.close(subject.launch(table[:, 2], y, alpha), scaled_total(table[:, 2], y, alpha))
+    trial.close(subject.launch(y, table[:, 1], alpha), scaled_total(y, table[:, 1], alpha))
+
+
+@fused_scale_add.trial("one element, and one more than two blocks")
+def _(subject, trial):
+    for n in (1, 33):
+        x, y = trial.normal((n,), (n,), spread=3)
+        trial.close(subject.launch(x, y, 1.5, block=16), scaled_total(x, y, 1.5))
+
+
+# fusion_bytes
+
+fusion_bytes = Check(
+    "fusion_bytes",
+    hints=(
+        "Write down what each kernel reads and writes: the first x and t, the second t, y and the result.",
+        "count_bytes with one input gives the first kernel, with two inputs the second. The fused kernel reads x and y "
+        "and writes the result: again count_bytes with two inputs.",
+    ),
+    minutes=3,
+)
+
+
+def counted(n: int, dtype: torch.dtype) -> tuple[int, int]:
+    """Sizes of torch's own tensors, in the order in which they are read and written."""
+    x, y = torch.zeros(n, dtype=dtype), torch.zeros(n, dtype=dtype)
+    t = 2 * x
+    out = t + y
+    first, second, fused = (x, t), (t, y, out), (x, y, out)
+    return sum(v.nbytes for v in (*first, *second)), sum(v.nbytes for v in fused)
+
+
+@fusion_bytes.case("fp32")
+def _(subject, trial):
+    trial.equal(subject(1000, F32), counted(1000, F32))
+
+
+@fusion_bytes.case("bf16")
+def _(subject, trial):
+    trial.equal(subject(37, BF16), counted(37, BF16))
+
+
+@fusion_bytes.trial("any length, any dtype")
+def _(subject, trial):
+    for dtype in (F64, torch.float16, F32):
+        n = trial.integers(1, 5000)
+        trial.equal(subject(n, dtype), counted(n, dtype))
+
+
+# memory_bound
+
+memory_bound = Check(
+    "memory_bound",
+    kind="value",
+    hints=(
+        "An operation's intensity is FLOPs divided by bytes. Ask roofline how far it gets with the peak of its own unit.",
+        "Keep the name when roofline(intensity, gpu[unit], gpu['bandwidth']) < gpu[unit]. roofline wants a tensor: "
+        "torch.tensor(flops / moved, dtype=torch.float64).",
+    ),
+    minutes=8,
+)
+
+
+def slower_in_memory(table: dict, gpu: dict) -> list[str]:
+    """Names whose bytes take longer than their FLOPs."""
+    return [name for name, (flops, moved, unit) in table.items() if moved / gpu["bandwidth"] > flops / gpu[unit]]
+
+
+def published_table() -> dict[str, tuple[int, int, str]]:
+    """The notebook's eight operations; bytes are what torch would store."""
+    n, wide = 2**24, 4096
+    table = {
+        "add two vectors, fp32": (n, 3 * 4 * n, "vector"),
+        "scale and add, fused, fp32": (2 * n, 3 * 4 * n, "vector"),
+        "GELU (tanh form, 9 FLOPs), bf16": (9 * n, 2 * 2 * n, "vector"),
+        "polynomial of degree 30 (60 FLOPs), bf16": (60 * n, 2 * 2 * n, "vector"),
+    }
+    for rows in (1, 64, 256, 4096):
+        stored = torch.empty(rows, wide, dtype=BF16).nbytes * 2 + torch.empty(wide, wide, dtype=BF16).nbytes
+        name = "linear layer, 1 row" if rows == 1 else f"linear layer, {rows} rows"
+        table[name] = (2 * rows * wide * wide, stored, "tensor")
+    return table
+
+
+@memory_bound.case("the A100's list")
+def _(subject, trial):
+    trial.equal(subject.value("memory_bound")["A100 SXM 80GB"], slower_in_memory(published_table(), A100))
+
+
+@memory_bound.case("the H100's list, which is another one", weight=2)
+def _(subject, trial):
+    trial.equal(subject.value("memory_bound")["H100 SXM"], slower_in_memory(published_table(), H100))
+
+
+@memory_bound.trial("the function that found them holds for other operations and another GPU", weight=2)
+def _(subject, trial):
+    gpu = {"bandwidth": 0.9e12, "vector": 15.7e12, "tensor": 125e12}
+    table = {}
+    for i in range(12):
+        unit = ("vector", "tensor")[i % 2]
+        moved = trial.integers(10**6, 10**9)
+        distance = 10 ** (trial.rng.uniform(0.05, 2.5) * (1 if trial.integers(0, 2) else -1))  # off the ridge
+        table[f"operation {i}"] = (round(moved * distance * gpu[unit] / gpu["bandwidth"]), moved, unit)
+    trial.equal(subject.call("find_memory_bound", table, gpu), slower_in_memory(table, gpu))
+
+
+# leaky_relu
+
+leaky_relu = Check(
+    "leaky_relu",
+    kind="launcher",
+    hints=(
+        "Work through n = 5 with block = 4 on paper: how many programs does n // block start, and which elements does "
+        "each write?",
+        "The grid has to be rounded up, (triton.cdiv(n, block),). Then the last program has lanes beyond n, and the store "
+        "needs the mask that the load has.",
+    ),
+    minutes=6,
+)
+
+
+def rectified(x: torch.Tensor, slope: float) -> torch.Tensor:
+    return torch.nn.functional.leaky_relu(x.double(), slope).to(x.dtype)
+
+
+@leaky_relu.case("a last program that is partly full", weight=2)
+def _(subject, trial):
+    x = trial.normal((37,), spread=5)
+    trial.close(subject.launch(x, 0.2, block=16), rectified(x, 0.2))
+
+
+@leaky_relu.case("a vector shorter than one block")
+def _(subject, trial):
+    x = trial.normal((5,), spread=5, mean=-4)
+    trial.close(subject.launch(x, 0.1, block=16), rectified(x, 0.1))
+
+
+@leaky_relu.case("one element more than four full blocks")
+def _(subject, trial):
+    x = trial.normal((129,), spread=5)
+    trial.close(subject.launch(x, 0.01, block=32), rectified(x, 0.01))
+
+
+@leaky_relu.trial("any ragged length, the launcher's own slope and block size", weight=2)
+def _(subject, trial):
+    x = trial.normal((256 * trial.integers(1, 3) + trial.integers(1, 256),), spread=5)
+    trial.close(subject.launch(x), rectified(x, 0.01))
+
+
+@leaky_relu.trial("all numbers far below zero")
+def _(subject, trial):
+    x = trial.normal((83,), spread=3, mean=-300)
+    trial.close(subject.launch(x, 0.3, block=16), rectified(x, 0.3))

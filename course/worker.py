@@ -1,0 +1,447 @@
+"""Inside a sandbox: the processes that run a learner's code and answer the judge's questions about it.
+
+zygote     trusted: torch and IPython imported, never runs student code; forks on request, kills on request
+runner     one fork of the zygote: limits itself, poisons operators, then runs the notebook's cells
+exercise   one fork of a runner: performs subject operations (course.subject) for one exercise
+replayer   one fork of the zygote, without student code: replays a launch trace on its own buffers
+
+Frames are course.wire's. Nothing a runner or an exercise says is trusted by the judge; the walls around them are
+autograder.sandbox's. Here are only the limits that a process sets for itself.
+"""
+
+from __future__ import annotations
+
+import builtins
+import ctypes
+import gc
+import itertools
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import psutil
+import torch
+
+from course import wire
+from course.session import Session, hang_up_keyboard
+from course.subject import LocalSubject, SubjectError
+
+LINUX = sys.platform == "linux"
+OPERATIONS = frozenset(
+    "__call__ call value construct load_state method grad grad_method iterate launch release".split()
+)
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
+
+
+def main(descriptor: int) -> NoReturn:
+    """The zygote, on the control socket with this file descriptor. Ends when the judge hangs up."""
+    torch.set_num_threads(1)
+    Zygote(socket.socket(fileno=descriptor)).serve()
+    os._exit(0)
+
+
+# --- zygote -------------------------------------------------------------------------------------------------------
+
+
+class Zygote:
+    """Forks runners and replayers. As first process of its namespace it can't be signalled from within."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.limits: dict[str, int] = {}
+        self.ended: dict[int, int] = {}  # exit codes of children; below zero: the signal
+        _harden()
+        self.session = Session()
+        _touch_lazy_paths(self.session)
+        self.wake, wake = os.pipe()
+        for end in (self.wake, wake):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        gc.collect()
+        gc.freeze()
+
+    def serve(self) -> None:
+        self.control.send(b"Z")  # a first byte, so that the judge learns our pid from its credentials
+        while True:
+            select.select([self.control, self.wake], [], [])
+            self._reap()
+            if not select.select([self.control], [], [], 0)[0]:
+                continue
+            try:
+                header, body = wire.recv(self.control)
+            except (EOFError, OSError):
+                self._sweep([])
+                return
+            getattr(self, "do_" + header["op"])(header, bytes(body))
+
+    def do_setup(self, header: dict, body: bytes) -> None:
+        """Where to work, and the limits that runners set for themselves."""
+        self.limits = header["limits"]
+        os.makedirs(header["workdir"], exist_ok=True)
+        os.chdir(header["workdir"])
+        wire.send(self.control, {"ok": True})
+
+    def do_file(self, header: dict, body: bytes) -> None:
+        """One side file of the notebook, written into the working directory."""
+        os.makedirs(os.path.dirname(header["name"]) or ".", exist_ok=True)
+        with open(header["name"], "wb") as file:
+            file.write(body)
+        wire.send(self.control, {"ok": True})
+
+    def do_runner(self, header: dict, body: bytes) -> None:
+        self._fork(lambda sock: Runner(sock, self.session).serve(header["poison"], self.limits))
+
+    def do_replayer(self, header: dict, body: bytes) -> None:
+        self._fork(lambda sock: serve_replay(sock, self.limits))
+
+    def do_sweep(self, header: dict, body: bytes) -> None:
+        """Kill every process here but the zygote and those in `keep`."""
+        wire.send(self.control, {"left": self._sweep(header["keep"])})
+
+    def do_status(self, header: dict, body: bytes) -> None:
+        self._reap()
+        wire.send(self.control, {"code": self.ended.get(header["pid"])})
+
+    def _fork(self, serve: Callable[[socket.socket], None]) -> None:
+        descriptor = _receive_descriptor(self.control)
+        pid = os.fork()
+        if pid == 0:
+            _become_child(lambda: serve(socket.socket(fileno=descriptor)), keep=descriptor)
+        os.close(descriptor)
+        wire.send(self.control, {"pid": pid})
+        if LINUX:
+            handle = os.pidfd_open(pid)
+            socket.send_fds(self.control, [b"F"], [handle])
+            os.close(handle)
+
+    def _reap(self) -> None:
+        try:
+            while os.read(self.wake, 4096):
+                pass
+        except BlockingIOError:
+            pass
+        try:
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                self.ended[found[0]] = os.waitstatus_to_exitcode(found[1])
+        except ChildProcessError:
+            pass
+
+    def _sweep(self, keep: list[int]) -> int:
+        """Kill until nothing is left to kill; how many processes survived twenty rounds."""
+        others: list[int] = []
+        for _ in range(20):
+            others = [p.pid for p in psutil.Process().children(recursive=True) if p.pid not in keep]
+            for pid in others:
+                _kill(pid)
+            time.sleep(0.001)
+            self._reap()
+            if not [pid for pid in others if psutil.pid_exists(pid) and not _is_zombie(pid)]:
+                return 0
+        return len(others)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _touch_lazy_paths(session: Session) -> None:
+    """Do once, before any fork, what every fork would otherwise do for the first time."""
+    x = torch.ones(4, 4, requires_grad=True)
+    (x @ x).softmax(-1).sum().backward()
+    session.run("1 + 1")
+
+
+def _harden() -> None:
+    """No core files, no ptrace by others of the same user, no rights to gain."""
+    if not LINUX:
+        return
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")
+    except OSError:
+        pass
+    prctl = ctypes.CDLL(None).prctl
+    for option, value in (
+        (_PR_SET_PDEATHSIG, signal.SIGKILL),
+        (_PR_SET_DUMPABLE, 0),
+        (_PR_SET_CHILD_SUBREAPER, 1),
+        (_PR_SET_NO_NEW_PRIVS, 1),
+    ):
+        prctl(option, int(value), 0, 0, 0)
+
+
+def _receive_descriptor(sock: socket.socket) -> int:
+    _, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+    return descriptors[0]
+
+
+def _become_child(serve: Callable[[], None], keep: int, session: bool = True) -> NoReturn:
+    """Run `serve` in a process that was just forked, and never come back."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.closerange(3, keep)
+        os.closerange(keep + 1, 4096)
+        if session:
+            os.setsid()
+        serve()
+        code = 0
+    except (EOFError, OSError, wire.WireError):
+        pass
+    except MemoryError:
+        code = 77
+    finally:
+        os._exit(code)
+
+
+def limit_self(limits: dict[str, int]) -> None:
+    """Resource limits of this process, hard ones. limits: names of resource.RLIMIT_* (without the prefix), values."""
+    import resource
+
+    for name, value in limits.items():
+        which = getattr(resource, f"RLIMIT_{name}", None)
+        if which is not None:
+            hard = resource.getrlimit(which)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(which, (value, value))
+
+
+# --- runner -------------------------------------------------------------------------------------------------------
+
+
+class Runner:
+    """Runs cells; forks a process per exercise. From its first cell on, everything here is in the student's hands."""
+
+    def __init__(self, sock: socket.socket, session: Session) -> None:
+        self.sock, self.session = sock, session
+        self.children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, number of the exercise)
+
+    def serve(self, poison: list[str], limits: dict[str, int]) -> None:
+        limit_self(limits)
+        hang_up_keyboard()
+        poisoned = poison_operators(poison) if poison else []
+        wire.send(self.sock, {"ready": True, "poisoned": len(poisoned)})
+        while True:
+            self._report_deaths()
+            header, body = wire.recv(self.sock)
+            if header["op"] == "cell":
+                self._cell(header["id"], body.decode("utf-8", "surrogatepass"))
+            elif header["op"] == "exercise":
+                self._exercise(header["number"])
+
+    def _cell(self, cell_id: str, source: str) -> None:
+        done = self.session.run(source, cell_id)
+        header = {"cell": cell_id, "error": done.error, "error_name": done.error_name, "seconds": done.seconds}
+        wire.send(self.sock, header, [done.output.encode("utf-8", "backslashreplace")])
+
+    def _exercise(self, number: int) -> None:
+        descriptor = _receive_descriptor(self.sock)
+        pid = os.fork()
+        if pid == 0:
+            torch.set_grad_enabled(True)
+            namespace = self.session.namespace
+            _become_child(lambda: Exercise(socket.socket(fileno=descriptor), namespace).serve(), descriptor, False)
+        os.close(descriptor)
+        if LINUX:
+            self.children[os.pidfd_open(pid)] = pid, number
+
+    def _report_deaths(self) -> None:
+        """Wait for the judge; meanwhile tell it which exercise ended and how."""
+        while True:
+            ready = select.select([self.sock, *self.children], [], [])[0]
+            for handle in set(ready) & set(self.children):
+                pid, number = self.children.pop(handle)
+                os.close(handle)
+                wire.send(self.sock, {"ended": number, "code": _exit_code(pid)})
+            if self.sock in ready:
+                return
+
+
+def _exit_code(pid: int) -> int:
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return 0
+
+
+# --- exercise -----------------------------------------------------------------------------------------------------
+
+
+class Exercise:
+    """Performs subject operations on one namespace, one after another, until the judge hangs up."""
+
+    def __init__(self, sock: socket.socket, namespace: dict[str, Any]) -> None:
+        self.sock = sock
+        self.subject = LocalSubject(namespace, "")
+        self.thread = threading.get_ident()
+        self.asked = itertools.count(1)
+
+    def serve(self) -> None:
+        while True:
+            self._answer(*wire.recv(self.sock))
+
+    def _answer(self, header: dict, body: bytearray) -> None:
+        buffers: list[bytes] = []
+        try:
+            reply = {"id": header["id"], "ok": wire.encode(self._perform(header, body), buffers)}
+        except BaseException as error:
+            buffers, reply = [], {"id": header["id"], "failed": _failure(error)}
+        reply["mutated"] = [str(name)[:100] for name in self.subject.mutated[:100]]
+        try:
+            wire.send(self.sock, reply, buffers)
+        except wire.WireError as error:
+            wire.send(self.sock, {"id": header["id"], "failed": _failure(error), "mutated": []})
+
+    def _perform(self, header: dict, body: bytearray) -> Any:
+        args, kwargs = wire.decode(header["args"], body, self._callback)
+        operation = header["op"]
+        if operation not in OPERATIONS:
+            raise SubjectError("bad_value", f"no operation is called {operation}")
+        self.subject.name, self.subject.mutated = header["subject"], []
+        if operation == "launch":
+            return self._trace(args, kwargs)
+        return getattr(self.subject, operation)(*args, **kwargs)
+
+    def _trace(self, args: tuple, kwargs: dict) -> Any:
+        """What the launcher launched, as plain values; the judge replays it elsewhere."""
+        from grader_kernels.trace import record
+
+        launcher = self.subject.value()
+        return self.subject._run(lambda *a, **k: record(launcher, a, k).to_data(), args, kwargs, copy=False)
+
+    def _callback(self, number: int) -> Callable:
+        def ask(*args: Any, **kwargs: Any) -> Any:
+            return self._ask(number, args, kwargs)
+
+        return ask
+
+    def _ask(self, number: int, args: tuple, kwargs: dict) -> Any:
+        """Call a function that lives with the judge. The judge may ask us something before it answers."""
+        if threading.get_ident() != self.thread:
+            raise RuntimeError("this function can only be called from the thread that it was given to")
+        buffers: list[bytes] = []
+        mine = next(self.asked)
+        wire.send(self.sock, {"ask": mine, "callback": number, "args": wire.encode((args, kwargs), buffers)}, buffers)
+        while True:
+            header, body = wire.recv(self.sock)
+            if header.get("answer") == mine:
+                return _answered(header, body)
+            self._answer(header, body)
+
+
+def _answered(header: dict, body: bytearray) -> Any:
+    if "failed" not in header:
+        return wire.decode(header["ok"], body)
+    raised = getattr(builtins, header["failed"]["exception"], RuntimeError)
+    if not (isinstance(raised, type) and issubclass(raised, Exception)):
+        raised = RuntimeError
+    raise raised(header["failed"]["message"])
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    if isinstance(error, SubjectError):
+        return {"kind": error.kind, "message": str(error)[:1000], "exception": error.exception[:100]}
+    if isinstance(error, wire.WireError):
+        return {"kind": "bad_value", "message": f"the result can't be judged: {error}"[:1000], "exception": ""}
+    name = type(error).__name__[:100]
+    return {"kind": "raised", "message": f"it raised {name}", "exception": name}
+
+
+def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
+    """Answer replay questions. No student module was ever imported here; the source passed an allow-list."""
+    limit_self(limits)
+    from grader_kernels.replay import replay_source
+
+    while True:
+        header, body = wire.recv(sock)
+        buffers: list[bytes] = []
+        try:
+            found = replay_source(*wire.decode(header["args"], body))
+            reply = {"id": header["id"], "ok": wire.encode(found, buffers)}
+        except Exception as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            buffers, reply = [], {"id": header["id"], "failed": {"kind": "bad_value", "message": text, "exception": ""}}
+        wire.send(sock, reply, buffers)
+
+
+# --- poison -------------------------------------------------------------------------------------------------------
+
+_poisoned: list[torch.library.Library] = []  # the override lasts as long as its library object
+
+
+def poison_operators(names: list[str]) -> list[str]:
+    """Make ATen operators return wrong numbers on the CPU, below Python; the overloads that were changed.
+
+    names: "softmax.int", "aten::_softmax" or "_softmax" (every overload). Results stay of their shape and dtype:
+    floating ones become 1.5 x + 0.25, integers 0, booleans flip. Unknown names raise ValueError.
+    """
+    library = torch.library.Library("aten", "IMPL")
+    _poisoned.append(library)
+    done = []
+    for overload in itertools.chain.from_iterable(_overloads(name) for name in names):
+        try:
+            kernel = torch.library.get_kernel(f"aten::{overload}", "CPU")
+        except RuntimeError:
+            continue  # no CPU kernel of its own
+        library.impl(overload, _wrong(kernel), "CPU", with_keyset=True, allow_override=True)
+        done.append(overload)
+    return done
+
+
+def _overloads(name: str) -> list[str]:
+    name = name.removeprefix("aten::")
+    packet, _, overload = name.partition(".")
+    if not hasattr(torch.ops.aten, packet):
+        raise ValueError(f"there is no operator aten::{packet}")
+    known = getattr(torch.ops.aten, packet).overloads()
+    if overload:
+        return [name]
+    return [packet if o == "default" else f"{packet}.{o}" for o in known]
+
+
+def _wrong(kernel: Any) -> Callable:
+    def run(keyset: Any, *args: Any, **kwargs: Any) -> Any:
+        found = kernel.call_boxed(keyset, *args, **kwargs)
+        for value in found if isinstance(found, (tuple, list)) else (found,):
+            if isinstance(value, torch.Tensor):
+                _spoil(value)
+        return found
+
+    return run
+
+
+def _spoil(x: torch.Tensor) -> None:
+    """Change a result in place, without any operator that may itself be poisoned where numpy can do it."""
+    x = x.detach()
+    if x.dtype == torch.bfloat16:
+        x.copy_(torch.from_numpy(x.float().numpy() * 1.5 + 0.25))
+        return
+    if x.dtype.is_complex or x.layout != torch.strided:
+        return
+    numbers = x.numpy()
+    if x.dtype == torch.bool:
+        numbers[...] = ~numbers
+    elif x.dtype.is_floating_point:
+        numbers[...] = numbers * 1.5 + 0.25
+    else:
+        numbers[...] = 0
+

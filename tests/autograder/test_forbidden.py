@@ -1,0 +1,63 @@
+"""Forbidden shortcuts, read from source: every disguise is found or holds; honest code is left alone."""
+
+import pytest
+
+from autograder.forbidden import FAMILIES, poisons, read_source
+
+PRELUDE = "import torch\nimport torch.nn.functional as F\nfrom torch import nn, softmax as sm\nquick = F.softmax\n"
+SHORTCUTS = {
+    "plainly": "def f(x): return torch.softmax(x, -1)",
+    "a method": "def f(x): return x.softmax(-1)",
+    "an import alias": "def f(x): return sm(x, -1)",
+    "an assignment": "def f(x): return quick(x, -1)",
+    "a module": "def f(x): return nn.Softmax(-1)(x)",
+    "a helper": "def h(x): return F.log_softmax(x, -1).exp()\ndef f(x): return h(x)",
+    "getattr": "def f(x): return getattr(torch, 'softmax')(x, -1)",
+    "a default argument": "def f(x, g=F.softmax): return g(x, -1)",
+    "a patched function": "torch.exp = torch.softmax\ndef f(x): return torch.exp(x, -1)",
+    "an import inside": "def f(x):\n    from torch.nn.functional import softmax\n    return softmax(x, -1)",
+    "a base class": "class M(nn.Softmax): pass\ndef f(x): return M(-1)(x)",
+    "attention": "def f(x): return F.scaled_dot_product_attention(x, x, x)",
+}
+HOLDS = {
+    "a built name": "def f(x): return getattr(torch, 'soft' + 'max')(x, -1)",
+    "torch.ops": "def f(x): return torch.ops.aten._softmax(x, -1, False)",
+    "torch._C": "def f(x): return torch._C._nn.softmax(x)",
+    "eval": "def f(x): return eval('torch.soft' + 'max')(x, -1)",
+    "exec": "def f(x):\n    exec('y = 1')\n    return x",
+    "importlib": "def f(x):\n    import importlib\n    return importlib.import_module('torch')",
+    "gc": "import gc\ndef f(x): return gc.get_objects()",
+    "ctypes": "import ctypes as c\ndef f(x): return c.pythonapi",
+    "a dict of a module": "def f(x): return torch.__dict__['soft' + 'max'](x, -1)",
+    "a library override": "L = torch.library.Library('aten', 'IMPL')\ndef f(x): return L",
+}
+HONEST = {
+    "exp and sum": "def f(x):\n    e = (x - x.amax(-1, keepdim=True)).exp()\n    return e / e.sum(-1, keepdim=True)",
+    "a comparison elsewhere": "def f(x): return x.exp()\nassert f(torch.zeros(1)) == torch.softmax(torch.zeros(1), 0)",
+    "a parameter named like a global": "x = torch.zeros(3).softmax(-1)\ndef f(x): return x.exp()",
+    "a class": "class M(nn.Module):\n    def __init__(self):\n        super().__init__()\ndef f(x): return M()",
+    "a magic line": "%matplotlib inline\ndef f(x): return x.exp()",
+}
+
+
+@pytest.mark.parametrize("code", SHORTCUTS.values(), ids=SHORTCUTS)
+def test_a_shortcut_is_found(code):
+    assert any(f.kind == "shortcut" for f in read_source([PRELUDE, code], "f", ["softmax"]))
+
+
+@pytest.mark.parametrize("code", HOLDS.values(), ids=HOLDS)
+def test_what_cannot_be_read_holds(code):
+    assert any(f.kind == "hold" for f in read_source([PRELUDE, code], "f", ["softmax"]))
+
+
+@pytest.mark.parametrize("code", HONEST.values(), ids=HONEST)
+def test_honest_code_is_left_alone(code):
+    assert read_source([PRELUDE, code], "f", ["softmax"]) == []
+
+
+def test_a_cell_that_is_no_python_stops_nothing():
+    assert read_source([PRELUDE, "def (", SHORTCUTS["plainly"]], "f", ["softmax"])
+
+
+def test_families_name_operators_to_poison():
+    assert "_softmax" in poisons(["softmax"]) and set(FAMILIES) == {"softmax", "attention"}

@@ -1,0 +1,163 @@
+"""Recorded cases: stored and read back unchanged, played without an oracle, and they name what they recognise."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autograder import recording
+from autograder.checks import Check
+from autograder.unit import Alternative, AuthoringError
+from course import cases
+from course.subject import LocalSubject
+
+scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.binary(max_size=8))
+tensors = st.sampled_from([torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool]).map(
+    lambda d: torch.arange(6).reshape(2, 3).to(d)
+)
+values = st.recursive(
+    st.one_of(scalars, tensors),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.tuples(inner, inner), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def same(a, b):
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.stride() == b.stride() and torch.equal(a, b)
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return type(a) is type(b) and a == b
+
+
+@given(values)
+def test_every_value_survives_storage(value):
+    arrays: dict[str, np.ndarray] = {}
+    assert same(value, cases.from_plain(cases.to_plain(value, arrays), arrays))
+
+
+def test_a_transposed_tensor_keeps_its_layout():
+    arrays: dict[str, np.ndarray] = {}
+    x = torch.arange(6.0).reshape(2, 3).t()
+    assert same(x, cases.from_plain(cases.to_plain(x, arrays), arrays))
+
+
+def double_check():
+    check = Check("double", hints=("one", "two"))
+
+    @check.case("doubles", weight=2)
+    def _(subject, trial):
+        x = trial.normal((3, 5))
+        trial.close(subject(x), (2 * x.double()).float())
+
+    @check.case("gives both")
+    def _(subject, trial):
+        a, b = subject.call("pair", 3)
+        trial.equal(a, 3)
+        trial.equal(b, 6)
+
+    return check
+
+
+SOLVED = {"double": lambda x: 2 * x, "pair": lambda n: (n, 2 * n)}
+
+
+def wrong(name, source):
+    return Alternative("double", name, f"{name}!", "next?", source, "misconceptions.py", 7)
+
+
+@pytest.fixture
+def recorded():
+    check = double_check()
+    made = recording.record_check(check, 3, SOLVED)
+    wrongs = [wrong("squares", "double = lambda x: x * x"), wrong("forgets", "double = lambda x: x")]
+    recording.add_misconceptions(check, made, SOLVED, wrongs)
+    return made
+
+
+def judged(made, **objects):
+    return cases.play(made, LocalSubject(SOLVED | objects, "double"))
+
+
+def test_right_answer_full_and_same_after_a_file(recorded, tmp_path):
+    assert judged(recorded).score == 3
+    path = tmp_path / "cases.npz"
+    cases.Cases("90_demo", {"double": recorded}).save(path)
+    again = cases.load(path)
+    assert judged(again.check("double")).score == 3
+    again.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
+
+
+def test_a_misconception_is_named_and_an_unknown_error_is_not(recorded):
+    verdict = judged(recorded, double=lambda x: x * x)
+    assert (verdict.score, verdict.misconception.name) == (1, "squares")
+    assert judged(recorded, double=lambda x: 2 * x + 1e-3).misconception is None
+
+
+def test_a_name_needs_every_case_to_match(recorded):
+    verdict = judged(recorded, double=lambda x: x * x, pair=lambda n: (n, n))
+    assert verdict.score == 0 and verdict.misconception is None
+
+
+@pytest.mark.parametrize(
+    "double, says",
+    [
+        (lambda x: x.mul_(2), "in place"),
+        (lambda x: x * float("nan"), "NaN"),
+        (lambda x: None, "None"),
+        (lambda x: (2 * x).double(), "dtype"),
+    ],
+)
+def test_guards_come_without_being_asked(recorded, double, says):
+    verdict = judged(recorded, double=double)
+    assert verdict.score < 3 and says in " ".join([verdict.trials[0].says, verdict.trials[0].got])
+
+
+def test_unwritten_is_not_attempted(recorded):
+    def unwritten(*_):
+        raise NotImplementedError("write double here")
+
+    verdict = judged(recorded, double=unwritten, pair=unwritten)
+    assert (verdict.state, verdict.score) == ("not_attempted", 0)
+
+
+@pytest.mark.parametrize("source", ["double = lambda x: 2.0 * x", "double = lambda x: x * x"])
+def test_a_misconception_that_cannot_be_told_apart_is_refused(recorded, source):
+    with pytest.raises(AuthoringError, match="can't be told from"):
+        recording.add_misconceptions(
+            double_check(), recording.record_check(double_check(), 3, SOLVED), SOLVED,
+            [wrong("squares", "double = lambda x: x * x"), wrong("another", source)],
+        )  # fmt: skip
+
+
+def test_a_solution_that_fails_its_case_is_refused():
+    with pytest.raises(AuthoringError, match="fails its case 'doubles'"):
+        recording.record_check(double_check(), 3, SOLVED | {"double": lambda x: x})
+
+
+@pytest.mark.parametrize(
+    "body, says",
+    [
+        (lambda s, t: t.true(True, "x"), "make it a trial"),
+        (lambda s, t: t.close(s(torch.ones(1)).shape, (1,)), "make it a trial"),
+        (lambda s, t: t.equal(1 if s(torch.ones(1)) else 0, 1), "make it a trial"),
+        (lambda s, t: t.equal(1, 1), "compares a result"),
+    ],
+)
+def test_what_cannot_be_recorded_says_so(body, says):
+    check = Check("double")
+    check.case("bad")(body)
+    with pytest.raises(AuthoringError, match=says):
+        recording.record_check(check, 1, SOLVED)
+
+
+def test_a_file_that_is_no_cases_file_is_one_sentence(tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"not a zip")
+    with pytest.raises(ValueError, match="is not a cases file"):
+        cases.load(tmp_path / "x.npz")

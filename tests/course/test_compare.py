@@ -1,0 +1,81 @@
+"""Comparison: what is refused, what is forgiven."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course import compare
+
+DTYPES = {torch.float64: torch.float32, torch.float32: torch.float16, torch.float16: torch.bfloat16}
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([0.25, 1.0, 300.0]))
+def test_rounding_once_passes_and_one_precision_lower_fails(dtype, seed, scale):
+    exact = torch.from_numpy(np.random.default_rng(seed).standard_normal((7, 11)) * scale)
+    expected = exact.to(dtype)
+    one_ulp = (expected.double() * (1 + compare.UNIT_ROUNDOFF[dtype])).to(dtype)
+    assert compare.close(one_ulp, expected) is None
+    assert compare.close(exact.to(DTYPES[dtype]).to(dtype), expected) is not None
+
+
+@pytest.mark.parametrize(
+    "got, says",
+    [
+        (None, "None"),
+        (torch.zeros(2, 4), "shape"),
+        (torch.zeros(2, 3, dtype=torch.float64), "dtype"),
+        (torch.full((2, 3), math.nan), "NaN"),
+        ([[0.0] * 3] * 2, "a tensor of shape"),
+        (torch.ones(2, 3), "6 of 6 places"),
+    ],
+)
+def test_each_kind_of_difference_is_named(got, says):
+    found = compare.close(got, torch.zeros(2, 3))
+    assert found is not None and says in " ".join(found)
+
+
+def test_infinities_must_match_exactly():
+    expected = torch.tensor([0.0, -math.inf, 2.0])
+    assert compare.close(expected.clone(), expected) is None
+    assert compare.close(torch.tensor([0.0, -1e30, 2.0]), expected) is not None
+    assert compare.close(torch.tensor([0.0, math.inf, 2.0]), expected) is not None
+
+
+def test_a_small_output_is_not_drowned_by_an_absolute_tolerance():
+    expected = torch.full((8,), 0.005)
+    assert compare.close(expected * 1.1, expected) is not None
+
+
+def test_condition_widens_in_proportion():
+    expected = torch.ones(100)
+    got = expected + 1e-4
+    assert compare.close(got, expected) is not None
+    assert compare.close(got, expected, condition=30) is None
+
+
+@pytest.mark.parametrize("got, expected", [(True, 1), (1, True), ("1", 1), (None, 0), ([1, 2], [1, 3]), ({"a": 1}, {"b": 1})])
+def test_equal_refuses(got, expected):
+    assert compare.equal(got, expected) is not None
+
+
+@pytest.mark.parametrize("value", [3, True, "x", None, (1, 2), {"a": [1]}, torch.tensor([1, 2])])
+def test_equal_accepts_itself(value):
+    assert compare.equal(value, value) is None
+
+
+@pytest.mark.parametrize("got", [math.nan, math.inf, 2.1, "1", None, True])
+def test_between_refuses_what_is_no_number_in_range(got):
+    assert compare.between(got, 1.0, 2.0) is not None
+    assert compare.between(1.5, 1.0, 2.0) is None
+
+
+def test_the_wrong_row_is_shown():
+    expected = torch.ones(6, 6).tril()
+    got = torch.ones(6, 6).tril(diagonal=1)
+    found = compare.close(got, expected)
+    assert (found.got, found.expected) == ("1 1 0 0 0 0", "1 0 0 0 0 0") and "[0, 1]" in found.says
