@@ -24,6 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO
 
+from autograder import syscalls
 from autograder.learner_library import paths
 
 NOBODY = 65534
@@ -85,6 +86,7 @@ def walled(descriptor: int, tmp_bytes: int) -> Command:
     layout = _layout(command)
     program = [_python_inside(), "-I", "-c", start_source(LIBRARY, descriptor)]
     walls = [*_namespaces(bwrap), *_private(tmp_bytes), "--clearenv", *_pairs("--setenv", env), "--chdir", HOME]
+    walls += _syscall_filter(command)
     if os.geteuid() != 0:
         command.argv = [bwrap, *layout, *walls, "--", *program]
         return command
@@ -184,11 +186,21 @@ def _in_system(path: Path) -> bool:
 
 def _file(command: Command, path: str, content: bytes) -> list[str]:
     """A read-only copy: no path of the clone shows among the mounts, and the file's own mode doesn't matter."""
+    return ["--perms", "0444", "--file", _descriptor(command, content), path]
+
+
+def _syscall_filter(command: Command) -> list[str]:
+    program = syscalls.program()
+    return ["--seccomp", _descriptor(command, program)] if program else []
+
+
+def _descriptor(command: Command, content: bytes) -> str:
+    """The number of an open file with this content."""
     file = tempfile.TemporaryFile()
     file.write(content)
     file.seek(0)
     command.files.append(file)
-    return ["--perms", "0444", "--file", str(file.fileno()), path]
+    return str(file.fileno())
 
 
 # --- Python and its packages --------------------------------------------------------------------------------------

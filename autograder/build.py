@@ -192,15 +192,19 @@ def generate_release(
     The assignment is recorded in the gradebook at `db_url` (default: course_folder/gradebook.db). A class folder uses
     this too, to get its own source, release and gradebook entries. Raises CourseError with nbgrader's last words.
     """
-    from nbgrader.apps import NbGraderAPI
+    from nbgrader.converters import GenerateAssignment
+    from nbgrader.coursedir import CourseDirectory
+    from nbgrader.utils import capture_log
 
     course_folder = course_folder.resolve()
     folder = course_folder / "source" / unit_id
     if folder.exists():
         shutil.rmtree(folder)
     write_atomically(folder / f"{topic}.ipynb", to_bytes(source))
+    config = release_config(course_folder, db_url)
+    course = CourseDirectory(config=config, assignment_id=unit_id)
     with tools_on_path():
-        result = NbGraderAPI(config=release_config(course_folder, db_url)).generate_assignment(unit_id, force=True)
+        result = capture_log(GenerateAssignment(coursedir=course, config=config, force=True))
     path = course_folder / "release" / unit_id / f"{topic}.ipynb"
     if not result["success"] or not path.is_file():
         raise CourseError(f"nbgrader could not generate {unit_id}: {_last_words(result)}")

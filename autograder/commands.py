@@ -82,19 +82,13 @@ def grade(
     dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to judge on.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every verdict to this file.")] = None,
     record: Annotated[bool, typer.Option(help="Record scores in the gradebook.")] = True,
-    sample: Annotated[bool, typer.Option("--sample", help="Make the bundled sample class in the folder first.")] = False,
+    sample: Annotated[bool, typer.Option("--sample", help="Make the bundled sample class first.")] = False,
 ) -> int:
     """Grade what a class handed in: every notebook in its own sandbox, verdicts into nbgrader's gradebook."""
-    from autograder import grade as grader
     from autograder import sample as samples
-    from autograder.sandbox import NoSandbox, require_sandbox
 
     if not sample and not (folder / "submitted").is_dir():
         raise InputError(f"expected hand-ins in {folder / 'submitted'}/STUDENT/UNIT/, and there is no such folder")
-    try:
-        require_sandbox()
-    except NoSandbox as error:
-        raise EnvironmentLacking(str(error)) from None
     with _class_errors():
         classroom = _classroom(folder)
         with classroom.lock("course grade"):
@@ -241,9 +235,12 @@ def _classroom(folder: Path, existing: bool = False) -> Any:
 def _class_errors() -> Iterator[None]:
     from autograder.class_folder import ClassFolderError
     from autograder.record import RecordError
+    from autograder.sandbox import NoSandbox
 
     try:
         yield
+    except NoSandbox as error:
+        raise EnvironmentLacking(str(error)) from None
     except (ClassFolderError, RecordError) as error:
         raise InputError(str(error)) from None
 

@@ -21,6 +21,7 @@ import nbformat
 from autograder import build, intake
 from autograder.class_folder import ClassFolder
 from autograder.judge import HandIn, UnitRules, judge, unreadable
+from autograder.sandbox import NoSandbox, why_not
 from autograder.unit import UNITS, Unit
 from course import verdict as verdicts
 from course.verdict import Verdict
@@ -71,6 +72,8 @@ def grade(
     set_up(folder, unit)
     graded = Graded(unit)
     todo = _take_in(folder, unit, only, graded, tell)
+    if todo and executor is None and (missing := why_not()):
+        raise NoSandbox(missing)
     own = executor is None
     executor = executor or ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread)
     try:

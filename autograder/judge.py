@@ -9,23 +9,24 @@ Not here: reading hand-ins (autograder.intake), classes and processes (autograde
 
 from __future__ import annotations
 
+import atexit
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from autograder import forbidden, trials
 from autograder.checks import Check, load, version
 from autograder.remote import RemoteSubject
-from autograder.sandbox import Limits, Runner, Sandbox
+from autograder.sandbox import Exercise, Limits, Lost, Runner, Sandbox
 from course import cases
 from course.check import quiet
+from course.session import CellResult
 from course.subject import SubjectError
 from course.verdict import ExerciseVerdict, Verdict, without_points
 from grader_kernels import language
 
-MAX_RUNNERS = 6
+LONG = 1e6  # seconds a replay sandbox may live
 
 
 @dataclass
@@ -75,7 +76,9 @@ def unreadable(rules: UnitRules, student: str, reason: str, digest: str = "") ->
     )
 
 
-def judge(rules: UnitRules, handin: HandIn, secret: bytes, limits: Limits | None = None, kind: str = "bwrap") -> Verdict:
+def judge(
+    rules: UnitRules, handin: HandIn, secret: bytes, limits: Limits | None = None, kind: str = "bwrap"
+) -> Verdict:
     """The verdict of one hand-in. `kind="none"` runs the worker without a sandbox: for one's own code only."""
     began = time.perf_counter()
     session = _Session(rules, handin, secret, limits or Limits(), kind)
@@ -97,13 +100,13 @@ class _Session:
         self.rules, self.handin, self.secret, self.limits, self.kind = rules, handin, secret, limits, kind
         self.outputs: dict[str, str] = {}
         self.notes: list[str] = []
-        self.lost: dict[str, tuple[str, str]] = {}
+        self.lost: dict[str, CellResult] = {}
         self.peak_bytes = 0
 
     def run(self) -> list[ExerciseVerdict]:
-        with Sandbox(kind=self.kind, side_files=self.rules.side_files, limits=self.limits) as box:
+        with Sandbox(self.rules.side_files, self.limits, self.kind) as box:
             poisoned = self._poisoned_outcomes(box)
-            runner = self._runner(box, keep=True)
+            runner = self._run_cells(box)
             rows = [self._exercise(name, runner, poisoned.get(name)) for name in self.rules.recorded.checks]
             self.peak_bytes = box.peak_bytes
         return rows
@@ -116,67 +119,64 @@ class _Session:
             if check.forbids and name in self.rules.recorded.checks:
                 by_family.setdefault(check.forbids, []).append(name)
         for forbids, names in by_family.items():
-            runner = self._runner(box, poison=forbidden.poisons(forbids))
+            try:
+                runner, _ = box.run_notebook(self._cells(), forbidden.poisons(forbids))
+            except Lost:
+                found |= dict.fromkeys(names)
+                continue
             for name in names:
                 found[name] = self._passes(name, runner)
+            box.sweep()
             runner.close()
         return found
 
     def _passes(self, name: str, runner: Runner) -> list[bool] | None:
         """Which recorded cases pass; None when the exercise's process died."""
-        exercise = runner.exercise()
         try:
-            with quiet():
+            with runner.exercise() as exercise, quiet():
                 verdict = cases.play(self.rules.recorded.check(name), self._subject(name, exercise))
-            return [t.passed for t in verdict.trials]
-        except SubjectError:
+                return [t.passed for t in verdict.trials]
+        except (SubjectError, Lost):
             return None
-        finally:
-            exercise.close()
 
-    def _runner(self, box: Sandbox, poison: tuple[str, ...] = (), keep: bool = False) -> Runner:
-        """A runner in which every cell has run, but those that killed one before."""
-        for _ in range(MAX_RUNNERS):
-            runner = box.runner(poison=poison)
-            ended = self._run_cells(runner, keep)
-            if ended is None:
-                return runner
-            runner.close()
-            self.lost[ended[0]] = ended[1:]
-        self.notes.append("several cells ended their process; the rest was not run")
-        return box.runner(poison=poison)
-
-    def _run_cells(self, runner: Runner, keep: bool) -> tuple[str, str, str] | None:
-        """Run the cells; the id of the cell that ended the runner, its state and the reason, or None."""
-        todo = [(id, source) for id, _, source in self.handin.cells if id not in self.lost]
-        running = todo[0][0] if todo else ""
+    def _run_cells(self, box: Sandbox) -> Runner | Lost:
+        """The clean runner, every cell run but those that end their process."""
         try:
-            for (running, _), result in zip(todo, runner.run_cells(todo), strict=False):  # noqa: B007
-                if keep:
-                    self.outputs[running] = "\n".join(t for t in (result.output, result.error) if t)
-                following = [i for i, _ in todo]
-                running = (following + [""])[following.index(running) + 1]
-        except SubjectError as error:
-            return getattr(error, "cell_id", running), trials.FATAL_STATES[error.kind], error.message
-        return None
+            runner, results = box.run_notebook(self._cells())
+        except Lost as lost:
+            return lost
+        for result in results:
+            self.outputs[result.cell_id] = "\n".join(t for t in (result.output, result.error) if t)
+            if result.error_name in cases.FATAL:
+                self.lost[result.cell_id] = result
+        return runner
 
-    def _exercise(self, name: str, runner: Runner, poisoned: list[bool] | None) -> ExerciseVerdict:
+    def _cells(self) -> list[tuple[str, str]]:
+        return [(id, source) for id, _, source in self.handin.cells]
+
+    def _exercise(self, name: str, runner: Runner | Lost, poisoned: list[bool] | None) -> ExerciseVerdict:
         check, recorded = self.rules.checks[name], self.rules.recorded.check(name)
-        lost = next((self.lost[id] for id, grade_id, _ in self.handin.cells if grade_id == name and id in self.lost), None)
-        if lost:
-            return without_points(name, recorded.points, lost[0], f"your cell was stopped: {lost[1]}")
-        exercise = runner.exercise()
+        stopped = next((self.lost[id] for id, mark, _ in self.handin.cells if mark == name and id in self.lost), None)
+        if stopped:
+            state, reason = trials.FATAL_STATES[stopped.error_name], f"your cell was stopped: {stopped.error}"
+            return without_points(name, recorded.points, state, reason, hints=len(check.hints))
         try:
-            seed = trials.secret_seed(
-                self.secret, self.handin.student, name, self.rules.version, self.handin.digest
-            )
-            verdict = trials.judge_exercise(check, recorded, lambda: self._subject(name, exercise), seed)
-            clean = self._clean_passes(check, recorded, exercise, verdict)
-        finally:
-            exercise.close()
+            if isinstance(runner, Lost):
+                raise runner
+            with runner.exercise() as exercise:
+                seed = trials.secret_seed(
+                    self.secret, self.handin.student, name, self.rules.version, self.handin.digest
+                )
+                verdict = trials.judge_exercise(check, recorded, lambda: self._subject(name, exercise), seed)
+                clean = self._clean_passes(check, recorded, exercise, verdict)
+        except Lost as lost:
+            state = trials.FATAL_STATES.get(lost.kind, "crashed")
+            return without_points(name, recorded.points, state, lost.message, hints=len(check.hints))
         return self._without_shortcut(check, verdict, clean, poisoned)
 
-    def _clean_passes(self, check: Check, recorded: cases.CheckCases, exercise: Any, verdict: ExerciseVerdict) -> list[bool]:
+    def _clean_passes(
+        self, check: Check, recorded: cases.CheckCases, exercise: Exercise, verdict: ExerciseVerdict
+    ) -> list[bool]:
         """Which recorded cases pass in the clean runner (asked only where something is forbidden and was earned)."""
         if not check.forbids or not verdict.score:
             return []
@@ -205,11 +205,55 @@ class _Session:
             return _refused(verdict, "held", f"{why}; your instructor will look at it")
         return verdict
 
-    def _subject(self, name: str, exercise: Any) -> RemoteSubject:
-        return RemoteSubject(exercise, name, kernel_source=self._kernel_source)
+    def _subject(self, name: str, exercise: Exercise) -> RemoteSubject:
+        return RemoteSubject(exercise, name, self._kernel_source, Replays(self.kind))
 
-    def _kernel_source(self, needed: Iterable[str]) -> str:
-        return language.extract("\n\n".join(_code_only(s) for s in self.handin.sources), set(needed))
+    def _kernel_source(self, needed: set[str]) -> str:
+        return language.extract("\n\n".join(_code_only(s) for s in self.handin.sources), needed)
+
+
+class Replays:
+    """Replays launch traces in a sandbox that never sees student Python; one for this process, made when needed."""
+
+    _box: ClassVar[Sandbox | None] = None
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def replay(self, source: str, trace: Any, inputs: Any, seconds: float | None = None) -> dict:
+        """See autograder.sandbox.Replayer. A sandbox that died is made anew, once."""
+        for attempt in (1, 2):
+            box = self._sandbox()
+            try:
+                return box.replayer().replay(source, trace, inputs, seconds)
+            except Lost:
+                if attempt == 2 or self._alive(box):
+                    raise
+                self.close()
+        raise AssertionError
+
+    @classmethod
+    def close(cls) -> None:
+        """End the sandbox."""
+        if cls._box is not None:
+            cls._box.close()
+            cls._box = None
+
+    def _sandbox(self) -> Sandbox:
+        if Replays._box is None:
+            box = Sandbox(limits=Limits(submission=LONG), kind=self.kind)
+            box.__enter__()
+            Replays._box = box
+            atexit.register(Replays.close)
+        return Replays._box
+
+    @staticmethod
+    def _alive(box: Sandbox) -> bool:
+        try:
+            box.sweep()
+        except Lost:
+            return False
+        return True
 
 
 def _refused(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdict:

@@ -21,7 +21,7 @@ LICENSES = ("LICENSE", "LICENSE-lessons")
 
 README = """# Course notebooks
 
-{count} graded notebooks on transformers, with the library they import. Linux, macOS or Windows, Python 3.11 to 3.13.
+{count} on transformers, with the library they import. Linux, macOS or Windows, Python 3.11 to 3.13.
 
     python3 -m venv .venv
     .venv/bin/pip install .
@@ -107,7 +107,8 @@ def _pyproject(root: Path) -> bytes:
 
 def _readme(units: list[Unit]) -> bytes:
     rows = [f"- `{unit.id}`: {len(unit.exercises)} exercises, {sum(unit.points.values()):g} points" for unit in units]
-    return README.format(count=len(units), units="\n".join(rows)).encode()
+    count = f"{len(units)} graded notebook{'s' * (len(units) != 1)}"
+    return README.format(count=count, units="\n".join(rows)).encode()
 
 
 def _remove_stale(folder: Path, paths: set[Path]) -> None:

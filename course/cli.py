@@ -112,7 +112,7 @@ def opening(
 def lab(
     context: typer.Context,
     unit: Annotated[
-        str | None, typer.Argument(metavar="[UNIT]", help="02, attention or 02_attention; else the first")
+        str | None, typer.Argument(metavar="UNIT", help="02, attention or 02_attention; else the first")
     ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
 ) -> int:
@@ -222,7 +222,7 @@ def reveal(
 
 
 def list_units(
-    unit: Annotated[str | None, typer.Argument(metavar="[UNIT]", help="only this unit")] = None,
+    unit: Annotated[str | None, typer.Argument(metavar="UNIT", help="only this unit")] = None,
 ) -> int:
     """List units and exercises with points and expected minutes."""
     root = lab_.find_root()
@@ -230,7 +230,7 @@ def list_units(
     table = Table("unit", "exercise", "points", "minutes", "hints")
     for each in units:
         checks = each.cases.checks.values()
-        by_hand = by_hand_points(each)
+        by_hand = each.manual_points
         for number, one in enumerate(checks):
             minutes = str(one.minutes) if one.minutes else "-"
             table.add_row(each.name if number == 0 else "", one.name, f"{one.points:g}", minutes, str(len(one.hints)))
@@ -310,13 +310,6 @@ def first_unit(root: Path) -> lab_.Unit:
     if not units:
         raise InputError(f"{root / 'assignments'} holds no units yet: run `course build`")
     return units[0]
-
-
-def by_hand_points(unit: lab_.Unit) -> float:
-    """Points of a unit that a person gives."""
-    from course.selfcheck import manual_points, read_notebook
-
-    return manual_points(read_notebook(unit.notebook))
 
 
 def shown(path: Path) -> str:

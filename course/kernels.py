@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-SAYS_WHERE = (
-    "Triton has no build for this system, so this kernel was not run: kernels run on Linux, in WSL on Windows, or in Colab."
-)
+SAYS_WHERE = "Triton has no build for this system, so the kernel was not run: use Linux, WSL on Windows, or Colab."
 
 
 class _Kernel:

@@ -60,6 +60,18 @@ class Unit:
         except ValueError as error:
             raise InputError(f"{error}; run `git checkout assignments`, or get the unit again") from error
 
+    @property
+    def manual_points(self) -> float:
+        """Points of the unit that a person gives."""
+        return manual_points(json.loads(self.notebook.read_text("utf-8"))["cells"])
+
+
+def manual_points(cells: list[dict]) -> float:
+    """Points that a person gives among these notebook cells: nbgrader's task cells and hand-graded answers."""
+    marks = [cell["metadata"].get("nbgrader", {}) for cell in cells]
+    by_hand = (m for m in marks if m.get("task") or (m.get("grade") and m.get("solution")))
+    return sum(float(m.get("points", 0)) for m in by_hand)
+
 
 def find_root(start: Path | None = None) -> Path:
     """The folder that holds `assignments/`: here, above, or around the installed package."""
@@ -85,7 +97,9 @@ def find_unit(root: Path, word: str) -> Unit:
     wanted = word.strip().strip("/").lower()
     for unit in units:
         number = unit.name.partition("_")[0]
-        if wanted in (unit.name, unit.topic) or (wanted.isdecimal() and number.isdecimal() and int(wanted) == int(number)):
+        if wanted in (unit.name, unit.topic) or (
+            wanted.isdecimal() and number.isdecimal() and int(wanted) == int(number)
+        ):
             return unit
     names = [name for unit in units for name in (unit.topic, unit.name)]
     raise InputError(f"no unit is called {word!r}: {did_you_mean(wanted, names, [u.name for u in units])}")

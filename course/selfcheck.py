@@ -21,16 +21,18 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import nbformat
 
 from course import cases
 from course.cases import Cases
 from course.errors import EnvironmentLacking, InputError
-from course.lab import find_unit
+from course.lab import find_unit, manual_points
 from course.verdict import ExerciseVerdict, Verdict, without_points
+
+if TYPE_CHECKING:
+    import nbformat  # takes a second and a half to import, and the child does without
 
 STARTING = 120.0  # seconds that importing torch may take on a slow disk
 LARGEST = 64 * 2**20  # bytes of a notebook file
@@ -44,6 +46,8 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         raise InputError(f"expected a notebook, but there is no file {path}")
     if path.stat().st_size > LARGEST:
         raise InputError(f"{path} has {path.stat().st_size / 2**20:.0f} MiB, a notebook may have 64: clear its outputs")
+    import nbformat
+
     try:
         notebook = nbformat.reads(path.read_text("utf-8"), as_version=4)
         if isinstance(notebook.cells, list) and all(isinstance(c.source, str) for c in notebook.cells):
@@ -64,13 +68,6 @@ def exercise_cells(notebook: nbformat.NotebookNode, names: list[str]) -> dict[st
     """The source of each named exercise's cell."""
     found = {_exercise_of(cell, names): cell.source for cell in notebook.cells}
     return {name: source for name, source in found.items() if name}
-
-
-def manual_points(notebook: nbformat.NotebookNode) -> float:
-    """Points that a person gives: nbgrader's task cells and hand-graded answers."""
-    marks = [cell.metadata.get("nbgrader", {}) for cell in notebook.cells]
-    by_hand = (m for m in marks if m.get("task") or (m.get("grade") and m.get("solution")))
-    return sum(float(m.get("points", 0)) for m in by_hand)
 
 
 def find_cases(path: Path, notebook: nbformat.NotebookNode, root: Callable[[], Path]) -> Path:
@@ -97,7 +94,7 @@ def check_notebook(path: Path, cases_path: Path, limit: float = 60.0, tell: Told
         unit=recorded.unit,
         score=round(sum(v.score for v in verdicts), 4),
         max_score=sum(v.max_score for v in verdicts),
-        manual_max=manual_points(notebook),
+        manual_max=manual_points(notebook.cells),
         exercises=verdicts,
         seconds=round(time.monotonic() - began, 2),
         notes=run.notes,

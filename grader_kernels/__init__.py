@@ -1,1 +1,1 @@
-"""GPU kernels without a GPU: run context (`run`), launch trace (`trace`), replay (`replay`), language gate (`language`)."""
+"""GPU kernels without a GPU: run context (`run`), launch trace (`trace`), replay (`replay`), gate (`language`)."""

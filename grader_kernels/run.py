@@ -26,7 +26,7 @@ import textwrap
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class KernelFault(RuntimeError):
     element  offset in elements from the tensor's first element, None if not known
     """
 
-    def __init__(self, sentence: str, *, kernel: str = "", program: tuple = (), line: int = 0, tensor=None, element=None):
+    def __init__(self, sentence: str, *, kernel="", program=(), line=0, tensor=None, element=None) -> None:
         super().__init__(sentence)
         self.kernel, self.program, self.line, self.tensor, self.element = kernel, program, line, tensor, element
 
@@ -150,10 +150,10 @@ class Region:
     contiguous: bool
 
     @classmethod
-    def of(cls, name: str, tensor: torch.Tensor, arenas: Mapping[int, tuple[int, int]]) -> Region:
+    def of(cls, name: str, tensor: torch.Tensor) -> Region:
         storage = tensor.untyped_storage()
-        start = storage.data_ptr()
-        low, high = arenas.get(start, (start, start + storage.nbytes()))
+        low = storage.data_ptr()
+        high = low + storage.nbytes()
         return cls(name, low, high, tensor.data_ptr(), tensor.element_size(), tensor.numel(), tensor.is_contiguous())
 
     def owns(self, low: int, high: int) -> bool:
@@ -162,18 +162,18 @@ class Region:
     def extent(self) -> str:
         if self.contiguous:
             return f"which has {self.numel} element{'' if self.numel == 1 else 's'}"
-        return f"which has {self.numel} elements, the last memory of it at offset {(self.high - self.base) // self.itemsize - 1}"
+        last = (self.high - self.base) // self.itemsize - 1
+        return f"which has {self.numel} elements and whose memory ends with offset {last}"
 
 
 @dataclasses.dataclass
 class Settings:
-    """What one `on_cpu` asks for. `arenas` maps the start of a storage to the part of it kernels may touch;
-    `stored` is told every store: (addresses of the active lanes, bytes per element)."""
+    """What one `on_cpu` asks for; its arguments say what each means."""
 
     tf32: bool = False
     quiet: bool = False
-    arenas: Mapping[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
     stored: Callable[[np.ndarray, int], None] | None = None
+    recorder: Callable[[JITFunction, Any, tuple, dict], None] | None = None
 
 
 @dataclasses.dataclass
@@ -201,15 +201,16 @@ def _place(launch: Launch, program: tuple[int, int, int]) -> str:
     return f"{launch.kernel}, program {index}, line {line}" + (f" `{text}`" if text else "")
 
 
-def _fault(launch: Launch, program: tuple[int, int, int], verb: str, region: Region | None, address: int, lanes: str) -> KernelFault:
-    where = _place(launch, program)
-    line = _source_place()[0]
+Program = tuple[int, int, int]
+
+
+def _fault(launch: Launch, program: Program, verb: str, region: Region | None, address: int, lanes: str) -> KernelFault:
+    where, facts = _place(launch, program), {"kernel": launch.kernel, "program": program, "line": _source_place()[0]}
     if region is None:
-        says = f"{where}: {verb} an address that belongs to no tensor of this launch{lanes}."
-        return KernelFault(says, kernel=launch.kernel, program=program, line=line)
+        return KernelFault(f"{where}: {verb} an address that belongs to no tensor of this launch{lanes}.", **facts)
     element = (address - region.base) // region.itemsize
     says = f"{where}: {verb} element {element} of {region.name}, {region.extent()}{lanes}."
-    return KernelFault(says, kernel=launch.kernel, program=program, line=line, tensor=region.name, element=element)
+    return KernelFault(says, **facts, tensor=region.name, element=element)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -224,6 +225,12 @@ def _flag(mask: Any) -> np.ndarray | None:
     return None if lanes.all() else lanes
 
 
+def _spread(handle: TensorHandle, dtype: np.dtype, shape: tuple[int, ...]) -> TensorHandle:
+    """`handle` with exactly this dtype and shape, in contiguous memory: what the native atomics take for granted."""
+    data = np.broadcast_to(handle.data.astype(dtype, copy=False), shape)
+    return TensorHandle(np.ascontiguousarray(data), handle.dtype, handle.attr)
+
+
 class Builder(upstream.InterpreterBuilder):
     """triton's interpreter builder with its arithmetic repaired and its memory guarded."""
 
@@ -234,7 +241,7 @@ class Builder(upstream.InterpreterBuilder):
         self.grid_idx = (0, 0, 0)
         self.other_given = False  # semantic.py drops a scalar `other` that is 0: Semantic.load notes that it was there
 
-    # memory ---------------------------------------------------------------------------------------------------------
+    # memory
     def check(self, verb: str, pointers: TensorHandle, lanes: np.ndarray | None, size: int) -> np.ndarray:
         """Addresses of the active lanes, after making sure that each lies inside its tensor."""
         addresses = pointers.data if lanes is None else pointers.data[np.broadcast_to(lanes, pointers.data.shape)]
@@ -305,8 +312,7 @@ class Builder(upstream.InterpreterBuilder):
     def create_atomic_rmw(self, op, ptr, val, mask, sem, *rest):
         dtype = upstream._get_np_dtype(ptr.get_element_ty())
         shape = np.broadcast_shapes(ptr.data.shape, val.data.shape)
-        pointers = TensorHandle(np.ascontiguousarray(np.broadcast_to(ptr.data, shape)), ptr.dtype, ptr.attr)
-        value = TensorHandle(np.ascontiguousarray(np.broadcast_to(val.data.astype(dtype, copy=False), shape)), val.dtype)
+        pointers, value = _spread(ptr, ptr.data.dtype, shape), _spread(val, dtype, shape)
         lanes = _flag(mask)
         self._note_store(self.check("updates", pointers, lanes, dtype.itemsize), dtype.itemsize)
         lanes = np.ones(shape, bool) if lanes is None else np.ascontiguousarray(np.broadcast_to(lanes, shape))
@@ -330,13 +336,9 @@ class Builder(upstream.InterpreterBuilder):
     def create_atomic_cas(self, ptr, cmp, val, sem, *rest):
         dtype = upstream._get_np_dtype(ptr.get_element_ty())
         shape = np.broadcast_shapes(ptr.data.shape, cmp.data.shape, val.data.shape)
-        pointers = TensorHandle(np.ascontiguousarray(np.broadcast_to(ptr.data, shape)), ptr.dtype, ptr.attr)
+        pointers = _spread(ptr, ptr.data.dtype, shape)
         self._note_store(self.check("updates", pointers, None, dtype.itemsize), dtype.itemsize)
-        old, new = (
-            TensorHandle(np.ascontiguousarray(np.broadcast_to(side.data.astype(dtype, copy=False), shape)), side.dtype)
-            for side in (cmp, val)
-        )
-        return super().create_atomic_cas(pointers, old, new, sem, *rest)
+        return super().create_atomic_cas(pointers, _spread(cmp, dtype, shape), _spread(val, dtype, shape), sem, *rest)
 
     def create_tensor_pointer_load(self, ptr, boundary_check, padding_option, *rest):
         pointers, lanes = self._materialize(ptr, boundary_check)
@@ -358,12 +360,12 @@ class Builder(upstream.InterpreterBuilder):
         pointers.attr.update(ptr.base.attr)
         return pointers, lanes
 
-    # pointers remember their tensor -----------------------------------------------------------------------------------
+    # pointers remember their tensor
     def create_addptr(self, ptr, offset):
         width = np.uint64(max(1, ptr.get_element_ty().primitive_bitwidth // 8))
         return TensorHandle(ptr.data + width * offset.data.astype(np.uint64), ptr.dtype, ptr.attr)
 
-    # arithmetic ---------------------------------------------------------------------------------------------------------
+    # arithmetic
     def binary_op(self, lhs, rhs, op):
         if lhs.dtype.scalar == tl.bfloat16:
             right = bf16_to_f32(rhs.data) if rhs.dtype.scalar == tl.bfloat16 else rhs.data
@@ -430,7 +432,7 @@ class Builder(upstream.InterpreterBuilder):
             return side.data.astype(np.float64)  # products and sums stay below 2**53: exact
         return side.data if dtype == tl.float64 else None
 
-    # casts --------------------------------------------------------------------------------------------------------------
+    # casts
     def cast_impl(self, src, dst_type):
         source, target = src.dtype.scalar, dst_type.scalar
         if source == tl.bfloat16 and target != tl.bfloat16 and src.data.dtype == np.uint16:
@@ -452,7 +454,7 @@ class Builder(upstream.InterpreterBuilder):
             return self.cast_impl(src, dst_type)
         return super().create_fp_to_fp(src, dst_type, rounding_mode)
 
-    # the rest -------------------------------------------------------------------------------------------------------------
+    # the rest
     def create_make_tensor_descriptor(self, base, shape, strides, tensor_shape, is_signed, padding="zero"):
         descriptor = _Descriptor(base, shape, strides, tensor_shape, padding)
         descriptor.validate()
@@ -495,8 +497,8 @@ def _carry_region(name: str) -> None:
     setattr(Builder, name, carrying)
 
 
-for _name in "create_splat create_unsplat create_broadcast create_expand_dims create_reshape create_trans create_bitcast".split():
-    _carry_region(_name)
+for _name in "splat unsplat broadcast expand_dims reshape trans bitcast".split():
+    _carry_region(f"create_{_name}")
 
 
 class Semantic(TritonSemantic):
@@ -550,7 +552,10 @@ def _extreme(op: np.ufunc) -> Callable:
     return reduce
 
 
-def _combine(combine_fn: Any, left: list[np.ndarray], right: list[np.ndarray], dtypes: list[tl.dtype]) -> list[np.ndarray]:
+Parts = list[np.ndarray]
+
+
+def _combine(combine_fn: Any, left: Parts, right: Parts, dtypes: list[tl.dtype]) -> Parts:
     sides = [_tile(data, dtype) for half in (left, right) for data, dtype in zip(half, dtypes, strict=True)]
     out = combine_fn(*sides)
     parts = list(out) if isinstance(out, (tuple, tl.tuple)) else [out]
@@ -576,7 +581,7 @@ def _check_axis(axis: Any, rank: int) -> int | None:
 
 
 def reduce_tile(input, axis, combine_fn, keep_dims=False, **_):
-    """`tl.reduce` (and all that is built on it): tile, or tuple of tiles, reduced along `axis` (None: over everything)."""
+    """`tl.reduce` and all that is built on it: tile, or tuple of tiles, reduced along `axis` (None: everything)."""
     tiles = _tiles(input)
     rank = tiles[0].handle.data.ndim
     axis = _check_axis(axis, rank)
@@ -656,8 +661,9 @@ def _round_half_away(x: np.ndarray) -> np.ndarray:
 
 
 LIBDEVICE: dict[str, Callable] = {
-    **{name: getattr(np, name) for name in "exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh sqrt".split()},
+    **{name: getattr(np, name) for name in "exp exp2 expm1 log log2 log10 log1p sqrt".split()},
     **{name: getattr(np, name) for name in "floor ceil trunc rint hypot cbrt copysign isnan isinf nextafter".split()},
+    **{name: getattr(np, name) for name in "sin cos tan sinh cosh tanh".split()},
     **{name: getattr(np, "arc" + name[1:]) for name in "asin acos atan atan2 asinh acosh atanh".split()},
     "abs": np.abs,
     "fabs": np.abs,
@@ -985,20 +991,20 @@ def grid_of(kernel: JITFunction, grid: Any, arguments: dict[str, Any]) -> tuple[
     return sizes
 
 
-def _argument(name: str, value: Any, regions: list[Region], settings: Settings) -> Any:
+def _argument(name: str, value: Any, regions: list[Region]) -> Any:
     """A launch argument as the kernel sees it: tensors become pointers that know their tensor."""
     if isinstance(value, bool):
         return tl.tensor(TensorHandle(np.array([value]), tl.int1), tl.int1)
     if isinstance(value, float):
         return tl.tensor(TensorHandle(np.array([value], np.float32), tl.float32), tl.float32)
     if isinstance(value, tuple):
-        items = [_argument(f"{name}[{i}]", item, regions, settings) for i, item in enumerate(value)]
+        items = [_argument(f"{name}[{i}]", item, regions) for i, item in enumerate(value)]
         return upstream._tuple_create(value, items)
     if hasattr(value, "data_ptr"):
         tensor = upstream._unwrap_tensor(value)
         if tensor.device.type != "cpu":
             raise TypeError(f"argument {name} lives on {tensor.device}: expected a tensor on the CPU")
-        regions.append(Region.of(name, tensor, settings.arenas))
+        regions.append(Region.of(name, tensor))
         pointer = upstream._implicit_cvt(value)
         pointer.handle.attr["region"] = regions[-1]
         return pointer
@@ -1018,7 +1024,7 @@ def interpret(kernel: JITFunction, grid: Any, args: tuple, kwargs: dict[str, Any
     constant = {param.name for param in kernel.params if param.is_constexpr}
     regions: list[Region] = []
     values = {
-        name: tl.core._unwrap_if_constexpr(value) if name in constant else _argument(name, value, regions, settings)
+        name: tl.core._unwrap_if_constexpr(value) if name in constant else _argument(name, value, regions)
         for name, value in arguments.items()
     }
     with _lock, _interpreted_language(), np.errstate(all="ignore"):
@@ -1063,6 +1069,8 @@ _originals: dict[str, Any] = {}
 
 def _run(self: JITFunction, *args, grid, warmup, **kwargs):
     """What `kernel[grid](...)` calls while a context is open."""
+    if _contexts[-1].recorder is not None:
+        return None if warmup else _contexts[-1].recorder(self, grid, args, kwargs)
     tensors = list(tensors_in([*args, *kwargs.values()]))
     real = any(tensor.is_cuda for tensor in tensors) or (not tensors and torch.cuda.is_available())
     if warmup or real:
@@ -1101,17 +1109,17 @@ def on_cpu(
     *,
     tf32: bool = False,
     quiet: bool = False,
-    arenas: Mapping[int, tuple[int, int]] | None = None,
     stored: Callable[[np.ndarray, int], None] | None = None,
+    recorder: Callable[[JITFunction, Any, tuple, dict], None] | None = None,
 ) -> Iterator[None]:
     """Interpret kernels launched on CPU tensors; leave launches on CUDA tensors alone. Nests; restores on exit.
 
-    tf32    round the operands of a float32 `tl.dot` to tf32, as the default `input_precision` does on a GPU
-    quiet   swallow tl.device_print and tl.static_print
-    arenas  start of a storage -> (low, high): the only bytes of that storage that kernels may touch
-    stored  called for every store with (addresses of the active lanes, bytes per element)
+    tf32      round the operands of a float32 `tl.dot` to tf32, as the default `input_precision` does on a GPU
+    quiet     swallow tl.device_print and tl.static_print
+    stored    called for every store with (addresses of the active lanes, bytes per element)
+    recorder  called for every launch with (kernel, grid, args, kwargs) INSTEAD of running it
     """
-    settings = Settings(tf32, quiet, dict(arenas or {}), stored)
+    settings = Settings(tf32, quiet, stored, recorder)
     _enter(settings)
     try:
         yield

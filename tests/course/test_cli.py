@@ -389,7 +389,9 @@ def test_instructor_commands_come_through_the_entry_point(root, tmp_path):
     env = {**os.environ, "PYTHONPATH": f"{plugin}{os.pathsep}{here}"}
 
     def demo(word: str) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, "-m", "course.cli", "demo", word], env=env, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-m", "course.cli", "demo", word], env=env, capture_output=True, text=True
+        )
 
     worked, failed = demo("hello"), demo("fail")
     assert (worked.returncode, worked.stdout) == (1, "said hello\n")

@@ -45,8 +45,8 @@ program_offsets = Check(
     "program_offsets",
     hints=(
         "The programs before this one took pid * block elements; torch.arange(block) numbers the lanes of this one.",
-        "offsets = pid * block + torch.arange(block). An element exists when its number is smaller than n, so compare "
-        "the offsets with n.",
+        "Add pid * block to torch.arange(block). An element exists when its number is smaller than n, so compare the "
+        "offsets, not the lanes, with n.",
     ),
     minutes=6,
 )
@@ -229,8 +229,8 @@ vector_add = Check(
     kind="launcher",
     hints=(
         "The first two lines are program_offsets in Triton: tl.program_id(0) is pid, tl.arange(0, BLOCK) the lanes.",
-        "Load x from x_ptr + offsets * x_stride and y from its own pointer and stride, both with mask=offsets < n; store "
-        "the sum at out_ptr + offsets with the same mask.",
+        "Load x from x_ptr + offsets * x_stride and y from its own pointer and stride, both with mask=offsets < n; "
+        "store the sum at out_ptr + offsets with the same mask.",
     ),
     minutes=8,
 )
@@ -258,13 +258,13 @@ def _(subject, trial):
     trial.close(subject.launch(x, y, block=32), total(x, y))
 
 
-@vector_add.case("every second number of a longer vector, for x and y alike")
+@vector_add.case("every second number of a longer vector, for x and y alike", weight=2)
 def _(subject, trial):
     x, y = (trial.strided(v, "every_other") for v in trial.normal((37,), (37,), spread=5))
     trial.close(subject.launch(x, y, block=16), total(x, y))
 
 
-@vector_add.case("x dense, y with a stride of its own")
+@vector_add.case("x dense, y with a stride of its own", weight=2)
 def _(subject, trial):
     x, y = trial.normal((37,), (37,), spread=5)
     y = trial.strided(y, "every_other")
@@ -322,7 +322,7 @@ def _(subject, trial):
     trial.close(subject.launch(x, y, 3.0, block=16), scaled_total(x, y, 3.0))
 
 
-@fused_scale_add.case("every second number of longer vectors")
+@fused_scale_add.case("every second number of longer vectors", weight=2)
 def _(subject, trial):
     x, y = (trial.strided(v, "every_other") for v in trial.normal((41,), (41,), spread=5))
     trial.close(subject.launch(x, y, 0.75, block=16), scaled_total(x, y, 0.75))
@@ -343,7 +343,7 @@ def _(subject, trial):
     trial.close(subject.launch(x, y, 1.0, block=16), scaled_total(x, y, 1.0))
 
 
-@fused_scale_add.trial("different strides, the block size of the launcher, any alpha")
+@fused_scale_add.trial("different strides, the block size of the launcher, any alpha", weight=2)
 def _(subject, trial):
     n, alpha = trial.integers(257, 400), float(trial.rng.uniform(-4, 4))
     table, y = trial.normal((n, 5), (n,), spread=3)
@@ -403,9 +403,9 @@ memory_bound = Check(
     "memory_bound",
     kind="value",
     hints=(
-        "An operation's intensity is FLOPs divided by bytes. Ask roofline how far it gets with the peak of its own unit.",
-        "Keep the name when roofline(intensity, gpu[unit], gpu['bandwidth']) < gpu[unit]. roofline wants a tensor: "
-        "torch.tensor(flops / moved, dtype=torch.float64).",
+        "An operation's intensity is FLOPs divided by bytes. Ask roofline how far it gets with its own unit's peak.",
+        "Keep the name when roofline(intensity, gpu[unit], gpu['bandwidth']) < gpu[unit]. roofline wants a tensor, "
+        "so make one of flops / moved, in float64.",
     ),
     minutes=8,
 )
@@ -462,8 +462,8 @@ leaky_relu = Check(
     hints=(
         "Work through n = 5 with block = 4 on paper: how many programs does n // block start, and which elements does "
         "each write?",
-        "The grid has to be rounded up, (triton.cdiv(n, block),). Then the last program has lanes beyond n, and the store "
-        "needs the mask that the load has.",
+        "The grid has to be rounded up, (triton.cdiv(n, block),). Then the last program has lanes beyond n, and the "
+        "store needs the mask that the load has.",
     ),
     minutes=6,
 )

@@ -249,10 +249,10 @@ def roofline(intensity, peak, bandwidth):
 
 # %% [markdown]
 r"""
-These are two GPUs as their data sheets state them (NVIDIA A100 80GB SXM, June 2021; NVIDIA H100 SXM, 2023). `vector`
-is the fp32 rate of the ordinary arithmetic units; `tensor` is the bf16 rate of the tensor cores, which do nothing but
-matrix products. The H100 sheet prints the tensor rate *with sparsity*; dense matrices get half of it, which is the
-number here.
+These are two GPUs as their data sheets state them (NVIDIA A100 80GB SXM and NVIDIA H100 SXM). `vector` is the fp32
+rate of the ordinary arithmetic units; `tensor` is the bf16 rate of the tensor cores, which do nothing but matrix
+products. The H100 sheet prints the tensor rate *with sparsity*; dense matrices get half of it, which is the number
+here.
 
 Where the two limits are equal lies the **ridge**: an operation needs that many FLOPs per byte before arithmetic
 starts to matter.
@@ -391,7 +391,7 @@ def fusion_bytes(n, dtype):
     ### BEGIN SOLUTION
     vector = ((n,), dtype)
     scale, add = count_bytes([vector], dtype), count_bytes([vector, vector], dtype)
-    return scale + add, count_bytes([vector, vector], dtype)
+    return scale + add, add  # the fused kernel reads and writes what the second one does
     ### END SOLUTION
 
 
@@ -418,15 +418,17 @@ def time_ratio(n, seed, repeats):
         torch.mul(x, 1.7, out=between)
         torch.add(between, y, out=out)
 
-    unfused_seconds = fastest(unfused, repeats)
-    return unfused_seconds / fastest(lambda: torch.add(y, x, alpha=1.7, out=out), repeats)
+    def fused():
+        torch.add(y, x, alpha=1.7, out=out)
+
+    return fastest(unfused, repeats) / fastest(fused, repeats)
 
 
 if ready(lambda: fusion_bytes(4, torch.float32)):
     unfused, fused = fusion_bytes(2**23, torch.float32)
     print(f"predicted by FLOPs: 1.00    predicted by your bytes: {unfused / fused:.2f}")
     for size, count in (("32 MiB vectors", 2**23), ("16 KiB vectors", 2**12)):
-        measured = sorted(time_ratio(count, seed + s, 3 if count > 2**20 else 200) for s in range(10))
+        measured = sorted(time_ratio(count, seed + s, 6 if count > 2**20 else 200) for s in range(10))
         middle = (measured[4] + measured[5]) / 2
         print(f"{size}, ten seeds:  median {middle:.2f}, from {measured[0]:.2f} to {measured[-1]:.2f}")
 
@@ -436,9 +438,8 @@ The large vectors come out near the ratio of the bytes, not near 1. The small on
 number of operations that were *started* counts, two against one, because starting one costs more than its work. That
 is the third limit, overhead, and no roofline shows it.
 
-**Second question, graded.** Below are eight operations from real models. FLOPs of an addition, a multiplication, an
-exponential or a tanh are counted as one each. Find out which of them are memory-bound on each of the two GPUs. Use
-your `roofline`.
+**Second question, graded.** Below are eight operations. FLOPs of an addition, a multiplication, an exponential or a
+tanh are counted as one each. Find out which of them are memory-bound on each of the two GPUs. Use your `roofline`.
 """
 
 # %%
@@ -521,8 +522,8 @@ r"""
 
 This kernel is written the way such kernels are published, with a test below it that passes. It has **two** real
 mistakes, and the first one hides the second. Repair it here, in place. Then say to yourself which input the author's
-test would have needed. (Code of this kind is in circulation: a review of a published vector addition found its mask
-commented out, with the question "do we need?" beside it.)
+test would have needed. (Code of this kind is in circulation: the review of pull request 186 in `ypapadop-amd/ggml`
+found a vector addition whose mask was commented out, with the question "do we need?" beside it.)
 """
 
 # %% exercise="leaky_relu"
@@ -654,10 +655,11 @@ if ready(lambda: shares(GPUS["A100 SXM 80GB"])):
 # %% [markdown]
 r"""
 The conclusion of the sentence does not follow: what is almost nothing in FLOPs takes well over a third of the time.
-Measurements agree in kind. Over 16 models, operations other than matrix products took between 11.3 % and 73.6 % of
-the latency, depending on model and platform (Karami et al. 2024, "Understanding the Performance Horizon of the Latest
-ML Workloads with NonGEMM Workloads", arXiv 2404.11788). Fusion is the remedy, and it saves **bytes, not FLOPs**: unit
-08 does it to the `scores`, `scale`, `softmax` and `weighted sum` rows and calls the result FlashAttention.
+Measurements agree in kind. Over 16 models, operations other than matrix products took on average between 11.3 % and
+73.6 % of the latency, depending on the platform (Karami et al. 2024, "Understanding the Performance Horizon of the
+Latest ML Workloads with NonGEMM Workloads", arXiv 2404.11788). Fusion is the remedy, and it saves **bytes, not
+FLOPs**: unit 08 does it to the `scores`, `scale`, `softmax` and `weighted sum` rows and calls the result
+FlashAttention.
 
 ## 11. Explain
 

@@ -51,7 +51,7 @@ def roofline(intensity, peak, bandwidth):
     return torch.minimum(intensity * bandwidth, torch.full_like(intensity, peak))
 
 
-# %% exercise="roofline" right="flops_over_the_longer_time"
+# %% exercise="roofline" right="left_and_right_of_the_ridge"
 def roofline(intensity, peak, bandwidth):
     ridge = peak / bandwidth
     return torch.where(intensity < ridge, bandwidth * intensity, torch.full_like(intensity, peak))

@@ -24,6 +24,7 @@ r"""
 Write a function that doubles every number of a tensor.
 """
 
+
 # %% exercise="double_it"
 def double_it(x):
     """Every number of `x` twice as large.
@@ -36,10 +37,12 @@ def double_it(x):
     return twice_as_large
     ### END SOLUTION
 
+
 # %% check="double_it" points=3
 
 # %%
 print(f"a given cell, profile {profile}")
+
 
 # %% exercise="Shift"
 class Shift(torch.nn.Module):
@@ -59,6 +62,7 @@ class Shift(torch.nn.Module):
         doubled_first = double_it(x)
         return doubled_first + self.offset
         ### END SOLUTION
+
 
 # %% check="Shift" points=2.5
 

@@ -1,0 +1,374 @@
+"""Replay a launch trace on fresh, guarded memory, and hand back what the kernels alone computed.
+
+What it checks: kernels stay inside their tensors (run.KernelFault) and leave the guard zones around every buffer
+untouched; inputs keep their bytes; every returned element was stored by a kernel; nothing on the way was computed by
+torch. What it does not check: whether the numbers are right (that is the caller's comparison), races, speed.
+
+Trust: the trace may come from a hostile process (`trace.from_data` checks it) and the source from a hostile author
+(`language.extract` gates it, here again). Time and memory are not limited here: run it in a process that is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import linecache
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+from triton.runtime.jit import JITCallable, JITFunction
+
+from grader_kernels import language, run
+from grader_kernels.trace import (
+    DTYPES,
+    TL_DTYPES,
+    Allocation,
+    Copy,
+    DtypeRef,
+    Fields,
+    Fill,
+    FunctionRef,
+    Input,
+    Items,
+    Launch,
+    Node,
+    Scalar,
+    TensorRef,
+    Trace,
+    TraceError,
+    extent_of,
+    from_data,
+    record_with_kernels,
+    walk,
+)
+
+KERNEL_BUILTINS = {fn.__name__: fn for fn in (range, min, max, abs, len, float, int, bool)}
+KERNEL_BUILTINS |= {"print": lambda *values, **options: None, "AssertionError": AssertionError}
+
+UNTOUCHED, STORED, FILLED, COPIED = 0, 1, 2, 3
+
+
+@dataclasses.dataclass
+class Replayed:
+    """outputs: what the launcher returned, with tensors as the kernels left them. changed: inputs that were written."""
+
+    outputs: Any
+    launches: int
+    problems: list[str]
+    changed: list[str]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Memory
+
+
+class Arena:
+    """One buffer with guard zones on both sides, and a shadow that knows who wrote each element last.
+
+    Uninitialised floats are NaN, integers 0x5A bytes. The buffer starts at an odd element: nothing is aligned by luck.
+    Its torch storage covers exactly the buffer: an access to a guard is already outside of every tensor.
+    """
+
+    def __init__(self, size: int, dtype: torch.dtype, guard: int) -> None:
+        self.dtype, self.item = dtype, dtype.itemsize
+        self.start = (guard | 1) * self.item
+        self.size = size
+        whole = -(-size // self.item) * self.item
+        pattern = _poison_pattern(dtype)
+        self.raw = np.tile(pattern, (self.start + whole + guard * self.item) // self.item)
+        self.untouched = self._guards()
+        self.shadow = np.zeros(whole // self.item, np.uint8)
+        self.memory = torch.frombuffer(self.raw, dtype=torch.uint8, offset=self.start, count=size) if size else None
+        self.low = self.raw.ctypes.data + self.start
+        self.high = self.low + size
+
+    def view(self, ref: TensorRef) -> torch.Tensor:
+        dtype = DTYPES[ref.dtype]
+        if self.memory is None:
+            return torch.empty_strided(ref.shape, ref.strides, dtype=dtype)
+        storage = self.memory.untyped_storage()
+        return torch.empty(0, dtype=dtype).set_(storage, ref.offset // dtype.itemsize, ref.shape, ref.strides)
+
+    def shadow_of(self, ref: TensorRef) -> torch.Tensor:
+        """Who wrote each element of the view, in its shape (or flat, when it reads the buffer in another width)."""
+        shadow = torch.from_numpy(self.shadow)
+        if DTYPES[ref.dtype].itemsize == self.item:
+            return shadow.as_strided(ref.shape, ref.strides, ref.offset // self.item)
+        return shadow[ref.offset // self.item : -(-(ref.offset + ref.extent()) // self.item)]
+
+    def mark_stored(self, addresses: np.ndarray, width: int) -> None:
+        at = (addresses - np.uint64(self.low)).astype(np.int64) // self.item
+        for step in range(max(1, width // self.item)):
+            self.shadow[at + step] = STORED
+
+    def _guards(self) -> np.ndarray:
+        return np.concatenate([self.raw[: self.start], self.raw[self.start + self.size :]])
+
+    def guards_intact(self) -> bool:
+        return np.array_equal(self.untouched, self._guards())
+
+    def bytes(self) -> np.ndarray:
+        return self.raw[self.start : self.start + self.size]
+
+
+def _poison_pattern(dtype: torch.dtype) -> np.ndarray:
+    if dtype.is_floating_point:
+        return run.poison((1,), getattr(tl, str(dtype).removeprefix("torch."))).view(np.uint8)
+    return np.full(dtype.itemsize, 1 if dtype == torch.bool else run.GARBAGE_BYTE, np.uint8)
+
+
+def _copy_into(target: torch.Tensor, source: torch.Tensor) -> None:
+    """target.copy_(source), also where a dimension was expanded and many elements share one place."""
+    for dim, stride in enumerate(target.stride()):
+        if stride == 0 and target.shape[dim] > 1:
+            target, source = target.narrow(dim, 0, 1), source.narrow(dim, 0, 1)
+    if target.numel():
+        target.copy_(source)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# One replay
+
+
+class _Replay:
+    def __init__(self, trace: Trace, kernels: dict[str, Any], inputs: tuple, guard: int) -> None:
+        self.trace, self.kernels, self.guard = trace, kernels, guard
+        self.problems: list[str] = []
+        self.arenas: dict[int, Arena] = {}
+        self.names: dict[int, str] = {}
+        self.before: dict[int, np.ndarray] = {}
+        self.made: dict[int, Allocation] = {made.buffer: made for made in trace.allocations}
+        for described in trace.inputs:
+            self._place_input(described, _at(inputs, described.path))
+        for made in trace.allocations:
+            self._place_allocation(made)
+        self.by_address = sorted(self.arenas.values(), key=lambda arena: arena.low)
+
+    def _place_input(self, described: Input, given: Any) -> None:
+        layout = (described.dtype, described.shape, described.strides)
+        if not isinstance(given, torch.Tensor) or layout != _layout(given):
+            raise TraceError(f"the trace's input {described.name} is not the tensor that was given")
+        given = given.detach()
+        arena = Arena(extent_of(described.shape, described.strides, given.element_size()), given.dtype, self.guard)
+        whole = TensorRef(described.buffer, 0, described.shape, described.strides, described.dtype)
+        _copy_into(arena.view(whole), given)
+        self.arenas[described.buffer], self.names[described.buffer] = arena, described.name
+        self.before[described.buffer] = arena.bytes().copy()
+
+    def _place_allocation(self, made: Allocation) -> None:
+        arena = Arena(made.bytes, DTYPES[made.dtype], self.guard)
+        self.arenas[made.buffer], self.names[made.buffer] = arena, f"a {made.dtype} buffer of shape {tuple(made.shape)}"
+        if made.fill is not None and made.seen:
+            count = made.bytes // arena.item
+            arena.view(TensorRef(made.buffer, 0, [count], [1], made.dtype)).fill_(made.fill.value())
+            arena.shadow[:] = FILLED
+
+    # steps
+    def run(self) -> None:
+        with run.on_cpu(quiet=True, stored=self._stored):
+            for step in self.trace.steps:
+                if isinstance(step, Launch):
+                    self._launch(step)
+                elif isinstance(step, Fill):
+                    self._view(step.target).fill_(step.value.value())
+                    self._mark(step.target, FILLED)
+                elif isinstance(step, Copy):
+                    self._copy(step)
+
+    def _view(self, ref: TensorRef) -> torch.Tensor:
+        return self.arenas[ref.buffer].view(ref)
+
+    def _mark(self, ref: TensorRef, who: int) -> None:
+        self.arenas[ref.buffer].shadow_of(ref).fill_(who)
+
+    def _copy(self, step: Copy) -> None:
+        target, source = self._view(step.target), self._view(step.source)
+        if target.shape != source.shape:
+            raise TraceError("the launch trace copies between tensors of different shapes")
+        _copy_into(target, source)
+        self._mark(step.target, COPIED)
+
+    def _launch(self, step: Launch) -> None:
+        kernel = self.kernels.get(step.kernel)
+        if not isinstance(kernel, JITFunction):
+            raise TraceError(f"the launcher launches {step.kernel}, which is not among the kernels of the submission")
+        for node in (node for arg in step.args.values() for node in walk(arg)):
+            if isinstance(node, TensorRef) and node.buffer in self.made and not self.made[node.buffer].seen:
+                self._say(f"{step.kernel} was given a tensor that no kernel made: {self._origin(node.buffer)}")
+        arguments = {name: self._argument(node) for name, node in step.args.items()}
+        run.interpret(kernel, tuple(step.grid), (), arguments, run.Settings(quiet=True, stored=self._stored))
+
+    def _argument(self, node: Node) -> Any:
+        if isinstance(node, TensorRef):
+            return self._view(node)
+        if isinstance(node, Scalar):
+            return node.value()
+        if isinstance(node, DtypeRef):
+            return TL_DTYPES[node.name]
+        if isinstance(node, FunctionRef):
+            return self._jitted(node.name)
+        if isinstance(node, Items):
+            return tuple(self._argument(item) for item in node.items)
+        raise TraceError("the launch trace hands a kernel something a kernel can't take")
+
+    def _jitted(self, name: str) -> JITCallable:
+        if not isinstance(self.kernels.get(name), JITCallable):
+            raise TraceError(f"the launcher hands over {name}, which is not among the kernels of the submission")
+        return self.kernels[name]
+
+    def _stored(self, addresses: np.ndarray, width: int) -> None:
+        low, high = int(addresses.min()), int(addresses.max())
+        for arena in self.by_address:
+            if arena.low <= low and high < arena.high:
+                return arena.mark_stored(addresses, width)
+        for arena in self.by_address:
+            inside = addresses[(addresses >= arena.low) & (addresses < arena.high)]
+            if inside.size:
+                arena.mark_stored(inside, width)
+
+    # verdict
+    def _say(self, sentence: str) -> None:
+        if sentence not in self.problems:
+            self.problems.append(sentence)
+
+    def _origin(self, buffer: int) -> str:
+        source = self.made[buffer].source
+        return "it was made out of the trace's sight" if source == "unknown" else f"torch computed it ({source})"
+
+    def judge(self, may_change: Collection[str]) -> list[str]:
+        """Fill `problems`; returns the names of the inputs that were changed."""
+        if not self.trace.launches:
+            self._say("the launcher launched no kernel")
+        for buffer in self.trace.overwritten:
+            self._say(f"torch computed into {self.names[buffer]} ({', '.join(self.trace.foreign)}): a kernel should")
+        for buffer, arena in self.arenas.items():
+            if not arena.guards_intact():
+                self._say(f"a kernel wrote past the end of {self.names[buffer]}")
+        changed = [self.names[b] for b, old in self.before.items() if not np.array_equal(old, self.arenas[b].bytes())]
+        for name in changed:
+            if name not in may_change:
+                self._say(f"the input {name} was changed by the launch")
+        return changed
+
+    def output(self, node: Node, name: str = "the returned tensor") -> Any:
+        """The returned structure with replayed tensors in it."""
+        if isinstance(node, TensorRef):
+            self._judge_output(node, name)
+            return self._view(node).clone()
+        if isinstance(node, Items):
+            items = [self.output(item, f"returned tensor {i}") for i, item in enumerate(node.items)]
+            return items if node.kind == "list" else tuple(items)
+        if isinstance(node, Fields):
+            return {key: self.output(item, f"the returned tensor {key!r}") for key, item in node.items.items()}
+        if isinstance(node, Scalar):
+            if node.kind not in ("none",):
+                self._say(f"the launcher returned {node.value()!r}: a number that came from Python, not from a kernel")
+            return node.value()
+        kind = getattr(node, "type_name", "jitted function or dtype")
+        self._say(f"the launcher returned a {kind}: expected tensors")
+        return None
+
+    def _judge_output(self, ref: TensorRef, name: str) -> None:
+        made = self.made.get(ref.buffer)
+        if made is not None and not made.seen:
+            return self._say(f"{name} was not written by a kernel: {self._origin(ref.buffer)}")
+        shadow = self.arenas[ref.buffer].shadow_of(ref)
+        total = shadow.numel()
+        missing, copied = int((shadow == UNTOUCHED).sum()), int((shadow == COPIED).sum())
+        if copied:
+            self._say(f"{copied} of {total} elements of {name} were copied by torch, not written by a kernel")
+        if missing:
+            self._say(f"{missing} of {total} elements of {name} were never written by a kernel")
+        if total and not copied and not missing and not int((shadow == STORED).sum()):
+            self._say(f"{name} was filled by torch and never written by a kernel")
+        return None
+
+
+def _at(inputs: tuple, path: list[str | int]) -> Any:
+    value: Any = inputs
+    for key in path:
+        try:
+            value = value[key]
+        except (LookupError, TypeError):
+            raise TraceError(f"the trace names an input at {path}, where none was given") from None
+    return value
+
+
+def _layout(tensor: torch.Tensor) -> tuple[str, list[int], list[int]]:
+    return str(tensor.dtype).removeprefix("torch."), list(tensor.shape), list(tensor.stride())
+
+
+def replay(
+    trace: Trace,
+    kernels: dict[str, Any],
+    inputs: tuple[tuple, dict],
+    *,
+    guard: int = 64,
+    may_change: Collection[str] = (),
+) -> Replayed:
+    """Replay `trace` with `kernels` on copies of the tensors in `inputs` = (args, kwargs) of the launcher's call.
+
+    guard       elements of guard zone before and behind every buffer
+    may_change  names of inputs that the exercise asks to change in place
+
+    Raises run.KernelFault when a kernel leaves its tensors, TraceError when trace, kernels and inputs don't fit, and
+    what a kernel itself raises.
+    """
+    state = _Replay(trace, kernels, inputs, guard)
+    state.run()
+    changed = state.judge(may_change)
+    outputs = state.output(trace.returned)
+    return Replayed(outputs, len(trace.launches), state.problems, changed)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# From source
+
+
+def load(source: str) -> dict[str, JITFunction]:
+    """Execute kernel source that passed `language.extract`; returns its jitted functions by name.
+
+    Its globals are `triton`, `tl`, `libdevice` and a handful of builtins.
+    """
+    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+    filename = f"<kernels {digest}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = {"__builtins__": dict(KERNEL_BUILTINS), "__name__": f"kernels_{digest}"}
+    namespace |= {"triton": triton, "tl": tl, "libdevice": libdevice}
+    exec(compile(source, filename, "exec", dont_inherit=True), namespace)
+    return {name: value for name, value in namespace.items() if isinstance(value, JITFunction)}
+
+
+def replay_source(
+    source: str, trace_data: dict[str, Any], inputs: tuple[tuple, dict], *, may_change: Collection[str] = ()
+) -> dict[str, Any]:
+    """For the judge: trace from the worker, kernels from the submitted source, inputs = (args, kwargs) from the judge.
+
+    Returns {"outputs", "problems", "launches", "changed"}. Raises TraceError, language.LanguageError,
+    run.KernelFault, and what a kernel raises; each says what happened in one sentence.
+    """
+    trace = from_data(trace_data)
+    needed = trace.kernels()
+    kernels = load(language.extract(source, needed)) if needed else {}
+    done = replay(trace, kernels, inputs, may_change=may_change)
+    return {"outputs": done.outputs, "problems": done.problems, "launches": done.launches, "changed": done.changed}
+
+
+def local_launch(
+    launcher: Callable, args: tuple = (), kwargs: dict[str, Any] | None = None, *, may_change: Collection[str] = ()
+) -> tuple[Any, list[str]]:
+    """Record and replay in this process, with the launcher's own kernels: (outputs, problems).
+
+    With CUDA tensors among the arguments the launcher simply runs, and there are no problems to tell.
+    """
+    kwargs = kwargs or {}
+    if any(tensor.is_cuda for tensor in run.tensors_in([*args, *kwargs.values()])):
+        return launcher(*args, **kwargs), []
+    trace, functions = record_with_kernels(launcher, args, kwargs)
+    done = replay(trace, functions, (args, kwargs), may_change=may_change)
+    return done.outputs, done.problems
