@@ -109,16 +109,13 @@ def _declares_check(node: ast.AST) -> bool:
     return isinstance(call, ast.Call) and getattr(call.func, "id", getattr(call.func, "attr", "")) == "Check"
 
 
-def _shown(unit: Unit) -> set[str]:
-    """Lines of code a student is given on purpose: in code cells, around the stubs, in fenced blocks of the prose."""
-    shown: set[str] = set()
+def _shown(unit: Unit) -> str:
+    """What a student is given on purpose: code cells, prompts with their docstrings, fenced blocks of the prose."""
+    given = [stub(cell.source, cell.name) for cell in unit.cells if cell.kind in ("code", "exercise")]
     for cell in unit.cells:
-        if cell.kind in ("code", "exercise"):
-            shown.update(code_lines(stub(cell.source, cell.name)))
-        elif cell.kind == "text":
-            for block in re.findall(r"^```\w*\n(.*?)^```", cell.source, re.M | re.S):
-                shown.update(code_lines(block))
-    return shown
+        if cell.kind == "text":
+            given += re.findall(r"^```\w*\n(.*?)^```", cell.source, re.M | re.S)
+    return _normalised_text("\n".join(given))
 
 
 def _docstring_lines(tree: ast.Module) -> set[int]:

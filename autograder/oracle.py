@@ -1,8 +1,9 @@
 """What a right answer is: slow, obvious references in float64, or torch's own functions.
 
-What it is: functions that a check compares a learner's result with. Each takes ordinary tensors, computes in float64 and
-rounds once to the dtype of its first argument. Attention visits every query on its own and keeps only the keys that this
-query may look at, so no mask value, no infinity and no NaN ever enters a sum. All of them can be differentiated.
+What it is: functions that a check compares a learner's result with. Each takes ordinary tensors, computes in float64
+and rounds once to the dtype of its first argument. Attention visits every query on its own and keeps only the keys that
+this query may look at, so no mask value, no infinity and no NaN ever enters a sum. Softmax and attention can be
+differentiated.
 
 What it is not: fast, or our own solution. `tests/test_oracle.py` compares them with torch's functions.
 """
@@ -98,8 +99,9 @@ def merge_heads(x: Tensor) -> Tensor:
 def multi_head_attention(
     x: Tensor, memory: Tensor, state: State, num_heads: int, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Queries from x (B, T, D), keys and values from memory (B, S, D), head by head -> out (B, T, D), weights (B, H, T, S).
+    """Queries from x (B, T, D), keys and values from memory (B, S, D), head by head.
 
+    returns  out (B, T, D), weights (B, H, T, S)
     state  w_q, w_k, w_v, w_o, each with .weight (D, D) and .bias (D,), as nn.Linear holds them
     For self-attention pass x twice.
     """

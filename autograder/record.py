@@ -16,6 +16,7 @@ Our table `course_verdict` in the gradebook, one row per unit and student:
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import html
 import logging
@@ -26,6 +27,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -229,13 +231,11 @@ class FetchVerdict(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
         if os.environ.get(RECORDING) == "1":
             return nb, resources
-        where = _Where(resources)
-        try:
+        with _said_first(self.log):
+            where = _Where(resources)
             where.classroom.refuse_if_locked()
             self._judge(where)
             return nbformat.read(where.canonical, as_version=4), resources
-        except (ClassFolderError, OSError) as error:
-            raise RecordError(str(error)) from None
 
     def _judge(self, where: _Where) -> None:
         command = [*(self.command or _course_grade()), where.unit, "--class", str(where.classroom.root)]
@@ -267,20 +267,36 @@ class RecordVerdict(NbGraderPreprocessor):
     """
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
-        where = _Where(resources)
+        with _said_first(self.log):
+            where = _Where(resources)
+            verdict = self._verdict(where, nb)
+            released = intake.read_release(where.classroom.release_notebook(where.unit))
+            with where.classroom.gradebook() as gradebook:
+                _save(gradebook, where, verdict, nb, blank_answers(nb, released))
+                schemes = _task_sources(gradebook, where)
+                late = gradebook.find_submission(where.unit, where.student).total_seconds_late
+        _show(nb, verdict, schemes, late)
+        return nb, resources
+
+    def _verdict(self, where: _Where, notebook: NotebookNode) -> Verdict:
         verdict = where.classroom.read_verdict(where.unit, where.student)
         if verdict is None:
             raise RecordError(f"There is no verdict for {where.student} yet; run course grade {where.unit}.")
-        if verdict.digest != intake.code_digest(nb):
+        if verdict.digest != intake.code_digest(notebook):
             raise RecordError(
                 f"The verdict for {where.student} is about another hand-in; run course grade {where.unit} again."
             )
-        released = intake.read_release(where.classroom.release_notebook(where.unit))
-        with where.classroom.gradebook() as gradebook:
-            _save(gradebook, where, verdict, nb, blank_answers(nb, released))
-            schemes = _task_sources(gradebook, where)
-        _show(nb, verdict, schemes)
-        return nb, resources
+        return verdict
+
+
+@contextlib.contextmanager
+def _said_first(log: logging.Logger) -> Iterator[None]:
+    """Log an expected error as a sentence before nbgrader logs its traceback: formgrader shows the top of the log."""
+    try:
+        yield
+    except (RecordError, ClassFolderError, OSError) as error:
+        log.error("\n%s\n", textwrap.fill(str(error), 70))
+        raise RecordError(str(error)) from None
 
 
 class _Where:
@@ -436,7 +452,7 @@ def _task_sources(gradebook: Gradebook, where: _Where) -> dict[str, str]:
     return {cell.name: cell.source for cell in notebook.source_cells if cell.name in tasks}
 
 
-def _show(notebook: NotebookNode, verdict: Verdict, schemes: dict[str, str]) -> None:
+def _show(notebook: NotebookNode, verdict: Verdict, schemes: dict[str, str], late: float) -> None:
     for cell in notebook.cells:
         about = cell.metadata.get("nbgrader", {})
         name = about.get("grade_id", "")
@@ -447,8 +463,9 @@ def _show(notebook: NotebookNode, verdict: Verdict, schemes: dict[str, str]) -> 
             cell.outputs = [_card_output(exercise)]
         elif cell.cell_type == "code":
             cell.outputs = _student_output(verdict.cell_outputs.get(cell.id, ""))
-    if verdict.notes:
-        notebook.cells.insert(0, _notes_cell(verdict.notes))
+    notes = [*verdict.notes, *([f"Handed in {datetime.timedelta(seconds=round(late))} late."] if late else [])]
+    if notes:
+        notebook.cells.insert(0, _notes_cell(notes))
 
 
 def _card_output(exercise: ExerciseVerdict) -> NotebookNode:

@@ -10,7 +10,6 @@ the worker's outputs are thrown away.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,8 @@ import torch
 from autograder.sandbox import Exercise, Lost, Replayer
 from course import wire
 from course.subject import Handle, SubjectError
-from grader_kernels.trace import Trace
+from grader_kernels.trace import TraceError, from_data
+from grader_kernels.trace import from_data as trace_from
 
 WORKER_KINDS = ("raised", "not_attempted", "missing", "bad_value", "out_of_memory")  # what a worker may claim
 MAX_NESTING = 32
@@ -47,7 +47,6 @@ class RemoteSubject:
         self.mutated: list[str] = []
         self.launch_problems: list[str] = []
         self.launches: Any = None
-        self._ids = itertools.count(1)
         self._functions: dict[int, Callable] = {}
         self._nesting = 0
 
@@ -114,7 +113,7 @@ class RemoteSubject:
 
     def _question(self, operation: str, args: tuple, kwargs: dict) -> Any:
         self.mutated = []
-        number, buffers = next(self._ids), []
+        number, buffers = next(self.exercise.numbers), []
         spec = wire.encode((args, kwargs), buffers, self._register)
         header = {"id": number, "op": operation, "subject": self.name, "args": spec}
         deadline = time.monotonic() + self.exercise.limits.call
@@ -138,7 +137,7 @@ class RemoteSubject:
             return self._decoded(header.get("ok"), body)
 
     def _register(self, function: Callable) -> int:
-        number = len(self._functions) + 1
+        number = next(self.exercise.numbers)
         self._functions[number] = function
         return number
 
@@ -200,7 +199,7 @@ class RemoteSubject:
     def _source(self, trace: Any) -> str:
         source = self.kernel_source
         try:
-            source = source(Trace.from_data(trace).kernels()) if callable(source) else source
+            source = source(trace_from(trace).kernels()) if callable(source) else source
         except Exception as error:
             source = error
         if isinstance(source, Exception):

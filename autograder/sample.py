@@ -18,7 +18,7 @@ a student's hand in them, saved and damaged the way students save and damage not
       [hand_in.answer]       question = "what the student wrote"
       [hand_in.expect]       total, and scores, states, misconceptions where they do not follow from the above
 
-A score follows from the base, from `solved` and from `right`; for a misconception or code of its own the file states it.
+A score follows from the base, `style`, `solved` and `right`; for a misconception or own code the file states it.
 """
 
 from __future__ import annotations
@@ -70,14 +70,13 @@ class Edit(msgspec.Struct, forbid_unknown_fields=True):
     """One change to the cells. `cell` is a grade id ("causal_mask", "check-causal_mask"); "" is the whole notebook.
 
     before, after  an extra code cell holding `code`         delete     the cell is gone
-    duplicate      a copy below, holding `code` if given      split      in two, the second begins with line `line`
+    duplicate      a copy below, holding `code` if given      split      in two, the second half begins with `code`
     metadata       the cell's nbgrader metadata get `values`
     """
 
     do: Literal["before", "after", "delete", "duplicate", "split", "metadata"]
     cell: str = ""
     code: str = ""
-    line: int = 0
     values: dict[str, Any] = {}
 
 
@@ -338,9 +337,11 @@ def _duplicate(notebook: NotebookNode, edit: Edit) -> None:
 def _split(notebook: NotebookNode, edit: Edit) -> None:
     """As JupyterLab splits a cell: both halves keep the metadata."""
     place = _place(notebook, edit)
-    first = notebook.cells[place]
-    second, lines = copy.deepcopy(first), first.source.split("\n")
-    first.source, second.source = "\n".join(lines[: edit.line - 1]), "\n".join(lines[edit.line - 1 :])
+    first, second = notebook.cells[place], copy.deepcopy(notebook.cells[place])
+    head, begin, tail = first.source.partition(edit.code.strip())
+    if not edit.code.strip() or not head.strip() or not begin:
+        raise SampleError(f"an answer file splits {edit.cell} at {edit.code!r}, which does not divide it")
+    first.source, second.source = head.rstrip(), begin + tail
     second.id = hashlib.sha256(second.source.encode()).hexdigest()[:8]
     notebook.cells.insert(place + 1, second)
 
@@ -392,34 +393,32 @@ def _timestamps(students: dict[str, Student]) -> bytes:
 
 
 def _expected(student: str, each: HandIn, unit: Unit) -> Expected:
-    points, told = dict(unit.points), each.expect
-    unreadable = told.state == "unreadable"
-    unknown = (told.scores.keys() | told.states.keys() | told.misconceptions.keys()) - points.keys()
+    told, unreadable = each.expect, each.expect.state == "unreadable"
+    unknown = (told.scores.keys() | told.states.keys() | told.misconceptions.keys()) - unit.points.keys()
     if unknown:
         raise SampleError(f"{student}.toml expects something of {min(unknown)}, no exercise of {unit.id}")
-    scores = {name: 0.0 if unreadable else _score(name, each, points, student) for name in points}
-    if abs(sum(scores.values()) - told.total) > TOLERANCE:
-        raise SampleError(
-            f"{student}.toml states {told.total:g} points for {unit.id}; its exercises add up to {sum(scores.values()):g}"
-        )
-    states = {name: told.states.get(name) or _state(name, score, each, points) for name, score in scores.items()}
-    named = {write.exercise: write.misconception for write in each.write if write.misconception}
-    return Expected(
-        told.total, told.state, told.reason, told.notes, scores, states, {} if unreadable else named | told.misconceptions
-    )
+    scores = dict.fromkeys(unit.points, 0.0) if unreadable else _scores(student, each, unit)
+    total = sum(scores.values())
+    if abs(total - told.total) > TOLERANCE:
+        raise SampleError(f"{student}.toml states {told.total:g} points for {unit.id}; the exercises make {total:g}")
+    states = {name: told.states.get(name) or _state(name, score, each, unit) for name, score in scores.items()}
+    named = {write.exercise: write.misconception for write in each.write if write.misconception and not unreadable}
+    return Expected(total, told.state, told.reason, told.notes, scores, states, named | told.misconceptions)
 
 
-def _score(name: str, each: HandIn, points: dict[str, float], student: str) -> float:
-    if name in each.expect.scores:
-        return each.expect.scores[name]
-    written = [write for write in each.write if write.exercise == name]
-    if written and not written[-1].right:
-        raise SampleError(f"{student}.toml: state in [hand_in.expect] how many points {name} must have")
-    return points[name] if written or each.base == "solution" or name in each.solved else 0.0
+def _scores(student: str, each: HandIn, unit: Unit) -> dict[str, float]:
+    """Points by exercise: stated, or full for what is solved, or none for what is not."""
+    solved = set(unit.points) if each.base == "solution" else {*each.solved, *_styled(each, unit)}
+    solved |= {write.exercise for write in each.write if write.right}
+    for write in each.write:
+        if not write.right and write.exercise not in each.expect.scores:
+            raise SampleError(f"{student}.toml: state in [hand_in.expect] how many points {write.exercise} must have")
+    follows = {name: points if name in solved else 0.0 for name, points in unit.points.items()}
+    return follows | each.expect.scores
 
 
-def _state(name: str, score: float, each: HandIn, points: dict[str, float]) -> str:
-    if score == points[name]:
+def _state(name: str, score: float, each: HandIn, unit: Unit) -> str:
+    if score == unit.points[name]:
         return "passed"
     if score:
         return "partial"

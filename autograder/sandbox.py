@@ -13,7 +13,8 @@ What it stops (each with a test)
 What it does not stop (yet)
 - a hole in the kernel: the walls are namespaces and a syscall filter, not a virtual machine
 - CPU time taken from neighbours within the time limits; timing as a side channel
-- reading /usr and the installed Python packages, and seeing which kernel and processor this is
+- reading /usr and the installed Python packages; seeing which kernel and processor this is, and at which path Python
+  is installed
 - one exercise's calls from spoiling the same student's runner (signals within one namespace): it costs that student only
 - `kind="none"`: nothing of the above but time limits and the memory watcher; for one's own code only
 
@@ -23,6 +24,7 @@ Not here: the command line of the walls (autograder.bubblewrap), values (course.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import signal
@@ -147,6 +149,7 @@ class Sandbox:
                 done = {r.cell_id: r for r in results} | spoilers
                 return runner, [done[cell_id] for cell_id, _ in cells]
             spoilers[results[-1].cell_id] = results[-1]
+            self._start_over()
             if time.monotonic() > self.deadline:
                 raise Lost("timed_out", f"the whole notebook ran longer than {self.limits.submission:g} s")
 
@@ -179,6 +182,12 @@ class Sandbox:
         self.deadline = time.monotonic() + self.limits.submission
         self._setup()
         self._watch()
+        if self.kind == "none":
+            self._cleanup.callback(self._sweep_at_end)
+
+    def _sweep_at_end(self) -> None:
+        with contextlib.suppress(Lost):
+            self.sweep()
 
     def _command(self, descriptor: int) -> bubblewrap.Command:
         if self.kind == "bwrap":
@@ -222,6 +231,16 @@ class Sandbox:
         if LINUX:
             self.sock.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 0)
         return psutil.Process(pids[0] if pids else self.process.pid)
+
+    def _start_over(self) -> None:
+        """After a crash: empty disks, the side files again, no old reason."""
+        folders = [bubblewrap.HOME, "/dev/shm"] if self.kind == "bwrap" else [self.workdir]
+        with self._lock:
+            self.sweep(keep=self.runners)
+            while self._control({"op": "wipe", "folders": folders})[0]["left"]:
+                continue
+            self._setup()
+            self.reason = None
 
     def _setup(self) -> None:
         limits = self.limits.of_a_process(self.kind == "bwrap" and LINUX)
@@ -281,9 +300,10 @@ class Sandbox:
         again = False
         while not stop.wait(WATCH_SECONDS):
             try:
-                found = self._too_much()
-                if found:
-                    self._put_down(found, again)
+                with self._lock:
+                    found = self._too_much()
+                    if found:
+                        self._put_down(found, again)
                 again = bool(found)
             except (psutil.Error, OSError, Lost):
                 continue
@@ -303,10 +323,9 @@ class Sandbox:
         return None
 
     def _put_down(self, reason: tuple[str, str], again: bool) -> None:
-        """The exercise goes first; if that was not enough, its runner too."""
+        """What runs now goes first; if that was not enough, every runner too."""
         self.reason = reason
-        busy = [] if again else [r for r in self.runners if r.alive and r.exercises_open]
-        self.sweep(keep=busy)
+        self.sweep(keep=[] if again else [r for r in self.runners if not r.busy])
 
 
 class Runner:
@@ -314,7 +333,7 @@ class Runner:
 
     def __init__(self, box: Sandbox, pid: int, handle: int, sock: socket.socket) -> None:
         self.box, self.pid, self.handle, self.sock = box, pid, handle, sock
-        self.alive, self.exercises_open = True, 0
+        self.alive, self.busy = True, True  # busy: student code of a cell may be running
         self._numbers = 0
         self._ended: dict[int, int] = {}
         box._cleanup.callback(self.close)
@@ -323,6 +342,7 @@ class Runner:
         header, _ = self._read(time.monotonic() + CONTROL_SECONDS)
         if header.get("ready") is not True:
             raise self._lose(Lost("channel", "the runner didn't start"))
+        self.busy = False
 
     def run_cells(
         self, cells: Iterable[tuple[str, str]], per_cell_seconds: float | None = None
@@ -331,7 +351,10 @@ class Runner:
         for cell_id, source in cells:
             if not self.alive:
                 return
-            yield self._cell(cell_id, source, per_cell_seconds or self.box.limits.cell)
+            self.busy = True
+            done = self._cell(cell_id, source, per_cell_seconds or self.box.limits.cell)
+            self.busy = False
+            yield done
 
     def exercise(self, seconds: float | None = None) -> Exercise:
         """Fork a process that performs operations for one exercise. Raises Lost if the runner is gone."""
@@ -414,7 +437,10 @@ class Runner:
 
 
 class Exercise:
-    """One exercise's process. `ask` and `listen` are for autograder.remote."""
+    """One exercise's process. `send` and `listen` are for autograder.remote.
+
+    One at a time in a sandbox: closing it kills everything but the runners.
+    """
 
     def __init__(self, runner: Runner, number: int, sock: socket.socket, seconds: float) -> None:
         self.runner, self.number, self.sock = runner, number, sock
@@ -422,7 +448,7 @@ class Exercise:
         self.seconds = seconds
         self.deadline = runner._deadline(seconds)
         self.lost: Lost | None = None
-        runner.exercises_open += 1
+        self.numbers = itertools.count(1)  # of questions and functions; none comes twice
         self._open = True
 
     def send(self, header: dict, buffers: Iterable[bytes], deadline: float) -> None:
@@ -468,7 +494,6 @@ class Exercise:
         with contextlib.suppress(Lost):
             if box.sweep(keep=box.runners):
                 runner._lose(Lost("killed", "its processes could not be ended"))
-        runner.exercises_open -= 1
 
     def __enter__(self) -> Exercise:
         return self
@@ -532,9 +557,15 @@ class Replayer:
             except wire.WireError as error:
                 raise Lost("bad_value", f"its launches can't be replayed: {error}") from None
             finally:
-                if handle >= 0:
-                    os.close(handle)
-                self.box.sweep(keep=self.box.runners)
+                self._end(handle)
+
+    def _end(self, handle: int) -> None:
+        if handle < 0:
+            self.box.sweep(keep=self.box.runners)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
 
     def _ask(self, sock: socket.socket, args: tuple, deadline: float) -> dict:
         buffers: list[bytes] = []

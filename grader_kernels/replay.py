@@ -2,7 +2,8 @@
 
 What it checks: kernels stay inside their tensors (run.KernelFault) and leave the guard zones around every buffer
 untouched; inputs keep their bytes; every returned element was stored by a kernel; nothing on the way was computed by
-torch. What it does not check: whether the numbers are right (that is the caller's comparison), races, speed.
+torch. What it does not check: whether the numbers are right (that is the caller's comparison), races, speed, and
+whether an answer was carried into the kernels bit by bit, as launches and whole numbers (bound `launches` for that).
 
 Trust: the trace may come from a hostile process (`trace.from_data` checks it) and the source from a hostile author
 (`language.extract` gates it, here again). Time and memory are not limited here: run it in a process that is.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import linecache
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,9 @@ from grader_kernels.trace import (
 
 KERNEL_BUILTINS = {fn.__name__: fn for fn in (range, min, max, abs, len, float, int, bool)}
 KERNEL_BUILTINS |= {"print": lambda *values, **options: None, "AssertionError": AssertionError}
+
+MAX_HOST_NUMBERS = 64  # a launcher that needs more numbers than this carries an answer piece by piece
+MAX_TEXT = 64  # of a string given to a launch
 
 UNTOUCHED, STORED, FILLED, COPIED = 0, 1, 2, 3
 
@@ -206,7 +210,7 @@ class _Replay:
     def _argument(self, node: Node) -> Any:
         if isinstance(node, TensorRef):
             return self._view(node)
-        if isinstance(node, Scalar):
+        if isinstance(node, Scalar) and not (node.kind == "str" and len(node.text) > MAX_TEXT):
             return node.value()
         if isinstance(node, DtypeRef):
             return TL_DTYPES[node.name]
@@ -232,6 +236,14 @@ class _Replay:
                 arena.mark_stored(inside, width)
 
     # verdict
+    def _host_scalars(self) -> Iterator[Scalar]:
+        """Every number that reaches a kernel without being in a tensor."""
+        yield from (fill.value for fill in self.trace.fills)
+        for launch in self.trace.launches:
+            for node in (node for arg in launch.args.values() for node in walk(arg)):
+                if isinstance(node, Scalar):
+                    yield node
+
     def _say(self, sentence: str) -> None:
         if sentence not in self.problems:
             self.problems.append(sentence)
@@ -244,6 +256,9 @@ class _Replay:
         """Fill `problems`; returns the names of the inputs that were changed."""
         if not self.trace.launches:
             self._say("the launcher launched no kernel")
+        numbers = {node.text for node in self._host_scalars() if node.kind == "float"}
+        if max(len(numbers), len(self.trace.fills)) > MAX_HOST_NUMBERS:
+            self._say("the launcher hands its kernels dozens of numbers that were computed outside of them")
         for buffer in self.trace.overwritten:
             self._say(f"torch computed into {self.names[buffer]} ({', '.join(self.trace.foreign)}): a kernel should")
         for buffer, arena in self.arenas.items():

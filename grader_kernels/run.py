@@ -278,7 +278,7 @@ class Builder(upstream.InterpreterBuilder):
     def create_store(self, ptr, value, *rest):
         return self.create_masked_store(ptr, value, None, *rest)
 
-    def create_masked_load(self, ptrs, mask, other, *rest):
+    def create_masked_load(self, ptrs, mask, other, *rest, **options):
         element = ptrs.get_element_ty()
         dtype = upstream._get_np_dtype(element)
         lanes = _flag(mask)
@@ -293,7 +293,7 @@ class Builder(upstream.InterpreterBuilder):
         lanes = np.broadcast_to(lanes, shape)
         return TensorHandle(upstream._interpreter.load(ptrs.data, lanes, fill, dtype), element)
 
-    def create_masked_store(self, ptrs, value, mask, *rest):
+    def create_masked_store(self, ptrs, value, mask, *rest, **options):
         dtype = upstream._get_np_dtype(ptrs.get_element_ty())
         lanes = _flag(mask)
         addresses = self.check("writes", ptrs, lanes, dtype.itemsize)

@@ -322,6 +322,10 @@ COPYING = {"aten::clone", "aten::_to_copy"}
 class _Recorder(TorchDispatchMode):
     """Watches torch between launches and knows where every tensor's memory comes from."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and importing the compiler takes more than a second
+
     def __init__(self, launcher: Callable, args: tuple, kwargs: dict[str, Any]) -> None:
         super().__init__()
         self.trace = Trace()

@@ -167,7 +167,7 @@ def test_wrong_answer_is_named_and_right_answer_is_done(page):
 
 def test_card_reads_on_a_dark_page(page):
     page.evaluate("() => jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-    page.wait_for_selector("body[data-jp-theme-light='false']", timeout=MINUTES)
+    page.wait_for_selector("body[data-jp-theme-light='false']", state="attached", timeout=MINUTES)
     page.evaluate(FIND, f"check-{WRONG}")
     card = page.locator(".jp-Notebook .jp-Cell.jp-mod-active .jp-OutputArea-output div").first
     card.scroll_into_view_if_needed()
@@ -176,7 +176,7 @@ def test_card_reads_on_a_dark_page(page):
     shades = [float(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
     assert sum(shades) / 3 > 128, f"dark text on a dark page: {colour}"
     page.evaluate("() => jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
-    page.wait_for_selector("body[data-jp-theme-light='true']", timeout=MINUTES)
+    page.wait_for_selector("body[data-jp-theme-light='true']", state="attached", timeout=MINUTES)
 
 
 def test_explorable_moves(page):

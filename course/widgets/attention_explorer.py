@@ -100,9 +100,11 @@ def _heat_map(tokens: Sequence[str], weights: Tensor, query: int) -> list[str]:
         bold = ' font-weight="bold"' if row == query else ""
         parts.append(_text(LEFT - 6, y + 16, tokens[row], "end", bold))
         for column, value in enumerate(values[: row + 1]):
-            x = LEFT + column * CELL
-            parts.append(f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" fill="{COLOUR}" '
-                         f'fill-opacity="{min(max(value, 0.0), 1.0):.3f}" stroke="currentColor" stroke-opacity="0.25"/>')
+            shade = f'fill="{COLOUR}" fill-opacity="{min(max(value, 0.0), 1.0):.3f}"'
+            parts.append(
+                f'<rect x="{LEFT + column * CELL}" y="{y}" width="{CELL}" height="{CELL}" {shade} '
+                'stroke="currentColor" stroke-opacity="0.25"/>'
+            )
     for column, token in enumerate(tokens):
         x = LEFT + column * CELL + CELL / 2 + 4
         parts.append(_text(x, top - 6, token, "start", f' transform="rotate(-50 {x:g} {top - 6})"'))
@@ -122,8 +124,11 @@ def _lines(tokens: Sequence[str], weights: Tensor, query: int, left: int) -> lis
         parts.append(_text(right + 4, middle[row] + 4, token, "start", "" if row <= query else ' fill-opacity="0.25"'))
     for key, weight in enumerate(weights.tolist()):
         if weight >= 0.01:
-            parts.append(f'<line x1="{left}" y1="{middle[query]:g}" x2="{right}" y2="{middle[key]:g}" stroke="{COLOUR}" '
-                         f'stroke-width="{1 + 5 * min(weight, 1.0):.2f}" stroke-opacity="{0.2 + 0.8 * min(weight, 1.0):.2f}"/>')
+            share = min(weight, 1.0)
+            parts.append(
+                f'<line x1="{left}" y1="{middle[query]:g}" x2="{right}" y2="{middle[key]:g}" stroke="{COLOUR}" '
+                f'stroke-width="{1 + 5 * share:.2f}" stroke-opacity="{0.2 + 0.8 * share:.2f}"/>'
+            )
     return parts
 
 

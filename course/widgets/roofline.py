@@ -6,6 +6,7 @@ not written yet the panel says so and draws nothing.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -68,8 +69,6 @@ def panel(attainable: Callable, gpus: dict[str, dict[str, float]]) -> Any:
 
 
 def _live(ipywidgets: Any, attainable: Callable, gpus: dict, first: tuple[bytes, str]) -> Any:
-    from IPython.display import display
-
     wide = {"description_width": "3em"}
     gpu = ipywidgets.Dropdown(options=list(gpus), description="GPU", style=wide)
     choices = [(str(2**i), 2**i) for i in range(13)]
@@ -88,8 +87,21 @@ def _live(ipywidgets: Any, attainable: Callable, gpus: dict, first: tuple[bytes,
     gpu.observe(redraw, "value")
     k.observe(redraw, "value")
     box = ipywidgets.VBox([ipywidgets.HBox([gpu, k]), image, text])
-    display(box)
+    _display(box, first[0])
     return box
+
+
+def _display(box: Any, picture_bytes: bytes) -> None:
+    """The live panel, and for a page without a kernel (a rendered notebook) the picture in its place."""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is None:
+        return
+    bundle = dict(box._repr_mimebundle_())
+    bundle["text/plain"] = "the roofline panel"
+    bundle["image/png"] = base64.b64encode(picture_bytes).decode()
+    display(bundle, raw=True)
 
 
 def _still(picture_bytes: bytes, reason: str) -> None:

@@ -102,6 +102,15 @@ def test_line_shown_in_a_given_cell_or_fence_is_no_secret(tmp_path):
     assert "squared_instead = x * x" not in lines and "twice_as_large = x + x" not in lines
 
 
+def test_line_shown_in_a_prompt_is_no_secret(tmp_path):
+    folder = Path(shutil.copytree(TINY, tmp_path / "90_tiny"))
+    path = folder / "notebook.py"
+    path.write_text(
+        path.read_text().replace("    returns  (N,)\n", "    returns  (N,)  with `twice_as_large = x + x`\n")
+    )
+    assert "twice_as_large = x + x" not in secret_lines(Unit.load(folder))
+
+
 def test_line_in_prose_stays_a_secret(tmp_path):
     folder = Path(shutil.copytree(TINY, tmp_path / "90_tiny"))
     path = folder / "notebook.py"

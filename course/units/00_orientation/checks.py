@@ -299,8 +299,8 @@ fused_scale_add = Check(
     hints=(
         "The kernel is vector_add's with one more multiplication. The grid is a tuple with one number: n / block, "
         "rounded up.",
-        "grid = (triton.cdiv(n, block),), then fused_scale_add_kernel[grid](x, y, out, n, alpha, x.stride(0), "
-        "y.stride(0), BLOCK=block). The stored value is alpha * x + y.",
+        "Launch as vector_add does, with the same grid and with alpha behind n; the kernel's parameter list gives the "
+        "order. The stored value is alpha * x + y.",
     ),
     minutes=8,
 )

@@ -63,15 +63,16 @@ of you.
 """
 
 # %%
-def fastest(run, repeats=5):
-    """Seconds of the fastest of `repeats` runs, after one that is not counted."""
+def seconds(run):
+    """Seconds of one run."""
+    start = time.perf_counter()
     run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return time.perf_counter() - start
+
+
+def fastest(run, repeats):
+    """Seconds of the fastest of `repeats` runs."""
+    return min(seconds(run) for _ in range(repeats))
 
 
 repeats = 5 if profile == "fast" else 25
@@ -411,7 +412,7 @@ large for the caches (32 MiB each), once with vectors that stay in the cache (16
 def time_ratio(n, seed, repeats):
     """Seconds of unfused over seconds of fused alpha * x + y on n fp32 numbers."""
     generator = torch.Generator().manual_seed(seed)
-    x, y = (torch.randn(n, generator=generator) for _ in range(2))
+    x, y = (torch.randn(4096, generator=generator).repeat(n // 4096) for _ in range(2))
     between, out = torch.empty(n), torch.empty(n)
 
     def unfused():
@@ -421,22 +422,27 @@ def time_ratio(n, seed, repeats):
     def fused():
         torch.add(y, x, alpha=1.7, out=out)
 
-    return fastest(unfused, repeats) / fastest(fused, repeats)
+    times = [(seconds(unfused), seconds(fused)) for _ in range(repeats)]  # in turn, so that both meet the same noise
+    return min(u for u, _ in times) / min(f for _, f in times)
 
 
-if ready(lambda: fusion_bytes(4, torch.float32)):
-    unfused, fused = fusion_bytes(2**23, torch.float32)
+if ready(lambda: sum(fusion_bytes(4, torch.float32))):
+    large = 2**23 if profile == "fast" else 2**24
+    unfused, fused = fusion_bytes(large, torch.float32)
     print(f"predicted by FLOPs: 1.00    predicted by your bytes: {unfused / fused:.2f}")
-    for size, count in (("32 MiB vectors", 2**23), ("16 KiB vectors", 2**12)):
-        measured = sorted(time_ratio(count, seed + s, 6 if count > 2**20 else 200) for s in range(10))
+    for count, repetitions in ((large, 3), (2**12, 200)):
+        measured = sorted(time_ratio(count, seed + s, repetitions) for s in range(10))
         middle = (measured[4] + measured[5]) / 2
-        print(f"{size}, ten seeds:  median {middle:.2f}, from {measured[0]:.2f} to {measured[-1]:.2f}")
+        spread = f"median {middle:.2f}, from {measured[0]:.2f} to {measured[-1]:.2f}"
+        print(f"{4 * count >> 10:6} KiB a vector, ten seeds:  {spread}")
 
 # %% [markdown]
 r"""
-The large vectors come out near the ratio of the bytes, not near 1. The small ones never leave the cache: there the
-number of operations that were *started* counts, two against one, because starting one costs more than its work. That
-is the third limit, overhead, and no roofline shows it.
+The large vectors come out near the ratio of the bytes, not near 1. (A wide spread means that something else is using
+the memory right now: run the cell again. A CPU may come out a little above, because it reads a cache line before it
+writes into it.) The small ones never leave the cache: there the number of operations that were *started* counts, two
+against one, because starting one costs more than its work. That is the third limit, overhead, and no roofline shows
+it.
 
 **Second question, graded.** Below are eight operations. FLOPs of an addition, a multiplication, an exponential or a
 tanh are counted as one each. Find out which of them are memory-bound on each of the two GPUs. Use your `roofline`.
@@ -486,10 +492,11 @@ def find_memory_bound(operations, gpu):
 
 # The finding: a dict with the name of each GPU in GPUS -> its list of names.
 memory_bound = None
-if ready(lambda: find_memory_bound(list_operations(), GPUS["H100 SXM"])):
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
     memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
-    for name, found in memory_bound.items():
-        print(f"{name}: {len(found)} of {len(list_operations())} are memory-bound: {'; '.join(found)}")
+    for operation in list_operations():
+        sides = [f"{gpu}: {'memory-bound' if operation in memory_bound[gpu] else 'compute-bound'}" for gpu in GPUS]
+        print(f"{operation:42}", *(f"{side:30}" for side in sides))
 
 
 # %% check="memory_bound" points=3
@@ -521,9 +528,10 @@ r"""
 ## 9. Bug hunt
 
 This kernel is written the way such kernels are published, with a test below it that passes. It has **two** real
-mistakes, and the first one hides the second. Repair it here, in place. Then say to yourself which input the author's
-test would have needed. (Code of this kind is in circulation: the review of pull request 186 in `ypapadop-amd/ggml`
-found a vector addition whose mask was commented out, with the question "do we need?" beside it.)
+mistakes, and the first one hides the second. Repair it in place, or write both functions again below. Then say to
+yourself which input the author's test would have needed. (Code of this kind is in circulation: the review of pull
+request 186 in `ypapadop-amd/ggml` found a vector addition whose mask was commented out, with the question "do we
+need?" beside it.)
 """
 
 # %% exercise="leaky_relu"
@@ -575,7 +583,7 @@ def leaky_relu(x, slope=0.01, block=256):
 
 # %%
 sample = torch.linspace(-2, 2, 1024, device=device)  # the author's test
-if ready(lambda: leaky_relu(sample)):
+if ready(lambda: leaky_relu(sample).sum()):
     agrees = torch.allclose(leaky_relu(sample), torch.nn.functional.leaky_relu(sample))
     print("the author's test:", "passed" if agrees else "failed")
 
@@ -589,9 +597,9 @@ r"""
 
 You meet it wherever a model's cost is given in FLOPs alone, as in the tables of many papers. The usual FLOP counters
 go one step further: torch's own `torch.utils.flop_counter` counts matrix products, convolutions and attention, and
-reports **zero** for everything else. The first half of the sentence is true. The next cell shows the counter, then
-lists the operations of a Transformer layer (the width of BERT-large, 8 sequences of 512 tokens, bf16, one kernel per
-operation) and gives each the time that *your* roofline predicts on an A100.
+reports **zero** for everything else. The share of the FLOPs is right. Whether the cost follows from it, the next cell
+computes: it shows the counter, then lists the operations of a Transformer layer (the width of BERT-large, 8 sequences
+of 512 tokens, bf16, one kernel per operation) and gives each the time that *your* roofline predicts on an A100.
 """
 
 # %%
@@ -635,12 +643,12 @@ def layer_operations(batch=8, tokens=512, width=1024, heads=16):
 
 def shares(gpu):
     """kind -> (% of FLOPs, % of predicted time)"""
-    flops, seconds = {}, {}
+    flops, needed = {}, {}
     for work, moved, unit, kind in layer_operations().values():
         rate = roofline(torch.tensor(work / moved, dtype=torch.float64), gpu[unit], gpu["bandwidth"]).item()
         flops[kind] = flops.get(kind, 0) + work
-        seconds[kind] = seconds.get(kind, 0) + work / rate
-    return {k: (100 * flops[k] / sum(flops.values()), 100 * seconds[k] / sum(seconds.values())) for k in flops}
+        needed[kind] = needed.get(kind, 0) + work / rate
+    return {k: (100 * flops[k] / sum(flops.values()), 100 * needed[k] / sum(needed.values())) for k in flops}
 
 
 if ready(lambda: shares(GPUS["A100 SXM 80GB"])):

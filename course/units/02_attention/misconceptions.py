@@ -158,7 +158,8 @@ def scaled_dot_product_attention(q, k, v, mask=None):
     return torch.matmul(w.transpose(-1, -2), v), w
 
 # %% exercise="scaled_dot_product_attention" wrong="mask_after_softmax"
-"""The mask is applied after the softmax, so the rows no longer sum to one and hidden keys still count in the denominator.
+"""The mask is applied after the softmax, so the rows no longer sum to one and hidden keys still count in the
+denominator.
 
 When do you hide the future: before the weights are made, or after?
 """
@@ -210,7 +211,8 @@ def scaled_dot_product_attention(q, k, v, mask=None):
     return torch.matmul(w, v), w
 
 # %% exercise="scaled_dot_product_attention" wrong="nan_only_covered_up"
-"""The NaN of an empty row is replaced after the softmax, so the output looks right but the gradient is still NaN.
+"""The NaN of an empty row is replaced after the softmax: the output looks right, but under a float mask the gradient
+is still NaN.
 
 The backward pass goes through the softmax of that row. Give it finite numbers before the softmax, zeros after it.
 """
@@ -454,7 +456,8 @@ def split_heads(x, num_heads):
     return x.reshape(b, num_heads, t, dim // num_heads)
 
 # %% exercise="split_heads" wrong="every_hth_column"
-"""Head h gets every H-th column instead of d columns side by side. Together with an equally wrong merge the round trip looks right.
+"""Head h gets every H-th column instead of d columns side by side. Together with an equally wrong merge the round
+trip looks right.
 
 Two wrongs make a round trip. Which columns of x are head 0: 0, 1, 2, ... or 0, H, 2H, ...?
 """
@@ -490,7 +493,8 @@ def split_heads(x, num_heads):
     return x.view(b, t * num_heads, dim // num_heads).view(b, t, num_heads, -1).permute(0, 2, 1, 3)
 
 # %% exercise="merge_heads" wrong="no_transpose_back"
-"""The heads are flattened where they stand, without bringing them next to d first: parts of different tokens are glued together.
+"""The heads are flattened where they stand, without bringing them next to d first: parts of different tokens are
+glued together.
 
 Which axis must be next to d before you flatten?
 """
@@ -499,7 +503,8 @@ def merge_heads(x):
     return x.reshape(b, t, h * width)
 
 # %% exercise="merge_heads" wrong="columns_interleaved"
-"""Each head's columns are dealt out in turns instead of side by side. With an equally wrong split the round trip is the identity.
+"""Each head's columns are dealt out in turns instead of side by side. With an equally wrong split the round trip is
+the identity.
 
 A round trip proves little. Where must head 1, column 0 of token 0 land?
 """
@@ -753,7 +758,8 @@ class CrossAttention(nn.Module):
         return self.w_o(merge_heads(out)), w
 
 # %% exercise="CrossAttention" wrong="encoder_asks"
-"""Queries and keys come from the encoder and values from the decoder, as a widely read tutorial has it. It is the other way round.
+"""Queries and keys come from the encoder and values from the decoder, as a widely read tutorial has it. It is the
+other way round.
 
 Who needs something from whom? The one who needs it asks: that is the query.
 """
@@ -769,7 +775,8 @@ class CrossAttention(nn.Module):
         return self.w_o(merge_heads(out)), w
 
 # %% exercise="CrossAttention" wrong="roles_swapped"
-"""The two sequences have changed places: the encoder asks and the decoder answers, so the output has the encoder's length.
+"""The two sequences have changed places: the encoder asks and the decoder answers, so the output has the encoder's
+length.
 
 The output has one row for each query. Whose length should it have?
 """
@@ -801,7 +808,8 @@ class CrossAttention(nn.Module):
         return self.w_o(merge_heads(out)), w
 
 # %% exercise="CrossAttention" wrong="keys_from_the_decoder"
-"""The keys come from the decoder: the weights say where the decoder should look in itself, and are then used on the encoder.
+"""The keys come from the decoder: the weights say where the decoder should look in itself, and are then used on the
+encoder.
 
 A key and its value belong together: both come from the sequence that is being read.
 """
@@ -1151,7 +1159,8 @@ def row_softmax(x, block=128):
 
 
 # %% exercise="row_softmax" wrong="one_block_only"
-"""Only the first BLOCK columns are read and written; what lies beyond them in `out` is whatever torch.empty found there.
+"""Only the first BLOCK columns are read and written; what lies beyond them in `out` is whatever torch.empty found
+there.
 
 Who writes column BLOCK? Walk along the row.
 """
@@ -1171,7 +1180,8 @@ def row_softmax(x, block=128):
 
 
 # %% exercise="row_softmax" wrong="no_masks"
-"""Loads and stores have no mask: the last step reads past the end of the row, and at the last row past the end of the tensor.
+"""Loads and stores have no mask: the last step reads past the end of the row, and at the last row past the end of the
+tensor.
 
 Which programs touch memory past the end? Compare the column's number with n_cols.
 """
@@ -1253,7 +1263,8 @@ def row_softmax(x, block=128):
 
 
 # %% exercise="row_softmax" wrong="half_precision_sum"
-"""The sum is kept in float16 for float16 rows: beyond 1024 its steps are as large as 1, so it drifts.
+"""The sum is kept in float16 for float16 rows: next to a sum of 16, a term below 0.0078 is rounded away, however many
+there are.
 
 Which dtype has your accumulator? Convert with .to(tl.float32) right after the load.
 """
@@ -1302,7 +1313,8 @@ def row_softmax(x, block=128):
 
 
 # %% exercise="row_softmax" wrong="running_sum_not_rescaled"
-"""Maximum and sum are taken in one walk, but when a later block raises the maximum, the sum so far is not rescaled to it.
+"""Maximum and sum are taken in one walk, but when a later block raises the maximum, the sum so far is not rescaled to
+it.
 
 The old sum was relative to the old maximum. By which factor does it change?
 """
@@ -1634,7 +1646,8 @@ def masked_scaled_softmax(scores, mask, scale, block=128):
 
 
 # %% exercise="masked_scaled_softmax" wrong="maximum_of_unscaled_scores"
-"""The maximum is taken of the scores before the scale: the exponent is then far from zero, and the sum underflows or overflows.
+"""The maximum is taken of the scores before the scale: the exponent is then far from zero, and the sum underflows or
+overflows.
 
 Subtract the maximum of the very numbers you exponentiate.
 """
@@ -1818,7 +1831,8 @@ def masked_scaled_softmax(scores, mask, scale, block=128):
 
 
 # %% exercise="permutation_finding" wrong="orders_never_compared"
-"""The two sentences are compared as sets of the same order, so every difference is zero: the words never changed places.
+"""The two sentences are compared as sets of the same order, so every difference is zero: the words never changed
+places.
 
 Which of the two calls of attention gets x[ORDER]?
 """
@@ -1874,7 +1888,8 @@ for d in DIMS:
         ent, grad = [], []
         for s in range(10):
             g = torch.Generator().manual_seed(s)
-            w = torch.softmax(torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g) / (d if kind == "scaled" else 1), -1)
+            z = torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g)
+            w = torch.softmax(z / (d if kind == "scaled" else 1), -1)
             ent.append(torch.special.entr(w).sum(-1).mean().item() / math.log(64))
             grad.append(1 - (w * w).sum(-1).mean().item())
         saturation_finding[kind + "_entropy"].append(ent)
@@ -1892,7 +1907,8 @@ for d in DIMS:
         ent, grad = [], []
         for s in range(10):
             g = torch.Generator().manual_seed(s)
-            w = torch.softmax(torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g) / (d**0.5 if kind == "scaled" else 1), -1)
+            z = torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g)
+            w = torch.softmax(z / (d**0.5 if kind == "scaled" else 1), -1)
             ent.append(torch.special.entr(w).sum(-1).mean().item())
             grad.append(1 - (w * w).sum(-1).mean().item())
         saturation_finding[kind + "_entropy"].append(ent)
@@ -1910,7 +1926,8 @@ for d in DIMS:
         ent, grad = [], []
         for s in range(10):
             g = torch.Generator().manual_seed(s)
-            w = torch.softmax(torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g) / (d**0.5 if kind == "raw" else 1), -1)
+            z = torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g)
+            w = torch.softmax(z / (d**0.5 if kind == "raw" else 1), -1)
             ent.append(torch.special.entr(w).sum(-1).mean().item() / math.log(64))
             grad.append(1 - (w * w).sum(-1).mean().item())
         saturation_finding[kind + "_entropy"].append(ent)
@@ -1928,7 +1945,8 @@ for d in DIMS:
         ent, grad = [], []
         for s in range(10):
             g = torch.Generator().manual_seed(s)
-            w = torch.softmax(torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g) / (d**0.5 if kind == "scaled" else 1), -1)
+            z = torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g)
+            w = torch.softmax(z / (d**0.5 if kind == "scaled" else 1), -1)
             ent.append(torch.special.entr(w).sum(-1).mean().item() / math.log(64))
             grad.append((w * w).sum(-1).mean().item())
         saturation_finding[kind + "_entropy"].append(ent)
@@ -1975,7 +1993,8 @@ def repaired_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):
     return torch.softmax(decoder_states @ w_q @ (encoder_states @ w_k).mT, -1) @ (encoder_states @ w_v)
 
 # %% exercise="repaired_masking" wrong="as_published"
-"""This is still the published version: it hides the keys where the mask is 0, and in an additive mask these are the allowed ones.
+"""This is still the published version: it hides the keys where the mask is 0, and in an additive mask these are the
+allowed ones.
 
 What does 0 mean in each of the two conventions?
 """
@@ -1983,7 +2002,8 @@ def repaired_masking(logits, mask):
     return published_weights(logits, mask)
 
 # %% exercise="repaired_masking" wrong="nonzero_hides"
-"""Every key where the mask is not 0 is hidden. That suits an additive mask of 0 and -inf, and turns a boolean one upside down.
+"""Every key where the mask is not 0 is hidden. That suits an additive mask of 0 and -inf, and turns a boolean one
+upside down.
 
 In a boolean mask, what does True say?
 """
@@ -2007,16 +2027,6 @@ A float mask is added, all of it.
 def repaired_masking(logits, mask):
     may = mask if mask.dtype == torch.bool else mask > -torch.inf
     return torch.nan_to_num(torch.softmax(logits.masked_fill(~may, -torch.inf), -1))
-
-# %% exercise="repaired_masking" wrong="guesses_integers"
-"""An integer mask is accepted and read one way or the other; nobody can know which convention its author had in mind.
-
-Raise TypeError for any dtype that is neither bool nor float: an error is cheaper than a model that reads the future.
-"""
-def repaired_masking(logits, mask):
-    if not mask.is_floating_point():
-        mask = torch.where(mask != 0, 0.0, -torch.inf)
-    return torch.nan_to_num(torch.softmax(logits + mask, -1))
 
 # %% exercise="repaired_masking" wrong="nan_in_an_empty_row"
 """A row that may look at nothing is NaN: its softmax divides zero by zero.

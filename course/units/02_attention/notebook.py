@@ -103,9 +103,9 @@ for name, curve in curves.items():
 
 # %% [markdown]
 r"""
-The attention curve is flat. That is the gain, and it has two prices. Attention compares every position with every other,
-so its cost grows with the square of the length (you will count it). And a flat curve means it cannot see order at all
-(you will measure that too; unit 03 repairs it).
+The attention curve is flat. That is the gain, and it has two prices. Attention compares every position with every
+other, so its cost grows with the square of the length (you will count it). And a flat curve means it cannot see order
+at all (you will measure that too; unit 03 repairs it).
 
 ## 2. From scores to weights
 
@@ -113,8 +113,16 @@ Attention turns scores into weights with a softmax,
 
 $$\operatorname{softmax}(x)_i = \frac{e^{x_i}}{\sum_j e^{x_j}}.$$
 
-In exact arithmetic any constant may be subtracted from all $x_i$. In float32 the choice matters: $e^{89}$ is already
-infinite and $e^{-104}$ is already zero.
+In exact arithmetic any constant may be subtracted from all $x_i$. In float32 the choice matters:
+"""
+
+# %%
+for exponent in (88.0, 89.0, -103.0, -104.0):
+    print(f"exp({exponent:6.0f}) = {torch.tensor(exponent).exp().item():.4g}")
+
+# %% [markdown]
+r"""
+Scores of trained models easily reach such sizes. Write a softmax that does not mind.
 """
 
 # %% exercise="stable_softmax"
@@ -277,7 +285,7 @@ if ready(lambda: combine_masks(causal_mask(2, 2), padding_mask(torch.tensor([2])
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     panels = figure.subplots(1, 4)
     for panel, (name, allowed) in zip(panels, shown.items(), strict=True):
-        panel.imshow(allowed, cmap="Greys", vmin=0, vmax=1.6)
+        panel.imshow(allowed, cmap="Blues", vmin=0, vmax=3)
         panel.set(title=name, xlabel="key", xticks=range(6), yticks=range(len(allowed)))
         for row, column in allowed.nonzero().tolist():
             panel.text(column, row, "1", ha="center", va="center")
@@ -530,7 +538,7 @@ if ready(lambda: attention_cost(8, 4, 2)):
     right.set(xlabel="sequence length n", ylabel="bytes, float32", title="memory")
     left.legend()
     right.legend()
-    plots.show(figure, alt="FLOPs and bytes over sequence length; the quadratic part overtakes the linear part in both.")
+    plots.show(figure, alt="FLOPs and bytes over sequence length: the quadratic part overtakes the linear part.")
     overtakes = next(n for n, cost, square in zip(lengths, costs, quadratic, strict=True)
                      if square >= cost["projection_flops"])
     print(f"first length of the table at which the quadratic part is no smaller: n = {overtakes}; 2 D = {2 * D}")
@@ -696,9 +704,9 @@ if ready(lambda: (row_softmax(torch.zeros(1, 3, device=device)), stable_softmax(
 r"""
 ## 10. Experiment: does attention know the order of words?
 
-It is often said that self-attention cannot tell *"Ravi killed the lion"* from *"the lion killed Ravi"* because both give
-the same output. Measure it. Each word gets a fixed random vector; queries, keys and values are those vectors. The
-second sentence is the first one in another order.
+It is often said that self-attention cannot tell *"Ravi killed the lion"* from *"the lion killed Ravi"* because both
+give the same output. Measure it. Each word gets a fixed random vector; queries, keys and values are those vectors.
+The second sentence is the first one in another order.
 """
 
 # %%
@@ -717,9 +725,9 @@ print(" ".join(WORDS), "->", " ".join(WORDS[i] for i in ORDER))
 def permutation_finding(runs: list[int]) -> dict[str, float]:
     """What happens to the outputs when the words change places?
 
-    Let x = word_vectors(run), A(x) the output (T, 16) of scaled_dot_product_attention(x, x, x), and C(x) the same with
-    a causal mask. For each run take the largest |difference| over all elements. Return the median over the runs, rounded
-    to four decimals, of
+    Let x be the word vectors of a run, A(x) the output (T, 16) of your attention with x for queries, keys and values,
+    and C(x) the same with a causal mask. For each run take the largest |difference| over all elements. Return the median over the runs,
+    rounded to four decimals, of
 
     "same_place"   A(x[ORDER]) against A(x): position by position, as the claim says it
     "same_word"    A(x[ORDER]) against A(x)[ORDER]: word by word
@@ -755,10 +763,12 @@ if ready(lambda: permutation_finding([0])):
 
 # %% [markdown]
 r"""
-So the claim is half right. The *set* of outputs is the same and each word takes its output along when it moves: attention
-is **equivariant** to permutations, not invariant. A model that adds up or averages the outputs cannot tell the sentences
-apart; one that reads "what is at position 0" can. And with a causal mask not even equivariance holds: the mask itself
-says who came first. That is why decoders without any position encoding still learn something about order.
+So the claim is half right. The *set* of outputs is the same and each word takes its output along when it moves:
+attention is **equivariant** to permutations, not invariant. A model that adds up or averages the outputs cannot tell
+the sentences apart; one that reads "what is at position 0" can. And with a causal mask not even equivariance holds:
+the mask itself says who came first. That is why decoders without any position encoding still learn something about
+order (Haviv et al. 2022, "Transformer Language Models without Positional Encodings Still Learn Positional
+Information").
 
 ## 11. Experiment: what the square root is for
 
@@ -771,8 +781,8 @@ the scale, over ten seeds.
 """
 
 # %% exercise="saturation_finding"
-# A dict of four tables. Each table is a list with one row for each width in DIMS; each row is a list of ten numbers, one
-# for each of the seeds 0 to 9; each number is the mean over 64 queries of a property of their weights on 64 keys:
+# A dict of four tables. Each table is a list with one row for each width in DIMS; each row is a list of ten numbers,
+# one for each of the seeds 0 to 9; each number is the mean over 64 queries of a property of their weights on 64 keys:
 #
 #   "raw_entropy"      entropy of the weights without any scale, divided by ln(64): 0 = one key, 1 = all keys alike
 #   "scaled_entropy"   the same with the scores divided by sqrt(d)
@@ -811,7 +821,7 @@ else:
             table = torch.tensor(saturation_finding[f"{scaling}_{what}"])  # (widths, seeds)
             panel.semilogx(DIMS, table.median(dim=1).values, style, label=scaling)
             panel.fill_between(DIMS, table.amin(dim=1), table.amax(dim=1), alpha=0.25)
-            spread = "   ".join(f"{low:.3f} to {high:.3f}" for low, high in zip(table.amin(1), table.amax(1), strict=True))
+            spread = "   ".join(f"{row.min():.3f} to {row.max():.3f}" for row in table)
             print(f"{scaling:7s}{what:9s} ten seeds, d = 16, 64, 256, 1024:   {spread}")
         panel.set(xlabel="width d", title=title, ylim=(0, 1.05))
         panel.legend()
@@ -851,8 +861,8 @@ r"""
 Both pieces look like code and text that many people have read. Both run without an error message on the sizes their
 authors tried.
 
-**The first.** A widely read tutorial explains cross-attention like this: *the encoder supplies the queries and the keys,
-the decoder supplies the values.* Taken at its word:
+**The first.** A widely read tutorial explains cross-attention like this: *the encoder supplies the queries and the
+keys, the decoder supplies the values.* Taken at its word:
 """
 
 # %%
@@ -953,8 +963,8 @@ def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
 r"""
 ## 14. Widely repeated, and wrong
 
-**"Words with a low softmax weight are discarded."** They are turned down, and nothing is discarded: no softmax weight of
-finite scores is zero (until it underflows), many small weights add up, and the gradient still reaches every one of
+**"Words with a low softmax weight are discarded."** They are turned down, and nothing is discarded: no softmax weight
+of finite scores is zero (until it underflows), many small weights add up, and the gradient still reaches every one of
 them. Take 64 keys of width 64 and throw away the lower half of the weights:
 """
 
@@ -979,8 +989,8 @@ for name, numbers in (("weight of the lower half", lower_half), ("relative chang
 # %% [markdown]
 r"""
 **"A mask is a mask: the conventions are interchangeable."** They are opposite, inside one library. PyTorch's
-`scaled_dot_product_attention` reads a boolean `True` as *may look*; its `nn.MultiheadAttention` reads `True` as *may not
-look*. Hand both the same causal mask and see who can read the future:
+`scaled_dot_product_attention` reads a boolean `True` as *may look*; its `nn.MultiheadAttention` reads `True` as *may
+not look*. Hand both the same causal mask and see who can read the future:
 """
 
 # %%
@@ -992,7 +1002,7 @@ nn.init.zeros_(module.in_proj_weight)
 with torch.no_grad():
     _, as_module = module(torch.zeros(1, 5, 5), torch.zeros(1, 5, 5), torch.zeros(1, 5, 5), attn_mask=causal)
 for name, got in (("F.scaled_dot_product_attention", as_function), ("nn.MultiheadAttention", as_module[0])):
-    future = got.triu(1).sum(-1)
+    future = (got * torch.ones(5, 5).triu(1)).sum(-1)
     print(f"{name:32s} share of attention on the future, by query:", [f"{x:.2f}" for x in future.tolist()])
 
 # %% [markdown]
@@ -1008,16 +1018,16 @@ Answer in your own words, in four to eight sentences each. These are read and ma
 
 # %% [markdown] explain="why_many_heads" points=2
 r"""
-**What is the role of multi-head attention?** Say what one head cannot do, what several heads cost compared with one head
-of full width, and what the output projection is for.
+**What is the role of multi-head attention?** Say what one head cannot do, what several heads cost compared with one
+head of full width, and what the output projection is for.
 
 === BEGIN MARK SCHEME ===
-1 point: one softmax gives one distribution per query, so one head blends what it looks for; several heads attend to
-different places or by different relations at once, each in its own subspace of width D / H.
-0.5 points: the cost is about the same as one head of full width: H products of width D / H. (The weights take H times
-the memory.)
-0.5 points: the output projection mixes the heads; without it each head only ever writes to its own slice.
-No credit for "more heads are more accurate" alone. Accept that many trained heads can be removed with little loss.
+- 1 point: one softmax gives one distribution per query, so one head blends what it looks for; several heads attend to
+  different places or by different relations at once, each in its own subspace of width D / H.
+- 0.5 points: the cost is about the same as one head of full width: H products of width D / H. (The weights take H
+  times the memory.)
+- 0.5 points: the output projection mixes the heads; without it each head only ever writes to its own slice.
+- No credit for "more heads are more accurate" alone. Accept that many trained heads can be removed with little loss.
 === END MARK SCHEME ===
 """
 
@@ -1027,12 +1037,12 @@ r"""
 found for one reason and deliver something else.
 
 === BEGIN MARK SCHEME ===
-1 point: the key is what a position is found by (compared with the query), the value is what it delivers once found;
-both are learned linear maps of the same state.
-0.5 points: why two: being findable and being useful are different. The induction head is the standard example: it finds
-a position by the token before it and delivers the token itself.
-0.5 points: keys only act through the weights; values are what is summed. A blocked or low-weight key still has a value,
-it is only turned down.
+- 1 point: the key is what a position is found by (compared with the query), the value is what it delivers once found;
+  both are learned linear maps of the same state.
+- 0.5 points: why two: being findable and being useful are different. The induction head is the standard example: it
+  finds a position by the token before it and delivers the token itself.
+- 0.5 points: keys only act through the weights; values are what is summed. A blocked or low-weight key still has a
+  value, it is only turned down.
 === END MARK SCHEME ===
 """
 
@@ -1042,10 +1052,11 @@ r"""
 belongs there?
 
 === BEGIN MARK SCHEME ===
-1 point: queries from the decoder; keys AND values from the encoder's output. No point for the encoder supplying queries.
-0.5 points: one output row per query, so the decoder's length; weights (T, S).
-0.5 points: padding of the source is masked; no causal mask, because the whole source is known.
-Accept other uses: text attending to image features, a decoder reading retrieved documents.
+- 1 point: queries from the decoder; keys AND values from the encoder's output. No point for the encoder supplying
+  queries.
+- 0.5 points: one output row per query, so the decoder's length; weights (T, S).
+- 0.5 points: padding of the source is masked; no causal mask, because the whole source is known.
+- Accept other uses: text attending to image features, a decoder reading retrieved documents.
 === END MARK SCHEME ===
 """
 
@@ -1054,12 +1065,12 @@ r"""
 **Why do encoders use plain self-attention and decoders masked self-attention?**
 
 === BEGIN MARK SCHEME ===
-1 point: an encoder represents an input that is known in full; reading both sides helps and gives nothing away. A decoder
-models p(next token | earlier tokens); if it could read the next token it would copy it, and it would have nothing to
-copy when it generates.
-0.5 points: the mask lets training compute the losses of all positions in one pass, each as if the later tokens did not
-exist.
-0.5 points: encoders still need a padding mask; masking is not something only decoders have.
+- 1 point: an encoder represents an input that is known in full; reading both sides helps and gives nothing away. A
+  decoder models p(next token | earlier tokens); if it could read the next token it would copy it, and it would have
+  nothing to copy when it generates.
+- 0.5 points: the mask lets training compute the losses of all positions in one pass, each as if the later tokens did
+  not exist.
+- 0.5 points: encoders still need a padding mask; masking is not something only decoders have.
 === END MARK SCHEME ===
 """
 
@@ -1069,12 +1080,13 @@ r"""
 one token at a time with stored keys and values.
 
 === BEGIN MARK SCHEME ===
-0.5 points: training: all positions at once (teacher forcing); the causal mask hides what each position has to predict.
-0.5 points: padding masks are needed in both, as soon as a batch holds sequences of different lengths (left padding when
-generating).
-1 point: at inference with a cache the one new query may look at all stored keys: its mask row is all True, nothing has
-to be hidden because the future does not exist yet. A prompt read in one pass, or in chunks, does need the mask, with the
-diagonal moved to the queries' position.
+- 0.5 points: training: all positions at once (teacher forcing); the causal mask hides what each position has to
+  predict.
+- 0.5 points: padding masks are needed in both, as soon as a batch holds sequences of different lengths (left padding
+  when generating).
+- 1 point: at inference with a cache the one new query may look at all stored keys: its mask row is all True, nothing
+  has to be hidden because the future does not exist yet. A prompt read in one pass, or in chunks, does need the mask,
+  with the diagonal moved to the queries' position.
 === END MARK SCHEME ===
 """
 
@@ -1084,10 +1096,10 @@ r"""
 softmax.
 
 === BEGIN MARK SCHEME ===
-1 point: each position gathers what it needs from itself and earlier positions of the text written so far, in several
-heads at once; it carries the left context and keeps generation autoregressive.
-0.5 points: before the softmax, so that blocked keys get weight 0 AND the allowed ones sum to 1; zeroing afterwards
-leaves rows that sum to less than 1 and lets the future act through the denominator.
-0.5 points: the same mask holds for all heads; it adds no parameters.
+- 1 point: each position gathers what it needs from itself and earlier positions of the text written so far, in
+  several heads at once; it carries the left context and keeps generation autoregressive.
+- 0.5 points: before the softmax, so that blocked keys get weight 0 AND the allowed ones sum to 1; zeroing afterwards
+  leaves rows that sum to less than 1 and lets the future act through the denominator.
+- 0.5 points: the same mask holds for all heads; it adds no parameters.
 === END MARK SCHEME ===
 """

@@ -233,7 +233,8 @@ def attention_cost(n, d_model, num_heads, bytes_per_number=4):
 
 # %% exercise="attention_cost" right="one_line_each"
 def attention_cost(n, d_model, num_heads, bytes_per_number=4):
-    multiply_adds = {"projection_flops": n * d_model * d_model * 4, "score_flops": n * n * d_model, "mix_flops": n * n * d_model}
+    square = n * n * d_model
+    multiply_adds = {"projection_flops": n * d_model * d_model * 4, "score_flops": square, "mix_flops": square}
     numbers = {"score_bytes": num_heads * n * n, "kv_bytes": n * d_model * 2}
     return {k: 2 * m for k, m in multiply_adds.items()} | {k: m * bytes_per_number for k, m in numbers.items()}
 
@@ -398,7 +399,8 @@ for d in DIMS:
         tables[kind].append([scaled_dot_product_attention(q * boost, k, k)[1] for q, k in sets])
 saturation_finding = {}
 for kind, table in tables.items():
-    saturation_finding[kind + "_entropy"] = [[float(attention_entropy(w).mean()) / math.log(64) for w in ws] for ws in table]
+    full = math.log(64)
+    saturation_finding[kind + "_entropy"] = [[float(attention_entropy(w).mean()) / full for w in ws] for ws in table]
     saturation_finding[kind + "_gradient"] = [[float(1 - w.square().sum(-1).mean()) for w in ws] for ws in table]
 
 # %% exercise="repaired_cross_attention" right="einsum"

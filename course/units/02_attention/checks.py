@@ -1,0 +1,1091 @@
+"""What a right answer is, for every exercise of unit 02.
+
+All dimensions of an input differ and none is a multiple of a block, numbers are spread, and each invariant stands
+beside a trial that identity, constants and copies fail. `condition` is the largest |score|: a softmax magnifies the
+rounding errors of its scores by it.
+"""
+
+import math
+
+import torch
+
+from autograder import oracle
+from autograder.checks import Check
+
+INF = math.inf
+
+
+def irregular_mask(trial, *shape):
+    """Boolean, about half True, and at least one True in every row."""
+    mask = trial.uniform(shape) < 0.5
+    first = trial.integers(0, shape[-1], shape[:-1])
+    return mask.scatter(-1, first[..., None], True)
+
+
+def attention_inputs(trial, T, S, d=8, e=5, spread=2.0, lead=(3,)):
+    """q (*lead, T, d), k (*lead, S, d), v (*lead, S, e)."""
+    return trial.normal((*lead, T, d), (*lead, S, d), (*lead, S, e), spread=spread)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+stable_softmax = Check(
+    "stable_softmax",
+    hints=(
+        "Subtracting the same number from every entry of a row does not change its softmax. Which number makes the "
+        "largest exponential exactly 1?",
+        "x.amax(dim=dim, keepdim=True) gives each row its own maximum in a shape that broadcasts; the sum needs the "
+        "same dim and keepdim.",
+    ),
+    forbids=("softmax",),
+    minutes=10,
+)
+
+
+@stable_softmax.case("rows sum to one, each entry in proportion to its exponential")
+def _(subject, trial):
+    x = trial.normal((6, 11), spread=3)
+    trial.close(subject(x), oracle.softmax(x), condition=12)
+
+
+@stable_softmax.case("works along any dimension")
+def _(subject, trial):
+    x = trial.normal((3, 5, 7), spread=2)
+    trial.close(subject(x, dim=1), oracle.softmax(x, 1), "dim=1 of a tensor of shape (3, 5, 7)", condition=8)
+    trial.close(subject(x, dim=0), oracle.softmax(x, 0), "dim=0 of a tensor of shape (3, 5, 7)", condition=8)
+
+
+@stable_softmax.case("scores near 300 do not overflow")
+def _(subject, trial):
+    x = trial.normal((4, 9), spread=3, mean=300)
+    trial.close(subject(x), oracle.softmax(x), condition=10)
+
+
+@stable_softmax.case("scores near -500 do not underflow to zero over zero")
+def _(subject, trial):
+    x = trial.normal((4, 9), spread=3, mean=-500)
+    trial.close(subject(x), oracle.softmax(x), condition=10)
+
+
+@stable_softmax.case("rows at very different levels do not disturb each other")
+def _(subject, trial):
+    x = trial.normal((4, 9), spread=2) + torch.tensor([[-400.0], [-20.0], [0.0], [350.0]])
+    trial.close(subject(x), oracle.softmax(x), condition=10)
+
+
+@stable_softmax.case("an entry of -inf gets weight zero")
+def _(subject, trial):
+    x = trial.normal((5, 8), spread=2).masked_fill(~irregular_mask(trial, 5, 8), -INF)
+    trial.close(subject(x), oracle.softmax(x), condition=8)
+
+
+@stable_softmax.case("one huge entry in a row takes all the weight")
+def _(subject, trial):
+    x = trial.normal((3, 10))
+    x[:, trial.integers(0, 10)] = 400.0
+    trial.close(subject(x), oracle.softmax(x))
+
+
+@stable_softmax.case("gradients flow back through it")
+def _(subject, trial):
+    x, cotangent = trial.normal((4, 6), (4, 6), spread=2)
+    _, (grad,) = subject.grad(x, cotangents=(cotangent,), wrt=(0,))
+    trial.close(grad, oracle.gradients(oracle.softmax, [x], [cotangent])[1][0], condition=8)
+
+
+@stable_softmax.trial("the memory layout of the scores does not matter")
+def _(subject, trial):
+    x = trial.normal((6, 10), spread=3)
+    for layout in ("transposed", "every_other", "offset"):
+        trial.close(subject(trial.strided(x, layout)), oracle.softmax(x), condition=12)
+
+
+@stable_softmax.trial("float64 stays float64 and keeps its precision")
+def _(subject, trial):
+    x = trial.normal((5, 12), spread=4, dtype=torch.float64)
+    trial.close(subject(x), oracle.softmax(x), condition=16)
+
+
+@stable_softmax.trial("the order of the entries does not matter, and a constant in all of them neither")
+def _(subject, trial):
+    x, order = trial.normal((3, 13), spread=3), trial.permutation(13)
+    trial.close(subject(x[:, order]), oracle.softmax(x)[:, order], condition=12)
+    trial.close(subject(x + 64), oracle.softmax(x), condition=80)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+sdpa = Check(
+    "scaled_dot_product_attention",
+    hints=(
+        "Scores are q @ k.transpose(-2, -1) / sqrt(d_k), shape (..., T, S). Only after the mask has acted on them do "
+        "they become weights, along the last dimension.",
+        "Find the rows in which every score is -inf before the softmax, fill them with 0, and set their weights to 0 "
+        "afterwards: then no NaN ever arises, in the gradient neither.",
+    ),
+    forbids=("attention",),
+    minutes=25,
+)
+
+
+@sdpa.case("queries and keys of different number, values of another width", weight=2)
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=7, S=9, d=16, e=5, lead=(2, 3))
+    trial.close(subject(q, k, v), oracle.attention(q, k, v), condition=40)
+
+
+@sdpa.case("rows belong to queries, columns to keys, also when there are as many of both")
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=6, S=6)
+    trial.close(subject(q, k, v), oracle.attention(q, k, v), condition=40)
+
+
+@sdpa.case("a boolean mask hides keys before the softmax: True may be looked at", weight=2)
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=6, S=6)
+    mask = irregular_mask(trial, 6, 6)
+    trial.close(subject(q, k, v, mask), oracle.attention(q, k, v, mask), condition=40)
+
+
+@sdpa.case("a boolean mask of shape (B, 1, 1, S) acts on keys in all heads")
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=5, S=7, lead=(2, 3))
+    mask = irregular_mask(trial, 2, 1, 1, 7)
+    trial.close(subject(q, k, v, mask=mask), oracle.attention(q, k, v, mask), condition=40)
+
+
+@sdpa.case("a float mask is added to the scaled scores; -inf hides", weight=2)
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=6, S=6)
+    bias = trial.normal((3, 6, 6), spread=3).masked_fill(~irregular_mask(trial, 3, 6, 6), -INF)
+    trial.close(subject(q, k, v, bias), oracle.attention(q, k, v, bias), condition=40)
+
+
+@sdpa.case("a query that may look at nothing returns zeros, and so do its weights", weight=2)
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=5, S=7)
+    mask = irregular_mask(trial, 5, 7)
+    mask[trial.integers(0, 5)] = False
+    trial.close(subject(q, k, v, mask), oracle.attention(q, k, v, mask), "boolean mask", condition=40)
+    bias = torch.zeros(5, 7).masked_fill(~mask, -INF)
+    trial.close(subject(q, k, v, bias), oracle.attention(q, k, v, bias), "float mask", condition=40)
+
+
+@sdpa.case("gradients reach queries, keys and values, and stay finite beside an empty row", weight=2)
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=5, S=7, d=4, e=6, spread=1.5)
+    mask = irregular_mask(trial, 5, 7)
+    mask[trial.integers(0, 5)] = False
+    cotangents = trial.normal((3, 5, 6), (3, 5, 7))
+    for kind, given in (("boolean", mask), ("float", torch.zeros(5, 7).masked_fill(~mask, -INF))):
+        _, grads = subject.grad(q, k, v, given, cotangents=cotangents, wrt=(0, 1, 2))
+        expected = oracle.gradients(lambda *qkv: oracle.attention(*qkv, mask), [q, k, v], cotangents)
+        trial.close(grads, expected[1], f"gradients under a {kind} mask", condition=40)
+
+
+@sdpa.case("large scores are safe")
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=4, S=6, spread=12)
+    trial.close(subject(q, k, v), oracle.attention(q, k, v), condition=1000)
+
+
+@sdpa.trial("a value behind a mask has no effect at all")
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=5, S=7)
+    mask = irregular_mask(trial, 5, 7)
+    hidden = trial.integers(0, 7)
+    mask[:, hidden] = False
+    expected = oracle.attention(q, k, v, mask)
+    k[..., hidden, :], v[..., hidden, :] = 1e3, -1e3
+    trial.close(subject(q, k, v, mask), expected, condition=40)
+
+
+@sdpa.trial("with the identity for values, the output is the weights")
+def _(subject, trial):
+    q, k, _ = attention_inputs(trial, T=5, S=7)
+    identity = torch.eye(7).expand(3, 7, 7)
+    expected = oracle.attention(q, k, identity)[1]
+    trial.close(subject(q, k, identity), (expected, expected), condition=40)
+
+
+@sdpa.trial("works without batch and heads, and for any memory layout")
+def _(subject, trial):
+    q, k, v = trial.normal((5, 12), (7, 12), (7, 3), spread=2)
+    expected = oracle.attention(q, k, v)
+    trial.close(subject(q, k, v), expected, condition=40)
+    layouts = (trial.strided(q, "transposed"), trial.strided(k, "every_other"), trial.strided(v, "offset"))
+    trial.close(subject(*layouts), expected, condition=40)
+
+
+@sdpa.trial("equals torch's own attention in float64")
+def _(subject, trial):
+    q, k, v = (x.double() for x in attention_inputs(trial, T=6, S=10))
+    mask = irregular_mask(trial, 3, 6, 10)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask)
+    trial.close(subject(q, k, v, mask)[0], expected, condition=40)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+causal = Check(
+    "causal_mask",
+    hints=(
+        "Give every query its position in the sequence: with T queries and S keys, row i is position S - T + i. It may "
+        "look at key j when j <= its position.",
+        "Compare torch.arange(S) with a column of query positions, or use tril with a diagonal that depends on S - T.",
+    ),
+    minutes=10,
+)
+
+
+@causal.case("keeps the diagonal, hides everything above it", weight=2)
+def _(subject, trial):
+    trial.equal(subject(5, 5), oracle.causal_mask(5, 5))
+
+
+@causal.case("two queries and six keys: the last two rows of the full mask", weight=2)
+def _(subject, trial):
+    trial.equal(subject(2, 6), oracle.causal_mask(2, 6))
+
+
+@causal.case("one new query sees all stored keys")
+def _(subject, trial):
+    trial.equal(subject(1, 4), oracle.causal_mask(1, 4))
+
+
+@causal.case("a single token sees itself")
+def _(subject, trial):
+    trial.equal(subject(1, 1), oracle.causal_mask(1, 1))
+
+
+@causal.trial("every chunk of a long sequence gets its rows of the full mask")
+def _(subject, trial):
+    size = trial.integers(9, 24)
+    for queries in range(1, size + 1):
+        trial.equal(subject(queries, size), oracle.causal_mask(queries, size))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+padding = Check(
+    "padding_mask",
+    hints=(
+        "Number the keys from 0 and compare each number with the length of its row: (S,) against (B, 1).",
+        "Insert two axes of size 1 between batch and keys, so that the mask spreads over heads and queries: "
+        "mask[:, None, None, :].",
+    ),
+    minutes=8,
+)
+
+
+@padding.case("the first `length` keys of each row are real, with axes for heads and queries", weight=2)
+def _(subject, trial):
+    lengths = torch.tensor([4, 1, 6])
+    trial.equal(subject(lengths, 6), oracle.padding_mask(lengths, 6))
+
+
+@padding.case("a row of length zero hides all its keys, and keys may outnumber every length")
+def _(subject, trial):
+    lengths = torch.tensor([0, 3, 2, 5])
+    trial.equal(subject(lengths, 7), oracle.padding_mask(lengths, 7))
+
+
+@padding.trial("right for random lengths")
+def _(subject, trial):
+    for size in (1, 5, 13):
+        lengths = trial.integers(0, size + 1, (8,))
+        trial.equal(subject(lengths, size), oracle.padding_mask(lengths, size))
+
+
+@padding.trial("padding has no effect on what the queries read")
+def _(subject, trial):
+    q, k, v = trial.normal((3, 2, 4, 6), (3, 2, 5, 6), (3, 2, 5, 3))
+    lengths = torch.tensor([5, 2, 3])
+    mask = subject(lengths, 5)
+    k2, v2 = k.clone(), v.clone()
+    for row, length in enumerate(lengths.tolist()):
+        k2[row, :, length:], v2[row, :, length:] = 1e3, 1e3
+    trial.equal(mask, oracle.padding_mask(lengths, 5))
+    trial.close(oracle.attention(q, k2, v2, mask), oracle.attention(q, k, v, oracle.padding_mask(lengths, 5)))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+combine = Check(
+    "combine_masks",
+    hints=(
+        "A key may be read when the first mask allows it and the second does too, and the third...",
+        "The operator & works element by element on booleans and broadcasts (T, S) against (B, 1, 1, S). Skip None.",
+    ),
+    minutes=8,
+)
+
+
+@combine.case("causal and padding: a key must be allowed by both", weight=2)
+def _(subject, trial):
+    causal_part, padding_part = oracle.causal_mask(5, 5), oracle.padding_mask(torch.tensor([2, 5, 3]), 5)
+    trial.equal(subject(causal_part, padding_part), oracle.all_of(causal_part, padding_part))
+
+
+@combine.case("three masks of different shapes")
+def _(subject, trial):
+    masks = irregular_mask(trial, 4, 6), irregular_mask(trial, 2, 1, 1, 6), irregular_mask(trial, 3, 4, 6)
+    trial.equal(subject(*masks), oracle.all_of(*masks))
+
+
+@combine.case("None means no restriction")
+def _(subject, trial):
+    mask = irregular_mask(trial, 4, 6)
+    trial.equal(subject(None, mask), mask)
+    trial.equal(subject(mask, None), mask)
+
+
+@combine.case("no mask at all gives None")
+def _(subject, trial):
+    trial.equal(subject(None, None), None)
+    trial.equal(subject(), None)
+
+
+@combine.trial("the masks that were handed over stay as they were, in any number and order")
+def _(subject, trial):
+    masks = [irregular_mask(trial, 5, 7) for _ in range(4)] + [irregular_mask(trial, 2, 1, 1, 7)]
+    for count in range(1, 6):
+        trial.equal(subject(*masks[:count]), oracle.all_of(*masks[:count]))
+        trial.equal(subject(*masks[:count][::-1]), oracle.all_of(*masks[:count]))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+split = Check(
+    "split_heads",
+    hints=(
+        "Cut the last dimension only: (B, T, D) becomes (B, T, H, d). Then two axes have to change places.",
+        "Check one number by hand: result[0, 1, 2, 0] must be x[0, 2, d].",
+    ),
+    minutes=8,
+)
+
+
+@split.case("every number lands in its head, at its token", weight=2)
+def _(subject, trial):
+    x = torch.arange(2 * 5 * 12).reshape(2, 5, 12).float()
+    trial.equal(subject(x, 3), oracle.split_heads(x, 3))
+
+
+@split.case("one head keeps everything in place")
+def _(subject, trial):
+    x = trial.normal((3, 4, 6))
+    trial.equal(subject(x, 1), oracle.split_heads(x, 1))
+
+
+@split.case("works on a tensor that is not contiguous")
+def _(subject, trial):
+    x = trial.strided(trial.normal((2, 7, 8)), "transposed")
+    trial.equal(subject(x, 4), oracle.split_heads(x, 4))
+
+
+@split.trial("right for other shapes, and gradients find their way back")
+def _(subject, trial):
+    for B, T, H, d in ((1, 1, 2, 3), (2, 6, 5, 4), (3, 9, 2, 7)):
+        x, cotangent = trial.normal((B, T, H * d), (B, H, T, d))
+        out, (grad,) = subject.grad(x, H, cotangents=(cotangent,), wrt=(0,))
+        trial.equal(out, oracle.split_heads(x, H))
+        trial.equal(grad, oracle.merge_heads(cotangent))
+
+
+merge = Check(
+    "merge_heads",
+    hints=(
+        "Bring the heads next to d first: (B, H, T, d) becomes (B, T, H, d). Then the last two can be flattened.",
+        "After a transpose the numbers do not lie in order any more: view refuses, reshape copies.",
+    ),
+    minutes=5,
+)
+
+
+@merge.case("every number lands at its token, heads side by side", weight=2)
+def _(subject, trial):
+    x = torch.arange(2 * 3 * 5 * 4).reshape(2, 3, 5, 4).float()
+    trial.equal(subject(x), oracle.merge_heads(x))
+
+
+@merge.case("undoes a right split")
+def _(subject, trial):
+    x = trial.normal((2, 7, 12))
+    trial.equal(subject(x.reshape(2, 7, 3, 4).transpose(1, 2)), x)
+
+
+@merge.trial("right for other shapes, and gradients find their way back")
+def _(subject, trial):
+    for B, H, T, d in ((1, 2, 1, 3), (2, 5, 6, 4), (3, 2, 9, 7)):
+        x, cotangent = trial.normal((B, H, T, d), (B, T, H * d))
+        out, (grad,) = subject.grad(x, cotangents=(cotangent,), wrt=(0,))
+        trial.equal(out, oracle.merge_heads(x))
+        trial.equal(grad, oracle.split_heads(cotangent, H))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+LINEARS = ("w_q", "w_k", "w_v", "w_o")
+PARAMETERS = tuple(f"{name}.{part}" for name in LINEARS for part in ("weight", "bias"))
+
+
+def random_state(trial, D):
+    """Weights and biases of the four linear maps; scores come out a few units large."""
+    state = {}
+    for name in LINEARS:
+        state[f"{name}.weight"] = trial.normal((D, D), spread=1.6 / math.sqrt(D))
+        state[f"{name}.bias"] = trial.normal((D,), spread=0.5)
+    return state
+
+
+def loaded(subject, state, D, heads, **options):
+    layer = subject.construct(D, heads, **options)
+    subject.load_state(layer, state)
+    return layer
+
+
+mha = Check(
+    "MultiHeadAttention",
+    hints=(
+        "Four linear maps of width D: three before the heads are split, one after they are merged. Your own functions "
+        "do the rest.",
+        "scaled_dot_product_attention returns the weights too: nn.Dropout acts on them, then they mix the values, then "
+        "come merge_heads and w_o.",
+    ),
+    forbids=("attention",),
+    kind="class",
+    minutes=30,
+)
+
+
+@mha.case("equals the formula, head by head: output and weights", weight=3)
+def _(subject, trial):
+    x, state = trial.normal((2, 5, 12)), random_state(trial, 12)
+    layer = loaded(subject, state, 12, 3)
+    trial.close(subject.method(layer, "__call__", x), oracle.multi_head_attention(x, x, state, 3), condition=30)
+
+
+@mha.case("respects a causal mask in every head", weight=2)
+def _(subject, trial):
+    x, state, mask = trial.normal((2, 5, 12)), random_state(trial, 12), oracle.causal_mask(5, 5)
+    layer = loaded(subject, state, 12, 2)
+    got = subject.method(layer, "__call__", x, mask)
+    trial.close(got, oracle.multi_head_attention(x, x, state, 2, mask), condition=30)
+
+
+@mha.case("hides padding in rows of different length")
+def _(subject, trial):
+    x, state = trial.normal((3, 6, 8)), random_state(trial, 8)
+    mask = oracle.padding_mask(torch.tensor([6, 2, 4]), 6)
+    layer = loaded(subject, state, 8, 4)
+    got = subject.method(layer, "__call__", x, mask=mask)
+    trial.close(got, oracle.multi_head_attention(x, x, state, 4, mask), condition=30)
+
+
+@mha.case("in training, dropout acts on the weights: with probability 1 only the bias of w_o is left")
+def _(subject, trial):
+    x, state = trial.normal((2, 5, 6)), random_state(trial, 6)
+    layer = loaded(subject, state, 6, 2, dropout=1.0)
+    out = subject.method(layer, "__call__", x)[0]
+    trial.close(out, state["w_o.bias"].expand(2, 5, 6).contiguous())
+
+
+@mha.case("in evaluation, dropout is off")
+def _(subject, trial):
+    x, state = trial.normal((2, 5, 6)), random_state(trial, 6)
+    layer = loaded(subject, state, 6, 2, dropout=1.0)
+    subject.method(layer, "eval")
+    out = subject.method(layer, "__call__", x)[0]
+    trial.close(out, oracle.multi_head_attention(x, x, state, 2)[0], condition=30)
+
+
+@mha.case("gradients reach the input and all eight parameters", weight=2)
+def _(subject, trial):
+    x, state = trial.normal((2, 4, 6)), random_state(trial, 6)
+    cotangents = (*[trial.normal((2, 4, 6))], None)
+    layer = loaded(subject, state, 6, 3)
+    _, grads, params = subject.grad_method(layer, "__call__", x, cotangents=cotangents, wrt=(0,), params=PARAMETERS)
+    tensors = [x, *(state[name] for name in PARAMETERS)]
+    expected = oracle.gradients(
+        lambda x, *p: oracle.multi_head_attention(x, x, dict(zip(PARAMETERS, p, strict=True)), 3), tensors, cotangents
+    )[1]
+    trial.close(grads, expected[:1], "gradient of the input", condition=60)
+    for name, want in zip(PARAMETERS, expected[1:], strict=True):
+        if name != "w_k.bias":  # its true gradient is 0: a constant added to all scores of a row changes nothing
+            trial.close(params[name], want, f"gradient of {name}", condition=60)
+
+
+@mha.trial("equals torch's nn.MultiheadAttention with the same weights")
+def _(subject, trial):
+    x, state, mask = trial.normal((3, 7, 20)), random_state(trial, 20), oracle.causal_mask(7, 7)
+    theirs = torch.nn.MultiheadAttention(20, 5, batch_first=True, dtype=torch.float64)
+    packed = {f"in_proj_{part}": torch.cat([state[f"{n}.{part}"] for n in LINEARS[:3]]) for part in ("weight", "bias")}
+    packed |= {f"out_proj.{part}": state[f"w_o.{part}"] for part in ("weight", "bias")}
+    theirs.load_state_dict(packed)
+    with torch.no_grad():
+        wide = x.double()
+        expected = theirs(wide, wide, wide, attn_mask=~mask, average_attn_weights=False)
+    layer = loaded(subject, state, 20, 5)
+    got = subject.method(layer, "__call__", x, mask)
+    trial.close(got, tuple(e.to(x.dtype) for e in expected), condition=30)
+
+
+@mha.trial("no position can read the future")
+def _(subject, trial):
+    x, state, mask = trial.normal((2, 6, 8)), random_state(trial, 8), oracle.causal_mask(6, 6)
+    layer = loaded(subject, state, 8, 2)
+    before = subject.method(layer, "__call__", x, mask)[0]
+    changed = x.clone()
+    changed[:, 4:] = trial.normal((2, 2, 8), spread=5)
+    after = subject.method(layer, "__call__", changed, mask)[0]
+    trial.close(after[:, :4], before[:, :4], "earlier outputs moved when a later token changed")
+    moved = not torch.allclose(after[:, 4:], before[:, 4:])
+    trial.true(moved, "later outputs did not move when their own token changed")
+
+
+@mha.trial("each projection does its own work: switching one off has the effect the formula says")
+def _(subject, trial):
+    x, state = trial.normal((2, 5, 8)), random_state(trial, 8)
+    for name in LINEARS[:3]:
+        off = {key: torch.zeros_like(t) if key.startswith(name) else t for key, t in state.items()}
+        got = subject.method(loaded(subject, off, 8, 4), "__call__", x)
+        trial.close(got, oracle.multi_head_attention(x, x, off, 4), condition=30)
+
+
+@mha.trial("in training, each weight is dropped or grows by 1 / (1 - p)")
+def _(subject, trial):
+    size, p = 40, 0.25
+    eye, nothing = torch.eye(size), torch.zeros(size)
+    state = {f"{n}.weight": trial.normal((size, size), spread=0.2) for n in ("w_q", "w_k")}
+    state |= {"w_v.weight": eye, "w_o.weight": eye} | {f"{n}.bias": nothing for n in LINEARS}
+    layer = loaded(subject, state, size, 1, dropout=p)
+    out, weights = subject.method(layer, "__call__", eye[None])  # values are one-hot: the output is the dropped weights
+    kept = out != 0
+    trial.close(out, torch.where(kept, weights[:, 0] / (1 - p), 0.0), condition=30)
+    trial.fits([int((~kept).sum()), int(kept.sum())], [p, 1 - p], "the share of dropped weights is not p")
+
+
+@mha.trial("two calls in evaluation give the same answer")
+def _(subject, trial):
+    x, state = trial.normal((2, 5, 8)), random_state(trial, 8)
+    layer = loaded(subject, state, 8, 2, dropout=0.5)
+    subject.method(layer, "eval")
+    first, second = (subject.method(layer, "__call__", x)[0] for _ in range(2))
+    trial.equal(second, first)
+    trial.close(first, oracle.multi_head_attention(x, x, state, 2)[0], condition=30)
+
+
+@mha.trial("a width that the heads do not divide raises ValueError")
+def _(subject, trial):
+    trial.raises("ValueError", lambda: subject.construct(10, 3), "MultiHeadAttention(10, 3) must raise ValueError")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+cross = Check(
+    "CrossAttention",
+    hints=(
+        "The one who needs something asks: queries are made from x. The one who is read is found by its keys and "
+        "delivers its values: both are made from memory.",
+        "Only the arguments of the linear maps differ from MultiHeadAttention: w_q(x), w_k(memory), w_v(memory).",
+    ),
+    forbids=("attention",),
+    kind="class",
+    minutes=20,
+)
+
+
+@cross.case("the decoder asks, the encoder's keys and values answer", weight=3)
+def _(subject, trial):
+    (x, memory), state = trial.normal((2, 4, 12), (2, 7, 12)), random_state(trial, 12)
+    layer = loaded(subject, state, 12, 3)
+    got = subject.method(layer, "__call__", x, memory)
+    trial.close(got, oracle.multi_head_attention(x, memory, state, 3), condition=30)
+
+
+@cross.case("right also when both sequences have the same length", weight=2)
+def _(subject, trial):
+    (x, memory), state = trial.normal((2, 5, 8), (2, 5, 8)), random_state(trial, 8)
+    layer = loaded(subject, state, 8, 2)
+    got = subject.method(layer, "__call__", x, memory)
+    trial.close(got, oracle.multi_head_attention(x, memory, state, 2), condition=30)
+
+
+@cross.case("padding of the source is hidden from every query")
+def _(subject, trial):
+    (x, memory), state = trial.normal((3, 4, 8), (3, 6, 8)), random_state(trial, 8)
+    mask = oracle.padding_mask(torch.tensor([3, 6, 1]), 6)
+    layer = loaded(subject, state, 8, 4)
+    got = subject.method(layer, "__call__", x, memory, mask)
+    trial.close(got, oracle.multi_head_attention(x, memory, state, 4, mask), condition=30)
+
+
+@cross.case("gradients reach both sequences")
+def _(subject, trial):
+    (x, memory), state = trial.normal((2, 3, 6), (2, 5, 6)), random_state(trial, 6)
+    cotangents = (trial.normal((2, 3, 6)), None)
+    layer = loaded(subject, state, 6, 2)
+    _, grads, _ = subject.grad_method(layer, "__call__", x, memory, cotangents=cotangents, wrt=(0, 1))
+    want = oracle.gradients(lambda a, b: oracle.multi_head_attention(a, b, state, 2), [x, memory], cotangents)[1]
+    trial.close(grads, want, condition=60)
+
+
+@cross.trial("what stands in the source's padding does not matter")
+def _(subject, trial):
+    (x, memory), state = trial.normal((2, 5, 8), (2, 6, 8)), random_state(trial, 8)
+    mask = oracle.padding_mask(torch.tensor([2, 4]), 6)
+    expected = oracle.multi_head_attention(x, memory, state, 2, mask)
+    memory[0, 2:], memory[1, 4:] = 1e3, -1e3
+    trial.close(subject.method(loaded(subject, state, 8, 2), "__call__", x, memory, mask), expected, condition=30)
+
+
+@cross.trial("a longer source than target, and the other way round")
+def _(subject, trial):
+    state = random_state(trial, 10)
+    for T, S in ((1, 9), (9, 1), (3, 8)):
+        x, memory = trial.normal((2, T, 10), (2, S, 10))
+        got = subject.method(loaded(subject, state, 10, 5), "__call__", x, memory)
+        trial.close(got, oracle.multi_head_attention(x, memory, state, 5), condition=30)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def weights_like(trial, *shape, spread=2.0):
+    """Attention weights: rows sum to 1."""
+    return oracle.softmax(trial.normal(shape, spread=spread))
+
+
+entropy = Check(
+    "attention_entropy",
+    hints=(
+        "Add -w ln w along the keys. A weight of exactly 0 adds nothing, but 0 * ln 0 is NaN in floating point.",
+        "torch.xlogy(w, w) computes w ln w and knows that 0 ln 0 is 0.",
+    ),
+    minutes=8,
+)
+
+
+@entropy.case("the entropy of each query's weights, in nats", weight=2)
+def _(subject, trial):
+    weights = weights_like(trial, 2, 3, 5, 7)
+    trial.close(subject(weights), oracle.attention_entropy(weights), condition=4)
+
+
+@entropy.case("rows from one key only (0) to an even spread (ln S)", weight=2)
+def _(subject, trial):
+    weights = torch.tensor([[1.0, 0, 0, 0], [0.5, 0, 0.5, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0.75, 0.25]])
+    trial.close(subject(weights), oracle.attention_entropy(weights))
+
+
+@entropy.case("as many queries as keys: the rows are summed, not the columns")
+def _(subject, trial):
+    weights = weights_like(trial, 6, 6)
+    trial.close(subject(weights), oracle.attention_entropy(weights), condition=4)
+
+
+@entropy.trial("very small weights count with their own logarithm")
+def _(subject, trial):
+    weights = weights_like(trial, 4, 3, 40, spread=8.0)
+    trial.close(subject(weights), oracle.attention_entropy(weights), condition=8)
+
+
+sink = Check(
+    "sink_mass",
+    hints=(
+        "Add the weights of the first keys for each query: that is the query's sink mass. Then average, but not over "
+        "the heads.",
+        "Queries before `first` can see nothing but the sink: leave them out with weights[:, :, first:].",
+    ),
+    minutes=10,
+)
+
+
+@sink.case("one number for each head, from the queries that can look past the sink", weight=2)
+def _(subject, trial):
+    weights = weights_like(trial, 2, 3, 9, 9).tril()
+    weights = weights / weights.sum(-1, keepdim=True)
+    trial.close(subject(weights), oracle.sink_mass(weights))
+
+
+@sink.case("another size of sink")
+def _(subject, trial):
+    weights = weights_like(trial, 3, 2, 7, 11)
+    trial.close(subject(weights, first=2), oracle.sink_mass(weights, 2))
+    trial.close(subject(weights, 1), oracle.sink_mass(weights, 1))
+
+
+@sink.case("a head that looks at the first key only has mass 1, a head that looks at the last has 0")
+def _(subject, trial):
+    weights = torch.zeros(2, 2, 6, 8)
+    weights[:, 0, :, 0] = 1.0
+    weights[:, 1, :, 7] = 1.0
+    trial.close(subject(weights), torch.tensor([1.0, 0.0]))
+
+
+@sink.trial("right for other shapes and sinks")
+def _(subject, trial):
+    for shape, first in (((1, 4, 12, 12), 4), ((3, 1, 5, 9), 3), ((2, 5, 6, 6), 5)):
+        weights = weights_like(trial, *shape)
+        trial.close(subject(weights, first), oracle.sink_mass(weights, first))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+cost = Check(
+    "attention_cost",
+    hints=(
+        "Write down the shapes of each product: (n, D) x (D, D) four times; for each head (n, d) x (d, n) and "
+        "(n, n) x (n, d). Then 2abc each.",
+        "Adding up H heads of width D / H gives D again in the FLOPs. The weights have no width: there H stays.",
+    ),
+    minutes=15,
+)
+
+
+@cost.case("every term, for a small layer", weight=2)
+def _(subject, trial):
+    trial.equal(subject(10, 12, 3), oracle.attention_cost(10, 12, 3))
+
+
+@cost.case("half as many bytes in float16, the same FLOPs")
+def _(subject, trial):
+    trial.equal(subject(7, 20, 5, bytes_per_number=2), oracle.attention_cost(7, 20, 5, 2))
+
+
+@cost.case("GPT-2's small width at 1024 tokens")
+def _(subject, trial):
+    trial.equal(subject(1024, 768, 12), oracle.attention_cost(1024, 768, 12))
+
+
+@cost.trial("right for any layer, and exact where a float is not")
+def _(subject, trial):
+    for _ in range(10):
+        heads, width = trial.integers(1, 9), trial.integers(1, 33)
+        args = (trial.integers(1, 5000), heads * width, heads, 2 ** trial.integers(0, 4))
+        trial.equal(subject(*args), oracle.attention_cost(*args))
+    trial.equal(subject(1_000_003, 40, 5)["score_flops"], 2 * 1_000_003**2 * 40)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+row_softmax = Check(
+    "row_softmax",
+    hints=(
+        "Walk three times along the row: for its maximum, for the sum of exponentials, and to write. Lanes past the "
+        "end hold -inf, which loses every maximum and adds exp(-inf) = 0.",
+        "The address of column c of row r is x_ptr + r * x.stride(0) + c * x.stride(1), and the same with the output's "
+        "own strides. One program for each row: grid (R,).",
+    ),
+    kind="launcher",
+    minutes=40,
+    seconds=30.0,
+)
+
+
+@row_softmax.case("rows that fit one block exactly")
+def _(subject, trial):
+    x = trial.normal((3, 32), spread=3)
+    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
+
+
+@row_softmax.case("rows wider than a block, with a ragged tail", weight=3)
+def _(subject, trial):
+    x = trial.normal((5, 105), spread=3)
+    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
+
+
+@row_softmax.case("rows narrower than a block")
+def _(subject, trial):
+    x = trial.normal((4, 13), spread=3)
+    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
+
+
+@row_softmax.case("the maximum stands in the last block")
+def _(subject, trial):
+    x = trial.normal((3, 75), spread=1)
+    x[:, 70] = 9.0
+    trial.close(subject.launch(x, block=16), oracle.softmax(x), condition=10)
+
+
+@row_softmax.case("rows near -500 everywhere, and rows near 300", weight=2)
+def _(subject, trial):
+    x = trial.normal((4, 50), spread=3) + torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
+    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
+
+
+@row_softmax.case("any strides: a transposed tensor and every other column", weight=2)
+def _(subject, trial):
+    x = trial.normal((6, 41), spread=3)
+    for layout in ("transposed", "every_other"):
+        got = subject.launch(trial.strided(x, layout), block=16)
+        trial.close(got, oracle.softmax(x), f"strides: {layout.replace('_', ' ')}", condition=12)
+
+
+@row_softmax.case("float16 rows keep a float32 sum")
+def _(subject, trial):
+    x = torch.full((1, 4000), -7.63, dtype=torch.float16)  # 16 large terms, then 249 blocks too small for a float16 sum
+    x[:, :16] = 0.0
+    trial.close(subject.launch(x, block=16), oracle.softmax(x))
+
+
+@row_softmax.case("new numbers in the same shape give a new result")
+def _(subject, trial):
+    x, y = trial.normal((2, 21), (2, 21), spread=2)
+    trial.close(subject.launch(x, block=16), oracle.softmax(x), condition=8)
+    trial.close(subject.launch(y, block=16), oracle.softmax(y), condition=8)
+
+
+@row_softmax.trial("right for other shapes, blocks and layouts")
+def _(subject, trial):
+    for shape, block in (((1, 1), 16), ((7, 33), 32), ((2, 129), 64), ((9, 5), 128)):
+        x = trial.normal(shape, spread=4)
+        trial.close(subject.launch(x, block=block), oracle.softmax(x), condition=16)
+    x = trial.normal((5, 38), spread=4)
+    trial.close(subject.launch(trial.strided(x, "offset")), oracle.softmax(x), condition=16)
+
+
+masked = Check(
+    "masked_scaled_softmax",
+    hints=(
+        "Start from your row_softmax. A column counts when it lies in the row and the mask allows it: combine both in "
+        "one tile of booleans, and use tl.where to give all other columns -inf.",
+        "In a row without any allowed column the maximum is -inf and the sum 0: replace the maximum by 0 and the sum "
+        "by 1 with tl.where, then every weight is 0 / 1.",
+    ),
+    kind="launcher",
+    minutes=35,
+    seconds=30.0,
+)
+
+
+def masked_expected(scores, mask, scale):
+    return oracle.masked_softmax(scores.double() * scale, mask).to(scores.dtype)
+
+
+@masked.case("scale and mask together, rows wider than a block", weight=3)
+def _(subject, trial):
+    scores, mask = trial.normal((5, 75), spread=4), irregular_mask(trial, 5, 75)
+    trial.close(subject.launch(scores, mask, 0.35, block=32), masked_expected(scores, mask, 0.35), condition=8)
+
+
+@masked.case("a row without any allowed column is all zero", weight=2)
+def _(subject, trial):
+    scores, mask = trial.normal((4, 41), spread=3), irregular_mask(trial, 4, 41)
+    mask[trial.integers(0, 4)] = False
+    trial.close(subject.launch(scores, mask, 0.5, block=16), masked_expected(scores, mask, 0.5), condition=8)
+
+
+@masked.case("everything allowed, in one block")
+def _(subject, trial):
+    scores, mask = trial.normal((3, 32), spread=4), torch.ones(3, 32, dtype=torch.bool)
+    trial.close(subject.launch(scores, mask, 0.25, block=32), masked_expected(scores, mask, 0.25), condition=8)
+
+
+@masked.case("hidden columns do not matter, however large", weight=2)
+def _(subject, trial):
+    mask = irregular_mask(trial, 4, 37)
+    scores = torch.where(mask, trial.normal((4, 37), spread=3), torch.tensor(1000.0))
+    trial.close(subject.launch(scores, mask, 0.5, block=16), masked_expected(scores, mask, 0.5), condition=8)
+
+
+@masked.case("scores near -600 and near 600")
+def _(subject, trial):
+    scores = trial.normal((4, 37), spread=5) + torch.tensor([[-600.0], [600.0], [-50.0], [0.0]])
+    mask = irregular_mask(trial, 4, 37)
+    trial.close(subject.launch(scores, mask, 0.3, block=16), masked_expected(scores, mask, 0.3), condition=200)
+
+
+@masked.case("scores and mask each have strides of their own", weight=2)
+def _(subject, trial):
+    scores, mask = trial.normal((5, 29), spread=3), irregular_mask(trial, 5, 29)
+    turned = trial.strided(scores, "every_other"), trial.strided(mask, "transposed")
+    trial.close(subject.launch(*turned, 0.4, block=16), masked_expected(scores, mask, 0.4), condition=8)
+
+
+@masked.trial("one row of a mask for all rows: a stride of zero")
+def _(subject, trial):
+    scores, row = trial.normal((6, 23), spread=3), irregular_mask(trial, 1, 23)
+    got = subject.launch(scores, row.expand(6, 23), 0.4, block=16)
+    trial.close(got, masked_expected(scores, row.expand(6, 23), 0.4), condition=8)
+
+
+@masked.trial("right as attention's causal softmax, for other shapes and blocks")
+def _(subject, trial):
+    for (T, S), block in (((1, 1), 16), ((6, 35), 32), ((3, 70), 128)):
+        scores, mask = trial.normal((T, S), spread=5), oracle.causal_mask(T, S)
+        got = subject.launch(scores, mask, 1 / math.sqrt(8), block=block)
+        trial.close(got, masked_expected(scores, mask, 1 / math.sqrt(8)), condition=12)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+# Ranges: 2000 runs, in groups of eleven, gave medians of 2.7 to 4.0 (same place) and 0.24 to 0.68 (causal).
+permutation = Check(
+    "permutation_finding",
+    hints=(
+        "x[ORDER] is the second sentence; A(x)[ORDER] are the outputs of the first sentence, put in the order of the "
+        "second. Compare the right pair under each name.",
+        "The causal mask is the same for both sentences: it belongs to positions, not to words.",
+    ),
+    minutes=15,
+)
+
+
+@permutation.case("position by position, the two sentences give different outputs")
+def _(subject, trial):
+    trial.between(subject(list(range(11)))["same_place"], 2.0, 5.0)
+
+
+@permutation.case("word by word, the outputs are the same: attention is equivariant")
+def _(subject, trial):
+    trial.equal(subject(list(range(11)))["same_word"], 0.0, "each word should take its output along when it moves")
+
+
+@permutation.case("with a causal mask, the outputs differ even word by word")
+def _(subject, trial):
+    trial.between(subject(list(range(11)))["causal_word"], 0.1, 1.0)
+
+
+@permutation.trial("the finding holds for other word vectors")
+def _(subject, trial):
+    found = subject([int(run) for run in trial.integers(100, 100_000, (15,))])
+    trial.between(found["same_place"], 2.0, 5.0)
+    trial.equal(found["same_word"], 0.0)
+    trial.between(found["causal_word"], 0.1, 1.0)
+
+
+# 500 seeds for each width; the ranges are a little wider than what came out.
+SATURATION = {
+    "raw_entropy": ((0.24, 0.47), (0.07, 0.23), (0.02, 0.14), (0.005, 0.08)),
+    "raw_gradient": ((0.42, 0.73), (0.15, 0.45), (0.05, 0.30), (0.01, 0.19)),
+    "scaled_entropy": ((0.85, 0.92),) * 4,
+    "scaled_gradient": ((0.94, 0.975),) * 4,
+}
+
+saturation = Check(
+    "saturation_finding",
+    hints=(
+        "For each seed draw queries (64, d) and keys (64, d); their products (64, 64) are the scores. One softmax as "
+        "they are, one after dividing by sqrt(d).",
+        "attention_entropy gives nats: divide by math.log(64). The trace of the Jacobian is the sum of w (1 - w), "
+        "which is 1 - sum w^2.",
+    ),
+    kind="value",
+    minutes=20,
+)
+
+
+def in_ranges(subject, trial, name, says):
+    found = subject.value()
+    for width, (low, high) in enumerate(SATURATION[name]):
+        for run in range(10):
+            trial.between(found[name][width][run], low, high, says)
+
+
+@saturation.case("without the scale, wide heads read almost a single key")
+def _(subject, trial):
+    in_ranges(subject, trial, "raw_entropy", "raw_entropy should fall from about 0.3 to below 0.1")
+
+
+@saturation.case("with the scale, the entropy does not depend on the width")
+def _(subject, trial):
+    in_ranges(subject, trial, "scaled_entropy", "scaled_entropy should be nearly the same, below 1, for all widths")
+
+
+@saturation.case("without the scale, the gradient dies with the width")
+def _(subject, trial):
+    in_ranges(subject, trial, "raw_gradient", "raw_gradient should fall from above 0.4 to below 0.2")
+
+
+@saturation.case("with the scale, the gradient passes at every width")
+def _(subject, trial):
+    in_ranges(subject, trial, "scaled_gradient", "scaled_gradient should be close to 1, but not 1, for all widths")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+repaired_cross = Check(
+    "repaired_cross_attention",
+    hints=(
+        "The output needs one row for each decoder position. Which of queries, keys and values sets that number?",
+        "Whoever is read supplies both what it is found by (the key) and what it delivers (the value).",
+    ),
+    forbids=("attention",),
+    minutes=10,
+)
+
+
+def reference_cross(decoder_states, encoder_states, w_q, w_k, w_v):
+    pairs = (decoder_states, w_q), (encoder_states, w_k), (encoder_states, w_v)
+    q, k, v = (states.double() @ w.double() for states, w in pairs)
+    return oracle.attention(q, k, v)[0].to(decoder_states.dtype)
+
+
+@repaired_cross.case("five words into three words: one row for each decoder position", weight=2)
+def _(subject, trial):
+    inputs = trial.normal((2, 3, 8), (2, 5, 8), (8, 8), (8, 8), (8, 8), spread=0.8)
+    trial.close(subject(*inputs), reference_cross(*inputs), condition=30)
+
+
+@repaired_cross.case("right also when both sentences have the same length", weight=2)
+def _(subject, trial):
+    inputs = trial.normal((2, 4, 6), (2, 4, 6), (6, 6), (6, 6), (6, 6), spread=0.8)
+    trial.close(subject(*inputs), reference_cross(*inputs), condition=30)
+
+
+@repaired_cross.trial("changing the source changes the output, changing one decoder row changes that row only")
+def _(subject, trial):
+    x, memory, *maps = trial.normal((2, 4, 6), (2, 7, 6), (6, 6), (6, 6), (6, 6), spread=0.8)
+    before = subject(x, memory, *maps)
+    other = x.clone()
+    other[:, 2] = trial.normal((2, 6), spread=2)
+    after = subject(other, memory, *maps)
+    trial.close(after[:, [0, 1, 3]], before[:, [0, 1, 3]], "another decoder position moved too")
+    trial.close(subject(x, memory.flip(-1), *maps), reference_cross(x, memory.flip(-1), *maps), condition=30)
+
+
+repaired_mask = Check(
+    "repaired_masking",
+    hints=(
+        "The two conventions can be told apart by dtype: bool says True = may look, float is added. Anything else is a "
+        "question only its author can answer.",
+        "Turn a boolean mask into 0 and -inf with masked_fill, add, and treat rows that are -inf everywhere as in "
+        "scaled_dot_product_attention.",
+    ),
+    forbids=("attention",),
+    minutes=15,
+)
+
+
+@repaired_mask.case("an additive causal mask hides the future", weight=2)
+def _(subject, trial):
+    logits = trial.normal((2, 5, 5), spread=2)
+    mask = torch.zeros(5, 5).masked_fill(~oracle.causal_mask(5, 5), -INF)
+    trial.close(subject(logits, mask), oracle.masked_softmax(logits, mask), condition=8)
+
+
+@repaired_mask.case("a boolean mask hides where it is False", weight=2)
+def _(subject, trial):
+    logits, mask = trial.normal((2, 5, 7), spread=2), irregular_mask(trial, 5, 7)
+    trial.close(subject(logits, mask), oracle.masked_softmax(logits, mask), condition=8)
+
+
+@repaired_mask.case("a finite bias is added")
+def _(subject, trial):
+    logits, bias = trial.normal((2, 4, 6), (4, 6), spread=2)
+    trial.close(subject(logits, bias), oracle.masked_softmax(logits, bias), condition=12)
+
+
+@repaired_mask.case("a row that may look at nothing is all zero")
+def _(subject, trial):
+    logits, mask = trial.normal((2, 4, 6), spread=2), irregular_mask(trial, 4, 6)
+    mask[1] = False
+    trial.close(subject(logits, mask), oracle.masked_softmax(logits, mask), condition=8)
+
+
+@repaired_mask.trial("an integer mask raises TypeError instead of being guessed")
+def _(subject, trial):
+    logits, mask = trial.normal((4, 6)), irregular_mask(trial, 4, 6)
+    trial.raises("TypeError", lambda: subject(logits, mask.long()), "an integer mask must raise TypeError")

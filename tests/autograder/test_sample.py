@@ -1,0 +1,416 @@
+"""The sample class: made from answer files, the same every time, and honest about what it expects."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from autograder import build as building
+from autograder import intake, sample
+from autograder.class_folder import ClassFolder
+from autograder.sample import SampleError, expectations, make_class, verify
+from autograder.unit import Unit
+from course.verdict import ExerciseVerdict, Named, Verdict
+
+UNITS = Path(__file__).resolve().parent.parent / "units"
+UNIT, TOPIC = "90_tiny", "tiny"
+
+ANSWERS = {
+    "ada": """
+        about = "Right, in another style, an answer in words."
+        [[hand_in]]
+        unit = "90_tiny"
+        style = 1
+        [hand_in.answer]
+        why_double = "f(a + b) = f(a) + f(b)."
+        [hand_in.expect]
+        total = 6.5
+    """,
+    "ben": """
+        about = "Squares."
+        [[hand_in]]
+        unit = "90_tiny"
+        [[hand_in.write]]
+        exercise = "double_it"
+        misconception = "squares"
+        [hand_in.expect]
+        total = 4.25
+        scores = { double_it = 0.75 }
+    """,
+    "cyd": """
+        about = "One exercise only, late."
+        [[hand_in]]
+        unit = "90_tiny"
+        base = "untouched"
+        solved = ["double_it"]
+        handed_in = "2026-03-03 01:00:00 UTC"
+        [hand_in.expect]
+        total = 3
+    """,
+    "dan": """
+        about = "Cut off."
+        [[hand_in]]
+        unit = "90_tiny"
+        cut = 0.5
+        [hand_in.expect]
+        total = 0
+        state = "unreadable"
+        reason = "not valid JSON"
+    """,
+    "eve": """
+        about = "Cut about: deleted, doubled, split, tampered with, and a cell of her own."
+        [[hand_in]]
+        unit = "90_tiny"
+        outputs = true
+        [[hand_in.edit]]
+        do = "before"
+        code = "print('mine')"
+        [[hand_in.edit]]
+        do = "delete"
+        cell = "largest_double"
+        [[hand_in.edit]]
+        do = "duplicate"
+        cell = "check-double_it"
+        [[hand_in.edit]]
+        do = "split"
+        cell = "Shift"
+        code = "    def forward("
+        [[hand_in.edit]]
+        do = "metadata"
+        cell = "check-Shift"
+        values = { points = 100 }
+        [hand_in.expect]
+        total = 5.5
+        scores = { largest_double = 0 }
+        states = { largest_double = "not_attempted" }
+        notes = ["largest_double was missing"]
+    """,
+    "sam": """
+        about = "Colab."
+        [[hand_in]]
+        unit = "90_tiny"
+        file = "Copy of tiny.ipynb"
+        saved_by = "colab"
+        [hand_in.answer]
+        why_double = "Because."
+        [hand_in.expect]
+        total = 6.5
+        notes = ["was called"]
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The tiny unit, built: assignments/ and solutions/."""
+    root = tmp_path_factory.mktemp("sample-built")
+    building.build(Unit.load(UNITS / UNIT), root)
+    return root
+
+
+@pytest.fixture
+def answers(tmp_path):
+    """A folder with the answer files above."""
+    return write_answers(tmp_path / "answers", ANSWERS)
+
+
+@pytest.fixture
+def made(answers, built, tmp_path):
+    """The class of these answer files, freshly made."""
+    make_class(tmp_path / "class", answers, UNITS, built)
+    return ClassFolder(tmp_path / "class")
+
+
+def write_answers(folder, answers):
+    folder.mkdir(exist_ok=True)
+    for name, text in answers.items():
+        (folder / f"{name}.toml").write_text(text)
+    return folder
+
+
+def take_in(classroom, built, student):
+    release = built / "assignments" / UNIT / f"{TOPIC}.ipynb"
+    hand_in, out = classroom.submitted / student / UNIT, classroom.canonical_dir(student, UNIT)
+    return intake.take_in(hand_in, release, UNIT, out, timestamps=classroom.timestamps_file)
+
+
+def source(notebook, grade_id):
+    return next(c.source for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == grade_id)
+
+
+def agreeing(answers):
+    """A verdict for every hand-in that says what the answer file expects."""
+    return {key[0]: verdict_of(*key, expected) for key, expected in expectations(answers, UNITS).items()}
+
+
+def verdict_of(student, unit, expected):
+    rows = [exercise_of(name, expected) for name in expected.scores]
+    notes = [f"Note: {part}." for part in expected.notes]
+    state, reason = expected.state, expected.reason
+    return Verdict(
+        unit=unit, student=student, score=expected.total, state=state, reason=reason, exercises=rows, notes=notes
+    )
+
+
+def exercise_of(name, expected):
+    named = expected.misconceptions.get(name)
+    misconception = Named(named, "A sentence.") if named else None
+    return ExerciseVerdict(name, expected.scores[name], 3.0, expected.states[name], misconception=misconception)
+
+
+def tree(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+# Making the class
+
+
+def test_the_class_is_the_same_every_time_and_left_alone_when_it_is_there(answers, built, tmp_path):
+    assert make_class(tmp_path / "one", answers, UNITS, built) == sorted(ANSWERS)
+    make_class(tmp_path / "two", answers, UNITS, built)
+    one = tmp_path / "one" / "submitted"
+    assert tree(one) == tree(tmp_path / "two" / "submitted")
+    written = {path: path.stat().st_mtime_ns for path in one.rglob("*.ipynb")}
+    make_class(tmp_path / "one", answers, UNITS, built)
+    assert written == {path: path.stat().st_mtime_ns for path in one.rglob("*.ipynb")}
+
+
+def test_a_student_without_an_answer_file_leaves_the_class(answers, built, made):
+    (answers / "ben.toml").unlink()
+    make_class(made.root, answers, UNITS, built)
+    assert made.students() == ["ada", "cyd", "dan", "eve", "sam"]
+
+
+def test_a_class_of_other_people_is_refused_and_left_alone(answers, built, tmp_path):
+    theirs = ClassFolder(tmp_path / "real")
+    (theirs.submitted / "zoe" / UNIT).mkdir(parents=True)
+    with pytest.raises(SampleError, match="zoe"):
+        make_class(theirs.root, answers, UNITS, built)
+    assert theirs.students() == ["zoe"]
+
+
+def test_a_stranger_in_the_sample_class_is_not_removed(answers, built, made):
+    (made.submitted / "zoe" / UNIT).mkdir(parents=True)
+    with pytest.raises(SampleError, match="zoe"):
+        make_class(made.root, answers, UNITS, built)
+    assert "zoe" in made.students()
+
+
+def test_solved_styled_wrong_and_untouched_cells_hold_what_the_answer_file_says(made, built):
+    unit = Unit.load(UNITS / UNIT)
+    loop = next(right for right in unit.rights if right.name == "loop")
+    assert source(take_in(made, built, "ada").notebook, "double_it") == loop.source
+    ben = take_in(made, built, "ben").notebook
+    assert "x * x" in source(ben, "double_it")
+    assert source(ben, "Shift") == unit.solution_source("Shift")
+    cyd = take_in(made, built, "cyd").notebook
+    assert source(cyd, "double_it") == unit.solution_source("double_it")
+    assert "NotImplementedError" in source(cyd, "Shift")
+
+
+def test_an_answer_in_words_reaches_the_canonical_notebook(made, built):
+    for student in ("ada", "sam"):
+        notebook = take_in(made, built, student).notebook
+        text = next(cell.source for cell in notebook.cells if cell.metadata.get("course", {}).get("answer"))
+        assert text in ("f(a + b) = f(a) + f(b).", "Because.")
+
+
+def test_a_colab_notebook_loses_our_metadata_and_is_read_all_the_same(made, built):
+    raw = json.loads((made.submitted / "sam" / UNIT / "Copy of tiny.ipynb").read_text())
+    assert not any("nbgrader" in cell["metadata"] or "id" in cell for cell in raw["cells"])
+    unit, taken = Unit.load(UNITS / UNIT), take_in(made, built, "sam")
+    assert all(source(taken.notebook, name) == unit.solution_source(name) for name in unit.exercises)
+    assert "was called" in taken.notes[0]
+
+
+def test_a_notebook_that_was_cut_about_is_put_right(made, built):
+    raw = nbformat.read(made.submitted / "eve" / UNIT / f"{TOPIC}.ipynb", as_version=4)
+    ids = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in raw.cells]
+    assert (ids.count("Shift"), ids.count("check-double_it"), ids.count("largest_double")) == (2, 2, 0)
+    assert raw.cells[0].source == "print('mine')"
+    taken = take_in(made, built, "eve")
+    compile(source(taken.notebook, "Shift"), "Shift", "exec")
+    assert any("largest_double was missing" in note for note in taken.notes)
+    points = {cell.metadata.nbgrader.get("points") for cell in taken.notebook.cells if "nbgrader" in cell.metadata}
+    assert 100 not in points
+
+
+def test_a_truncated_file_can_not_be_read(made, built):
+    assert "not valid JSON" in take_in(made, built, "dan").reason
+
+
+def test_the_collector_s_clock_says_who_is_late(made, built):
+    assert take_in(made, built, "cyd").timestamp > sample.DUE > take_in(made, built, "ada").timestamp
+
+
+# Expectations
+
+
+def test_what_is_not_stated_follows_from_the_base(answers):
+    expected = expectations(answers, UNITS)
+    ben, cyd = expected["ben", UNIT], expected["cyd", UNIT]
+    assert ben.scores == {"double_it": 0.75, "Shift": 2.5, "largest_double": 1}
+    assert ben.states == {"double_it": "partial", "Shift": "passed", "largest_double": "passed"}
+    assert ben.misconceptions == {"double_it": "squares"}
+    assert list(cyd.states.values()) == ["passed", "not_attempted", "not_attempted"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("total = 4.25", "total = 5", "add up to|make 4.25"),
+        ("scores = { double_it = 0.75 }", "", "how many points double_it"),
+        ("scores = { double_it = 0.75 }", "scores = { double_it = 0.75, triple_it = 1 }", "triple_it"),
+        ("about =", "abuot =", "abuot"),
+    ],
+)
+def test_an_answer_file_that_contradicts_itself_is_refused(answers, old, new, says):
+    (answers / "ben.toml").write_text(ANSWERS["ben"].replace(old, new))
+    with pytest.raises(SampleError, match=says):
+        expectations(answers, UNITS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"squares"', '"cubes"', "cubes"),
+        ('"double_it"', '"triple_it"', "triple_it"),
+    ],
+)
+def test_an_answer_file_that_names_what_is_not_there_is_refused(answers, built, tmp_path, old, new, says):
+    (answers / "ben.toml").write_text(ANSWERS["ben"].replace(old, new))
+    with pytest.raises(SampleError, match=says):
+        make_class(tmp_path / "class", answers, UNITS, built)
+
+
+# Verifying
+
+
+def test_verdicts_as_expected_have_no_findings(answers):
+    assert verify(agreeing(answers).values(), answers, UNITS) == []
+
+
+def _points(verdicts):
+    verdicts["ben"].exercises[0].score = 3.0
+
+
+def _total(verdicts):
+    verdicts["ada"].score = 58.0
+
+
+def _state(verdicts):
+    verdicts["cyd"].exercises[1].state = "crashed"
+
+
+def _misconception(verdicts):
+    verdicts["ben"].exercises[0].misconception = Named("doubles_positive_only", "")
+
+
+def _unasked(verdicts):
+    verdicts["ada"].exercises[0].misconception = Named("squares", "")
+
+
+def _readable(verdicts):
+    verdicts["dan"].state = "graded"
+
+
+def _reason(verdicts):
+    verdicts["dan"].reason = "Nothing was handed in."
+
+
+def _note(verdicts):
+    verdicts["sam"].notes = []
+
+
+def _missing(verdicts):
+    del verdicts["ada"]
+
+
+def _row(verdicts):
+    del verdicts["ada"].exercises[2]
+
+
+def _stranger(verdicts):
+    verdicts["zoe"] = Verdict(unit=UNIT, student="zoe")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_points, "ben, 90_tiny, double_it: expected 0.75 points, got 3"),
+        (_total, "ada, 90_tiny: expected 6.5 points, got 58"),
+        (_state, "cyd, 90_tiny, Shift: expected not_attempted, it is crashed"),
+        (_misconception, "ben, 90_tiny, double_it: expected squares to be named, it is doubles_positive_only"),
+        (_unasked, "ada, 90_tiny, double_it: expected no misconception to be named, it is squares"),
+        (_readable, "dan, 90_tiny: expected to be unreadable, it is graded not valid JSON"),
+        (_reason, "dan, 90_tiny: expected the reason to say 'not valid JSON', it is 'Nothing was handed in.'"),
+        (_note, "sam, 90_tiny: expected a note with 'was called', the notes are []"),
+        (_missing, "ada, 90_tiny: there is no verdict"),
+        (_row, "ada, 90_tiny, largest_double: there is no verdict on it"),
+        (_stranger, "zoe, 90_tiny: there is a verdict and no answer file"),
+    ],
+)
+def test_each_disagreement_is_one_sentence(answers, spoil, says):
+    verdicts = agreeing(answers)
+    spoil(verdicts)
+    assert verify(verdicts.values(), answers, UNITS) == [says]
+
+
+def test_one_student_alone_does_not_miss_the_others(answers):
+    assert verify([agreeing(answers)["ada"]], answers, UNITS, only="ada") == []
+
+
+# The bundled class
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return sample.read_students()
+
+
+def test_the_bundled_class_states_scores_that_add_up():
+    expected = expectations()
+    assert sum(unit == "02_attention" for _, unit in expected) >= 16
+    assert any(unit == "00_orientation" for _, unit in expected)
+
+
+def test_the_bundled_class_has_every_kind_of_hand_in(bundled):
+    expected = [e for (_, unit), e in expectations().items() if unit == "02_attention"]
+    states = {state for e in expected if e.state == "graded" for state in e.states.values()}
+    assert {"timed_out", "out_of_memory", "crashed", "forbidden", "held", "not_attempted"} <= states
+    assert any(e.state == "unreadable" for e in expected)
+    named = [tuple(e.misconceptions.items()) for e in expected if e.misconceptions]
+    assert len(set(named)) >= 6
+    handed = [each for student in bundled.values() for each in student.hand_in]
+    assert {each.style for each in handed} >= {0, 1}
+    assert any(each.saved_by == "colab" and each.file for each in handed)
+    assert any(each.handed_in != sample.ON_TIME for each in handed)
+    assert sum(len(each.answer) for each in handed) >= 4
+
+
+def test_the_bundled_class_names_only_what_its_units_have(bundled):
+    for student in bundled.values():
+        for each in student.hand_in:
+            unit = Unit.load(sample.UNITS / each.unit)
+            for write in each.write:
+                assert sample._written(write, unit)
+                assert write.exercise in unit.exercises
+            assert set(each.solved) <= set(unit.exercises)
+            assert set(each.answer) <= set(unit.manual_points)
+
+
+@pytest.mark.slow
+def test_every_bundled_hand_in_gets_the_score_its_answer_file_states(tmp_path):
+    from autograder import grade
+
+    classroom = ClassFolder(tmp_path / "class")
+    make_class(classroom.root)
+    verdicts = []
+    for unit in sorted({unit for _, unit in expectations()}):
+        verdicts += grade.grade(classroom, unit).verdicts
+    assert verify(verdicts) == []
+    shutil.rmtree(classroom.root)

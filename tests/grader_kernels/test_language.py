@@ -1,0 +1,370 @@
+"""The gate: real kernels pass, every way out is refused."""
+
+import ast
+
+import pytest
+
+from grader_kernels.language import LanguageError, extract
+from grader_kernels.replay import load
+
+HEAD = "import torch\nimport triton\nimport triton.language as tl\nfrom triton.language.extra import libdevice\n\n"
+
+SOFTMAX = """
+@triton.jit
+def k(x_ptr, o_ptr, stride, n, BLOCK: tl.constexpr):
+    '''Row softmax.'''
+    row = tl.program_id(0)
+    offsets = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + row * stride + offsets, mask=offsets < n, other=-float("inf"))
+    e = tl.exp(x - tl.max(x, axis=0))
+    tl.store(o_ptr + row * stride + offsets, e / tl.sum(e, axis=0), mask=offsets < n)
+"""
+MATMUL = """
+@triton.jit
+def k(a, b, c, M, N, K, sa: int, sb, sc, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr = 32):
+    m = tl.program_id(axis=0) * BM + tl.arange(0, BM)
+    n = tl.program_id(axis=1) * BN + tl.arange(0, BN)
+    acc = tl.zeros((BM, BN), dtype=tl.float32)
+    for start in range(0, tl.cdiv(K, BK)):
+        k0 = start * BK + tl.arange(0, BK)
+        x = tl.load(a + m[:, None] * sa + k0[None, :], mask=(m[:, None] < M) & (k0[None, :] < K), other=0.0)
+        y = tl.load(b + k0[:, None] * sb + n[None, :], mask=(k0[:, None] < K) & (n[None, :] < N), other=0.0)
+        acc += tl.dot(x, y, input_precision="ieee")
+    tl.store(c + m[:, None] * sc + n[None, :], acc.to(c.dtype.element_ty), mask=(m[:, None] < M) & (n[None, :] < N))
+"""
+FLASH = """
+LOG2E: tl.constexpr = 1.4426950408889634
+
+@triton.jit
+def inner(acc, l, m, q, k_ptr, v_ptr, lo, hi, D: tl.constexpr, BN: tl.constexpr, CAUSAL: tl.constexpr):
+    for start in range(lo, hi, BN):
+        n = start + tl.arange(0, BN)
+        k = tl.load(k_ptr + n[None, :] * D + tl.arange(0, D)[:, None], mask=n[None, :] < hi, other=0.0)
+        s = tl.dot(q, k) * LOG2E
+        if CAUSAL:
+            s = tl.where(n[None, :] <= lo, s, float("-inf"))
+        m_new = tl.maximum(m, tl.max(s, 1))
+        p = tl.exp2(s - m_new[:, None])
+        alpha = tl.exp2(m - m_new)
+        l = l * alpha + tl.sum(p, 1)
+        v = tl.load(v_ptr + n[:, None] * D + tl.arange(0, D)[None, :], mask=n[:, None] < hi, other=0.0)
+        acc = acc * alpha[:, None] + tl.dot(p.to(v.dtype), v)
+        m = m_new
+    return acc, l, m
+
+@triton.jit
+def k(q_ptr, k_ptr, v_ptr, o_ptr, n, D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
+    q = tl.load(q_ptr + tl.arange(0, BM)[:, None] * D + tl.arange(0, D)[None, :])
+    acc = tl.zeros([BM, D], tl.float32)
+    l = tl.full([BM], 0.0, tl.float32)
+    m = tl.full([BM], value=-float("inf"), dtype=tl.float32)
+    acc, l, m = inner(acc, l, m, q, k_ptr, v_ptr, 0, n, D, BN, CAUSAL=False)
+    tl.store(o_ptr + tl.arange(0, BM)[:, None] * D + tl.arange(0, D)[None, :], acc / l[:, None])
+"""
+ATOMICS = """
+@triton.jit
+def k(x_ptr, count_ptr, lock_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0)
+    while tl.atomic_cas(lock_ptr, 0, 1) == 1:
+        pass
+    tl.atomic_add(count_ptr + x, 1, mask=offsets < n)
+    tl.debug_barrier()
+    tl.atomic_xchg(lock_ptr, 0)
+"""
+HELPERS = """
+EPS = 1e-6
+BLOCKS = (16, 32)
+HALF = tl.float16
+
+@triton.jit
+def gelu(x):
+    return 0.5 * x * (1 + libdevice.tanh(0.7978845608 * (x + 0.044715 * x * x * x)))
+
+@triton.jit
+def twice(x):
+    return gelu(gelu(x))
+
+@triton.jit
+def k(x_ptr, o_ptr, n, ACT: tl.constexpr, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n) + EPS
+    if ACT == "gelu":
+        x = twice(x)
+    elif ACT is not None and ACT == "relu":
+        x = tl.maximum(x, 0.0)
+    else:
+        x = tl.where(x > 0, x, 0.01 * x)
+    tl.store(o_ptr + offsets, x.to(HALF), mask=offsets < n)
+"""
+STATIC_RANGE = """
+@triton.jit
+def k(x_ptr, o_ptr, K: tl.constexpr, BLOCK: tl.constexpr):
+    total = tl.zeros((BLOCK,), tl.float32)
+    for i in tl.static_range(K):
+        total += tl.load(x_ptr + i * BLOCK + tl.arange(0, BLOCK))
+    for j in tl.range(0, 4, num_stages=2):
+        total = total * 1.0
+    tl.static_assert(K > 0, "K must be positive")
+    tl.store(o_ptr + tl.arange(0, BLOCK), total if K > 1 else -total)
+"""
+CONSTEXPR_GLOBAL = """
+WIDTH = tl.constexpr(64)
+MASK = 1 << 4
+NEG = -float("inf")
+
+@triton.jit
+def k(x_ptr):
+    offsets = tl.arange(0, WIDTH)
+    tl.store(x_ptr + offsets, tl.where((offsets & MASK) != 0, NEG, 0.0))
+"""
+SCAN = """
+@triton.jit
+def combine(a, b, c, d):
+    return a * c, b * c + d
+
+@triton.jit
+def k(x_ptr, o_ptr, BLOCK: tl.constexpr):
+    x = tl.load(x_ptr + tl.arange(0, BLOCK))
+    a, b = tl.associative_scan((x, x), 0, combine)
+    tl.store(o_ptr + tl.arange(0, BLOCK), b + tl.cumsum(x, 0))
+"""
+PHILOX = """
+@triton.jit
+def k(o_ptr, seed, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    u = tl.rand(seed, offsets)
+    tl.store(o_ptr + offsets, tl.argmax(-tl.log(-tl.log(u)), axis=0))
+"""
+INT8 = """
+@triton.jit(do_not_specialize=["n"])
+def k(a, b, c, n, scale, B: tl.constexpr):
+    i = tl.arange(0, B)
+    acc = tl.dot(tl.load(a + i[:, None] * B + i[None, :]), tl.load(b + i[:, None] * B + i[None, :]), out_dtype=tl.int32)
+    low = (acc >> 4) & 0xF
+    tl.store(c + i[:, None] * B + i[None, :], low.to(tl.float32) * tl.load(scale))
+"""
+DESCRIPTOR = """
+@triton.jit
+def k(x_ptr, M, N, BM: tl.constexpr, BN: tl.constexpr):
+    desc = tl.make_tensor_descriptor(x_ptr, shape=[M, N], strides=[N, 1], block_shape=[BM, BN])
+    desc.store([0, 0], tl.trans(desc.load([0, 0])).reshape(BM, BN))
+"""
+METHODS = """
+@triton.jit
+def k(x_ptr, o_ptr, BLOCK: tl.constexpr):
+    x = tl.load(x_ptr + tl.arange(0, BLOCK)).to(tl.float32)
+    y = x.reshape(BLOCK // 2, 2)
+    left, right = tl.split(y)
+    total = (left * right).sum(0) + y.T.shape[0] + abs(-1) + max(1, 2) + triton.cdiv(5, 2)
+    tl.store(o_ptr + tl.arange(0, BLOCK // 2), total)
+"""
+REAL = {
+    name: value
+    for name, value in list(globals().items())
+    if name.isupper() and name != "HEAD" and isinstance(value, str)
+}
+
+
+@pytest.mark.parametrize("source", REAL.values(), ids=REAL)
+def test_a_real_kernel_passes_and_loads(source):
+    kept = extract(HEAD + source + "\ndef launcher(x):\n    return torch.exp(x)\n", {"k"})
+    assert "import" not in kept and "launcher" not in kept
+    assert extract(kept, {"k"}) == kept
+    assert "k" in load(kept)
+
+
+def test_lines_stay_where_they_were():
+    source = HEAD + "x = 1\n" + SOFTMAX
+    kept = extract(source, {"k"})
+    for number, line in enumerate(kept.split("\n")):
+        assert line in ("", source.split("\n")[number])
+
+
+def test_magics_and_windows_line_ends_do_not_hurt():
+    source = "%matplotlib inline\n!pip list\ntorch?\n" + HEAD + SOFTMAX
+    assert "tl.softmax" not in extract(source.replace("\n", "\r\n"), {"k"})
+
+
+def test_the_last_definition_counts():
+    first = "@triton.jit\ndef k(x):\n    tl.store(x, 1)\n"
+    second = "@triton.jit\ndef k(x):\n    tl.store(x, 2)\n"
+    kept = extract(HEAD + first + second, {"k"})
+    assert "2" in kept and "1)" not in kept
+
+
+def test_only_what_is_used_is_kept():
+    kept = extract(HEAD + "A = 1\nB = 2\n" + HELPERS, {"gelu"})
+    assert [type(s).__name__ for s in ast.parse(kept).body] == ["FunctionDef"]
+
+
+BODIES = {
+    "dunder class": "tl.store(x, x.__class__)",
+    "dunder chain": "y = ().__class__.__bases__[0].__subclasses__()",
+    "handle": "y = x.handle",
+    "handle data": "y = x.handle.data",
+    "core module": "y = tl.core.sys",
+    "core builtin": "y = tl.core.builtin(x)",
+    "standard": "y = tl.standard.core.math",
+    "tl builtins": "y = tl.__builtins__",
+    "tl dict": "y = tl.__dict__",
+    "semantic": "y = tl.semantic.TritonSemantic",
+    "tensor constructor": "y = tl.tensor(x, tl.float32)",
+    "pointer type": "y = tl.pointer_type(tl.float32)",
+    "inline assembly": "y = tl.inline_asm_elementwise('x', 'y', [x], tl.int32, True, 1)",
+    "map_elementwise": "y = tl.map_elementwise(x, x)",
+    "extra": "y = tl.extra.cuda.utils",
+    "extra alone": "y = tl.extra",
+    "bare tl": "y = tl",
+    "bare triton": "y = triton",
+    "triton runtime": "y = triton.runtime.driver",
+    "triton jit inside": "y = triton.jit(x)",
+    "libdevice module": "y = libdevice.core",
+    "import": "import os",
+    "from import": "from os import system",
+    "dunder import": "__import__('os').system('true')",
+    "open": "open('/etc/passwd')",
+    "getattr": "y = getattr(x, 'handle')",
+    "eval": "y = eval('1')",
+    "exec": "exec('1')",
+    "globals": "y = globals()",
+    "type": "y = type(x)",
+    "vars": "y = vars(tl)",
+    "lambda": "y = (lambda: 1)()",
+    "walrus": "tl.store(x, (y := 1))",
+    "comprehension": "y = [i for i in range(3)]",
+    "generator": "y = sum(i for i in range(3))",
+    "f-string": "y = f'{x.handle}'",
+    "format": "y = '{0.handle}'.format(x)",
+    "percent format": "y = '%s' % x",
+    "string value": "y = 'a' * 1000000000",
+    "bytes": "y = b'abc'",
+    "ellipsis": "y = ...",
+    "complex": "y = 1j",
+    "power": "y = 10 ** 10 ** 10",
+    "huge shift": "y = 1 << 100000000",
+    "huge number": "y = 99999999999999999999999999",
+    "try": "try:\n        pass\n    except Exception as e:\n        y = e",
+    "raise": "raise x",
+    "with": "with x as y:\n        pass",
+    "class": "class A:\n        pass",
+    "nested function": "def inner():\n        pass",
+    "nested decorator": "@print\n    def inner():\n        pass",
+    "global": "global tl",
+    "nonlocal": "nonlocal x",
+    "del": "del x",
+    "yield": "yield x",
+    "await": "await x",
+    "match": "match x:\n        case 1:\n            pass",
+    "break": "for i in range(3):\n        break",
+    "for over a list": "for i in [1, 2]:\n        pass",
+    "for else": "for i in range(2):\n        pass\n    else:\n        pass",
+    "for over a call": "for i in x.to(tl.float32):\n        pass",
+    "shadow tl": "tl = x",
+    "shadow triton in a loop": "for triton in range(3):\n        pass",
+    "shadow range": "range = x",
+    "assign an attribute": "x.handle = 1",
+    "assign tl's attribute": "tl.load = x",
+    "augment an attribute": "tl.load += 1",
+    "assign an item": "x[0] = 1",
+    "annotate an attribute": "x.y: tl.constexpr = 1",
+    "annotation that calls": "y: print(1) = 1",
+    "annotation without value": "y: tl.constexpr",
+    "starred call": "tl.load(*x)",
+    "double starred call": "tl.load(**x)",
+    "starred target": "a, *b = x",
+    "private keyword": "y = tl.load(x, _semantic=1)",
+    "private keyword on a method": "y = x.to(tl.float32, _semantic=x)",
+    "call of a call": "y = tl.load(x)(1)",
+    "call of an item": "y = x[0](1)",
+    "chained assignment": "a = b = 1",
+    "chained comparison": "y = 1 < x < 2",
+    "in": "y = x in x",
+    "dict": "y = {1: 2}",
+    "set": "y = {1, 2}",
+    "torch": "y = torch.exp(x)",
+    "launcher": "y = launcher(x)",
+    "unknown name": "y = undefined_name",
+    "name that is not ASCII": "é = 1",
+    "helper name": "_tl_as_tensor = x",
+    "matmul operator": "y = x @ x",
+    "to_ir": "y = tl.float32.to_ir(x)",
+    "constexpr of tl": "y = tl.constexpr(tl)",
+    "jit function's fn": "y = helper.fn",
+    "jit function's run": "helper.run(grid=1, warmup=False)",
+    "jit function's globals": "y = helper.__globals__",
+    "launch from inside": "helper[(1,)](x)",
+    "imported alias": "y = np",
+    "mutable global": "y = CONFIG",
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_way_out_is_refused_with_its_line(body):
+    helper = "@triton.jit\ndef helper(x):\n    return x\n"
+    rest = "import numpy as np\nCONFIG = {'a': print}\ndef launcher(x):\n    return x\n"
+    source = HEAD + rest + helper + f"@triton.jit\ndef k(x):\n    {body}\n"
+    with pytest.raises(LanguageError) as caught:
+        extract(source, {"k"})
+    assert caught.value.sentence and "\n" not in str(caught.value)
+
+
+HEADS = {
+    "no decorator": "def k(x):\n    pass",
+    "another decorator too": "@print\n@triton.jit\ndef k(x):\n    pass",
+    "autotune": "@triton.autotune(configs=[], key=[])\n@triton.jit\ndef k(x):\n    pass",
+    "decorator with code": "@triton.jit(repr=print(1))\ndef k(x):\n    pass",
+    "decorator with a positional": "@triton.jit(print)\ndef k(x):\n    pass",
+    "decorator from elsewhere": "@jit\ndef k(x):\n    pass",
+    "decorator item": "@[triton.jit][0]\ndef k(x):\n    pass",
+    "default with code": "@triton.jit\ndef k(x=print(1)):\n    pass",
+    "default with a name": "@triton.jit\ndef k(x=tl):\n    pass",
+    "annotation with code": "@triton.jit\ndef k(x: print(1)):\n    pass",
+    "annotation string": "@triton.jit\ndef k(x: 'print(1)'):\n    pass",
+    "return annotation": "@triton.jit\ndef k(x) -> print(1):\n    pass",
+    "star args": "@triton.jit\ndef k(*x):\n    pass",
+    "star kwargs": "@triton.jit\ndef k(**x):\n    pass",
+    "keyword only": "@triton.jit\ndef k(*, x):\n    pass",
+    "parameter named tl": "@triton.jit\ndef k(tl):\n    pass",
+    "parameter with dunder": "@triton.jit\ndef k(__x):\n    pass",
+    "async": "@triton.jit\nasync def k(x):\n    pass",
+    "class": "class k:\n    pass",
+    "lambda": "k = triton.jit(lambda x: x)",
+    "not at the top": "if True:\n    @triton.jit\n    def k(x):\n        pass",
+    "rebound later": "@triton.jit\ndef k(x):\n    pass\nk = print",
+    "rebound in a loop": "@triton.jit\ndef k(x):\n    pass\nfor k in [print]:\n    pass",
+    "rebound by import": "@triton.jit\ndef k(x):\n    pass\nfrom os import system as k",
+    "constant with code": "C = print(1)\n@triton.jit\ndef k(x):\n    tl.store(x, C)",
+    "constexpr with code": "C = tl.constexpr(print(1))\n@triton.jit\ndef k(x):\n    tl.store(x, C)",
+    "constant rebound": "C = 1\nC = [print]\n@triton.jit\ndef k(x):\n    tl.store(x, C)",
+    "constant with annotation code": "C: print(1) = 1\n@triton.jit\ndef k(x):\n    tl.store(x, C)",
+    "constant too large": "C = 1 << 63 << 63\n@triton.jit\ndef k(x):\n    tl.store(x, C)",
+    "recursive through a bad helper": "@triton.jit\ndef h(x):\n    import os\n@triton.jit\ndef k(x):\n    h(x)",
+    "not python": "def k(:",
+    "nul byte": "@triton.jit\ndef k(x):\n    pass\0",
+    "deep": "@triton.jit\ndef k(x):\n    y = " + "-" * 500 + "1",
+    "very deep": "@triton.jit\ndef k(x):\n    y = " + "(" * 5000 + "1" + ")" * 5000,
+}
+
+
+@pytest.mark.parametrize("source", HEADS.values(), ids=HEADS)
+def test_a_bad_head_or_constant_is_refused(source):
+    with pytest.raises(LanguageError):
+        extract(HEAD + source + "\n", {"k"})
+
+
+def test_statements_sharing_a_line_are_not_smuggled_in():
+    source = HEAD + "import os; A = 1; os.system('true')\n@triton.jit\ndef k(x):\n    tl.store(x, A)\n"
+    kept = ast.parse(extract(source, {"k"}))
+    assert [type(statement).__name__ for statement in kept.body] == ["Assign", "FunctionDef"]
+
+
+def test_a_backslash_or_form_feed_does_not_shift_the_lines():
+    trick = "A = 1 \\\n+ 1\nB = '''\x0c\nimport os\n'''\n@triton.jit\ndef k(x):\n    tl.store(x, A)\n"
+    kept = ast.parse(extract(HEAD + trick, {"k"}))
+    assert [type(statement).__name__ for statement in kept.body] == ["Assign", "FunctionDef"]
+
+
+def test_needed_names_are_checked_too():
+    with pytest.raises(LanguageError, match="__builtins__"):
+        extract(HEAD + SOFTMAX, {"__builtins__"})
