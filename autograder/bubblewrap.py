@@ -306,8 +306,9 @@ def explain(said: str) -> str:
     last = said.strip().splitlines()[-1][:300] if said.strip() else "it said nothing"
     if _setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" and "bwrap" in last:
         return (
-            "AppArmor forbids user namespaces to bubblewrap: install the `bubblewrap` package's profile "
-            f"(apparmor-profiles: bwrap-userns-restrict), or set kernel.apparmor_restrict_unprivileged_userns=0 ({last})"
+            "AppArmor forbids user namespaces to bubblewrap: install a profile that allows them "
+            "(apparmor-profiles: bwrap-userns-restrict), or set "
+            f"kernel.apparmor_restrict_unprivileged_userns=0 ({last})"
         )
     if _setting("/proc/sys/user/max_user_namespaces") == "0":
         return f"user namespaces are switched off: set user.max_user_namespaces above 0 ({last})"

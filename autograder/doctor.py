@@ -1,7 +1,7 @@
 """What the instructor package adds to `course doctor`: can a worker be walled in here, and if not, what to do.
 
-The sandbox is really started, mounts and all, and a cell is run in it. The kernel's settings that may forbid it are read
-too, because the program that fails does not name them. Nothing is changed.
+The sandbox is really started, mounts and all, and a cell is run in it. The kernel's settings that may forbid it are
+read too, because the program that fails does not name them. Nothing is changed.
 """
 
 from __future__ import annotations

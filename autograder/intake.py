@@ -649,7 +649,7 @@ def _collected(timestamps: Path | str | None, student: str, unit: str, notes: li
     """The collector's time for this hand-in, None where it has none."""
     if timestamps is None or not Path(timestamps).is_file():
         return None
-    with open(timestamps, newline="", encoding="utf-8-sig") as file:
+    with open(timestamps, newline="", encoding="utf-8-sig", errors="replace") as file:
         found = [row for row in csv.DictReader(file) if (row.get("student"), row.get("unit")) == (student, unit)]
     if not found:
         return None

@@ -124,11 +124,12 @@ def _unrecorded(classroom: ClassFolder, unit: str, students: Iterable[str] | Non
         )
         known = {row.student: (row.content, row.answers) for row in rows}
     for student in names:
+        here, there = classroom.canonical_dir(student, unit), classroom.autograded / student / unit
+        pages = here / topic, there / topic, here / "timestamp.txt", there / "timestamp.txt"
         verdict = classroom.read_verdict(unit, student)
-        here = classroom.canonical_dir(student, unit) / topic
-        there = classroom.autograded / student / unit / topic
-        if verdict is not None and there.is_file() and here.is_file():
-            if known.get(student) == (content_digest(verdict), intake.answers_digest(nbformat.read(here, 4))):
+        if verdict is not None and all(page.is_file() for page in pages):
+            now = (content_digest(verdict), intake.answers_digest(nbformat.read(pages[0], 4)))
+            if known.get(student) == now and pages[2].read_bytes() == pages[3].read_bytes():
                 continue
         yield student
 

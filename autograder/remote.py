@@ -20,7 +20,6 @@ from autograder.sandbox import Exercise, Lost, Replayer
 from course import wire
 from course.subject import Handle, SubjectError
 from grader_kernels.trace import TraceError, from_data
-from grader_kernels.trace import from_data as trace_from
 
 WORKER_KINDS = ("raised", "not_attempted", "missing", "bad_value", "out_of_memory")  # what a worker may claim
 MAX_NESTING = 32
@@ -199,7 +198,11 @@ class RemoteSubject:
     def _source(self, trace: Any) -> str:
         source = self.kernel_source
         try:
-            source = source(trace_from(trace).kernels()) if callable(source) else source
+            needed = from_data(trace).kernels()
+        except TraceError as error:
+            raise self._channel(f"a launch trace that can't be: {error}") from error
+        try:
+            source = source(needed) if callable(source) else source
         except Exception as error:
             source = error
         if isinstance(source, Exception):

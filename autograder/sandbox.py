@@ -15,7 +15,7 @@ What it does not stop (yet)
 - CPU time taken from neighbours within the time limits; timing as a side channel
 - reading /usr and the installed Python packages; seeing which kernel and processor this is, and at which path Python
   is installed
-- one exercise's calls from spoiling the same student's runner (signals within one namespace): it costs that student only
+- one exercise's calls from spoiling the same student's runner (signals in one namespace): it costs that student only
 - `kind="none"`: nothing of the above but time limits and the memory watcher; for one's own code only
 
 Not here: the command line of the walls (autograder.bubblewrap), values (course.wire), verdicts.
@@ -133,9 +133,7 @@ class Sandbox:
         runner.start()
         return runner
 
-    def run_notebook(
-        self, cells: list[tuple[str, str]], poison: Iterable[str] = ()
-    ) -> tuple[Runner, list[CellResult]]:
+    def run_notebook(self, cells: list[tuple[str, str]], poison: Iterable[str] = ()) -> tuple[Runner, list[CellResult]]:
         """A runner in which all cells ran that don't take their process along, and one result per cell, in order.
 
         After a cell that crashes, hangs or eats the memory, a fresh runner runs the others again without it.

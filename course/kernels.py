@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import grader_kernels  # noqa: F401 - before triton: it clears TRITON_INTERPRET
+
 SAYS_WHERE = "Triton has no build for this system, so the kernel was not run: use Linux, WSL on Windows, or Colab."
 
 

@@ -22,17 +22,17 @@ from typing import Any
 os.environ.setdefault("IPYTHONDIR", os.path.join(tempfile.gettempdir(), ".ipython"))
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from IPython.core.displayhook import DisplayHook  # noqa: E402
-from IPython.core.displaypub import DisplayPublisher  # noqa: E402
-from IPython.core.interactiveshell import InteractiveShell  # noqa: E402
-from traitlets.config import Config  # noqa: E402
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 OUTPUT_LIMIT = 1 << 20  # characters of output kept per cell
 ERROR_LIMIT = 2000
 NO_ANSWER = "nobody can answer here: this notebook runs by itself, so input(), getpass and breakpoint() don't work"
 
 
-class NoKeyboard(EOFError):
+class NoKeyboard(RuntimeError):
     """Something asked a person, and there is none."""
 
 

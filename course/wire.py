@@ -47,8 +47,7 @@ OTHER_DTYPES = {"complex64": torch.complex64, "complex128": torch.complex128}  #
 TENSOR_NAMES = {dtype: name for name, dtype in TENSOR_DTYPES.items()}
 DTYPE_NAMES = {dtype: name for name, dtype in (TENSOR_DTYPES | OTHER_DTYPES).items()}
 ARRAY_DTYPES = {
-    n: np.dtype(n)
-    for n in "float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool".split()
+    n: np.dtype(n) for n in "float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool".split()
 }
 KEY_TYPES = (str, int, bool, tuple, float, type(None))
 
@@ -334,7 +333,7 @@ class _Decoder:
         shape, count = self._extent(inner, dtype.itemsize)
         if count * dtype.itemsize != len(raw):
             raise WireError("an array whose bytes don't fit its shape")
-        flat = np.frombuffer(raw, np.uint8).astype(bool) if dtype == bool else np.frombuffer(raw, dtype).copy()
+        flat = np.frombuffer(raw, np.uint8).astype(bool) if dtype.kind == "b" else np.frombuffer(raw, dtype).copy()
         found = flat.reshape(shape)
         return found[()] if inner["scalar"] is True and shape == () else found
 

@@ -499,4 +499,3 @@ def _spoil(x: torch.Tensor) -> None:
         numbers[...] = numbers * 1.5 + 0.25
     else:
         numbers[...] = 0
-

@@ -1,1 +1,6 @@
 """GPU kernels without a GPU: run context (`run`), launch trace (`trace`), replay (`replay`), gate (`language`)."""
+
+import os
+
+# Read by triton when it is imported and at every @triton.jit: with it set, kernels can't be compiled or recorded.
+os.environ.pop("TRITON_INTERPRET", None)

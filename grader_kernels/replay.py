@@ -154,8 +154,7 @@ class _Replay:
         self.by_address = sorted(self.arenas.values(), key=lambda arena: arena.low)
 
     def _place_input(self, described: Input, given: Any) -> None:
-        layout = (described.dtype, described.shape, described.strides)
-        if not isinstance(given, torch.Tensor) or layout != _layout(given):
+        if not isinstance(given, torch.Tensor) or not _describes(described, given):
             raise TraceError(f"the trace's input {described.name} is not the tensor that was given")
         given = given.detach()
         arena = Arena(extent_of(described.shape, described.strides, given.element_size()), given.dtype, self.guard)
@@ -314,8 +313,12 @@ def _at(inputs: tuple, path: list[str | int]) -> Any:
     return value
 
 
-def _layout(tensor: torch.Tensor) -> tuple[str, list[int], list[int]]:
-    return str(tensor.dtype).removeprefix("torch."), list(tensor.shape), list(tensor.stride())
+def _describes(described: Input, tensor: torch.Tensor) -> bool:
+    """Same dtype, shape and strides; the stride of a dimension with one element says nothing."""
+    if DTYPES[described.dtype] != tensor.dtype or described.shape != list(tensor.shape):
+        return False
+    strides = zip(described.strides, tensor.stride(), described.shape, strict=True)
+    return tensor.numel() == 0 or all(mine == given for mine, given, size in strides if size > 1)
 
 
 def replay(

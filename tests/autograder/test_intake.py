@@ -14,9 +14,9 @@ import nbformat
 import pytest
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
-from sample_class import SOLVED, TOPIC, UNIT, solved, source_notebook
 
 from autograder import intake
+from sample_class import SOLVED, TOPIC, UNIT, solved, source_notebook
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_old_and_odd_formats(folders, release):
 def test_outputs_and_attachments_with_scripts_are_dropped(folders, release):
     mine = solved(release, "See ![p](attachment:p.png)")
     mine.cells[2]["outputs"] = [{"output_type": "display_data", "data": {"text/html": "<script>"}, "metadata": {}}]
-    pictures = {"p.png": {"image/png": "aGk="}, "q.svg": {"image/svg+xml": "<svg onload=x>"}, "r": {"image/png": "<>"}}
+    pictures = {"p.png": {"image/png": "aGk="}, "q.svg": {"image/svg+xml": "PHN2Zz4="}, "r": {"image/png": "<>"}}
     mine.cells[-1]["attachments"] = pictures
     taken = take_in(folders, mine).notebook
     assert all(cell.get("outputs", []) == [] for cell in taken.cells)

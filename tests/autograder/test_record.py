@@ -132,6 +132,16 @@ def test_nothing_is_recorded_twice(recorded):
     assert seen == [("ada", "")]
 
 
+def test_a_corrected_clock_is_recorded(recorded):
+    recorded.timestamps_file.write_text(f"student,unit,timestamp\nbob,{UNIT},2026-01-01\n")
+    take_in(recorded, "bob")
+    seen = []
+    record.record(recorded, UNIT, on_done=lambda student, problem: seen.append(student))
+    assert seen == ["bob"]
+    with recorded.gradebook() as gradebook:
+        assert gradebook.find_submission(UNIT, "bob").timestamp == datetime.datetime(2026, 1, 1)
+
+
 def test_a_regrade_resets_scores_and_keeps_marks_and_comments(recorded):
     mark(recorded, "ada", "explain-why", 1.5, "Nice.")
     mark(recorded, "cyd", "check-add_up", 2.0)

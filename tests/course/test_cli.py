@@ -281,6 +281,7 @@ def test_checks_follow_the_course_even_when_the_notebook_does_not(root):
     unit = lab.find_unit(root, "tiny")
     mine, _ = lab.make_working_copy(unit)
     nbformat.write(notebook(DOUBLE, SQUARE), mine)
+    mine.with_name("cases.npz").write_bytes(b"damaged")
     unit.folder.joinpath("cases.npz").write_bytes(Cases("00_tiny", {}).to_bytes())
     lab.make_working_copy(unit)
     assert mine.with_name("cases.npz").read_bytes() == unit.folder.joinpath("cases.npz").read_bytes()
