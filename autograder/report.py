@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import html
 import os
+import re
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -266,7 +267,7 @@ def _overview(verdicts: list[Verdict], class_name: str, day: datetime.date | Non
     facts = [
         (len(verdicts), "hand-ins"),
         (f"{number(mean(scores))} of {number(max(v.max_score for v in verdicts))}", "points on average"),
-        (number(statistics.median(scores)), "points in the middle"),
+        (number(statistics.median(scores)), "is the median"),
         (_full(verdicts), "with full marks"),
         (len(in_states(verdicts, ["held"])), "exercises held for you"),
         (sum(v.state == "unreadable" for v in verdicts), "could not be read"),
@@ -338,7 +339,7 @@ def _stack(each: Outcomes) -> str:
 def _misconceptions(verdicts: list[Verdict]) -> str:
     rows = [
         f'<tr><td class="number">{len(each.students)}</td><td>{_code(each.exercise)}<br>{_code(each.named.name)}</td>'
-        f"<td>{_e(each.named.sentence)}</td><td>{_names(each.students)}</td></tr>"
+        f"<td>{_prose(each.named.sentence)}</td><td>{_names(each.students)}</td></tr>"
         for each in misconceptions(verdicts)
     ]
     return _table(("seen", "exercise and name", "what it is", "students"), rows)
@@ -346,7 +347,7 @@ def _misconceptions(verdicts: list[Verdict]) -> str:
 
 def _held(verdicts: list[Verdict]) -> str:
     rows = [
-        f"<tr><td>{_e(student)}</td><td>{_code(e.name)}</td><td>{_e(e.reason)}</td></tr>"
+        f"<tr><td>{_e(student)}</td><td>{_code(e.name)}</td><td>{_prose(e.reason)}</td></tr>"
         for student, e in in_states(verdicts, ["held"])
     ]
     return _table(("student", "exercise", "why"), rows)
@@ -366,7 +367,7 @@ def _waiting(marking: Marking, verdicts: list[Verdict]) -> str:
 def _stopped(verdicts: list[Verdict]) -> str:
     rows = [
         f"<tr><td>{_e(student)}</td><td>{_code(e.name)}</td><td>{_e(STATE_WORDS[e.state])}</td>"
-        f'<td class="number">{e.seconds:.1f} s</td><td>{_e(e.reason)}</td></tr>'
+        f'<td class="number">{e.seconds:.1f} s</td><td>{_prose(e.reason)}</td></tr>'
         for student, e in in_states(verdicts, STOPPED)
     ]
     return _table(("student", "exercise", "what", "after", "reason"), rows)
@@ -434,6 +435,11 @@ def _names(students: list[str]) -> str:
 
 def _lines(sentences: list[str]) -> str:
     return "<br>".join(_e(sentence) for sentence in sentences)
+
+
+def _prose(sentence: str) -> str:
+    """A sentence with its `code` set as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", _e(sentence))
 
 
 def _code(name: str) -> str:

@@ -900,7 +900,8 @@ def _plan_patches() -> list[tuple[Any, str, Any]]:
             if tl.core.is_builtin(member):
                 scope.set_attr(owner, name, _with_semantic(member))
     for lang in (tl, tl.core):
-        upstream._patch_lang_core(lang, scope)
+        upstream._patch_lang_core(lang, scope)  # sets reduce and scan of both, every time: ours come after
+    for lang in (tl, tl.core):
         scope.set_attr(lang, "static_print", _static_print)
         scope.set_attr(lang, "reduce", reduce_tile)
         scope.set_attr(lang, "associative_scan", scan_tile)

@@ -20,6 +20,8 @@ def test_heads_look_where_their_rule_says():
     }
     for weights in heads.values():
         assert torch.allclose(weights.sum(-1), torch.ones(6)) and not weights.triu(1).any()
+    nothing_to_find = heads["same token"][3]
+    assert nothing_to_find[0] > 0.9, "a query without any match rests on the first token"
 
 
 def test_the_learners_attention_is_used():

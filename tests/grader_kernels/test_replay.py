@@ -12,7 +12,7 @@ import triton.language as tl
 from hypothesis import given, settings
 from torch.utils._python_dispatch import _disable_current_modes
 
-from grader_kernels.replay import Arena, load, local_launch, replay, replay_source
+from grader_kernels.replay import Arena, _Replay, load, local_launch, replay, replay_source
 from grader_kernels.run import KernelFault, install
 from grader_kernels.trace import TraceError, from_data, record, record_with_kernels
 
@@ -352,6 +352,15 @@ def test_guard_zones_are_watched():
     arena.raw[arena.start + 40] ^= 1
     assert not arena.guards_intact()
     assert (arena.low - arena.raw.ctypes.data) // 4 % 2 == 1
+
+
+def test_a_touched_guard_is_a_problem():
+    trace, functions = record_with_kernels(softmax, (X,), {})
+    state = _Replay(trace, functions, ((X,), {}), 64)
+    state.run()
+    state.arenas[1].raw[0] ^= 1
+    state.judge(())
+    assert state.problems == ["a kernel wrote past the end of a float32 buffer of shape (5, 40)"]
 
 
 def test_two_kernels_of_one_name_are_refused():
