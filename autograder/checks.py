@@ -29,9 +29,7 @@ from course.subject import Subject, SubjectError
 from course.verdict import TrialResult
 
 KINDS = ("function", "class", "generator", "launcher", "value")
-OPERATIONS = frozenset(
-    "call value construct load_state method grad grad_method iterate launch release".split()
-)
+OPERATIONS = frozenset("call value construct load_state method grad grad_method iterate launch release".split())
 
 
 class TrialFailed(Exception):
@@ -133,9 +131,7 @@ class Trial:
     def __init__(self, seed: int) -> None:
         self.rng = np.random.Generator(np.random.Philox(key=seed))
 
-    def normal(
-        self, *shapes: tuple, spread: float = 1.0, mean: float = 0.0, dtype: torch.dtype = torch.float32
-    ) -> Any:
+    def normal(self, *shapes: tuple, spread: float = 1.0, mean: float = 0.0, dtype: torch.dtype = torch.float32) -> Any:
         """Normal tensors of the given shapes, drawn in float64 and rounded once to `dtype`."""
         return self._several(shapes, lambda s: torch.from_numpy(self.rng.standard_normal(s) * spread + mean).to(dtype))
 
@@ -191,9 +187,7 @@ class Trial:
             raise TrialFailed(Difference(says or f"expected {exception}, it raised {error.exception}")) from error
         raise TrialFailed(Difference(says or f"expected {exception}, nothing was raised"))
 
-    def fits(
-        self, counts: Any, probabilities: Any, says: str | None = None, false_alarm: float = 1e-6
-    ) -> None:
+    def fits(self, counts: Any, probabilities: Any, says: str | None = None, false_alarm: float = 1e-6) -> None:
         """`counts` could have come from `probabilities`; a right sampler fails at most with rate `false_alarm`."""
         worst = goodness.misfit([int(c) for c in counts], [float(p) for p in probabilities], false_alarm)
         if worst is not None:
@@ -267,4 +261,3 @@ def _last_line(error: BaseException, path: Path) -> int:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
-

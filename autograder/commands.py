@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,7 +99,7 @@ def grade(
     if json_file:
         _write_json(json_file, all_graded)
     if sample:
-        wrong = samples.verify([v for g in all_graded for v in g.verdicts])
+        wrong = samples.verify((v for g in all_graded for v in g.verdicts), only=only)
         for sentence in wrong:
             print(sentence)
         return FINDINGS if wrong else OK
@@ -151,7 +152,7 @@ def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str
     from autograder import report as reporter
     from autograder import table
 
-    console = Console(stderr=False)
+    console = Console(width=None if sys.stdout.isatty() else table.WIDTH)
     with _progress(console) as progress, _executor(dask) as executor:
         bar = progress.add_task(unit, total=None)
 
@@ -174,7 +175,9 @@ def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str
             students = [only] if only else None
             problems = recorder.record(classroom, unit, students, recorded)
         progress.remove_task(bar)
-    console.print(table.render(graded.verdicts, grader.rules_for(unit).recorded.checks))
+    remarks = reporter.late_remarks(classroom, unit)
+    console.print(table.render(graded.verdicts, grader.rules_for(unit).recorded.checks, remarks))
+    console.print(reporter.summary(graded.verdicts), markup=False, highlight=False)
     for sentence in [*graded.problems, *(f"{s}: {p}" for s, p in problems.items())]:
         console.print(sentence, markup=False)
     for student, old, new, why in graded.changed:

@@ -5,14 +5,13 @@ of everything it uses, through import aliases and assignments. `Family.operators
 student code ran (course.worker); a wrong number there and a right one elsewhere means the shortcut carries the answer.
 
 What this does not do: it does not guess. Code that can call anything under a computed name holds the exercise for the
-instructor. Reimplementing the library from its own primitives (exp and sum for softmax) is the exercise, not a shortcut.
+instructor. Building softmax from exp and sum is the exercise, not a shortcut.
 Does not stop: a family member nobody listed that is built from operators the exercise needs too.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
 import symtable
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -120,7 +119,8 @@ class _Module:
     def _learn_import(self, node: ast.AST) -> None:
         if isinstance(node, ast.Import):
             for name in node.names:
-                self.aliases[name.asname or name.name.split(".")[0]] = name.name if name.asname else name.name.split(".")[0]
+                top = name.name.split(".")[0]
+                self.aliases[name.asname or top] = name.name if name.asname else top
         elif isinstance(node, ast.ImportFrom) and node.module:
             for name in node.names:
                 self.aliases[name.asname or name.name] = f"{node.module}.{name.name}"
@@ -215,9 +215,8 @@ def _shortcuts(node: ast.AST, module: _Module, families: list[Family]) -> Iterat
 
 
 def _holds(node: ast.AST, module: _Module) -> Iterator[Finding]:
-    if isinstance(node, ast.Name) and node.id in HOLDING_NAMES and hasattr(builtins, node.id) | (node.id == "get_ipython"):
-        if node.id not in module.definitions:
-            yield Finding("hold", f"it uses `{node.id}`, which can run what can't be read", node.lineno)
+    if isinstance(node, ast.Name) and node.id in HOLDING_NAMES and node.id not in module.definitions:
+        yield Finding("hold", f"it uses `{node.id}`, which can run what can't be read", node.lineno)
     if isinstance(node, ast.Call) and _is_getattr(node) and not isinstance(node.args[1], ast.Constant):
         yield Finding("hold", "it reads an attribute under a computed name", node.lineno)
     if isinstance(node, (ast.Attribute, ast.Name)):
@@ -235,7 +234,9 @@ def _holds(node: ast.AST, module: _Module) -> Iterator[Finding]:
                 yield Finding("hold", f"it imports `{name}`", node.lineno)
 
 
-_ALLOWED_DUNDER = frozenset("__init__ __call__ __class__ __name__ __doc__ __len__ __iter__ __next__ __getitem__".split())
+_ALLOWED_DUNDER = frozenset(
+    "__init__ __call__ __class__ __name__ __doc__ __len__ __iter__ __next__ __getitem__".split()
+)
 
 
 def _internal(attribute: str) -> bool:

@@ -86,27 +86,12 @@ def _secret_sources(unit: Unit) -> Iterator[str]:
             lines = cell.source.split("\n")
             yield from (_dedented(lines[region.begin + 1 : region.end]) for region in regions(cell.source))
     yield from (alternative.source for alternative in (*unit.misconceptions, *unit.rights))
-    yield _without_declarations(unit.checks_path.read_text(encoding="utf-8"))
+    yield unit.checks_path.read_text(encoding="utf-8")
 
 
 def _dedented(lines: list[str]) -> str:
     """A solution region as a program of its own, so that its comments and docstrings can be found."""
     return "def _():\n" + "\n".join("    " + line for line in lines) if lines else ""
-
-
-def _without_declarations(source: str) -> str:
-    """checks.py without its `Check(...)` calls and decorators: their sentences are written for students."""
-    lines = source.split("\n")
-    for node in ast.walk(ast.parse(source)):
-        spans = [node] if _declares_check(node) else getattr(node, "decorator_list", [])
-        for span in spans:
-            lines[span.lineno - 1 : span.end_lineno] = [""] * (span.end_lineno - span.lineno + 1)
-    return "\n".join(lines)
-
-
-def _declares_check(node: ast.AST) -> bool:
-    call = getattr(node, "value", None) if isinstance(node, ast.Assign) else None
-    return isinstance(call, ast.Call) and getattr(call.func, "id", getattr(call.func, "attr", "")) == "Check"
 
 
 def _shown(unit: Unit) -> str:

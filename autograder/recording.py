@@ -161,9 +161,7 @@ def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.C
     return made
 
 
-def add_misconceptions(
-    check: Check, made: cases.CheckCases, solved: dict[str, Any], wrongs: list[Alternative]
-) -> None:
+def add_misconceptions(check: Check, made: cases.CheckCases, solved: dict[str, Any], wrongs: list[Alternative]) -> None:
     """Play the cases on each misconception and keep the outcomes in `made`.
 
     AuthoringError when one can't be told from the solution, or from another one, in any case.

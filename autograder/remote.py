@@ -19,6 +19,7 @@ import torch
 from autograder.sandbox import Exercise, Lost, Replayer
 from course import wire
 from course.subject import Handle, SubjectError
+from grader_kernels.language import NotWritten
 from grader_kernels.trace import TraceError, from_data
 
 WORKER_KINDS = ("raised", "not_attempted", "missing", "bad_value", "out_of_memory")  # what a worker may claim
@@ -205,6 +206,8 @@ class RemoteSubject:
             source = source(needed) if callable(source) else source
         except Exception as error:
             source = error
+        if isinstance(source, NotWritten):
+            raise SubjectError("not_attempted", "its kernel is not written yet")
         if isinstance(source, Exception):
             raise SubjectError("bad_value", f"its kernels can't be judged: {source}", type(source).__name__)
         if source is None:

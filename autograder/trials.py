@@ -35,7 +35,9 @@ def judge_exercise(
     try:
         with quiet():
             shown = cases.play(recorded, make_subject())
-            verdict = shown if shown.state in ("not_attempted", "missing") else _scored(check, shown, make_subject, seed)
+            verdict = (
+                shown if shown.state in ("not_attempted", "missing") else _scored(check, shown, make_subject, seed)
+            )
     except SubjectError as error:
         state = FATAL_STATES[error.kind]
         verdict = without_points(check.name, recorded.points, state, error.message, hints=len(check.hints))

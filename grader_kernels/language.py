@@ -27,6 +27,10 @@ class LanguageError(ValueError):
         self.sentence, self.line = sentence, line
 
 
+class NotWritten(LanguageError):
+    """A kernel that still raises NotImplementedError, as it was released."""
+
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -117,6 +121,8 @@ MAX_CONSTANT = 1 << 64
 
 def _refuse(node: ast.AST, sentence: str | None = None) -> LanguageError:
     kind = type(node)
+    if isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.unparse(node.exc):
+        return NotWritten("the kernel is not written yet", node.lineno)
     sentence = sentence or ADVICE.get(kind) or f"{kind.__name__} is not part of the Triton language"
     return LanguageError(sentence, getattr(node, "lineno", 0))
 

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import types
 
 import nbformat
 import pytest
@@ -271,6 +272,7 @@ def test_limits(folders, release):
     mine = solved(release)
     mine.cells += [new_code_cell("pass") for _ in range(intake.MAX_CELLS)]
     assert "cells" in take_in(folders, mine).reason
+    assert "has 21 MB" in take_in(folders, b" " * 21_000_000).reason
     mine = solved(release)
     mine.cells.append(new_code_cell("#" * intake.MAX_CODE_CHARACTERS))
     assert "characters of code" in take_in(folders, mine).reason
@@ -349,14 +351,15 @@ def test_the_collectors_clock_else_the_files(folders, release, tmp_path):
     taken = take_in(folders, timestamps=clock)
     assert taken.timestamp == datetime.datetime(2026, 1, 1, 10, tzinfo=datetime.UTC)
     assert (folders[2] / "timestamp.txt").read_text() == "2026-01-01 10:00:00.000000 UTC\n"
+    clock.write_text(f"student,unit,timestamp\nada,{UNIT},2026-01-01 12:00\n")
+    assert take_in(folders, timestamps=clock).timestamp == datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
     clock.write_text(f"student,unit,timestamp\nada,{UNIT},yesterday\n")
     assert any("timestamp" in note for note in take_in(folders, timestamps=clock).notes)
 
 
-def test_dates_no_calendar_has_are_no_error(folders, release):
-    take_in(folders, solved(release))
-    os.utime(folders[1] / f"{TOPIC}.ipynb", (10**15, 10**15))
-    assert take_in(folders).reason == ""
+@pytest.mark.parametrize("when", [1e18, -1e18, float("nan")])
+def test_dates_no_calendar_has_are_no_error(when):
+    assert intake._time(types.SimpleNamespace(st_mtime=when)).tzinfo is datetime.UTC
 
 
 def test_the_digest_is_about_code_only(folders, release):

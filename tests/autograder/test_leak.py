@@ -65,7 +65,10 @@ def test_line_with_quotes_is_found_inside_json(folder):
     secret = 'subject.load_state(layer, {"offset": offset})'
     manifest = json.dumps({"says": secret}).encode()
     np.savez_compressed(folder / "cases.npz", manifest=np.frombuffer(manifest, np.uint8))
-    assert len(leaks(Unit.load(TINY), folder)) == 1
+    notebook = nbformat.read(folder / "tiny.ipynb", as_version=4)
+    notebook.cells[1].source += f"\n{secret}"
+    nbformat.write(notebook, folder / "tiny.ipynb")
+    assert len(leaks(Unit.load(TINY), folder)) == 2
 
 
 def test_output_of_a_cell_is_searched(folder):
@@ -111,20 +114,20 @@ def test_line_shown_in_a_prompt_is_no_secret(tmp_path):
     assert "twice_as_large = x + x" not in secret_lines(Unit.load(folder))
 
 
-def test_line_in_prose_stays_a_secret(tmp_path):
+def test_line_in_prose_stays_a_secret(built, tmp_path):
     folder = Path(shutil.copytree(TINY, tmp_path / "90_tiny"))
     path = folder / "notebook.py"
     path.write_text(path.read_text().replace("Write a function", "Write `twice_as_large = x + x`, a function"))
+    root = shutil.copytree(built.assignment.parents[2], tmp_path / "out")  # its gradebook takes seconds to make
     unit = Unit.load(folder)
-    built = build(unit, tmp_path / "out")
-    assert len(leaks(unit, built.assignment.parent)) == 1
+    assert len(leaks(unit, build(unit, root).assignment.parent)) == 1
 
 
 def test_comments_docstrings_and_lone_sentences_are_no_secrets(tmp_path):
     folder = Path(shutil.copytree(TINY, tmp_path / "90_tiny"))
     path = folder / "notebook.py"
     secret = (
-        '"""A docstring in a region."""\n    # a comment in a region\n'
+        '"""A docstring.\n\n    Second docstring line, long enough.\n    """\n    # a comment in a region\n'
         '    twice_as_large = (  # here\n    "alone on a line",\n    )'
     )
     path.write_text(path.read_text().replace("twice_as_large = x + x", secret))

@@ -114,19 +114,8 @@ def test_a_call_gives_what_a_local_call_gives(both):
 
 def test_every_kind_of_value_crosses_both_ways(both):
     remote, _ = both("echo")
-    sent = (
-        None,
-        True,
-        2**80,
-        1.5,
-        float("inf"),
-        "text",
-        b"raw",
-        [1, (2,)],
-        {"a": X, (1, 2): 3},
-        X.mT,
-        X.to(torch.bfloat16),
-    )
+    plain = (None, True, 2**80, 1.5, float("inf"), "text", b"raw", [1, (2,)])
+    sent = (*plain, {"a": X, (1, 2): 3}, X.mT, X.to(torch.bfloat16))
     args, kwargs = remote(*sent, dtype=torch.float16, array=np.eye(2, dtype=np.int16))
     assert args[:8] == plain and args[8][(1, 2)] == 3 and args[9].stride() == (1, 3)
     assert kwargs["dtype"] is torch.float16 and kwargs["array"].dtype == np.int16

@@ -12,7 +12,9 @@ from autograder.unit import Alternative, AuthoringError
 from course import cases
 from course.subject import LocalSubject
 
-scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.binary(max_size=8))
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.binary(max_size=8)
+)
 tensors = st.sampled_from([torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool]).map(
     lambda d: torch.arange(6).reshape(2, 3).to(d)
 )

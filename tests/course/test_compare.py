@@ -58,7 +58,9 @@ def test_condition_widens_in_proportion():
     assert compare.close(got, expected, condition=30) is None
 
 
-@pytest.mark.parametrize("got, expected", [(True, 1), (1, True), ("1", 1), (None, 0), ([1, 2], [1, 3]), ({"a": 1}, {"b": 1})])
+@pytest.mark.parametrize(
+    "got, expected", [(True, 1), (1, True), ("1", 1), (None, 0), ([1, 2], [1, 3]), ({"a": 1}, {"b": 1})]
+)
 def test_equal_refuses(got, expected):
     assert compare.equal(got, expected) is not None
 

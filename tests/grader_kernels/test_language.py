@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from grader_kernels.language import LanguageError, extract
+from grader_kernels.language import LanguageError, NotWritten, extract
 from grader_kernels.replay import load
 
 HEAD = "import torch\nimport triton\nimport triton.language as tl\nfrom triton.language.extra import libdevice\n\n"
@@ -309,9 +309,19 @@ def test_a_way_out_is_refused_with_its_line(body):
     assert caught.value.sentence and "\n" not in str(caught.value)
 
 
+def test_a_kernel_as_it_was_released_is_not_written_and_another_raise_is_refused():
+    kernel = "@triton.jit\ndef k(x):\n    raise {}\n"
+    with pytest.raises(NotWritten, match="line"):
+        extract(HEAD + kernel.format('NotImplementedError("write k here")'), {"k"})
+    with pytest.raises(LanguageError) as caught:
+        extract(HEAD + kernel.format("ValueError('x')"), {"k"})
+    assert not isinstance(caught.value, NotWritten)
+
+
 HEADS = {
     "no decorator": "def k(x):\n    pass",
     "another decorator too": "@print\n@triton.jit\ndef k(x):\n    pass",
+    "another decorator below": "@triton.jit\n@print\ndef k(x):\n    pass",
     "autotune": "@triton.autotune(configs=[], key=[])\n@triton.jit\ndef k(x):\n    pass",
     "decorator with code": "@triton.jit(repr=print(1))\ndef k(x):\n    pass",
     "decorator with a positional": "@triton.jit(print)\ndef k(x):\n    pass",

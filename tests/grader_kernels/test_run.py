@@ -462,21 +462,10 @@ def test_compiling_works_inside_the_context_too(tmp_path, monkeypatch):
 
 
 def snapshot():
-    owners = (
-        tl,
-        tl.core,
-        tl.math,
-        tl.tensor,
-        tl.dtype,
-        tl.block_type,
-        tl.core.tensor_descriptor_base,
-        libdevice,
-        JITFunction,
-        upstream,
-    )
-    return {
-        (id(owner), name): id(value) for owner in owners for name, value in vars(owner).items() if name != "__dict__"
-    }
+    """What stands under every name that a launch may patch (reading a class creates its __annotations__)."""
+    language = (tl, tl.core, tl.math, tl.tensor, tl.dtype, tl.block_type, tl.core.tensor_descriptor_base, libdevice)
+    names = [(owner, name) for owner in (*language, upstream, JITFunction) for name in vars(owner)]
+    return {(id(o), name): id(vars(o)[name]) for o, name in names if name not in ("__dict__", "__annotations__")}
 
 
 UNTOUCHED = snapshot()  # when this module is collected: before any launch of the process

@@ -6,8 +6,10 @@ You write attention from the softmax up: masks, heads, cross-attention, two GPU 
 and cannot do, look inside three heads, and repair two published mistakes.
 
 **You need** unit 01 (why recurrence runs out of room) and unit 00 (programs, offsets, masks in Triton).
-**Time** about 4.5 hours: 18 exercises, two of them kernels, and six questions to answer in words.
-**Conventions, for the whole unit**
+
+**Time:** about five hours for 18 exercises, two of them kernels; then six questions to answer in words.
+
+**Conventions, for the whole unit:**
 
 | what | here |
 | --- | --- |
@@ -122,7 +124,7 @@ for exponent in (88.0, 89.0, -103.0, -104.0):
 
 # %% [markdown]
 r"""
-Scores of trained models easily reach such sizes. Write a softmax that does not mind.
+Write a softmax that does not mind scores of any size.
 """
 
 # %% exercise="stable_softmax"
@@ -930,8 +932,9 @@ torch.set_printoptions(profile="default")
 
 # %% [markdown]
 r"""
-Read the rows: every query but the last attends to the future and to nothing else, and the last one is NaN. In training
-the loss would fall beautifully: the answer is in the input.
+Read the rows: every query but the last attends to the future and to nothing else, and the last one is NaN. Where that
+last row is left out, as padding often is, nothing fails: the training loss falls fast, because the answer is in the
+input.
 """
 
 # %% exercise="repaired_masking"
