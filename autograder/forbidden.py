@@ -62,8 +62,12 @@ HOLDING_NAMES = frozenset(
 )
 HOLDING_ROOTS = ("torch._C", "torch.library", "torch.ops", "torch._ops", "torch.jit", "torch.compile", "torch._dynamo")
 HOLDING_MODULES = frozenset(
-    "ctypes gc importlib inspect sys builtins pickle marshal types cffi subprocess operator runpy code codeop".split()
+    """ctypes gc importlib inspect sys builtins pickle marshal types cffi subprocess operator runpy code codeop os posix
+    multiprocessing concurrent socket""".split()
 )
+ANYWHERE_NAMES = frozenset("exec eval compile __import__ get_ipython".split())
+ANYWHERE_ROOTS = ("torch._C", "torch.library", "course.worker", "course.session", "ctypes", "cffi", "sys.modules",
+                  "sys._getframe", "gc.get_objects", "gc.get_referrers", "gc.get_referents")  # fmt: skip
 
 
 class Finding(NamedTuple):
@@ -84,10 +88,14 @@ def read_source(cells: list[str], exercise: str, forbids: Iterable[str]) -> list
     families = [FAMILIES[f] for f in forbids]
     if not families:
         return []
-    module = _Module(cells)
     found: list[Finding] = []
-    for node in module.reachable(exercise):
-        found += _findings(node, module, families)
+    try:
+        module = _Module(cells)
+        for node in module.reachable(exercise):
+            found += _findings(node, module, families)
+        found += _tampering(module)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        found.append(Finding("hold", "its source can't be read", 0))
     return list(dict.fromkeys(found))
 
 
@@ -96,11 +104,12 @@ class _Module:
 
     def __init__(self, cells: list[str]) -> None:
         self.definitions: dict[str, list[ast.AST]] = {}
+        self.changes: dict[str, list[ast.AST]] = {}
         self.aliases: dict[str, str] = {}
         self.loose: list[ast.AST] = []
-        for source in cells:
-            for node in _statements(source):
-                self._learn(node)
+        self.statements = [node for source in cells for node in _statements(source)]
+        for node in self.statements:
+            self._learn(node)
 
     def _learn(self, node: ast.stmt) -> None:
         for inner in ast.walk(node):
@@ -115,6 +124,18 @@ class _Module:
                     self.definitions.setdefault(inner.name, []).append(inner)
                 elif isinstance(inner, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
                     self._learn_assignment(inner)
+                elif isinstance(inner, ast.Call):
+                    self._learn_change(inner, node)
+
+    def _learn_change(self, call: ast.Call, statement: ast.stmt) -> None:
+        """`tools.append(...)` says what `tools` is; `setattr(...)` may say it of anything."""
+        if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr"):
+            self.loose.append(statement)
+        root = call.func
+        while isinstance(root, (ast.Attribute, ast.Subscript, ast.Call)):
+            root = root.func if isinstance(root, ast.Call) else root.value
+        if isinstance(root, ast.Name) and root is not call.func:
+            self.changes.setdefault(root.id, []).append(statement)
 
     def _learn_import(self, node: ast.AST) -> None:
         if isinstance(node, ast.Import):
@@ -146,7 +167,8 @@ class _Module:
             if current in seen:
                 continue
             seen.add(current)
-            for node in self.definitions.get(current, ()):
+            changes = () if current in self.aliases else self.changes.get(current, ())
+            for node in (*self.definitions.get(current, ()), *changes):
                 if id(node) not in given:
                     given.add(id(node))
                     todo += _free_names(node)
@@ -203,6 +225,17 @@ def _findings(root: ast.AST, module: _Module, families: list[Family]) -> Iterato
         if isinstance(node, (ast.Attribute, ast.Name, ast.Call)):
             yield from _shortcuts(node, module, families)
         yield from _holds(node, module)
+
+
+def _tampering(module: _Module) -> Iterator[Finding]:
+    """What in any cell can change the library below the exercise: it is held, since nobody can tell what it did."""
+    for node in (inner for statement in module.statements for inner in ast.walk(statement)):
+        if isinstance(node, ast.Name) and node.id in ANYWHERE_NAMES and node.id not in module.definitions:
+            yield Finding("hold", f"a cell uses `{node.id}`, which can run what can't be read", node.lineno)
+        elif isinstance(node, (ast.Name, ast.Attribute)):
+            path = module.dotted(node)
+            if any(path == root or path.startswith(root + ".") for root in ANYWHERE_ROOTS):
+                yield Finding("hold", f"a cell uses `{path}`", node.lineno)
 
 
 def _shortcuts(node: ast.AST, module: _Module, families: list[Family]) -> Iterator[Finding]:

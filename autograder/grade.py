@@ -152,7 +152,8 @@ def _judge_all(folder: ClassFolder, graded: Graded, todo: list[Task], executor: 
         try:
             verdict = verdicts.decode(future.result())
         except Exception as error:
-            verdict = unreadable(rules_for(task.unit), task.student, f"the judge could not finish: {_one_line(error)}")
+            reason = f"the judge could not finish: {_one_line(error)}"
+            verdict = unreadable(rules_for(task.unit), task.student, reason, task.digest)
             verdict.check_version = ""
         graded.judged += 1
         _keep(folder, graded, verdict)

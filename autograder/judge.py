@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import atexit
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +29,7 @@ from course.verdict import ExerciseVerdict, Verdict, without_points
 from grader_kernels import language
 
 LONG = 1e6  # seconds a replay sandbox may live
+CELL_OUTPUT, ALL_OUTPUT = 20_000, 500_000  # characters of printed text that a verdict keeps
 
 
 @dataclass
@@ -112,7 +115,7 @@ class _Session:
         return rows
 
     def _poisoned_outcomes(self, box: Sandbox) -> dict[str, list[bool] | None]:
-        """For each exercise that forbids something: which cases pass with the forbidden operators poisoned."""
+        """For each exercise that forbids something: which trials pass with the forbidden operators poisoned."""
         found: dict[str, list[bool] | None] = {}
         by_family: dict[tuple[str, ...], list[str]] = {}
         for name, check in self.rules.checks.items():
@@ -131,13 +134,23 @@ class _Session:
         return found
 
     def _passes(self, name: str, runner: Runner) -> list[bool] | None:
-        """Which recorded cases pass; None when the exercise's process died."""
+        """Which cases and trials pass, on the same secret inputs as in the clean runner; None when the process died.
+
+        Not the recorded numbers: their answers lie in cases.npz, where the poisoned run could look them up.
+        """
+        check, seed = self.rules.checks[name], self._seed(name)
         try:
             with runner.exercise() as exercise, quiet():
-                verdict = cases.play(self.rules.recorded.check(name), self._subject(name, exercise))
-                return [t.passed for t in verdict.trials]
+                made = (
+                    trials.run_trial(check, spec, self._subject(name, exercise), seed(spec.title))
+                    for spec in check.specs
+                )
+                return [result.passed for result in made]
         except (SubjectError, Lost):
             return None
+
+    def _seed(self, name: str) -> Callable[[str], int]:
+        return trials.secret_seed(self.secret, self.handin.student, name, self.rules.version, self.handin.digest)
 
     def _run_cells(self, box: Sandbox) -> Runner | Lost:
         """The clean runner, every cell run but those that end their process."""
@@ -146,10 +159,16 @@ class _Session:
         except Lost as lost:
             return lost
         for result in results:
-            self.outputs[result.cell_id] = "\n".join(t for t in (result.output, result.error) if t)
+            self._keep_output(result)
             if result.error_name in cases.FATAL:
                 self.lost[result.cell_id] = result
         return runner
+
+    def _keep_output(self, result: CellResult) -> None:
+        """What a cell said, cut: a thousand cells that print a megabyte each must not fill disks and pages."""
+        said = "\n".join(t for t in (result.output, result.error) if t)
+        room = min(CELL_OUTPUT, ALL_OUTPUT - sum(map(len, self.outputs.values())))
+        self.outputs[result.cell_id] = said if len(said) <= room else f"{said[: max(room, 0)]}\n... (cut)"
 
     def _cells(self) -> list[tuple[str, str]]:
         return [(id, source) for id, _, source in self.handin.cells]
@@ -164,43 +183,29 @@ class _Session:
             if isinstance(runner, Lost):
                 raise runner
             with runner.exercise() as exercise:
-                seed = trials.secret_seed(
-                    self.secret, self.handin.student, name, self.rules.version, self.handin.digest
-                )
-                verdict = trials.judge_exercise(check, recorded, lambda: self._subject(name, exercise), seed)
-                clean = self._clean_passes(check, recorded, exercise, verdict)
+                subject = partial(self._subject, name, exercise)
+                verdict = trials.judge_exercise(check, recorded, subject, self._seed(name))
         except Lost as lost:
             state = trials.FATAL_STATES.get(lost.kind, "crashed")
             return without_points(name, recorded.points, state, lost.message, hints=len(check.hints))
-        return self._without_shortcut(check, verdict, clean, poisoned)
-
-    def _clean_passes(
-        self, check: Check, recorded: cases.CheckCases, exercise: Exercise, verdict: ExerciseVerdict
-    ) -> list[bool]:
-        """Which recorded cases pass in the clean runner (asked only where something is forbidden and was earned)."""
-        if not check.forbids or not verdict.score:
-            return []
-        try:
-            with quiet():
-                return [t.passed for t in cases.play(recorded, self._subject(check.name, exercise)).trials]
-        except SubjectError:
-            return []
+        return self._without_shortcut(check, verdict, poisoned)
 
     def _without_shortcut(
-        self, check: Check, verdict: ExerciseVerdict, clean: list[bool], poisoned: list[bool] | None
+        self, check: Check, verdict: ExerciseVerdict, poisoned: list[bool] | None
     ) -> ExerciseVerdict:
         """Refuse the points of a proven shortcut; hold what can't be decided."""
         if not check.forbids or not verdict.score:
             return verdict
+        clean = [trial.passed for trial in verdict.trials]
         findings = forbidden.read_source(self.handin.sources, check.name, check.forbids)
         called = next((f for f in findings if f.kind == "shortcut"), None)
         opaque = next((f for f in findings if f.kind == "hold"), None)
-        proven = poisoned is not None and any(c and not p for c, p in zip(clean, poisoned, strict=False))
+        proven = poisoned is not None and any(c and not p for c, p in zip(clean, poisoned, strict=True))
         what = " or ".join(forbidden.FAMILIES[f].what for f in check.forbids)
         if proven:
             how = called.says if called else f"its answer changes when {what} is made to give wrong numbers"
             return _refused(verdict, "forbidden", f"{how}; this exercise asks you to write it")
-        if called or opaque or (poisoned is None and clean):
+        if called or opaque or poisoned is None:
             why = (called or opaque).says if called or opaque else "it can't be run a second time"
             return _refused(verdict, "held", f"{why}; your instructor will look at it")
         return verdict

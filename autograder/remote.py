@@ -4,21 +4,23 @@ It asks one question at a time and believes one thing: numbers of the right shap
 answer to something else, a frame that breaks the rules, a claim that only the judge can make (killed, timed out) end
 the exercise. Functions among the arguments stay here; the worker asks for them to be called.
 
-Launches are traced by the worker and replayed elsewhere, from the submitted kernel source and the judge's own inputs;
-the worker's outputs are thrown away.
+Launches are traced by the worker, on inputs of the same layout with other numbers, and replayed elsewhere, from the
+submitted kernel source and the judge's own inputs; the worker's outputs are thrown away.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from autograder.sandbox import Exercise, Lost, Replayer
 from course import wire
-from course.subject import Handle, SubjectError
+from course.subject import Handle, SubjectError, clone_with_layout
 from grader_kernels.language import NotWritten
 from grader_kernels.trace import TraceError, from_data
 
@@ -93,9 +95,12 @@ class RemoteSubject:
         return self._shaped(found, type(found) is list and len(found) <= limit)
 
     def launch(self, *args: Any, **kwargs: Any) -> Any:
-        """Trace there, replay elsewhere; the outputs are the replay's."""
+        """Trace there, replay elsewhere; the outputs are the replay's.
+
+        The worker gets stand-ins of the same layout: what it never saw it can't carry into the trace as numbers.
+        """
         self.launch_problems, self.launches = [], None
-        trace = self._question("launch", args, kwargs)
+        trace = self._question("launch", *stand_in((args, kwargs)))
         source = self._source(trace)
         if self.replayer is None:
             raise ValueError("launch needs a replayer: RemoteSubject(..., replayer=box.replayer())")
@@ -213,6 +218,23 @@ class RemoteSubject:
         if source is None:
             raise SubjectError("missing", f"`{self.name}` has no kernel source to replay")
         return source
+
+
+def stand_in(value: Any) -> Any:
+    """`value` with other numbers in every float tensor: shape, strides, sign and order of magnitude stay.
+
+    Whole numbers and booleans stay too: launchers size their grids by them.
+    """
+    if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel():
+        known = value[torch.isfinite(value)].double()
+        top = 2.0 ** math.ceil(math.log2(max(float(known.abs().max()) if known.numel() else 1.0, 1e-6)))
+        low = 0.0 if bool((known >= 0).all()) else -top
+        high = 0.0 if low and bool((known <= 0).all()) else top
+        other = torch.from_numpy(np.random.default_rng().uniform(low, high, tuple(value.shape)))
+        return clone_with_layout(value).copy_(other)
+    if type(value) in (tuple, list):
+        return type(value)(stand_in(v) for v in value)
+    return {k: stand_in(v) for k, v in value.items()} if type(value) is dict else value
 
 
 def _integer(value: Any) -> int:

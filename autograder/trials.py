@@ -41,6 +41,9 @@ def judge_exercise(
     except SubjectError as error:
         state = FATAL_STATES[error.kind]
         verdict = without_points(check.name, recorded.points, state, error.message, hints=len(check.hints))
+    except Exception as error:  # a value that no comparison foresaw must not end the judge
+        reason = f"the check could not use what your code returned ({type(error).__name__})"
+        verdict = without_points(check.name, recorded.points, "failed", reason, hints=len(check.hints))
     verdict.seconds = round(time.perf_counter() - began, 3)
     return verdict
 

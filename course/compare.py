@@ -81,6 +81,7 @@ def between(got: Any, low: float, high: float) -> Difference | None:
     number = _plain(got)
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         return _kind(got, "a number", "")
+    number = _as_float(number)
     if not math.isfinite(number) or not low <= number <= high:
         return Difference("the number is out of range", f"{number:.6g}", f"between {low:.6g} and {high:.6g}")
     return None
@@ -167,9 +168,10 @@ def _numbers(got: Any, expected: float, condition: float | None, where: str) -> 
     number = _plain(got)
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         return _kind(got, f"a number, {expected:.6g}", where)
+    number = _as_float(number)
     limit = 64 * 2.0**-24 * max(condition or 1.0, 1.0) * abs(expected) + 1e-30
     same = number == expected or (math.isnan(number) and math.isnan(expected))
-    if not same and not abs(float(number) - expected) <= (0 if condition is None else limit):
+    if not same and not abs(number - expected) <= (0 if condition is None else limit):
         return Difference(f"{where or 'the number'} is wrong", f"{number:.6g}", f"{expected:.6g}")
     return None
 
@@ -207,6 +209,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (torch.Tensor, np.generic)) and not (isinstance(value, torch.Tensor) and value.numel() != 1):
         return value.item()
     return value
+
+
+def _as_float(number: int | float) -> float:
+    """The number as a float; an int beyond every float is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _kind(got: Any, wanted: str, where: str) -> Difference:

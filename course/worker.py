@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import numpy as np
 import psutil
 import torch
 
@@ -440,6 +441,7 @@ def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
 
 # --- poison -------------------------------------------------------------------------------------------------------
 
+POISON = 0.3125  # what a poisoned operator says; exact in every float type
 _poisoned: list[torch.library.Library] = []  # the override lasts as long as its library object
 
 
@@ -447,7 +449,7 @@ def poison_operators(names: list[str]) -> list[str]:
     """Make ATen operators return wrong numbers on the CPU, below Python; the overloads that were changed.
 
     names: "softmax.int", "aten::_softmax" or "_softmax" (every overload). Results stay of their shape and dtype:
-    floating ones become 1.5 x + 0.25, integers 0, booleans flip. Unknown names raise ValueError.
+    every number becomes the same one, so that nothing can be worked out from it. Unknown names raise ValueError.
     """
     library = torch.library.Library("aten", "IMPL")
     _poisoned.append(library)
@@ -485,17 +487,9 @@ def _wrong(kernel: Any) -> Callable:
 
 
 def _spoil(x: torch.Tensor) -> None:
-    """Change a result in place, without any operator that may itself be poisoned where numpy can do it."""
+    """Overwrite a result in place, without any operator that may itself be poisoned where numpy can do it."""
     x = x.detach()
     if x.dtype == torch.bfloat16:
-        x.copy_(torch.from_numpy(x.float().numpy() * 1.5 + 0.25))
-        return
-    if x.dtype.is_complex or x.layout != torch.strided:
-        return
-    numbers = x.numpy()
-    if x.dtype == torch.bool:
-        numbers[...] = ~numbers
-    elif x.dtype.is_floating_point:
-        numbers[...] = numbers * 1.5 + 0.25
-    else:
-        numbers[...] = 0
+        x.copy_(torch.from_numpy(np.full(tuple(x.shape), POISON, np.float32)))
+    elif not x.dtype.is_complex and x.layout == torch.strided:
+        x.numpy()[...] = POISON if x.dtype.is_floating_point else 0

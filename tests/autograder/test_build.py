@@ -379,7 +379,14 @@ MISTAKES = {
         "notebook.py",
         0,
     ),
-    "unbalanced, no end": ("notebook.py", "    ### END SOLUTION\n", "", "without ### END SOLUTION", "notebook.py", "### BEGIN SOLUTION"),
+    "unbalanced, no end": (
+        "notebook.py",
+        "    ### END SOLUTION\n",
+        "",
+        "without ### END SOLUTION",
+        "notebook.py",
+        "### BEGIN SOLUTION",
+    ),
     "unbalanced, no begin": (
         "notebook.py",
         "    ### BEGIN SOLUTION\n",
@@ -436,7 +443,14 @@ MISTAKES = {
         "notebook.py",
         0,
     ),
-    "scheme not closed": ("notebook.py", "=== END MARK SCHEME ===\n", "", "markers come in pairs", "notebook.py", "=== BEGIN MARK SCHEME"),
+    "scheme not closed": (
+        "notebook.py",
+        "=== END MARK SCHEME ===\n",
+        "",
+        "markers come in pairs",
+        "notebook.py",
+        "=== BEGIN MARK SCHEME",
+    ),
     "no scheme": (
         "notebook.py",
         "=== BEGIN MARK SCHEME ===\nOne point for additivity, one for homogeneity.\n=== END MARK SCHEME ===\n",

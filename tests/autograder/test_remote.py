@@ -222,7 +222,7 @@ def test_poison_changes_the_library_and_not_ones_own(box, runner):
     right = torch.softmax(X, -1)
     with poisoned.exercise() as exercise:
         equal(RemoteSubject(exercise, "own")(X), right)
-        equal(RemoteSubject(exercise, "library")(X), right * 1.5 + 0.25)
+        equal(RemoteSubject(exercise, "library")(X), torch.full_like(right, 0.3125))
         grad = RemoteSubject(exercise, "library").grad(X, cotangents=X, wrt=(0,))
         assert grad[1][0].shape == X.shape
     poisoned.close()

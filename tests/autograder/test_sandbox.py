@@ -319,13 +319,18 @@ def test_memory_is_summed_over_all_processes(hog_box):
         "import os\nwhile True: os.fork()",
         "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
         "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(99,)).start()",
-        "import os\nfor i in range(10 ** 6): open(f'/tmp/{i}', 'w').close()",
     ],
 )
 def test_bombs_are_contained(box, source):
     found = survives(box, source)
     assert found.error is not None
     assert len(family(box.zygote.pid)) < 5
+
+
+def test_a_flood_of_files_is_stopped_and_wiped(box):
+    found = survives(box, "for i in range(10 ** 6): open(f'/tmp/{i}', 'w').close()")
+    assert found.error == "it made more than 20,000 files"
+    assert say(box, "import os; len(os.listdir('/tmp')) < 10").output == "True\n"
 
 
 def test_endless_output_is_capped_and_fast(box):
