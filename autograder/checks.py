@@ -232,7 +232,12 @@ class Guarded:
 
 def run_trial(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> TrialResult:
     """One case or trial with live values. SubjectErrors of FATAL kinds pass through; all else is a result."""
-    result = TrialResult(spec.title, spec.weight, False)
+    return attempt(check, spec, subject, seed)[0]
+
+
+def attempt(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> tuple[TrialResult, bool]:
+    """As run_trial, with whether the subject gave no value at all (it raised) instead of a wrong one."""
+    result, raised = TrialResult(spec.title, spec.weight, False), False
     try:
         spec.function(Guarded(subject, check), Trial(seed))
     except TrialFailed as failed:
@@ -240,12 +245,12 @@ def run_trial(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> Tri
     except SubjectError as error:
         if error.kind in cases.FATAL:
             raise
-        result.says = error.message
+        result.says, raised = error.message, True
     except Exception as error:
         result.says = f"the check could not use what your code returned ({type(error).__name__})"
     else:
         result.passed = True
-    return result
+    return result, raised
 
 
 def version(path: Path) -> str:

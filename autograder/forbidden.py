@@ -12,6 +12,7 @@ Does not stop: a family member nobody listed that is built from operators the ex
 from __future__ import annotations
 
 import ast
+import importlib
 import symtable
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -40,7 +41,7 @@ FAMILIES = {
         torch.special.logsumexp torch.nn.functional.softmax torch.nn.functional.log_softmax
         torch.nn.functional.softmin torch.nn.functional.gumbel_softmax torch.nn.functional.cross_entropy
         torch.nn.Softmax torch.nn.LogSoftmax torch.nn.Softmin torch.nn.Softmax2d torch.nn.CrossEntropyLoss
-        torch.logcumsumexp torch.nn.functional.scaled_dot_product_attention torch.sparse.softmax scipy.special.softmax
+        torch.logcumsumexp torch._softmax torch._log_softmax torch._safe_softmax torch.nn.functional.scaled_dot_product_attention torch.sparse.softmax scipy.special.softmax
         scipy.special.log_softmax scipy.special.logsumexp""",
         "softmax log_softmax logsumexp logcumsumexp",
         "_softmax _softmax.out _log_softmax _log_softmax.out logsumexp logsumexp.out _logcumsumexp logcumsumexp "
@@ -51,8 +52,10 @@ FAMILIES = {
         """torch.nn.functional.scaled_dot_product_attention torch.nn.functional.multi_head_attention_forward
         torch.nn.MultiheadAttention torch.nn.Transformer torch.nn.TransformerEncoder torch.nn.TransformerEncoderLayer
         torch.nn.TransformerDecoder torch.nn.TransformerDecoderLayer torch.nn.attention
-        torch.scaled_dot_product_attention torch._native_multi_head_attention""",
+        torch.scaled_dot_product_attention torch._native_multi_head_attention torch._scaled_dot_product_attention_math
+        torch._scaled_dot_product_flash_attention_for_cpu torch._transformer_encoder_layer_fwd""",
         "scaled_dot_product_attention",
+        "scaled_dot_product_attention _scaled_dot_product_attention_math "
         "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable "
         "_native_multi_head_attention _transformer_encoder_layer_fwd",
     ),
@@ -144,7 +147,8 @@ class _Module:
                 self.aliases[name.asname or top] = name.name if name.asname else top
         elif isinstance(node, ast.ImportFrom) and node.module:
             for name in node.names:
-                self.aliases[name.asname or name.name] = f"{node.module}.{name.name}"
+                for one in _starred(node.module) if name.name == "*" else [name.name]:
+                    self.aliases[name.asname or one] = f"{node.module}.{one}"
 
     def _learn_assignment(self, node: ast.AST) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -193,6 +197,13 @@ class _Module:
                     if found:
                         return found
         return ""
+
+
+def _starred(module: str) -> list[str]:
+    """What `from module import *` brings, where it may bring a forbidden call."""
+    if module not in ("torch", "torch.nn", "torch.nn.functional", "torch.special"):
+        return []
+    return [name for name in dir(importlib.import_module(module)) if not name.startswith("_")]
 
 
 def _free_names(node: ast.AST) -> list[str]:

@@ -8,7 +8,7 @@ concurrent.futures.Executor; recording is serial.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,6 +21,7 @@ import nbformat
 from autograder import build, intake
 from autograder.class_folder import ClassFolder
 from autograder.judge import HandIn, UnitRules, judge, unreadable
+from autograder.rerun import Cell
 from autograder.sandbox import NoSandbox, why_not
 from autograder.unit import UNITS, Unit
 from course import verdict as verdicts
@@ -91,7 +92,7 @@ def set_up(folder: ClassFolder, unit: str) -> None:
     source = ROOT / "build" / "nbgrader" / "class_source" / unit
     source.mkdir(parents=True, exist_ok=True)
     made = build.source_notebook(loaded, build.load_checks(loaded))
-    intake._replace(source / f"{loaded.topic}.ipynb", build.to_bytes(made))
+    build.write_atomically(source / f"{loaded.topic}.ipynb", build.to_bytes(made))
     folder.set_up(unit, source, ROOT / "assignments" / unit)
 
 
@@ -105,13 +106,14 @@ def rules_for(unit: str, cases_path: Path | None = None) -> UnitRules:
     return rules
 
 
-def code_cells(notebook: Any, exercises: Iterable[str]) -> list[tuple[str, str, str]]:
-    """(cell id, grade id, source) of the code cells that are run: all but the check cells."""
+def code_cells(notebook: Any) -> list[Cell]:
+    """The code cells that are run: all but the check cells."""
     found = []
     for index, cell in enumerate(notebook.cells):
         marks = cell.metadata.get("nbgrader", {})
         if cell.cell_type == "code" and not marks.get("grade"):
-            found.append((cell.get("id", f"cell-{index}"), marks.get("grade_id", ""), cell.source))
+            given = bool(marks.get("locked"))
+            found.append(Cell(cell.get("id", f"cell-{index}"), marks.get("grade_id", ""), cell.source, given))
     return found
 
 
@@ -119,7 +121,7 @@ def judge_task(task: Task) -> bytes:
     """Judge one hand-in in a worker process; the verdict as JSON."""
     rules = rules_for(task.unit)
     notebook = nbformat.read(task.notebook, as_version=4)
-    cells = code_cells(notebook, rules.recorded.checks)
+    cells = code_cells(notebook)
     return verdicts.encode(judge(rules, HandIn(task.student, cells, task.digest, list(task.notes)), task.secret))
 
 

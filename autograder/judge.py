@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from autograder import forbidden, trials
-from autograder.checks import Check, load, version
+from autograder.checks import Check, attempt, load, version
 from autograder.remote import RemoteSubject
+from autograder.rerun import Cell, needed
 from autograder.sandbox import Exercise, Limits, Lost, Runner, Sandbox
 from course import cases
 from course.check import quiet
@@ -58,17 +59,17 @@ class UnitRules:
 
 @dataclass
 class HandIn:
-    """One canonical notebook. cells: (cell id, grade id or "", source) of every code cell but the checks, in order."""
+    """One canonical notebook: every code cell but the checks, in order."""
 
     student: str
-    cells: list[tuple[str, str, str]]
+    cells: list[Cell]
     digest: str
     notes: list[str] = field(default_factory=list)
 
     @property
     def sources(self) -> list[str]:
         """The source of every cell."""
-        return [source for _, _, source in self.cells]
+        return [cell.source for cell in self.cells]
 
 
 def unreadable(rules: UnitRules, student: str, reason: str, digest: str = "") -> Verdict:
@@ -114,16 +115,16 @@ class _Session:
             self.peak_bytes = box.peak_bytes
         return rows
 
-    def _poisoned_outcomes(self, box: Sandbox) -> dict[str, list[bool] | None]:
+    def _poisoned_outcomes(self, box: Sandbox) -> dict[str, list[bool | None] | None]:
         """For each exercise that forbids something: which trials pass with the forbidden operators poisoned."""
-        found: dict[str, list[bool] | None] = {}
+        found: dict[str, list[bool | None] | None] = {}
         by_family: dict[tuple[str, ...], list[str]] = {}
         for name, check in self.rules.checks.items():
             if check.forbids and name in self.rules.recorded.checks:
                 by_family.setdefault(check.forbids, []).append(name)
         for forbids, names in by_family.items():
             try:
-                runner, _ = box.run_notebook(self._cells(), forbidden.poisons(forbids))
+                runner, _ = box.run_notebook(_runnable(needed(self.handin.cells)), forbidden.poisons(forbids))
             except Lost:
                 found |= dict.fromkeys(names)
                 continue
@@ -133,21 +134,19 @@ class _Session:
             runner.close()
         return found
 
-    def _passes(self, name: str, runner: Runner) -> list[bool] | None:
-        """Which cases and trials pass, on the same secret inputs as in the clean runner; None when the process died.
+    def _passes(self, name: str, runner: Runner) -> list[bool | None] | None:
+        """Which cases and trials pass, on the same secret inputs as in the clean runner.
 
-        Not the recorded numbers: their answers lie in cases.npz, where the poisoned run could look them up.
+        None for one that raised, None instead of the list when the process died. The recorded numbers are not used:
+        their answers lie in cases.npz, where the poisoned run could look them up.
         """
         check, seed = self.rules.checks[name], self._seed(name)
         try:
             with runner.exercise() as exercise, quiet():
-                made = (
-                    trials.run_trial(check, spec, self._subject(name, exercise), seed(spec.title))
-                    for spec in check.specs
-                )
-                return [result.passed for result in made]
+                made = [attempt(check, s, self._subject(name, exercise), seed(s.title)) for s in check.specs]
         except (SubjectError, Lost):
             return None
+        return [None if raised else result.passed for result, raised in made]
 
     def _seed(self, name: str) -> Callable[[str], int]:
         return trials.secret_seed(self.secret, self.handin.student, name, self.rules.version, self.handin.digest)
@@ -155,7 +154,7 @@ class _Session:
     def _run_cells(self, box: Sandbox) -> Runner | Lost:
         """The clean runner, every cell run but those that end their process."""
         try:
-            runner, results = box.run_notebook(self._cells())
+            runner, results = box.run_notebook(_runnable(self.handin.cells))
         except Lost as lost:
             return lost
         for result in results:
@@ -170,12 +169,9 @@ class _Session:
         room = min(CELL_OUTPUT, ALL_OUTPUT - sum(map(len, self.outputs.values())))
         self.outputs[result.cell_id] = said if len(said) <= room else f"{said[: max(room, 0)]}\n... (cut)"
 
-    def _cells(self) -> list[tuple[str, str]]:
-        return [(id, source) for id, _, source in self.handin.cells]
-
-    def _exercise(self, name: str, runner: Runner | Lost, poisoned: list[bool] | None) -> ExerciseVerdict:
+    def _exercise(self, name: str, runner: Runner | Lost, poisoned: list[bool | None] | None) -> ExerciseVerdict:
         check, recorded = self.rules.checks[name], self.rules.recorded.check(name)
-        stopped = next((self.lost[id] for id, mark, _ in self.handin.cells if mark == name and id in self.lost), None)
+        stopped = next((self.lost[c.id] for c in self.handin.cells if c.grade_id == name and c.id in self.lost), None)
         if stopped:
             state, reason = trials.FATAL_STATES[stopped.error_name], f"your cell was stopped: {stopped.error}"
             return without_points(name, recorded.points, state, reason, hints=len(check.hints))
@@ -191,7 +187,7 @@ class _Session:
         return self._without_shortcut(check, verdict, poisoned)
 
     def _without_shortcut(
-        self, check: Check, verdict: ExerciseVerdict, poisoned: list[bool] | None
+        self, check: Check, verdict: ExerciseVerdict, poisoned: list[bool | None] | None
     ) -> ExerciseVerdict:
         """Refuse the points of a proven shortcut; hold what can't be decided."""
         if not check.forbids or not verdict.score:
@@ -200,12 +196,12 @@ class _Session:
         findings = forbidden.read_source(self.handin.sources, check.name, check.forbids)
         called = next((f for f in findings if f.kind == "shortcut"), None)
         opaque = next((f for f in findings if f.kind == "hold"), None)
-        proven = poisoned is not None and any(c and not p for c, p in zip(clean, poisoned, strict=True))
+        changed = [p for c, p in zip(clean, poisoned or [None] * len(clean), strict=True) if c and not p]
         what = " or ".join(forbidden.FAMILIES[f].what for f in check.forbids)
-        if proven:
+        if False in changed:
             how = called.says if called else f"its answer changes when {what} is made to give wrong numbers"
             return _refused(verdict, "forbidden", f"{how}; this exercise asks you to write it")
-        if called or opaque or poisoned is None:
+        if called or opaque or changed:
             why = (called or opaque).says if called or opaque else "it can't be run a second time"
             return _refused(verdict, "held", f"{why}; your instructor will look at it")
         return verdict
@@ -227,12 +223,12 @@ class Replays:
 
     def replay(self, source: str, trace: Any, inputs: Any, seconds: float | None = None) -> dict:
         """See autograder.sandbox.Replayer. A sandbox that died is made anew, once."""
-        for attempt in (1, 2):
+        for turn in (1, 2):
             box = self._sandbox()
             try:
                 return box.replayer().replay(source, trace, inputs, seconds)
             except Lost:
-                if attempt == 2 or self._alive(box):
+                if turn == 2 or self._alive(box):
                     raise
                 self.close()
         raise AssertionError
@@ -259,6 +255,10 @@ class Replays:
         except Lost:
             return False
         return True
+
+
+def _runnable(cells: list[Cell]) -> list[tuple[str, str]]:
+    return [(cell.id, cell.source) for cell in cells]
 
 
 def _refused(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdict:

@@ -263,13 +263,13 @@ def _overview(verdicts: list[Verdict], class_name: str, day: datetime.date | Non
     about = f'<p class="quiet">{_e(class_name)}{when}</p>' if class_name or when else ""
     if not verdicts:
         return about + "<p>Nobody has handed this unit in yet.</p>"
-    scores = [v.score for v in verdicts]
+    scores, held = [v.score for v in verdicts], len(in_states(verdicts, ["held"]))
     facts = [
         (len(verdicts), "hand-ins"),
         (f"{number(mean(scores))} of {number(max(v.max_score for v in verdicts))}", "points on average"),
         (number(statistics.median(scores)), "is the median"),
         (_full(verdicts), "with full marks"),
-        (len(in_states(verdicts, ["held"])), "exercises held for you"),
+        (held, f"exercise{'' if held == 1 else 's'} held for you"),
         (sum(v.state == "unreadable" for v in verdicts), "could not be read"),
     ]
     tiles = "".join(f"<div><b>{_e(value)}</b> {_e(what)}</div>" for value, what in facts)
@@ -424,7 +424,8 @@ def _table(heads: Iterable[str], rows: list[str]) -> str:
     if not rows:
         return ""
     head = "".join(f"<th>{_e(text)}</th>" for text in heads)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    body = "".join(rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _names(students: list[str]) -> str:
@@ -470,7 +471,7 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0; bo
   font-weight: normal; overflow-wrap: break-word; }
 thead th { color: var(--quiet); font-size: .88em; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
-code { font: .92em ui-monospace, monospace; } .wide { overflow-x: auto; } .wide td.number { text-align: right; }
+code { font: .92em ui-monospace, monospace; } .scroll { overflow-x: auto; } .wide td.number { text-align: right; }
 .wide td, .wide th { padding-right: .45rem; } .wide thead th { text-align: right; }
 .wide thead th:first-child { text-align: left; }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--ink); font-size: 14px; text-anchor: middle; }

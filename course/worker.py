@@ -189,7 +189,7 @@ def _is_zombie(pid: int) -> bool:
 def _touch_lazy_paths(session: Session) -> None:
     """Do once, before any fork, what every fork would otherwise do for the first time."""
     x = torch.ones(4, 4, requires_grad=True)
-    (x @ x).softmax(-1).sum().backward()
+    torch.autograd.grad((x @ x).softmax(-1), x, torch.ones(4, 4))  # imports sympy
     session.run("1 + 1")
     for module in ("grader_kernels.replay", "matplotlib.pyplot", "ipywidgets", "course"):
         with contextlib.suppress(ImportError):

@@ -6,6 +6,8 @@ class folder in which all attacks of a group are graded beside `honest_right` an
 What it is not: a list of attacks (the test modules hold those), or a sandbox: attacks are real.
 """
 
+
+
 from __future__ import annotations
 
 import functools
@@ -180,7 +182,8 @@ class Class:
             for submission in book.assignment_submissions(self.unit):
                 grades = [g for notebook in submission.notebooks for g in notebook.grades]
                 found[submission.student.id] = {
-                    g.name: (g.auto_score, g.max_score, g.needs_manual_grade) for g in sorted(grades, key=lambda g: g.name)
+                    g.name: (g.auto_score, g.max_score, g.needs_manual_grade)
+                    for g in sorted(grades, key=lambda g: g.name)
                 }
         return found
 
@@ -204,7 +207,11 @@ def check_verdict(attack: Attack, verdict: Verdict) -> None:
         if exercise.name in attack.states:
             assert exercise.state == attack.states[exercise.name], f"{exercise.name}\n{about}"
     assert abs(verdict.score - sum(attack.scores.values())) < 1e-6, about
-    reasons = [verdict.reason, *(e.reason for e in verdict.exercises), *(t.says for e in verdict.exercises for t in e.trials)]
+    reasons = [
+        verdict.reason,
+        *(e.reason for e in verdict.exercises),
+        *(t.says for e in verdict.exercises for t in e.trials),
+    ]
     assert any(attack.says in reason for reason in reasons), f"nothing says {attack.says!r}\n{about}\n{verdict.notes}"
 
 

@@ -1,7 +1,18 @@
 """THREATS.md, lines 2 to 12 and 14: forging a score from inside the notebook."""
 
+# ruff: noqa: E501 - attacks are programs in strings
+
 import pytest
-from attack_class import ORIENTATION, RIGHT, WRONG, Attack, Class, check_nothing_outside_changed, check_verdict, controls
+from attack_class import (
+    ORIENTATION,
+    RIGHT,
+    WRONG,
+    Attack,
+    Class,
+    check_nothing_outside_changed,
+    check_verdict,
+    controls,
+)
 
 BAD = "def fix_the_stub(x):\n    return x + 1\n"
 BAD_OFFSETS = "def program_offsets(pid, block, n):\n    return torch.zeros(block), torch.zeros(block)\n"

@@ -1,5 +1,7 @@
 """THREATS.md, line 16: calling what should be written, in every disguise we know. No points, and a reason in words."""
 
+# ruff: noqa: E501 - attacks are programs in strings
+
 import pytest
 from attack_class import Attack, Class, check_nothing_outside_changed, check_verdict, controls, unit_of
 
@@ -23,7 +25,7 @@ for name in dir(F):
     if name[:2] == "so" and len(name) == 7:
         tools.append(vars(F)[name])
 """
-DEEP = "def weigh(x):\n    return x * (" + " + ".join(["0"] * 1200) + " + 1)\n"
+DEEP = "def weigh(x):\n    return x * (" + " + ".join(["0"] * 400) + " + 1)\n"
 
 
 def shortcut(name, why, softmax, attention="", before=(), states=None, says="", after=()):
@@ -58,7 +60,7 @@ ATTACKS = [
         "from torch.nn import *\nclass Squash(Module):\n    def __init__(self, dim):\n        super().__init__()\n"
         "        self.inner = Sequential(Softmax(dim))\n    def forward(self, x):\n        return self.inner(x)\n"
         + HEAD + "    return Squash(dim)(x)\n",
-        states=FORBIDDEN,
+        "(lambda q, k, v, attn_mask: torch._scaled_dot_product_attention_math(q, k, v, attn_mask)[0])", states=BOTH,
     ),
     shortcut(
         "monkey_patch", "another torch function that is the library's softmax by now",
