@@ -41,7 +41,8 @@ FAMILIES = {
         torch.special.logsumexp torch.nn.functional.softmax torch.nn.functional.log_softmax
         torch.nn.functional.softmin torch.nn.functional.gumbel_softmax torch.nn.functional.cross_entropy
         torch.nn.Softmax torch.nn.LogSoftmax torch.nn.Softmin torch.nn.Softmax2d torch.nn.CrossEntropyLoss
-        torch.logcumsumexp torch._softmax torch._log_softmax torch._safe_softmax torch.nn.functional.scaled_dot_product_attention torch.sparse.softmax scipy.special.softmax
+        torch.logcumsumexp torch._softmax torch._log_softmax torch._safe_softmax
+        torch.nn.functional.scaled_dot_product_attention torch.sparse.softmax scipy.special.softmax
         scipy.special.log_softmax scipy.special.logsumexp""",
         "softmax log_softmax logsumexp logcumsumexp",
         "_softmax _softmax.out _log_softmax _log_softmax.out logsumexp logsumexp.out _logcumsumexp logcumsumexp "
