@@ -7,7 +7,10 @@ concurrent.futures.Executor; recording is serial.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -28,6 +31,7 @@ from course import verdict as verdicts
 from course.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
+_PR_SET_PDEATHSIG = 1
 Tell = Callable[[str, int, int], None]
 
 
@@ -76,7 +80,7 @@ def grade(
     if todo and executor is None and (missing := why_not()):
         raise NoSandbox(missing)
     own = executor is None
-    executor = executor or ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread)
+    executor = executor or ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker)
     try:
         _judge_all(folder, graded, todo, executor, tell)
     finally:
@@ -171,10 +175,13 @@ def _keep(folder: ClassFolder, graded: Graded, verdict: Verdict) -> None:
     graded.verdicts.append(verdict)
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
+    """One thread of torch, and no life after the process that started this one, however that ended."""
     import torch
 
     torch.set_num_threads(1)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _one_line(error: BaseException) -> str:

@@ -76,6 +76,7 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "vmsplice": (278, 75),
 }
 CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
+PRLIMIT = (302, 261)  # of oneself it is setrlimit; of another process it would starve the zygote
 NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 FAMILIES = (1, 2, 10, 16)  # unix, IPv4, IPv6, netlink; a virtual machine's vsock would pass the network namespace
 PROCESSORS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -97,6 +98,8 @@ def program(machine: str | None = None) -> bytes | None:
     for number in sorted(n for n in refuse if n is not None):
         code += [_op(_EQUAL, number, 0, 1), _refuse(errno.EPERM)]
     code += [_op(_EQUAL, CLONE3[column], 0, 1), _refuse(errno.ENOSYS)]  # its flags lie behind a pointer
+    code += [_op(_EQUAL, PRLIMIT[column], 0, 4), _op(_LOAD, _FIRST_ARGUMENT), _op(_EQUAL, 0, 0, 1)]
+    code += [_op(_RETURN, _ALLOW), _refuse(errno.EPERM)]
     code += [_op(_EQUAL, CLONE[column], 0, 4), _op(_LOAD, _FIRST_ARGUMENT), _op(_ANY_BIT, NEW_NAMESPACES, 0, 1)]
     code += [_refuse(errno.EPERM), _op(_RETURN, _ALLOW)]
     code += [_op(_EQUAL, SOCKET[column], 1, 0), _op(_RETURN, _ALLOW), _op(_LOAD, _FIRST_ARGUMENT)]

@@ -23,7 +23,7 @@ def noisy(f):
         return f(*args, **kwargs)
     return run
 fix_the_stub, program_offsets, count_bytes = map(noisy, (fix_the_stub, program_offsets, count_bytes))
-warnings.simplefilter("error")
+warnings.simplefilter("always")
 """
 STYLE = {
     "fix_the_stub": "def fix_the_stub(x, factor=2, *, verbose=False):\n    import numpy as np\n"

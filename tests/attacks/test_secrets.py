@@ -11,20 +11,20 @@ from autograder.unit import UNITS, Unit
 
 LONG = 30  # shorter lines also stand in other people's code
 WALK = r"""
-import glob, io, os, re, sys, zipfile
+import glob, os, sys, zipfile
 
 WANTED = set(open("wanted.txt", encoding="utf-8").read().split("\n"))
-SPACE = re.compile(r"\s+")
 SKIP = ("/sys/", "/dev/")
 seen, read_bytes, hits = set(), 0, []
 
 def look(where, text):
     for line in text.split("\n"):
-        line = SPACE.sub(" ", line).strip()
-        if line in WANTED or line.split("  #")[0].strip() in WANTED:
-            hits.append((where, line))
-        elif len(line) > 2000 and any(w in line for w in WANTED):
-            hits.append((where, "in a long line"))
+        if len(line) >= 30:  # shorter ones are not wanted
+            parts = line.split("\\n") if "\\n" in line else (line,)  # a program inside a string
+            for part in parts:
+                part = " ".join(part.split()).lstrip("\"' ")
+                if part in WANTED or part.split(" #")[0] in WANTED:
+                    hits.append((where, part))
 
 def readable(path):
     try:
@@ -72,15 +72,6 @@ for module in list(sys.modules.values()):
     path = getattr(module, "__file__", None) or ""
     if path.endswith(".py") and path not in seen:
         look(path, readable(path).decode("utf-8", "ignore"))
-import gc
-for thing in gc.get_objects():
-    values = thing.values() if type(thing) is dict else thing if type(thing) in (list, tuple) else ()
-    try:
-        for text in [v for v in values if type(v) is str and len(v) > 25 and thing is not WANTED]:
-            if text not in WANTED or values is not WANTED:
-                look("memory", text) if "\n" in text else None
-    except RuntimeError:
-        pass
 names = sorted({top for top in os.listdir("/")})
 print("FILES", len(seen), "BYTES", read_bytes)
 print("TOP", *names)
