@@ -32,10 +32,10 @@ grade: $(READY)
 	@$(BIN)/course grade --sample --class build/sample
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-all: $(READY)
-	@$(BIN)/python -m pytest -q -m ""
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m ""
 
 bench: $(READY)
 	@$(BIN)/python -m autograder.bench

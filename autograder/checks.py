@@ -15,7 +15,7 @@ import importlib.util
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -129,7 +129,14 @@ class Trial:
     """Random inputs and comparisons for one run of one case or trial. A failed comparison raises TrialFailed."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = np.random.Generator(np.random.Philox(key=seed))
+        self._rng = np.random.Generator(np.random.Philox(key=seed))
+        self.drawn = False
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The generator behind every random input; using it makes the trial a fresh one (`drawn`)."""
+        self.drawn = True
+        return self._rng
 
     def normal(self, *shapes: tuple, spread: float = 1.0, mean: float = 0.0, dtype: torch.dtype = torch.float32) -> Any:
         """Normal tensors of the given shapes, drawn in float64 and rounded once to `dtype`."""
@@ -230,16 +237,19 @@ class Guarded:
         return result
 
 
-def run_trial(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> TrialResult:
+class Attempt(NamedTuple):
+    """One run of a case or trial. raised: the subject gave no value at all. fresh: it drew random inputs."""
+
+    result: TrialResult
+    raised: bool
+    fresh: bool
+
+
+def attempt(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> Attempt:
     """One case or trial with live values. SubjectErrors of FATAL kinds pass through; all else is a result."""
-    return attempt(check, spec, subject, seed)[0]
-
-
-def attempt(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> tuple[TrialResult, bool]:
-    """As run_trial, with whether the subject gave no value at all (it raised) instead of a wrong one."""
-    result, raised = TrialResult(spec.title, spec.weight, False), False
+    result, raised, trial = TrialResult(spec.title, spec.weight, False), False, Trial(seed)
     try:
-        spec.function(Guarded(subject, check), Trial(seed))
+        spec.function(Guarded(subject, check), trial)
     except TrialFailed as failed:
         result.says, result.got, result.expected = failed.difference
     except SubjectError as error:
@@ -250,7 +260,7 @@ def attempt(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> tuple
         result.says = f"the check could not use what your code returned ({type(error).__name__})"
     else:
         result.passed = True
-    return result, raised
+    return Attempt(result, raised, trial.drawn)
 
 
 def version(path: Path) -> str:

@@ -14,7 +14,7 @@ import msgspec
 import torch
 
 from autograder import recording, trials
-from autograder.checks import Check, load
+from autograder.checks import Check, attempt, load
 from autograder.unit import Unit
 from course import cases
 from course.subject import LocalSubject
@@ -52,7 +52,7 @@ def _exercise(
     unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any], seeds: int
 ) -> list[GateRow]:
     rows = [_full(check, recorded, solved, "solution", "the solution", seeds)]
-    rows.append(_stub(check, recorded, solved))
+    rows += [_stub(check, recorded, solved), _fresh(check, solved)]
     if check.kind in ("function", "class"):
         rows += _lower_precision(check, recorded, solved)
     for right in (r for r in unit.rights if r.exercise == check.name):
@@ -105,6 +105,14 @@ def _stub(check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> G
         namespace[check.name] = _unwritten
     verdict = judge_local(check, recorded, namespace)
     return _row(verdict, "the stub", "stub", verdict.score == 0 and verdict.state == "not_attempted")
+
+
+def _fresh(check: Check, solved: dict[str, Any]) -> GateRow:
+    """Half the weight or more must lie on inputs that nobody has seen; a value is what it is."""
+    made = [attempt(check, spec, LocalSubject(solved, check.name), 7) for spec in check.specs]
+    share = sum(a.result.weight for a in made if a.fresh) / sum(a.result.weight for a in made)
+    holds = share >= 0.5 or check.kind == "value"
+    return GateRow(check.name, "weight on fresh inputs", "fresh", round(share, 2), 1, "", holds, "mostly fixed inputs")
 
 
 def _unwritten(*args: Any, **kwargs: Any) -> Any:

@@ -146,7 +146,7 @@ class _Session:
                 made = [attempt(check, s, self._subject(name, exercise), seed(s.title)) for s in check.specs]
         except (SubjectError, Lost):
             return None
-        return [None if raised else result.passed for result, raised in made]
+        return [None if each.raised else each.result.passed for each in made]
 
     def _seed(self, name: str) -> Callable[[str], int]:
         return trials.secret_seed(self.secret, self.handin.student, name, self.rules.version, self.handin.digest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from autograder.checks import Check, run_trial, seed_for
+from autograder.checks import Check, attempt, seed_for
 from course import cases
 from course.check import quiet
 from course.subject import Subject, SubjectError
@@ -21,6 +21,7 @@ FATAL_STATES = {
     "out_of_memory": "out_of_memory",
     "channel": "crashed",
 }
+NOTHING_FRESH = "nothing holds on new inputs, so what holds on fixed ones gives no points"
 MakeSubject = Callable[[], Subject]
 
 
@@ -56,8 +57,13 @@ def secret_seed(secret: bytes, student: str, exercise: str, version: str, digest
 def _scored(
     check: Check, shown: ExerciseVerdict, make_subject: MakeSubject, seed: Callable[[str], int]
 ) -> ExerciseVerdict:
-    results = [run_trial(check, spec, make_subject(), seed(spec.title)) for spec in check.specs]
+    made = [attempt(check, spec, make_subject(), seed(spec.title)) for spec in check.specs]
+    results = [each.result for each in made]
     for result in results:
         result.got = result.expected = ""
     named: Named | None = shown.misconception if not all(r.passed for r in results) else None
-    return settle(check.name, shown.max_score, results, hints=len(check.hints), misconception=named)
+    verdict = settle(check.name, shown.max_score, results, hints=len(check.hints), misconception=named)
+    fresh = [each for each in made if each.fresh]
+    if verdict.score and fresh and not any(each.result.passed for each in fresh):
+        verdict.score, verdict.state, verdict.reason = 0.0, "failed", NOTHING_FRESH
+    return verdict

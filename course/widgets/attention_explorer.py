@@ -66,8 +66,7 @@ def head_weights(tokens: Sequence[str], attend: Attend | None = None) -> dict[st
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     scores = (q @ k.T / math.sqrt(q.shape[-1])).masked_fill(~mask, -math.inf)
-    weights = torch.exp(scores - scores.amax(-1, keepdim=True))
-    weights = weights / weights.sum(-1, keepdim=True)
+    weights = scores.softmax(-1)  # the library's: how to write it is an exercise
     return weights @ v, weights
 
 

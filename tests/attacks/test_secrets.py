@@ -22,8 +22,8 @@ def look(where, text):
         if len(line) >= 30:  # shorter ones are not wanted
             parts = line.split("\\n") if "\\n" in line else (line,)  # a program inside a string
             for part in parts:
-                part = " ".join(part.split()).lstrip("\"' ")
-                if part in WANTED or part.split(" #")[0] in WANTED:
+                part = " ".join(part.split())
+                if WANTED & {part, part.split(" #")[0], part.lstrip("\"' ")}:
                     hits.append((where, part))
 
 def readable(path):
@@ -89,7 +89,7 @@ def walked():
     wanted = {line for unit in units for line in secret_lines(unit, LONG)}
     cases = (ROOT / "assignments" / ORIENTATION / "cases.npz").read_bytes()
     side = {"cases.npz": cases, "wanted.txt": "\n".join(sorted(wanted)).encode()}
-    planted = f'planted = """\n{min(wanted)}\n"""'
+    planted = f"    {next(line for line in sorted(wanted) if line[0].isalpha())}  # as it stands in a file\n"
     limits = type(SMALL)(cell=400, submission=900)
     with Sandbox(side, limits) as box:
         runner = box.runner()

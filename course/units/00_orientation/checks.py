@@ -77,7 +77,7 @@ def _(subject, trial):
     trial.equal(subject(0, 16, 5), expected_offsets(0, 16, 5))
 
 
-@program_offsets.trial("every element belongs to exactly one lane of one program", weight=2)
+@program_offsets.trial("every element belongs to exactly one lane of one program", weight=4)
 def _(subject, trial):
     block = 2 ** trial.integers(2, 6)
     n = block * trial.integers(2, 5) + trial.integers(1, block)
@@ -144,7 +144,7 @@ def _(subject, trial):
     compare_bytes(subject, trial, [((6, 11), F32), ((), F32)], torch.bool)
 
 
-@count_bytes.trial("any shapes that broadcast, any dtypes", weight=3)
+@count_bytes.trial("any shapes that broadcast, any dtypes", weight=5)
 def _(subject, trial):
     dtypes = [F32, F64, BF16, torch.float16, torch.int8, torch.int64, torch.bool]
     for _ in range(6):
@@ -390,7 +390,7 @@ def _(subject, trial):
     trial.equal(subject(37, BF16), counted(37, BF16))
 
 
-@fusion_bytes.trial("any length, any dtype")
+@fusion_bytes.trial("any length, any dtype", weight=2)
 def _(subject, trial):
     for dtype in (F64, torch.float16, F32):
         n = trial.integers(1, 5000)

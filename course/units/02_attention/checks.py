@@ -258,7 +258,7 @@ def _(subject, trial):
     trial.equal(subject(1, 1), oracle.causal_mask(1, 1))
 
 
-@causal.trial("every chunk of a long sequence gets its rows of the full mask")
+@causal.trial("every chunk of a long sequence gets its rows of the full mask", weight=6)
 def _(subject, trial):
     size = trial.integers(9, 24)
     for queries in range(1, size + 1):
@@ -290,7 +290,7 @@ def _(subject, trial):
     trial.equal(subject(lengths, 7), oracle.padding_mask(lengths, 7))
 
 
-@padding.trial("right for random lengths")
+@padding.trial("right for random lengths", weight=2)
 def _(subject, trial):
     for size in (1, 5, 13):
         lengths = trial.integers(0, size + 1, (8,))
@@ -759,7 +759,7 @@ def _(subject, trial):
     trial.equal(subject(1024, 768, 12), oracle.attention_cost(1024, 768, 12))
 
 
-@cost.trial("right for any layer, and exact where a float is not")
+@cost.trial("right for any layer, and exact where a float is not", weight=4)
 def _(subject, trial):
     for _ in range(10):
         heads, width = trial.integers(1, 9), trial.integers(1, 33)
@@ -948,7 +948,7 @@ def _(subject, trial):
     trial.between(subject(list(range(11)))["causal_word"], 0.1, 1.0)
 
 
-@permutation.trial("the finding holds for other word vectors")
+@permutation.trial("the finding holds for other word vectors", weight=3)
 def _(subject, trial):
     found = subject([int(run) for run in trial.integers(100, 100_000, (15,))])
     trial.between(found["same_place"], 2.0, 5.0)
