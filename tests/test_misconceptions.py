@@ -1,0 +1,65 @@
+"""The catalogue of wrong answers that learners really give, for the topics the units teach: each row is a gate.
+
+A row says the mistake in a few words and which misconceptions stand for it. The gates (test_units.py) then prove that
+each of them loses points and is named.
+"""
+
+import pytest
+
+from autograder.unit import Unit, find_unit
+
+ATTENTION = {
+    "no 1/sqrt(d_k)": ["scaled_dot_product_attention.no_scale"],
+    "divides by d_k": ["scaled_dot_product_attention.divides_by_d"],
+    "scale uses d_model instead of head_dim": ["MultiHeadAttention.scale_by_d_model"],
+    "softmax over the query axis": ["scaled_dot_product_attention.softmax_over_queries"],
+    "scores transposed, K Q^T": ["scaled_dot_product_attention.scores_transposed"],
+    "weights^T @ V": ["scaled_dot_product_attention.weights_transposed"],
+    "mask applied after softmax": ["scaled_dot_product_attention.mask_after_softmax"],
+    "mask polarity inverted": ["scaled_dot_product_attention.polarity_inverted", "causal_mask.true_means_hide"],
+    "mask built as (1 - mask) * -inf": ["scaled_dot_product_attention.zero_times_infinity"],
+    "a token cannot see itself": ["causal_mask.cannot_see_itself"],
+    "sees one future token": ["causal_mask.one_future_token"],
+    "square tril where q_len != k_len": ["causal_mask.queries_start_at_zero"],
+    "fully masked row gives NaN": ["scaled_dot_product_attention.nan_in_an_empty_row"],
+    "padding broadcast over queries": ["padding_mask.hides_queries"],
+    "head split without transpose": ["split_heads.no_transpose"],
+    "split and merge both wrong": ["MultiHeadAttention.heads_scrambled"],
+    "head merge without transposing back": ["merge_heads.no_transpose_back"],
+    "K and V reuse Q's projection": ["MultiHeadAttention.one_projection_for_all"],
+    "mask accepted but ignored": ["MultiHeadAttention.mask_ignored", "CrossAttention.memory_mask_ignored"],
+    "K, V from the decoder, target mask for the source": [
+        "CrossAttention.memory_ignored",
+        "CrossAttention.target_mask_on_the_source",
+    ],
+    "the caller's tensor is changed": ["scaled_dot_product_attention.changes_the_query"],
+    "dropout in eval, or on scores": [
+        "MultiHeadAttention.dropout_in_evaluation",
+        "MultiHeadAttention.dropout_on_scores",
+    ],
+    "Triton softmax: other=0 in the max or the sum": ["row_softmax.zero_in_the_maximum", "row_softmax.zero_in_the_sum"],
+    "Triton softmax: low-precision accumulator": ["row_softmax.half_precision_sum"],
+    "Triton softmax: strides assumed": ["row_softmax.rows_assumed_contiguous"],
+    "Triton softmax: torch or a cached result": [
+        "row_softmax.torch_instead_of_a_kernel",
+        "row_softmax.result_remembered",
+    ],
+    "Triton softmax: tail never computed": ["row_softmax.tail_never_computed"],
+    "Triton softmax: output partly written": ["masked_scaled_softmax.hidden_columns_not_written"],
+}
+TRITON = {
+    "launch grid n // BLOCK": ["vector_add.grid_without_the_tail", "fused_scale_add.grid_without_the_tail"],
+    "no load or store mask": ["vector_add.no_masks", "fused_scale_add.no_masks"],
+    "strides assumed": ["vector_add.strides_ignored", "fused_scale_add.strides_ignored"],
+    "torch instead of a kernel": ["vector_add.calls_torch", "fused_scale_add.calls_torch"],
+    "output only partly written": ["vector_add.partly_written"],
+    "low-precision accumulator": ["fused_scale_add.half_precision_inside"],
+}
+ROWS = [("attention", row, names) for row, names in ATTENTION.items()]
+ROWS += [("orientation", row, names) for row, names in TRITON.items()]
+
+
+@pytest.mark.parametrize("topic, row, names", ROWS, ids=[f"{t}: {r}" for t, r, _ in ROWS])
+def test_every_row_is_among_the_misconceptions(topic, row, names):
+    known = {f"{m.exercise}.{m.name}" for m in Unit.load(find_unit(topic)).misconceptions}
+    assert set(names) <= known
