@@ -23,12 +23,14 @@ import torch
 
 from autograder import goodness
 from autograder.unit import AuthoringError
-from course import cases, compare
+from course import cases
 from course.compare import Difference
 from course.subject import Subject, SubjectError
 from course.verdict import TrialResult
 
 KINDS = ("function", "class", "generator", "launcher", "value")
+ENGINE = [f"autograder/{n}" for n in "checks forbidden goodness judge oracle remote rerun sandbox trials".split()]
+ENGINE += [f"course/{n}" for n in "cases compare session subject wire worker".split()]
 OPERATIONS = frozenset("call value construct load_state method grad grad_method iterate launch release".split())
 
 
@@ -264,9 +266,11 @@ def attempt(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> Attem
 
 
 def version(path: Path) -> str:
-    """Digest of a unit's checks and the engine: verdicts are kept as long as it stays the same."""
-    files = [path, Path(__file__), *(Path(m.__file__) for m in (compare, cases, goodness))]
+    """Digest of a unit's checks and of all that judges: verdicts are kept as long as it stays the same."""
+    root = Path(__file__).resolve().parent.parent
+    files = [path, *(root / f"{name}.py" for name in ENGINE), *sorted((root / "grader_kernels").glob("*.py"))]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
+
 
 
 def _last_line(error: BaseException, path: Path) -> int:

@@ -12,7 +12,7 @@ import hashlib
 import signal
 import sys
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
@@ -156,14 +156,30 @@ def _judge_all(folder: ClassFolder, graded: Graded, todo: list[Task], executor: 
     for done, future in enumerate(as_completed(running), 1):
         task = running[future]
         try:
-            verdict = verdicts.decode(future.result())
+            data = future.result()
+        except BrokenExecutor:  # one judge died and took the pool along: the others get a second chance, each alone
+            data = _judge_alone(task)
         except Exception as error:
-            reason = f"the judge could not finish: {_one_line(error)}"
-            verdict = unreadable(rules_for(task.unit), task.student, reason, task.digest)
-            verdict.check_version = ""
+            data = _given_up(task, error)
         graded.judged += 1
-        _keep(folder, graded, verdict)
+        _keep(folder, graded, verdicts.decode(data))
         tell(f"judging {task.student}", done, len(todo))
+
+
+def _judge_alone(task: Task) -> bytes:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_start_worker) as executor:
+        try:
+            return executor.submit(judge_task, task).result()
+        except Exception as error:
+            return _given_up(task, error)
+
+
+def _given_up(task: Task, error: Exception) -> bytes:
+    """No points and the reason; without a version, so that the next run judges again."""
+    reason = f"the judge could not finish: {_one_line(error)}"
+    verdict = unreadable(rules_for(task.unit), task.student, reason, task.digest)
+    verdict.check_version = ""
+    return verdicts.encode(verdict)
 
 
 def _keep(folder: ClassFolder, graded: Graded, verdict: Verdict) -> None:
