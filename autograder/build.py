@@ -32,6 +32,7 @@ from autograder.checks import Check
 from autograder.unit import BEGIN_SOLUTION, AuthoringError, Cell, Unit, stub
 from course import cases, compare
 from course.errors import CourseError
+from course.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -200,7 +201,7 @@ def generate_release(
     folder = course_folder / "source" / unit_id
     if folder.exists():
         shutil.rmtree(folder)
-    write_atomically(folder / f"{topic}.ipynb", to_bytes(source))
+    write_whole(folder / f"{topic}.ipynb", to_bytes(source))
     config = release_config(course_folder, db_url)
     course = CourseDirectory(config=config, assignment_id=unit_id)
     with tools_on_path():
@@ -248,20 +249,8 @@ def to_bytes(notebook: NotebookNode) -> bytes:
     return (nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n").encode()
 
 
-def write_atomically(path: Path, content: bytes) -> bool:
-    """Write `path` whole or not at all. False when it held these bytes already (it is then left alone)."""
-    if path.is_file() and path.read_bytes() == content:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(content)
-        os.fchmod(file.fileno(), 0o644)
-    os.replace(file.name, path)
-    return True
-
-
 def _put(built: Built, path: Path, content: bytes) -> None:
-    if write_atomically(path, content):
+    if write_whole(path, content):
         built.changed.append(path)
 
 

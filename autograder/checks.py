@@ -29,7 +29,7 @@ from course.subject import Subject, SubjectError
 from course.verdict import TrialResult
 
 KINDS = ("function", "class", "generator", "launcher", "value")
-ENGINE = [f"autograder/{n}" for n in "checks forbidden goodness judge oracle remote rerun sandbox trials".split()]
+ENGINE = [f"autograder/{n}" for n in "checks forbidden goodness judge needed oracle remote sandbox trials".split()]
 ENGINE += [f"course/{n}" for n in "cases compare session subject wire worker".split()]
 OPERATIONS = frozenset("call value construct load_state method grad grad_method iterate launch release".split())
 

@@ -51,6 +51,7 @@ from nbgrader.utils import is_grade, is_locked, is_solution, is_task, parse_utc
 from traitlets.config import Config, PyFileConfigLoader
 
 from course import verdict as verdicts
+from course.files import write_whole
 from course.verdict import Verdict
 
 CONFIG_TEMPLATE = Path(__file__).resolve().parent.parent / "nbgrader_config.py"
@@ -83,7 +84,7 @@ class ClassFolder:
             for folder in (self.submitted, self.canonical, self.verdicts, self.report):
                 folder.mkdir(parents=True, exist_ok=True)
             if not self.config_file.exists():
-                _write_whole(self.config_file, CONFIG_TEMPLATE.read_bytes())
+                write_whole(self.config_file, CONFIG_TEMPLATE.read_bytes())
         except OSError as error:
             raise ClassFolderError(f"The class folder {self.root} can't be written: {error.strerror}.") from None
 
@@ -216,7 +217,7 @@ class ClassFolder:
         """Put the verdict in its place, whole or not at all."""
         path = self.verdict_file(verdict.unit, verdict.student)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, verdicts.encode(verdict))
+        write_whole(path, verdicts.encode(verdict))
         return path
 
     # nbgrader
@@ -284,7 +285,7 @@ class ClassFolder:
         self._generate(unit)
         for file in _files(released) if released is not None else _files(source, data_only=True):
             shutil.copyfile(file, release / file.name)
-        _write_whole(release / ".stamp", stamp.encode())
+        write_whole(release / ".stamp", stamp.encode())
         return True
 
     def _generate(self, unit: str) -> None:
@@ -436,12 +437,6 @@ def _stamp(release: Path) -> str:
         return (release / ".stamp").read_text()
     except OSError:
         return ""
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    os.replace(partial, path)
 
 
 def _create_once(path: Path, data: bytes, mode: int) -> None:

@@ -260,11 +260,10 @@ def _authoring() -> Iterator[None]:
 
 def _write_json(path: Path, all_graded: list[Any]) -> None:
     from course import verdict
+    from course.files import write_whole
 
     rows = [json.loads(verdict.encode(v)) for g in all_graded for v in g.verdicts]
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(rows, indent=1))
-    os.replace(beside, path)
+    write_whole(path, json.dumps(rows, indent=1).encode())
 
 
 def _shown(path: Path) -> str:

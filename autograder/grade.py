@@ -24,10 +24,11 @@ import nbformat
 from autograder import build, intake
 from autograder.class_folder import ClassFolder
 from autograder.judge import HandIn, UnitRules, judge, unreadable
-from autograder.rerun import Cell
+from autograder.needed import Cell
 from autograder.sandbox import NoSandbox, why_not
 from autograder.unit import UNITS, Unit
 from course import verdict as verdicts
+from course.files import write_whole
 from course.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,7 +97,7 @@ def set_up(folder: ClassFolder, unit: str) -> None:
     source = ROOT / "build" / "nbgrader" / "class_source" / unit
     source.mkdir(parents=True, exist_ok=True)
     made = build.source_notebook(loaded, build.load_checks(loaded))
-    build.write_atomically(source / f"{loaded.topic}.ipynb", build.to_bytes(made))
+    write_whole(source / f"{loaded.topic}.ipynb", build.to_bytes(made))
     folder.set_up(unit, source, ROOT / "assignments" / unit)
 
 

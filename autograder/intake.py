@@ -32,6 +32,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from course.files import write_whole
+
 MAX_FILE_BYTES = 20_000_000
 MAX_CELLS = 2_000
 MAX_BRACKETS = 1_000_000  # lists and objects in the JSON, before anything is allocated for them
@@ -611,7 +613,7 @@ def _write_canonical(notebook: NotebookNode, release_dir: Path, path: Path, time
     """Notebook, side files of the release, timestamp; nothing else stays in the folder. Safe to kill and repeat."""
     path.parent.mkdir(parents=True, exist_ok=True)
     wanted = {path.name, "timestamp.txt"}
-    _replace(path, nbformat.writes(notebook, version=4).encode() + b"\n")
+    write_whole(path, nbformat.writes(notebook, version=4).encode() + b"\n")
     for name in SIDE_FILES:
         if (release_dir / name).is_file():
             wanted.add(name)
@@ -620,16 +622,7 @@ def _write_canonical(notebook: NotebookNode, release_dir: Path, path: Path, time
         if entry.name not in wanted and not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.path)
     stamp = timestamp.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC")
-    _replace(path.parent / "timestamp.txt", stamp.encode() + b"\n")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write all or nothing, and leave an identical file alone."""
-    if path.is_file() and path.read_bytes() == data:
-        return
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    write_whole(path.parent / "timestamp.txt", stamp.encode() + b"\n")
 
 
 def _link(source: Path, target: Path) -> None:

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 from autograder import forbidden, trials
 from autograder.checks import Check, attempt, load, version
+from autograder.needed import Cell, needed
 from autograder.remote import RemoteSubject
-from autograder.rerun import Cell, needed
 from autograder.sandbox import Exercise, Limits, Lost, Runner, Sandbox
 from course import cases
 from course.check import quiet
@@ -29,6 +29,7 @@ from course.subject import SubjectError
 from course.verdict import ExerciseVerdict, Verdict, without_points
 from grader_kernels import language
 
+RERUNS = 3  # how often a runner that an exercise killed is made anew
 LONG = 1e6  # seconds a replay sandbox may live
 CELL_OUTPUT, ALL_OUTPUT = 20_000, 500_000  # characters of printed text that a verdict keeps
 
@@ -106,12 +107,13 @@ class _Session:
         self.notes: list[str] = []
         self.lost: dict[str, CellResult] = {}
         self.peak_bytes = 0
+        self.reruns = RERUNS
 
     def run(self) -> list[ExerciseVerdict]:
         with Sandbox(self.rules.side_files, self.limits, self.kind) as box:
             poisoned = self._poisoned_outcomes(box)
-            runner = self._run_cells(box)
-            rows = [self._exercise(name, runner, poisoned.get(name)) for name in self.rules.recorded.checks]
+            self.runner = self._run_cells(box)
+            rows = [self._exercise(name, box, poisoned.get(name)) for name in self.rules.recorded.checks]
             self.peak_bytes = box.peak_bytes
         return rows
 
@@ -124,7 +126,7 @@ class _Session:
                 by_family.setdefault(check.forbids, []).append(name)
         for forbids, names in by_family.items():
             try:
-                runner, _ = box.run_notebook(_runnable(needed(self.handin.cells)), forbidden.poisons(forbids))
+                runner, _ = box.run_notebook(self._cells(), forbidden.poisons(forbids))
             except Lost:
                 found |= dict.fromkeys(names)
                 continue
@@ -154,7 +156,7 @@ class _Session:
     def _run_cells(self, box: Sandbox) -> Runner | Lost:
         """The clean runner, every cell run but those that end their process."""
         try:
-            runner, results = box.run_notebook(_runnable(self.handin.cells))
+            runner, results = box.run_notebook(self._cells())
         except Lost as lost:
             return lost
         for result in results:
@@ -163,22 +165,36 @@ class _Session:
                 self.lost[result.cell_id] = result
         return runner
 
+    def _cells(self) -> list[tuple[str, str]]:
+        return [(cell.id, cell.source) for cell in needed(self.handin.cells)]
+
     def _keep_output(self, result: CellResult) -> None:
         """What a cell said, cut: a thousand cells that print a megabyte each must not fill disks and pages."""
         said = "\n".join(t for t in (result.output, result.error) if t)
         room = min(CELL_OUTPUT, ALL_OUTPUT - sum(map(len, self.outputs.values())))
         self.outputs[result.cell_id] = said if len(said) <= room else f"{said[: max(room, 0)]}\n... (cut)"
 
-    def _exercise(self, name: str, runner: Runner | Lost, poisoned: list[bool | None] | None) -> ExerciseVerdict:
+    def _open(self, box: Sandbox) -> Exercise:
+        """A fork of the clean runner. If an exercise took the runner along, its cells run again, a few times."""
+        while True:
+            if isinstance(self.runner, Lost):
+                raise self.runner
+            try:
+                return self.runner.exercise()
+            except Lost:
+                if not self.reruns:
+                    raise
+                self.reruns -= 1
+                self.runner = self._run_cells(box)
+
+    def _exercise(self, name: str, box: Sandbox, poisoned: list[bool | None] | None) -> ExerciseVerdict:
         check, recorded = self.rules.checks[name], self.rules.recorded.check(name)
         stopped = next((self.lost[c.id] for c in self.handin.cells if c.grade_id == name and c.id in self.lost), None)
         if stopped:
             state, reason = trials.FATAL_STATES[stopped.error_name], f"your cell was stopped: {stopped.error}"
             return without_points(name, recorded.points, state, reason, hints=len(check.hints))
         try:
-            if isinstance(runner, Lost):
-                raise runner
-            with runner.exercise() as exercise:
+            with self._open(box) as exercise:
                 subject = partial(self._subject, name, exercise)
                 verdict = trials.judge_exercise(check, recorded, subject, self._seed(name))
         except Lost as lost:
@@ -255,10 +271,6 @@ class Replays:
         except Lost:
             return False
         return True
-
-
-def _runnable(cells: list[Cell]) -> list[tuple[str, str]]:
-    return [(cell.id, cell.source) for cell in cells]
 
 
 def _refused(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdict:

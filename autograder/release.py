@@ -12,9 +12,10 @@ import json
 from pathlib import Path
 
 from autograder import leak
-from autograder.build import ROOT, write_atomically
+from autograder.build import ROOT
 from autograder.unit import Unit, unit_folders
 from course.errors import CourseError, InputError
+from course.files import write_whole
 
 MANIFEST = "course-release.json"
 LICENSES = ("LICENSE", "LICENSE-lessons")
@@ -56,10 +57,10 @@ def release(folder: Path | str, root: Path | str = ROOT) -> list[Path]:
     contents[Path("pyproject.toml")] = _pyproject(root)
     contents[Path("README.md")] = _readme(units)
     for path in sorted(contents):
-        write_atomically(folder / path, contents[path])
+        write_whole(folder / path, contents[path])
     _remove_stale(folder, earlier - set(contents))
     names = sorted(path.as_posix() for path in contents)
-    write_atomically(folder / MANIFEST, (json.dumps({"files": names}, indent=1) + "\n").encode())
+    write_whole(folder / MANIFEST, (json.dumps({"files": names}, indent=1) + "\n").encode())
     return sorted(contents)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import html
-import os
 import re
 import statistics
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
 from autograder.class_folder import ClassFolder
 from autograder.table import LETTERS, by_name, cell, mean, number
 from course.card import STATE_WORDS
+from course.files import write_whole
 from course.verdict import ExerciseVerdict, Named, Verdict
 
 BINS = 10
@@ -72,9 +72,7 @@ def write(classroom: ClassFolder, unit: str) -> Path:
     verdicts = read_verdicts(classroom, unit)
     page = render(unit, verdicts, read_marking(classroom, unit), classroom.root.name, _judged_on(classroom, unit))
     path = classroom.report / f"{unit}.html"
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, page.encode())
     return path
 
 

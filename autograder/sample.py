@@ -40,10 +40,10 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from autograder.build import write_atomically
 from autograder.class_folder import ClassFolder
 from autograder.unit import UNITS, Alternative, Unit
 from course.errors import InputError
+from course.files import write_whole
 from course.verdict import ExerciseVerdict, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,7 +150,7 @@ def make_class(target: Path | str, folder: Path = FOLDER, units: Path = UNITS, b
     for name, student in students.items():
         for each in student.hand_in:
             _hand_in(classroom, name, each, units, built)
-    write_atomically(classroom.timestamps_file, _timestamps(students))
+    write_whole(classroom.timestamps_file, _timestamps(students))
     for unit in sorted({each.unit for student in students.values() for each in student.hand_in}):
         classroom.set_due(unit, DUE)
     return list(students)
@@ -231,7 +231,7 @@ def _clear(classroom: ClassFolder, students: set[str]) -> None:
         raise SampleError(
             f"{classroom.root} holds hand-ins of a class of its own ({others[0]}); give the sample class another folder"
         )
-    write_atomically(marker, "\n".join(sorted(ours & present | students)).encode())
+    write_whole(marker, "\n".join(sorted(ours & present | students)).encode())
     for student in sorted(present - students):
         for tree in (classroom.submitted, classroom.canonical, classroom.autograded, classroom.feedback):
             shutil.rmtree(tree / student, ignore_errors=True)
@@ -243,7 +243,7 @@ def _hand_in(classroom: ClassFolder, student: str, each: HandIn, units: Path, bu
     unit = _unit(units, each.unit)
     folder = classroom.submitted / student / each.unit
     name = each.file or f"{unit.topic}.ipynb"
-    write_atomically(folder / name, _file(each, unit, built))
+    write_whole(folder / name, _file(each, unit, built))
     for path in folder.iterdir():
         if path.name != name:
             path.unlink()

@@ -22,9 +22,10 @@ from typing import Any
 import nbformat
 import psutil
 
-from autograder.build import ROOT, tools_on_path, write_atomically
+from autograder.build import ROOT, tools_on_path
 from autograder.unit import Unit
 from course.errors import FINDINGS, OK, EnvironmentLacking, InputError
+from course.files import write_whole
 
 BUDGET_SECONDS = {"fast": 120.0, "full": 900.0}
 BUDGET_BYTES = 2 * 2**30
@@ -141,7 +142,7 @@ def _explain(run: Solved, source: Path, sentence: str) -> str:
     notebook = nbformat.read(run.notebook if run.notebook.is_file() else source, as_version=4)
     banner = nbformat.v4.new_markdown_cell(f'<span style="color:red">**This run did not finish: {sentence}.**</span>')
     notebook.cells.insert(0, banner)
-    write_atomically(run.notebook, nbformat.writes(notebook).encode())
+    write_whole(run.notebook, nbformat.writes(notebook).encode())
     return sentence
 
 
@@ -159,7 +160,7 @@ def _render(run: Solved) -> None:
     from nbconvert import HTMLExporter
 
     page, _ = HTMLExporter(template_name="lab").from_filename(str(run.notebook))
-    write_atomically(run.page, page.encode())
+    write_whole(run.page, page.encode())
 
 
 class PeakMemory:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 
 from course import compare
+from course.files import write_whole
 from course.subject import Handle, Subject, SubjectError
 from course.verdict import ExerciseVerdict, Named, TrialResult, settle, without_points
 
@@ -107,10 +107,7 @@ class Cases:
 
     def save(self, path: Path) -> None:
         """Write `path` whole or not at all."""
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(self.to_bytes())
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        write_whole(path, self.to_bytes())
 
 
 def load(path: str | os.PathLike) -> Cases:

@@ -17,12 +17,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from course.errors import EnvironmentLacking, InputError
+from course.files import write_whole
 
 RELEASED = ".released.json"
 
@@ -181,14 +181,6 @@ def _read_released(folder: Path) -> dict[str, str]:
         return dict(json.loads((folder / RELEASED).read_text()))
     except (OSError, ValueError):
         return {}
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
 
 
 def digest(path: Path) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from course.errors import InputError
-from course.lab import Unit, workspace, write_whole
+from course.files import write_whole
+from course.lab import Unit, workspace
 from course.verdict import ExerciseVerdict
 
 FILE = ".progress.json"

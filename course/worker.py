@@ -38,6 +38,7 @@ from course.session import Session, hang_up_keyboard
 from course.subject import LocalSubject, SubjectError
 
 LINUX = sys.platform == "linux"
+MANY_FILES = 128  # open descriptors that a cell may leave behind; runners may have 256
 OPERATIONS = frozenset(
     "__call__ call value construct load_state method grad grad_method iterate launch release".split()
 )
@@ -160,26 +161,30 @@ class Zygote:
     def _sweep(self, keep: list[int]) -> int:
         """Kill until nothing is left to kill; how many processes survived five seconds of that.
 
-        A fork bomb may slip a process past one look around, so two looks in a row must find nothing alive.
+        As first process of a namespace we stop everything at once, which no fork bomb outruns, and wake what is kept.
         """
         others: list[int] = []
         nothing_seen, give_up = 0, time.monotonic() + 5
         while time.monotonic() < give_up:
+            if os.getpid() == 1:
+                _signal(-1, signal.SIGSTOP)
             found = [p.pid for p in psutil.Process().children(recursive=True) if p.pid not in keep]
             others = [pid for pid in found if not _is_zombie(pid)]
             for pid in others:
-                _kill(pid)
+                _signal(pid, signal.SIGKILL)
             nothing_seen = 0 if others else nothing_seen + 1
             self._reap()
             if nothing_seen == 2:
-                return 0
+                break
             time.sleep(0.001)
+        for pid in keep:
+            _signal(pid, signal.SIGCONT)
         return len(others)
 
 
-def _kill(pid: int) -> None:
+def _signal(pid: int, number: int) -> None:
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         pass
 
@@ -296,8 +301,14 @@ class Runner:
                 self._exercise(header["number"])
 
     def _cell(self, cell_id: str, source: str) -> None:
+        before = set(_descriptors())
         done = self.session.run(source, cell_id)
         _leave_if_forked(self.pid)
+        after = _descriptors()
+        if len(after) > MANY_FILES:  # none would be left for the exercises
+            for descriptor in set(after) - before:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
         header = {"cell": cell_id, "error": done.error, "error_name": done.error_name, "seconds": done.seconds}
         wire.send(self.sock, header, [done.output.encode("utf-8", "backslashreplace")])
 
@@ -330,7 +341,17 @@ class Runner:
                 return
 
 
-def _fork_patiently(seconds: float = 3.0) -> int:
+def _descriptors() -> list[int]:
+    """Numbers of this process's open files; of the first 1024, which is more than a runner may have."""
+    found = []
+    for number in range(1024 if LINUX else 0):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            found.append(number)
+    return found
+
+
+def _fork_patiently(seconds: float = 10.0) -> int:
     """os.fork, also just after a fork bomb, whose dead still count against the limit until they are reaped."""
     give_up = time.monotonic() + seconds
     while True:

@@ -8,6 +8,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from importlib import metadata
@@ -61,10 +62,15 @@ def test_every_dependency_is_pinned_within_its_range():
     assert outside == []
 
 
+def distributions() -> list[metadata.Distribution]:
+    """What is installed. setuptools, once imported, puts its own vendored packages on sys.path: those don't count."""
+    return list(metadata.distributions(path=[sysconfig.get_path("purelib")]))
+
+
 def test_tests_run_with_the_pinned_versions():
     if not (ROOT / ".venv/.ready").is_file() or Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         pytest.skip("this environment was not made by `make setup`")
-    installed = {canonicalize_name(d.name): d.version.partition("+")[0] for d in metadata.distributions()}
+    installed = {canonicalize_name(d.name): d.version.partition("+")[0] for d in distributions()}
     pinned = constraints()
     differing = {n: (v, pinned[n]) for n, v in installed.items() if n in pinned and pinned[n] != v}
     assert differing == {}
@@ -74,7 +80,7 @@ def test_everything_installed_is_pinned():
     if not (ROOT / ".venv/.ready").is_file() or Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         pytest.skip("this environment was not made by `make setup`")
     ours = {"pip", canonicalize_name(ROOT_PROJECT["name"])}
-    installed = {canonicalize_name(d.name) for d in metadata.distributions()}
+    installed = {canonicalize_name(d.name) for d in distributions()}
     unpinned = {name for name in installed - ours - set(constraints()) if not name.startswith(("nvidia-", "cuda-"))}
     assert unpinned == set()
 

@@ -12,7 +12,7 @@ from attack_class import ORIENTATION, SMALL
 
 from autograder import grade as grading
 from autograder.judge import HandIn, judge
-from autograder.rerun import Cell
+from autograder.needed import Cell
 from autograder.sandbox import why_not
 from autograder.trials import judge_exercise
 from course.subject import Handle, SubjectError

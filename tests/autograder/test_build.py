@@ -19,6 +19,7 @@ from autograder.build import build
 from autograder.unit import AuthoringError, Unit, UnknownUnit, find_unit, stub
 from course import cases
 from course.check import quiet
+from course.files import write_whole
 from course.subject import LocalSubject
 
 UNITS = Path(__file__).resolve().parent.parent / "units"
@@ -238,7 +239,7 @@ def test_cases_are_replaced_only_beyond_tolerance(built, factor, replaced):
     again = build(Unit.load(TINY), built.assignment.parents[2])
     assert (built.cases in again.changed) == replaced
     assert built.cases.read_bytes() == (original if replaced else shifted)
-    building.write_atomically(built.cases, original)
+    write_whole(built.cases, original)
 
 
 @pytest.mark.parametrize("content", [b"", b"no npz", None])
@@ -267,9 +268,9 @@ def test_every_kind_of_recorded_value_can_be_compared(tmp_path):
 
 def test_a_killed_build_leaves_whole_files(built, monkeypatch):
     before = built.assignment.read_bytes()
-    monkeypatch.setattr(building.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        building.write_atomically(built.assignment, b"half")
+        write_whole(built.assignment, b"half")
     assert built.assignment.read_bytes() == before
 
 

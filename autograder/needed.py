@@ -1,7 +1,8 @@
-"""Which cells a second, poisoned run of a hand-in needs.
+"""Which cells of a hand-in the judge runs.
 
 All that the student wrote, and of the cells the course gave (locked, restored from the release) those that bind a name
-the kept cells use. Figures and experiments of the lesson are left out: they cost time and decide nothing.
+the kept cells use. Figures and timings of the lesson are left out: they decide nothing, they cost time, and they call
+the student's functions where no limit of an exercise holds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Cell(NamedTuple):
 
 
 def needed(cells: list[Cell]) -> list[Cell]:
-    """The cells to run again, in order."""
+    """The cells to run, in order."""
     names = {cell.id: _names(cell.source) for cell in cells}
     kept = {cell.id for cell in cells if not cell.given}
     while True:
