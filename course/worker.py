@@ -38,6 +38,7 @@ from course.session import Session, hang_up_keyboard
 from course.subject import LocalSubject, SubjectError
 
 LINUX = sys.platform == "linux"
+MANY_THREADS, EXIT_THREADS = 32, 78  # threads that a cell may leave behind
 MANY_FILES = 128  # open descriptors that a cell may leave behind; runners may have 256
 OPERATIONS = frozenset(
     "__call__ call value construct load_state method grad grad_method iterate launch release".split()
@@ -304,6 +305,8 @@ class Runner:
         before = set(_descriptors())
         done = self.session.run(source, cell_id)
         _leave_if_forked(self.pid)
+        if LINUX and len(os.listdir("/proc/self/task")) > MANY_THREADS:
+            os._exit(EXIT_THREADS)  # they can't be ended, and no exercise could fork: again, without this cell
         after = _descriptors()
         if len(after) > MANY_FILES:  # none would be left for the exercises
             for descriptor in set(after) - before:
