@@ -22,12 +22,17 @@ def start(folder: Path) -> subprocess.Popen:
 
 
 def result(folder: Path) -> tuple[list, str]:
-    """What the last run told: verdicts without times, and the grades as exported."""
+    """What the last run told: verdicts without times, and the grades as exported.
+
+    The two classes have secrets of their own, so the random sizes in a failed trial's sentence differ.
+    """
     verdicts = json.loads(folder.with_suffix(".json").read_text())
     for verdict in verdicts:
         for each in (verdict, *verdict["exercises"]):
             for key in CHANGING:
                 each.pop(key, None)
+        for trial in (t for each in verdict["exercises"] for t in each["trials"]):
+            trial.pop("says")
     export = [sys.executable, "-m", "course.cli", "export", "00", "--class", str(folder)]
     return verdicts, subprocess.run(export, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
@@ -49,5 +54,4 @@ def test_killed_five_times_and_started_again(tmp_path):
     final = start(killed)
     told, _ = final.communicate()
     assert final.returncode == 0, told
-    # the class secret differs, so do the random inputs; scores, states and reasons must not
     assert result(killed) == result(calm)
