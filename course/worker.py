@@ -305,13 +305,13 @@ class Runner:
         before = set(_descriptors())
         done = self.session.run(source, cell_id)
         _leave_if_forked(self.pid)
-        if LINUX and len(os.listdir("/proc/self/task")) > MANY_THREADS:
-            os._exit(EXIT_THREADS)  # they can't be ended, and no exercise could fork: again, without this cell
         after = _descriptors()
         if len(after) > MANY_FILES:  # none would be left for the exercises
-            for descriptor in set(after) - before:
+            for descriptor in (d for d in set(after) - before if d >= MANY_FILES):
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
+        if LINUX and len(os.listdir("/proc/self/task")) > MANY_THREADS:
+            os._exit(EXIT_THREADS)  # they can't be ended, and no exercise could fork: again, without this cell
         header = {"cell": cell_id, "error": done.error, "error_name": done.error_name, "seconds": done.seconds}
         wire.send(self.sock, header, [done.output.encode("utf-8", "backslashreplace")])
 
