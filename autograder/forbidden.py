@@ -17,6 +17,8 @@ import symtable
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from autograder.needed import used_names
+
 
 class Family(NamedTuple):
     """Library calls that answer an exercise outright.
@@ -209,16 +211,7 @@ def _starred(module: str) -> list[str]:
 
 def _free_names(node: ast.AST) -> list[str]:
     """Names a statement takes from the notebook: parameters and locals are its own."""
-
-    def walk(table: symtable.SymbolTable) -> Iterator[str]:
-        top = table.get_type() == "module"
-        for symbol in table.get_symbols():
-            if symbol.is_referenced() if top else symbol.is_global():
-                yield symbol.get_name()
-        for child in table.get_children():
-            yield from walk(child)
-
-    return list(walk(symtable.symtable(ast.unparse(node), "<cell>", "exec")))
+    return list(used_names(symtable.symtable(ast.unparse(node), "<cell>", "exec")))
 
 
 def _statements(source: str) -> list[ast.stmt]:

@@ -40,13 +40,14 @@ def _names(source: str) -> tuple[set[str], set[str]]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set(), set()
     bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
-    return bound, set(_used(table))
+    return bound, set(used_names(table))
 
 
-def _used(table: symtable.SymbolTable) -> Iterator[str]:
+def used_names(table: symtable.SymbolTable) -> Iterator[str]:
+    """Names that code takes from the notebook: parameters and locals are its own."""
     top = table.get_type() == "module"
     for symbol in table.get_symbols():
         if symbol.is_referenced() if top else symbol.is_global():
             yield symbol.get_name()
     for child in table.get_children():
-        yield from _used(child)
+        yield from used_names(child)
