@@ -130,7 +130,8 @@ def test_entry_points_name_things_that_exist():
 
 def make(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess:
     words = words if any(word.startswith("PYTHON=") for word in words) else (*words, f"PYTHON={sys.executable}")
-    return subprocess.run(["make", *words], cwd=folder, capture_output=True, text=True, env={**os.environ, **env})
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(["make", *words], cwd=folder, capture_output=True, text=True, env={**outside, **env})
 
 
 @pytest.fixture
