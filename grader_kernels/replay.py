@@ -139,7 +139,7 @@ def _copy_into(target: torch.Tensor, source: torch.Tensor) -> None:
 # One replay
 
 
-class _Replay:
+class _Replay(run.Observer):
     def __init__(self, trace: Trace, kernels: dict[str, Any], inputs: tuple, guard: int) -> None:
         self.trace, self.kernels, self.guard = trace, kernels, guard
         self.problems: list[str] = []
@@ -173,7 +173,7 @@ class _Replay:
 
     # steps
     def run(self) -> None:
-        with run.on_cpu(quiet=True, stored=self._stored):
+        with run.on_cpu(quiet=True, observer=self):
             for step in self.trace.steps:
                 if isinstance(step, Launch):
                     self._launch(step)
@@ -204,7 +204,7 @@ class _Replay:
             if isinstance(node, TensorRef) and node.buffer in self.made and not self.made[node.buffer].seen:
                 self._say(f"{step.kernel} was given a tensor that no kernel made: {self._origin(node.buffer)}")
         arguments = {name: self._argument(node) for name, node in step.args.items()}
-        run.interpret(kernel, tuple(step.grid), (), arguments, run.Settings(quiet=True, stored=self._stored))
+        run.interpret(kernel, tuple(step.grid), (), arguments, run.Settings(quiet=True, observer=self))
 
     def _argument(self, node: Node) -> Any:
         if isinstance(node, TensorRef):
@@ -223,6 +223,12 @@ class _Replay:
         if not isinstance(self.kernels.get(name), JITCallable):
             raise TraceError(f"the launcher hands over {name}, which is not among the kernels of the submission")
         return self.kernels[name]
+
+    def store(self, region: run.Region | None, addresses: np.ndarray, width: int, values: np.ndarray) -> None:
+        self._stored(addresses, width)
+
+    def atomic(self, region: run.Region | None, addresses: np.ndarray, width: int) -> None:
+        self._stored(addresses, width)
 
     def _stored(self, addresses: np.ndarray, width: int) -> None:
         low, high = int(addresses.min()), int(addresses.max())

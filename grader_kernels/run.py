@@ -166,13 +166,52 @@ class Region:
         return f"which has {self.numel} elements and whose memory ends with offset {last}"
 
 
+class Observer:
+    """Told what an interpreted launch does, while it does it. Every method may be left as it is.
+
+    Addresses are flat uint64 arrays of the active lanes, already known to lie inside `region`, which is None only for
+    pointers that were not derived from an argument. `size` is bytes per element. An exception ends the launch.
+    """
+
+    def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
+        """A launch starts."""
+
+    def program(self, index: tuple[int, int, int], number: int) -> None:
+        """A program starts; number counts them in the order of the grid, whatever order they run in."""
+
+    def load(self, region: Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
+        """A load. filled: False when lanes were masked off and no `other` was given: they hold poison."""
+
+    def loaded(self, values: np.ndarray) -> None:
+        """What that load brought, all lanes, bfloat16 as uint16 patterns."""
+
+    def store(self, region: Region | None, addresses: np.ndarray, size: int, values: np.ndarray) -> None:
+        """A store, before it happens; values belong to addresses, lane by lane."""
+
+    def atomic(self, region: Region | None, addresses: np.ndarray, size: int) -> None:
+        """An atomic read-modify-write."""
+
+    def dot(self, left: tuple[int, ...], right: tuple[int, ...], dtype: tl.dtype) -> None:
+        """A `tl.dot` of tiles of these shapes; dtype is the operands'."""
+
+    def barrier(self) -> None:
+        """A `tl.debug_barrier`."""
+
+    def overflow(self, operation: str) -> None:
+        """A signed 32-bit result that did not fit (the value wraps)."""
+
+    def done(self) -> None:
+        """The launch ended without an error."""
+
+
 @dataclasses.dataclass
 class Settings:
     """What one `on_cpu` asks for; its arguments say what each means."""
 
     tf32: bool = False
     quiet: bool = False
-    stored: Callable[[np.ndarray, int], None] | None = None
+    observer: Observer | None = None
+    order: Callable[[int], np.ndarray] | None = None
     recorder: Callable[[JITFunction, Any, tuple, dict], None] | None = None
 
 
@@ -231,6 +270,9 @@ def _spread(handle: TensorHandle, dtype: np.dtype, shape: tuple[int, ...]) -> Te
     return TensorHandle(np.ascontiguousarray(data), handle.dtype, handle.attr)
 
 
+_WRAPPING = {np.add: "sum", np.subtract: "difference", np.multiply: "product"}
+
+
 class Builder(upstream.InterpreterBuilder):
     """triton's interpreter builder with its arithmetic repaired and its memory guarded."""
 
@@ -282,39 +324,60 @@ class Builder(upstream.InterpreterBuilder):
         element = ptrs.get_element_ty()
         dtype = upstream._get_np_dtype(element)
         lanes = _flag(mask)
-        self.check("reads", ptrs, lanes, dtype.itemsize)
+        addresses = self.check("reads", ptrs, lanes, dtype.itemsize)
         shape = ptrs.data.shape
+        filled = True
         if lanes is None:
             fill, lanes = np.zeros(shape, dtype), np.ones(shape, bool)
         elif other is not None:
             fill = np.broadcast_to(other.data, shape).astype(dtype, copy=False)
+        elif self.other_given:
+            fill = np.zeros(shape, dtype)
         else:
-            fill = np.zeros(shape, dtype) if self.other_given else poison(shape, element)
+            fill, filled = poison(shape, element), False
         lanes = np.broadcast_to(lanes, shape)
-        return TensorHandle(upstream._interpreter.load(ptrs.data, lanes, fill, dtype), element)
+        observer = self.launch.settings.observer
+        if observer is not None and addresses.size:
+            observer.load(self._region(ptrs, addresses), addresses.reshape(-1), dtype.itemsize, filled)
+        values = upstream._interpreter.load(ptrs.data, lanes, fill, dtype)
+        if observer is not None:
+            observer.loaded(values)
+        return TensorHandle(values, element)
 
     def create_masked_store(self, ptrs, value, mask, *rest, **options):
         dtype = upstream._get_np_dtype(ptrs.get_element_ty())
         lanes = _flag(mask)
         addresses = self.check("writes", ptrs, lanes, dtype.itemsize)
-        self._note_store(addresses, dtype.itemsize)
         shape = ptrs.data.shape
-        lanes = np.ones(shape, bool) if lanes is None else np.broadcast_to(lanes, shape)
         # exactly the pointer's width: a wider value would write past the bytes that were checked
         data = np.broadcast_to(value.data.astype(dtype, copy=False), shape)
+        observer = self.launch.settings.observer
+        if observer is not None and addresses.size:
+            active = data if lanes is None else data[np.broadcast_to(lanes, shape)]
+            observer.store(self._region(ptrs, addresses), addresses.reshape(-1), dtype.itemsize, active.reshape(-1))
+        lanes = np.ones(shape, bool) if lanes is None else np.broadcast_to(lanes, shape)
         return upstream._interpreter.store(ptrs.data, data, lanes)
 
-    def _note_store(self, addresses: np.ndarray, size: int) -> None:
-        stored = self.launch.settings.stored
-        if stored is not None and addresses.size:
-            stored(addresses.reshape(-1), size)
+    def _region(self, pointers: TensorHandle, addresses: np.ndarray) -> Region | None:
+        """The tensor that checked addresses lie in; None when they were made from numbers and span several."""
+        region = pointers.attr.get("region")
+        if region is not None:
+            return region
+        low, high = int(addresses.min()), int(addresses.max())
+        return next((known for known in self.launch.regions if known.owns(low, high + 1)), None)
+
+    def _note_atomic(self, pointers: TensorHandle, lanes: np.ndarray | None, size: int) -> None:
+        addresses = self.check("updates", pointers, lanes, size)
+        observer = self.launch.settings.observer
+        if observer is not None and addresses.size:
+            observer.atomic(self._region(pointers, addresses), addresses.reshape(-1), size)
 
     def create_atomic_rmw(self, op, ptr, val, mask, sem, *rest):
         dtype = upstream._get_np_dtype(ptr.get_element_ty())
         shape = np.broadcast_shapes(ptr.data.shape, val.data.shape)
         pointers, value = _spread(ptr, ptr.data.dtype, shape), _spread(val, dtype, shape)
         lanes = _flag(mask)
-        self._note_store(self.check("updates", pointers, lanes, dtype.itemsize), dtype.itemsize)
+        self._note_atomic(pointers, lanes, dtype.itemsize)
         lanes = np.ones(shape, bool) if lanes is None else np.ascontiguousarray(np.broadcast_to(lanes, shape))
         if val.dtype.scalar == tl.bfloat16:
             return self._bf16_atomic(op, pointers, value, lanes)
@@ -337,7 +400,7 @@ class Builder(upstream.InterpreterBuilder):
         dtype = upstream._get_np_dtype(ptr.get_element_ty())
         shape = np.broadcast_shapes(ptr.data.shape, cmp.data.shape, val.data.shape)
         pointers = _spread(ptr, ptr.data.dtype, shape)
-        self._note_store(self.check("updates", pointers, None, dtype.itemsize), dtype.itemsize)
+        self._note_atomic(pointers, None, dtype.itemsize)
         return super().create_atomic_cas(pointers, _spread(cmp, dtype, shape), _spread(val, dtype, shape), sem, *rest)
 
     def create_tensor_pointer_load(self, ptr, boundary_check, padding_option, *rest):
@@ -370,7 +433,14 @@ class Builder(upstream.InterpreterBuilder):
         if lhs.dtype.scalar == tl.bfloat16:
             right = bf16_to_f32(rhs.data) if rhs.dtype.scalar == tl.bfloat16 else rhs.data
             return self._narrow(op(bf16_to_f32(lhs.data), right))
+        if self.launch.settings.observer is not None and op in _WRAPPING and lhs.dtype.scalar == tl.int32:
+            self._watch_overflow(lhs.data, rhs.data, op)
         return super().binary_op(lhs, rhs, op)
+
+    def _watch_overflow(self, left: np.ndarray, right: np.ndarray, op: np.ufunc) -> None:
+        wide = op(left.astype(np.int64), right.astype(np.int64))
+        if wide.size and (wide.max() > 2**31 - 1 or wide.min() < -(2**31)):
+            self.launch.settings.observer.overflow(_WRAPPING[op])
 
     @staticmethod
     def _narrow(values: np.ndarray) -> TensorHandle:
@@ -413,6 +483,8 @@ class Builder(upstream.InterpreterBuilder):
         return super().create_rsqrt(arg)
 
     def create_dot(self, a, b, d, input_precision, *rest):
+        if self.launch.settings.observer is not None:
+            self.launch.settings.observer.dot(a.data.shape, b.data.shape, a.dtype.scalar)
         left, right = self._dot_operand(a, input_precision), self._dot_operand(b, input_precision)
         if left is None or right is None:
             return super().create_dot(a, b, d, input_precision, *rest)
@@ -455,6 +527,10 @@ class Builder(upstream.InterpreterBuilder):
         return super().create_fp_to_fp(src, dst_type, rounding_mode)
 
     # the rest
+    def create_barrier(self):
+        if self.launch.settings.observer is not None:
+            self.launch.settings.observer.barrier()
+
     def create_make_tensor_descriptor(self, base, shape, strides, tensor_shape, is_signed, padding="zero"):
         descriptor = _Descriptor(base, shape, strides, tensor_shape, padding)
         descriptor.validate()
@@ -1040,10 +1116,16 @@ def interpret(kernel: JITFunction, grid: Any, args: tuple, kwargs: dict[str, Any
 def _run_programs(program: Callable, values: dict[str, Any], sizes: tuple[int, int, int]) -> None:
     BUILDER.set_grid_dim(*sizes)
     BUILDER.grid_idx = (0, 0, 0)
+    settings = BUILDER.launch.settings
+    observer = settings.observer or Observer()
+    observer.launch(BUILDER.launch, sizes)
+    count = sizes[0] * sizes[1] * sizes[2]
     try:
-        for index in np.ndindex(sizes):
-            BUILDER.grid_idx = index
+        for number in range(count) if settings.order is None else settings.order(count).tolist():
+            BUILDER.grid_idx = tuple(int(i) for i in np.unravel_index(number, sizes))
+            observer.program(BUILDER.grid_idx, number)
             program(**values)
+        observer.done()
     except KernelFault:
         raise
     except Exception as error:
@@ -1110,17 +1192,19 @@ def on_cpu(
     *,
     tf32: bool = False,
     quiet: bool = False,
-    stored: Callable[[np.ndarray, int], None] | None = None,
+    observer: Observer | None = None,
+    order: Callable[[int], np.ndarray] | None = None,
     recorder: Callable[[JITFunction, Any, tuple, dict], None] | None = None,
 ) -> Iterator[None]:
     """Interpret kernels launched on CPU tensors; leave launches on CUDA tensors alone. Nests; restores on exit.
 
     tf32      round the operands of a float32 `tl.dot` to tf32, as the default `input_precision` does on a GPU
     quiet     swallow tl.device_print and tl.static_print
-    stored    called for every store with (addresses of the active lanes, bytes per element)
+    observer  told what the kernels do
+    order     the order programs run in: from their count to a permutation of their numbers
     recorder  called for every launch with (kernel, grid, args, kwargs) INSTEAD of running it
     """
-    settings = Settings(tf32, quiet, stored, recorder)
+    settings = Settings(tf32, quiet, observer, order, recorder)
     _enter(settings)
     try:
         yield
