@@ -1,0 +1,122 @@
+"""What was seen while kernels ran: plain data that crosses processes and stands in verdicts.
+
+Not here: how it is seen (`sanitizer`, `meter`, `compiler`, `replay`) and what it is worth (`judge`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+FINDINGS = (
+    "out_of_bounds",  # an address outside the tensor it was derived from
+    "uninitialised",  # a read of memory that nobody wrote
+    "masked_lane",  # a lane that was masked off, without `other`, reached a stored result
+    "race",  # two programs touch one element in one launch, at least one of them writes, without an atomic
+    "duplicate_store",  # one store writes different values to one address
+    "barrier",  # a program reads back through memory what it stored, without tl.debug_barrier
+    "order",  # the result depends on the order of the programs
+    "input_changed",  # a store into an input that must stay as it is
+    "overflow",  # a signed 32-bit number that didn't fit
+    "launcher",  # what the launcher did instead of launching: torch arithmetic, copies, cached or aliased results
+)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One defect, in a learner's words.
+
+    kind      one of FINDINGS          kernel, line, text  where: the line of the learner's source and what it says
+    sentence  what is wrong            tensor              the kernel's parameter, "" when it is about none
+    advice    what to do about it      program, lanes      the first program that did it, and how many of its lanes
+    """
+
+    kind: str
+    sentence: str
+    advice: str = ""
+    kernel: str = ""
+    line: int = 0
+    text: str = ""
+    tensor: str = ""
+    program: list[int] = []
+    lanes: int = 0
+
+
+class TensorTraffic(msgspec.Struct):
+    """Bytes moved between one tensor and the programs, over all launches of one call of the launcher.
+
+    name      the launcher's argument ("x"), "returned tensor 0", or what a buffer between kernels is made of
+    role      "input", "output" or "scratch"
+    loaded, stored                  bytes asked for by active lanes; an atomic counts in both
+    unique_loaded, unique_stored    bytes of different addresses, summed over launches
+    program_loaded                  bytes of different addresses within each program, summed over programs: a row that
+                                    one program reads twice counts once here and twice in `loaded`
+    load_sectors, store_sectors     32-byte sectors that each access touches, summed: 32 * sectors / bytes is the
+                                    price of poor coalescing, 1.0 when neighbouring lanes read neighbouring elements
+    """
+
+    name: str
+    role: str
+    loaded: int = 0
+    stored: int = 0
+    unique_loaded: int = 0
+    unique_stored: int = 0
+    program_loaded: int = 0
+    load_sectors: int = 0
+    store_sectors: int = 0
+
+
+class Access(msgspec.Struct):
+    """One access of the program whose pattern is shown: element numbers of a tensor, in lane order."""
+
+    kind: str  # "load", "store" or "atomic"
+    tensor: str
+    line: int
+    elements: list[int]
+
+
+class Traffic(msgspec.Struct):
+    """What the launches of one call moved and computed. dot_flops counts 2*M*N*K for every tl.dot."""
+
+    launches: int = 0
+    programs: int = 0
+    tensors: list[TensorTraffic] = []
+    dot_flops: int = 0
+    dot_dtypes: list[str] = []
+    pattern: list[Access] = []
+    pattern_program: list[int] = []
+
+    @property
+    def moved(self) -> int:
+        """Bytes loaded and stored."""
+        return sum(t.loaded + t.stored for t in self.tensors)
+
+
+class Evidence(msgspec.Struct):
+    """All that a replay saw of one call of a launcher."""
+
+    findings: list[Finding] = []
+    traffic: Traffic = Traffic()
+    changed: list[str] = []
+
+
+class Compiled(msgspec.Struct):
+    """One kernel of one launch, compiled for one GPU that need not be there.
+
+    target      "sm_80", "sm_90", "gfx942" ...     error    what the compiler refuses, in a learner's words, "" if nothing
+    registers, stack     per thread, registers and bytes of stack (spills, arrays); -1 when not known
+    shared      bytes of shared memory per block       shared_limit   what the device has for one block
+    load_bits   widths in bits of global loads, with their number   tensor_cores  "", "mma.sync", "wgmma", "mfma"
+    """
+
+    kernel: str
+    target: str
+    error: str = ""
+    line: int = 0
+    registers: int = -1
+    stack: int = -1
+    shared: int = 0
+    shared_limit: int = 0
+    warps: int = 0
+    load_bits: dict[str, int] = {}
+    store_bits: dict[str, int] = {}
+    tensor_cores: str = ""
+    async_copies: int = 0

@@ -1,0 +1,183 @@
+"""A problem: an operation to write as a GPU kernel, and everything needed to judge an answer.
+
+A problem is a folder:
+
+    problem.py     docstring = the task as the learner reads it (shapes, dtypes, conventions, returns)
+                   settings = Settings(...)
+                   cases(rng) -> list[Case]                  rng: numpy Generator (Philox); inputs only, never answers
+                   reference(*args, **kwargs)                slow and obvious, in float64 (or exact integers)
+                   floor(*args, **kwargs) -> Floor           the bytes nobody can do without, with the derivation in words
+    reference.py   our kernel
+    starter.py     what the learner starts from: signature, docstring, `raise NotImplementedError`
+    right/*.py     other correct kernels, in other styles
+    wrong/*.py     line 1: `# loses GROUP: reason`; line 2: `# says: words the verdict must contain`
+    cheat files live in tests, not here
+
+Every kernel file defines its @triton.jit kernels and a launcher named like the problem, which takes and returns torch
+tensors. Not here: judging (`judge`), running (`replay`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+FOLDER = Path(__file__).parent / "problems"
+GROUPS = ("right", "safe", "lean", "compiles")
+
+
+class ProblemError(ValueError):
+    """A problem that doesn't exist or is written wrongly; one sentence."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the launcher.
+
+    title      what it shows: "rows wider than a block"
+    points_to  one sentence shown when the numbers are wrong here: what usually causes that
+    lean       measure traffic here against the floor, times `slack`
+    compile    compile this case's launches
+    factor     how much more rounding than the float64 reference's one-pass torch baseline is allowed (see judge)
+    """
+
+    title: str
+    args: tuple
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    points_to: str = ""
+    lean: bool = False
+    compile: bool = False
+    slack: float = 1.0
+    weight: float = 1.0
+    factor: float = 4.0
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Bytes that have to move. loads by argument name, stores by output ("out", or "out 0", "out 1" of a tuple).
+
+    why       the derivation in words, with the formula of the shapes
+    resident  arguments so small that every program reads them from a cache: their loads count once per launch
+    flops     of tl.dot, 0 when the operation needs none
+    """
+
+    loads: Mapping[str, int]
+    stores: Mapping[str, int]
+    why: str
+    resident: tuple[str, ...] = ()
+    flops: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.loads.values()) + sum(self.stores.values())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What counts in a problem.
+
+    weights       points by group, summing to 10
+    launches      how many kernel launches are allowed
+    may_change    argument names that the operation changes in place
+    atomics       True: float atomics may be used, so the order of programs may change the last bits
+    stack         bytes of stack per thread that are still allowed (spills), by target or for all
+    tensor_cores  True: tl.dot must become tensor-core instructions
+    vector_bits   the widest global load must have at least this many bits, 0: not asked
+    eps           absolute part of the tolerance, in units of max |reference|
+    """
+
+    weights: Mapping[str, int] = field(default_factory=lambda: {"right": 4, "safe": 2, "lean": 2, "compiles": 2})
+    launches: int = 1
+    may_change: tuple[str, ...] = ()
+    atomics: bool = False
+    stack: int = 0
+    tensor_cores: bool = False
+    vector_bits: int = 0
+    eps: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A loaded problem. `baseline` is the operation in torch at the inputs' own dtype: it sets the tolerance."""
+
+    name: str
+    folder: Path
+    task: str
+    settings: Settings
+    cases: Callable[[np.random.Generator], list[Case]]
+    reference: Callable
+    floor: Callable[..., Floor]
+    baseline: Callable
+
+    def files(self, which: str) -> list[Path]:
+        """The kernel files in `right` or `wrong`, sorted."""
+        return sorted((self.folder / which).glob("*.py"))
+
+
+def names() -> list[str]:
+    """All problems of this course."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/problem.py"))
+
+
+def load(name: str | Path) -> Problem:
+    """The problem called `name`, or the one in a folder (a Path). Raises ProblemError."""
+    folder = name if isinstance(name, Path) else FOLDER / name
+    path = folder / "problem.py"
+    if not path.is_file():
+        raise ProblemError(f"there is no problem called {folder.name}; there are {', '.join(names())}")
+    module = _module(path)
+    missing = [part for part in ("cases", "reference", "floor") if not callable(getattr(module, part, None))]
+    if missing:
+        raise ProblemError(f"{path}: expected a function {missing[0]}")
+    settings = getattr(module, "settings", Settings())
+    if set(settings.weights) != set(GROUPS) or not math.isclose(sum(settings.weights.values()), 10):
+        raise ProblemError(f"{path}: weights must name {', '.join(GROUPS)} and sum to 10")
+    baseline = getattr(module, "baseline", None) or _in_own_dtype(module.reference)
+    task = (module.__doc__ or "").strip()
+    return Problem(folder.name, folder, task, settings, module.cases, module.reference, module.floor, baseline)
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"problem_{path.parent.name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _in_own_dtype(reference: Callable) -> Callable:
+    def baseline(*args: Any, **kwargs: Any) -> Any:
+        return reference(*args, **kwargs)
+
+    return baseline
+
+
+def in_float64(value: Any) -> Any:
+    """Arguments with every float tensor in float64: what `reference` is called with."""
+    if isinstance(value, torch.Tensor):
+        return value.double() if value.is_floating_point() else value
+    if isinstance(value, (tuple, list)):
+        return type(value)(in_float64(item) for item in value)
+    return {key: in_float64(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def normal(rng: np.random.Generator, *shape: int, spread: float = 1.0, mean: float = 0.0,
+           dtype: torch.dtype = torch.float32) -> torch.Tensor:  # fmt: skip
+    """Normal numbers drawn in float64 and rounded once."""
+    return torch.from_numpy(rng.standard_normal(shape) * spread + mean).to(dtype)
+
+
+def strided(x: torch.Tensor, layout: str = "transposed") -> torch.Tensor:
+    """The values of `x` in another layout: "transposed" (last two axes), "every_other" or "offset"."""
+    if layout == "transposed":
+        return x.transpose(-1, -2).contiguous().transpose(-1, -2)
+    wide = torch.zeros(*x.shape[:-1], 2 * x.shape[-1] + 1, dtype=x.dtype)
+    view = wide[..., : 2 * x.shape[-1] : 2] if layout == "every_other" else wide[..., 1 : 1 + x.shape[-1]]
+    return view.copy_(x)
