@@ -2,7 +2,7 @@
 
 python -m autograder.bench [--unit 00] [--students 8]. Each student hands in the solved notebook. Plain nbgrader runs
 every notebook in a kernel of its own with the instructor's rights (COURSE_TRUSTED=1) and the same hidden trials.
-Printed are wall-clock ratios of this run; nothing is kept.
+Printed are wall-clock ratios of this run, and CPU seconds of interpreted kernels (interpreters.py); nothing is kept.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autograder import grade as grader
+from autograder import interpreters
 from autograder import record as recorder
 from autograder.class_folder import ClassFolder
 from autograder.unit import Unit, find_unit
@@ -89,6 +90,7 @@ def main(words: list[str]) -> int:
     print(f"  plain nbgrader   {theirs:7.1f} s   no sandbox, one after another")
     print(f"  ratio            {theirs / mine:7.2f}")
     print("  otter-grader is not measured here: its own test format would need the checks written a second time")
+    print(*interpreters.table(), sep="\n")
     return 0
 
 

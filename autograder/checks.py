@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import importlib.util
 import inspect
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +32,8 @@ from course.verdict import TrialResult
 KINDS = ("function", "class", "generator", "launcher", "value")
 ENGINE = [f"autograder/{n}" for n in "checks forbidden goodness judge needed oracle remote sandbox trials".split()]
 ENGINE += [f"course/{n}" for n in "cases compare session subject wire worker".split()]
-OPERATIONS = frozenset("call value construct load_state method grad grad_method iterate launch release".split())
+OPERATIONS = frozenset("call value construct load_state method grad grad_method iterate release".split())
+OPERATIONS |= {"launch", "meter", "compiled"}
 
 
 class TrialFailed(Exception):
@@ -179,6 +181,17 @@ class Trial:
         """`got` is a finite number in [low, high]."""
         self._compare(cases.Step("between", [got, float(low), float(high)], None, says or ""))
 
+    def lean(self, subject: Any, floor: Any, slack: float = 1.0, launches: int = 1) -> None:
+        """The subject's last launch moved at most `slack` times the bytes of a grader_kernels.problem.Floor."""
+        plain = {"loads": dict(floor.loads), "stores": dict(floor.stores), "resident": list(floor.resident)}
+        plain["why"] = floor.why
+        self._compare(cases.Step("lean", [subject.meter(), plain, float(slack), launches]))
+
+    def compiles(self, subject: Any, *targets: str, **settings: Any) -> None:
+        """The kernels of the subject's last launch compile for GPUs (sm_80 and sm_90), within `settings`
+        (fields of grader_kernels.problem.Settings)."""
+        self._compare(cases.Step("quiet", [subject.compiled(*(targets or ("sm_80", "sm_90")), **settings)]))
+
     def true(self, condition: Any, says: str) -> None:
         """A plain condition (trials only)."""
         if not bool(condition):
@@ -268,7 +281,8 @@ def attempt(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> Attem
 def version(path: Path) -> str:
     """Digest of a unit's checks and of all that judges: verdicts are kept as long as it stays the same."""
     root = Path(__file__).resolve().parent.parent
-    files = [path, *(root / f"{name}.py" for name in ENGINE), *sorted((root / "grader_kernels").glob("*.py"))]
+    kernels = (root / "grader_kernels").glob("*.py"), (root / "grader_kernels/problems").glob("*/problem.py")
+    files = [path, *(root / f"{name}.py" for name in ENGINE), *sorted(itertools.chain(*kernels))]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
 
 

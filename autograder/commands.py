@@ -1,4 +1,4 @@
-"""The instructor's and author's commands of `course`: build, solve, release, grade, report, feedback, export.
+"""The instructor's and author's commands of `course`: build, solve, release, grade, report, feedback, export, kernel.
 
 Registered through the entry-point group `course.commands`. Each command is thin: it finds units, calls the module that
 does the work, and says what came out. Exit codes are those of course.errors.
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from course.errors import FINDINGS, OK, EnvironmentLacking, InputError
@@ -27,7 +28,7 @@ HERE = Path("class")
 
 def register(app: typer.Typer) -> None:
     """Add the instructor's commands to the learner's."""
-    for command in (build, solve, release, grade, report, feedback, export):
+    for command in (build, solve, release, grade, report, feedback, export, kernel):
         app.command()(command)
 
 
@@ -144,6 +145,52 @@ def export(
         classroom = _classroom(folder, existing=True)
         print(exporter.export(classroom, _units(unit)[0].id if unit else None, format), end="")
     return OK
+
+
+def kernel(
+    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="What the kernel computes, such as row_softmax.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.py", help="Kernels, and a launcher named like the problem.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="Compile for this GPU (sm_80 and sm_90); may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the card.")] = False,
+) -> int:
+    """Judge one Triton kernel file without a GPU. Exit code 0: all points; 1: some are missing."""
+    found = _judge_kernel(problem, file, target, seed)
+    if json_:
+        from grader_kernels import verdict
+
+        sys.stdout.write(verdict.encode(found).decode() + "\n")
+    else:
+        from grader_kernels import card
+
+        card.show(found, Console(width=None if sys.stdout.isatty() else 110))
+    return OK if found.full else FINDINGS
+
+
+def _judge_kernel(problem: str, file: Path, targets: list[str] | None, seed: int) -> Any:
+    try:
+        import triton  # noqa: F401
+    except ImportError:
+        raise EnvironmentLacking(
+            "judging kernels needs triton, which has no build for this system: use Linux, or WSL on Windows"
+        ) from None
+    from grader_kernels import compiler, judge
+    from grader_kernels.problem import ProblemError
+
+    try:
+        for target in targets or ():
+            compiler.gpu_target(target)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    options = {"targets": targets or judge.TARGETS, "seed": seed}
+    with judge.Judge() as judging, Console(stderr=True).status(f"judging {escape(file.name)}") as status:
+        options["tell"] = lambda what: status.update(escape(f"judging {file.name}: {what}"))
+        try:
+            return judging.judge(problem, file, **options)
+        except (ProblemError, judge.NotAKernelFile) as error:
+            raise InputError(str(error)) from None
 
 
 def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str | None, recording: bool) -> Any:

@@ -10,6 +10,7 @@ Not here: reading hand-ins (autograder.intake), classes and processes (autograde
 from __future__ import annotations
 
 import atexit
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from course.session import CellResult
 from course.subject import SubjectError
 from course.verdict import ExerciseVerdict, Verdict, without_points
 from grader_kernels import language
+from grader_kernels.compiler import Compiler
 
 RERUNS = 3  # how often a runner that an exercise killed is made anew
 LONG = 1e6  # seconds a replay sandbox may live
@@ -223,7 +225,7 @@ class _Session:
         return verdict
 
     def _subject(self, name: str, exercise: Exercise) -> RemoteSubject:
-        return RemoteSubject(exercise, name, self._kernel_source, Replays(self.kind))
+        return RemoteSubject(exercise, name, self._kernel_source, Replays(self.kind), the_compiler())
 
     def _kernel_source(self, needed: set[str]) -> str:
         return language.extract("\n\n".join(_code_only(s) for s in self.handin.sources), needed)
@@ -271,6 +273,14 @@ class Replays:
         except Lost:
             return False
         return True
+
+
+@functools.cache
+def the_compiler() -> Compiler:
+    """The compile process of this judge, started when a check first asks for it; kernels seen before are cached."""
+    made = Compiler()
+    atexit.register(made.close)
+    return made
 
 
 def _refused(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdict:

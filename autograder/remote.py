@@ -21,7 +21,9 @@ import torch
 from autograder.sandbox import Exercise, Lost, Replayer
 from course import wire
 from course.subject import Handle, SubjectError, clone_with_layout
+from grader_kernels.compiler import Compiler, judge_compiled
 from grader_kernels.language import NotWritten
+from grader_kernels.problem import Settings
 from grader_kernels.trace import TraceError, from_data
 
 WORKER_KINDS = ("raised", "not_attempted", "missing", "bad_value", "out_of_memory")  # what a worker may claim
@@ -33,8 +35,8 @@ class RemoteSubject:
     """The object called `name` of the notebook behind `exercise`.
 
     kernel_source: for `launch`, the text of the kernels, or a function from their names to it. replayer: where
-    traces are replayed. After a call, `mutated` names the arguments changed in place and `launch_problems` what the
-    replay found wrong; `launches` is what it launched.
+    traces are replayed. compiler: where kernels are compiled; without one `compiled` raises. After a call, `mutated`
+    names the arguments changed in place and `launch_problems` what the replay found wrong.
     """
 
     def __init__(
@@ -43,12 +45,13 @@ class RemoteSubject:
         name: str,
         kernel_source: str | Callable[[set[str]], str] | Exception | None = None,
         replayer: Replayer | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         self.exercise, self.name = exercise, name
-        self.kernel_source, self.replayer = kernel_source, replayer
+        self.kernel_source, self.replayer, self.compiler = kernel_source, replayer, compiler
         self.mutated: list[str] = []
         self.launch_problems: list[str] = []
-        self.launches: Any = None
+        self._launched: tuple[str, Any, dict] | None = None
         self._functions: dict[int, Callable] = {}
         self._nesting = 0
 
@@ -99,7 +102,7 @@ class RemoteSubject:
 
         The worker gets stand-ins of the same layout: what it never saw it can't carry into the trace as numbers.
         """
-        self.launch_problems, self.launches = [], None
+        self.launch_problems, self._launched = [], None
         trace = self._question("launch", *stand_in((args, kwargs)))
         source = self._source(trace)
         if self.replayer is None:
@@ -108,8 +111,24 @@ class RemoteSubject:
             found = self.replayer.replay(source, trace, (args, kwargs), self.exercise.limits.call)
         except Lost as lost:
             raise SubjectError(lost.kind, lost.message) from lost
-        self.launch_problems, self.launches = list(found["problems"]), found["launches"]
+        self.launch_problems, self._launched = list(found["problems"]), (source, trace, found["meter"])
         return found["outputs"]
+
+    def meter(self) -> dict[str, Any]:
+        """What the last launch moved, as the replay measured it."""
+        return self._last_launch()[2]
+
+    def compiled(self, *targets: str, **settings: Any) -> list[str]:
+        """What a GPU's compiler says against the kernels of the last launch."""
+        source, trace, _ = self._last_launch()
+        if self.compiler is None:
+            raise ValueError("compiled needs a compiler: RemoteSubject(..., compiler=Compiler())")
+        return judge_compiled(self.compiler.check(source, trace, targets), Settings(**settings))
+
+    def _last_launch(self) -> tuple[str, Any, dict]:
+        if self._launched is None:
+            raise SubjectError("missing", f"`{self.name}` launched no kernel")
+        return self._launched
 
     def release(self, handle: Handle) -> None:
         self._question("release", (handle,), {})

@@ -26,6 +26,7 @@ from course.subject import Handle, Subject, SubjectError
 from course.verdict import ExerciseVerdict, Named, TrialResult, settle, without_points
 
 FORMAT = 1
+COMPARISONS = ("close", "equal", "between", "lean", "quiet")
 FATAL = ("killed", "timed_out", "out_of_memory", "channel")
 
 
@@ -145,7 +146,7 @@ def play_case(check: CheckCases, case: Case, subject: Subject) -> tuple[Outcome,
     outcome, first, error = Outcome(got=[], effects=[]), None, None
     for index, step in enumerate(case.steps):
         try:
-            if step.do in ("close", "equal", "between"):
+            if step.do in COMPARISONS:
                 got = resolve(step.args[0], results)
                 outcome.got.append(storable(got))
                 first = first or compare_step(step, got)
@@ -192,6 +193,10 @@ def compare_step(step: Step, got: Any) -> compare.Difference | None:
         found = compare.close(got, want[0], step.condition)
     elif step.do == "equal":
         found = compare.equal(got, want[0])
+    elif step.do == "lean":
+        found = compare.lean(got, *want)
+    elif step.do == "quiet":
+        found = compare.quiet(got)
     else:
         found = compare.between(got, want[0], want[1])
     if found and step.says:
@@ -221,7 +226,7 @@ def same_outcome(case: Case, ours: Outcome, theirs: Outcome, slack: float = 1.0)
     """True when one case gave the same compared values, exception and side effects."""
     if (ours.raised, len(ours.got), ours.effects) != (theirs.raised, len(theirs.got), theirs.effects):
         return False
-    steps = [s for s in case.steps if s.do in ("close", "equal", "between")]
+    steps = [s for s in case.steps if s.do in COMPARISONS]
     return all(
         compare.close(a, b, max(s.condition, 1.0) * slack) is None
         for s, a, b in zip(steps, ours.got, theirs.got, strict=False)

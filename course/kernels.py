@@ -102,4 +102,24 @@ def available() -> bool:
     return _found
 
 
-__all__ = ["available", "tl", "triton"]
+def show_accesses(launcher: Callable, *args: Any, **kwargs: Any) -> None:
+    """Show what one program of `launcher(*args, **kwargs)` loads and stores, access by access.
+
+    A launcher that isn't written yet, or a system without Triton, gives one line instead of a picture.
+    """
+    if not _found:
+        return print(SAYS_WHERE)
+    from course import plots
+    from grader_kernels import picture
+
+    try:
+        found = picture.of_launch(launcher, args, kwargs)
+    except NotImplementedError as error:
+        return print(f"Waiting for an exercise above: {error}.")
+    except Exception as error:
+        return print(f"The launch did not get through ({type(error).__name__}: {error}): see what its check says.")
+    title = f"What one program of {launcher.__name__} touches"
+    return plots.show(picture.pattern(found, title=title), alt=picture.describe(found))
+
+
+__all__ = ["available", "show_accesses", "tl", "triton"]

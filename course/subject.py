@@ -74,6 +74,8 @@ class Subject(Protocol):
     ) -> tuple[Any, tuple, dict]: ...
     def iterate(self, *args: Any, limit: int = 100, **kwargs: Any) -> list: ...
     def launch(self, *args: Any, **kwargs: Any) -> Any: ...
+    def meter(self) -> dict[str, Any]: ...
+    def compiled(self, *targets: str, **settings: Any) -> list[str]: ...
     def release(self, handle: Handle) -> None: ...
 
 
@@ -88,6 +90,7 @@ class LocalSubject:
         self.namespace, self.name = namespace, name
         self.mutated: list[str] = []
         self.launch_problems: list[str] = []
+        self._launched: Any = None
         self._objects: dict[int, Any] = {}
         self._ids = itertools.count(1)
 
@@ -140,13 +143,33 @@ class LocalSubject:
 
     def launch(self, *args: Any, **kwargs: Any) -> Any:
         """Trace a Triton launcher and replay the trace; the outputs come from the replay."""
-        from grader_kernels.replay import local_launch
+        from grader_kernels.replay import launch_here
 
-        launcher = self._named(self.name)
-        outputs, self.launch_problems = self._run(
-            lambda *a, **k: local_launch(launcher, a, k), args, kwargs, copy=False
-        )
-        return outputs
+        launcher, self._launched = self._named(self.name), None
+        self._launched = self._run(lambda *a, **k: launch_here(launcher, a, k), args, kwargs, copy=False)
+        self.launch_problems = self._launched.problems
+        return self._launched.outputs
+
+    def meter(self) -> dict[str, Any]:
+        """What the last launch moved (grader_kernels.lean.summary)."""
+        from grader_kernels import lean
+
+        return lean.summary(self._last_launch().traffic)
+
+    def compiled(self, *targets: str, **settings: Any) -> list[str]:
+        """What a GPU's compiler says against the kernels of the last launch, in sentences; none is best."""
+        from grader_kernels import compiler, problem, replay
+
+        launched = self._last_launch()
+        if launched.trace is None:  # it ran on a GPU, so it did compile
+            return []
+        made = compiler.compile_launches(replay.source_of(launched.kernels), launched.trace.to_data(), targets)
+        return compiler.judge_compiled(made, problem.Settings(**settings))
+
+    def _last_launch(self) -> Any:
+        if self._launched is None:
+            raise SubjectError("missing", f"`{self.name}` launched no kernel")
+        return self._launched
 
     def release(self, handle: Handle) -> None:
         self._objects.pop(handle.id, None)

@@ -466,6 +466,7 @@ def _failure(error: BaseException) -> dict[str, str]:
 def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
     """Answer replay questions. No student module was ever imported here; the source passed an allow-list."""
     limit_self(limits)
+    from grader_kernels import lean
     from grader_kernels.replay import replay_source
 
     while True:
@@ -473,6 +474,7 @@ def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
         buffers: list[bytes] = []
         try:
             found = replay_source(*wire.decode(header["args"], body))
+            found["meter"] = lean.summary(found.pop("evidence")["traffic"])
             reply = {"id": header["id"], "ok": wire.encode(found, buffers)}
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -94,7 +94,7 @@ class Evidence(msgspec.Struct):
     """All that a replay saw of one call of a launcher."""
 
     findings: list[Finding] = []
-    traffic: Traffic = Traffic()
+    traffic: Traffic = msgspec.field(default_factory=Traffic)
     changed: list[str] = []
 
 

@@ -5,6 +5,9 @@ literal constants they use, and nothing else, out of a student's source. What it
 `replay.load`, in a process that holds the judge's secrets. So this is a boundary, and it is an ALLOW-list: a piece of
 syntax, a name, an attribute or a keyword that isn't listed here is refused, whatever it would do.
 
+Of `@triton.autotune(...)` and `@triton.heuristics(...)` above a kernel nothing is kept, whatever stands in them: they
+choose arguments while the launcher runs, and the launch trace holds what they chose.
+
 What it stops: imports, any attribute but those of the lists below (`tl.core`, `x.handle`, dunders), calls of anything
 but listed names, strings outside of arguments and comparisons, code in decorators, defaults, annotations, constants.
 What it does not stop: endless loops and large tiles (limits of the process do), wrong kernels (that is the judge's
@@ -14,6 +17,7 @@ work), things only the compiler refuses (`compile` is the second gate).
 from __future__ import annotations
 
 import ast
+import copy
 import operator
 import re
 from collections.abc import Collection
@@ -58,9 +62,9 @@ LANGUAGE_NAMES = (
 )
 LIBDEVICE_NAMES = _words(
     """
-    abs fabs exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh
+    abs exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh
     sqrt rsqrt pow fmod floor ceil trunc rint round nearbyint hypot cbrt copysign nextafter isnan isinf finitef
-    isfinited signbit erf erfc fast_expf fast_tanhf fast_sinf fast_cosf fast_logf fast_powf fast_dividef div_rn
+    isfinited signbit erf erfc fast_expf fast_sinf fast_cosf fast_logf fast_powf fast_dividef div_rn
     """
 )
 HOST_NAMES = _words("cdiv next_power_of_2")  # triton.<name> inside a kernel
@@ -92,6 +96,7 @@ MEMBERS = _words(
 )
 BUILTINS = _words("range min max abs len float int bool print")
 SCALAR_ANNOTATIONS = _words("int float bool")
+DROPPED_DECORATORS = _words("triton.autotune triton.heuristics")
 JIT_OPTIONS = _words("do_not_specialize do_not_specialize_on_alignment noinline debug")
 
 BINARY = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
@@ -289,11 +294,20 @@ class _Function:
         for default in args.defaults:
             if not _is_literal(default):
                 raise _refuse(default, f"{function.name}: a default must be a number, a string, None or a tl dtype")
-        if len(function.decorator_list) != 1:
-            raise _refuse(function, f"{function.name} must carry @triton.jit and no other decorator")
-        self._decorator(function.decorator_list[0])
+        *outer, innermost = function.decorator_list
+        for decorator in outer:
+            self._dropped_decorator(decorator)
+        self._decorator(innermost)
+
+    def _dropped_decorator(self, decorator: ast.expr) -> None:
+        """What stands above @triton.jit chooses arguments in the launcher's process; `_bare` drops it unread."""
+        if not isinstance(decorator, ast.Call) or _dotted(decorator.func) not in DROPPED_DECORATORS:
+            name = self.function.name
+            raise _refuse(decorator, f"{name} may carry @triton.autotune(...) and @triton.heuristics(...) above "
+                          "@triton.jit, and no other decorator")  # fmt: skip
 
     def _decorator(self, decorator: ast.expr) -> None:
+        """@triton.jit itself, which must be the innermost one."""
         if isinstance(decorator, ast.Call):
             for keyword in decorator.keywords:
                 if keyword.arg not in JIT_OPTIONS or not _is_literal(keyword.value):
@@ -302,7 +316,7 @@ class _Function:
                 raise _refuse(decorator, "triton.jit takes keyword options only")
             decorator = decorator.func
         if _dotted(decorator) != "triton.jit":
-            raise _refuse(decorator, "write the decorator as @triton.jit")
+            raise _refuse(decorator, "write @triton.jit, as the last decorator above the def")
 
     def _annotation(self, node: ast.expr | None) -> None:
         if node is None or (isinstance(node, ast.Constant) and node.value in ("tl.constexpr", "constexpr")):
@@ -429,7 +443,10 @@ class _Function:
             return
         if name in ROOTS:
             raise _refuse(node, f"`{name}` stands here without a name behind it")
-        if self.module.function(name) is not None:
+        called = self.module.function(name)
+        if called is not None:
+            if len(called.decorator_list) > 1:
+                raise _refuse(node, f"`{name}` is tuned, so it is launched and not called: leave it only @triton.jit")
             self.functions.add(name)
         elif self.module.constant(name) is not None:
             self.constants.add(name)
@@ -548,6 +565,13 @@ def _parse(source: str) -> tuple[ast.Module, str]:
         raise LanguageError("the source can't be read as Python") from None
 
 
+def _bare(function: ast.FunctionDef) -> ast.FunctionDef:
+    """The function with @triton.jit alone."""
+    bare = copy.copy(function)
+    bare.decorator_list = function.decorator_list[-1:]
+    return bare
+
+
 def _closure(module: _Module, needed: Collection[str]) -> tuple[dict[str, ast.FunctionDef], dict[str, ast.stmt]]:
     functions: dict[str, ast.FunctionDef] = {}
     constants: dict[str, ast.stmt] = {}
@@ -562,7 +586,7 @@ def _closure(module: _Module, needed: Collection[str]) -> tuple[dict[str, ast.Fu
         checker = _Function(found, module)
         checker._plain_name(name, found)
         checker.check()
-        functions[name] = found
+        functions[name] = _bare(found)
         constants |= {constant: module.constant(constant) for constant in checker.constants}
         waiting.extend(sorted(checker.functions))
     return functions, constants

@@ -1,7 +1,7 @@
 """Bytes moved against the bytes that have to move, in a sentence. Plain data in, plain data out.
 
-`meter` is what a replay measured (`summary` of evidence.Traffic), `floor` the plain form of problem.Floor. Not here: how
-either is found.
+`meter` is what a replay measured (`summary` of evidence.Traffic), `floor` the plain form of problem.Floor. Not here:
+how either is found.
 """
 
 from __future__ import annotations

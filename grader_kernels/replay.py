@@ -2,8 +2,9 @@
 
 What it checks: kernels stay inside their tensors (run.KernelFault) and leave the guard zones around every buffer
 untouched; inputs keep their bytes; every returned element was stored by a kernel; nothing on the way was computed by
-torch. What it does not check: whether the numbers are right (that is the caller's comparison), races, speed, and
-whether an answer was carried into the kernels bit by bit, as launches and whole numbers (bound `launches` for that).
+torch; what `sanitizer` finds and `meter` measures while the kernels run. What it does not check: whether the numbers
+are right (that is the caller's comparison), speed, and whether an answer was carried into the kernels bit by bit, as
+launches and whole numbers (bound `launches` for that).
 
 Trust: the trace may come from a hostile process (`trace.from_data` checks it) and the source from a hostile author
 (`language.extract` gates it, here again). Time and memory are not limited here: run it in a process that is.
@@ -11,12 +12,16 @@ Trust: the trace may come from a hostile process (`trace.from_data` checks it) a
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import linecache
+import math
+import textwrap
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 import triton
@@ -25,6 +30,10 @@ from triton.language.extra import libdevice
 from triton.runtime.jit import JITCallable, JITFunction
 
 from grader_kernels import language, run
+from grader_kernels.evidence import Evidence, Traffic
+from grader_kernels.memory import COPIED, FILLED, STORED, UNTOUCHED, Arena, Memory
+from grader_kernels.meter import Meter
+from grader_kernels.sanitizer import Sanitizer
 from grader_kernels.trace import (
     DTYPES,
     TL_DTYPES,
@@ -54,76 +63,21 @@ KERNEL_BUILTINS |= {"print": lambda *values, **options: None, "AssertionError": 
 MAX_HOST_NUMBERS = 64  # a launcher that needs more numbers than this carries an answer piece by piece
 MAX_TEXT = 64  # of a string given to a launch
 
-UNTOUCHED, STORED, FILLED, COPIED = 0, 1, 2, 3
-
 
 @dataclasses.dataclass
 class Replayed:
-    """outputs: what the launcher returned, with tensors as the kernels left them. changed: inputs that were written."""
+    """What a replay gave.
+
+    outputs    what the launcher returned, with tensors as the kernels left them
+    problems   sentences: the findings of `evidence` first, then what the launcher did
+    changed    inputs whose bytes are others now
+    """
 
     outputs: Any
     launches: int
     problems: list[str]
     changed: list[str]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Memory
-
-
-class Arena:
-    """One buffer with guard zones on both sides, and a shadow that knows who wrote each element last.
-
-    Uninitialised floats are NaN, integers 0x5A bytes. The buffer starts at an odd element: nothing is aligned by luck.
-    Its torch storage covers exactly the buffer: an access to a guard is already outside of every tensor.
-    """
-
-    def __init__(self, size: int, dtype: torch.dtype, guard: int) -> None:
-        self.dtype, self.item = dtype, dtype.itemsize
-        self.start = (guard | 1) * self.item
-        self.size = size
-        whole = -(-size // self.item) * self.item
-        pattern = _poison_pattern(dtype)
-        self.raw = np.tile(pattern, (self.start + whole + guard * self.item) // self.item)
-        self.untouched = self._guards()
-        self.shadow = np.zeros(whole // self.item, np.uint8)
-        self.memory = torch.frombuffer(self.raw, dtype=torch.uint8, offset=self.start, count=size) if size else None
-        self.low = self.raw.ctypes.data + self.start
-        self.high = self.low + size
-
-    def view(self, ref: TensorRef) -> torch.Tensor:
-        dtype = DTYPES[ref.dtype]
-        if self.memory is None:
-            return torch.empty_strided(ref.shape, ref.strides, dtype=dtype)
-        storage = self.memory.untyped_storage()
-        return torch.empty(0, dtype=dtype).set_(storage, ref.offset // dtype.itemsize, ref.shape, ref.strides)
-
-    def shadow_of(self, ref: TensorRef) -> torch.Tensor:
-        """Who wrote each element of the view, in its shape (or flat, when it reads the buffer in another width)."""
-        shadow = torch.from_numpy(self.shadow)
-        if DTYPES[ref.dtype].itemsize == self.item:
-            return shadow.as_strided(ref.shape, ref.strides, ref.offset // self.item)
-        return shadow[ref.offset // self.item : -(-(ref.offset + ref.extent()) // self.item)]
-
-    def mark_stored(self, addresses: np.ndarray, width: int) -> None:
-        at = (addresses - np.uint64(self.low)).astype(np.int64) // self.item
-        for step in range(max(1, width // self.item)):
-            self.shadow[at + step] = STORED
-
-    def _guards(self) -> np.ndarray:
-        return np.concatenate([self.raw[: self.start], self.raw[self.start + self.size :]])
-
-    def guards_intact(self) -> bool:
-        return np.array_equal(self.untouched, self._guards())
-
-    def bytes(self) -> np.ndarray:
-        return self.raw[self.start : self.start + self.size]
-
-
-def _poison_pattern(dtype: torch.dtype) -> np.ndarray:
-    if dtype.is_floating_point:
-        return run.poison((1,), getattr(tl, str(dtype).removeprefix("torch."))).view(np.uint8)
-    return np.full(dtype.itemsize, 1 if dtype == torch.bool else run.GARBAGE_BYTE, np.uint8)
+    evidence: Evidence = dataclasses.field(default_factory=Evidence)
 
 
 def _copy_into(target: torch.Tensor, source: torch.Tensor) -> None:
@@ -139,9 +93,36 @@ def _copy_into(target: torch.Tensor, source: torch.Tensor) -> None:
 # One replay
 
 
-class _Replay(run.Observer):
-    def __init__(self, trace: Trace, kernels: dict[str, Any], inputs: tuple, guard: int) -> None:
-        self.trace, self.kernels, self.guard = trace, kernels, guard
+class _Several(run.Observer):
+    """Tells several observers, in their order."""
+
+    def __init__(self, observers: list[run.Observer]) -> None:
+        for event in "launch program load loaded store atomic dot barrier overflow done".split():
+            told = [getattr(o, event) for o in observers if getattr(type(o), event) is not getattr(run.Observer, event)]
+            setattr(self, event, told[0] if len(told) == 1 else _tell(told))
+        self.arithmetic = any(o.arithmetic for o in observers)
+
+
+def _tell(told: list[Callable]) -> Callable:
+    def event(*facts: Any) -> None:
+        for tell in told:
+            tell(*facts)
+
+    return event
+
+
+class _Replay:
+    def __init__(
+        self,
+        trace: Trace,
+        kernels: dict[str, Any],
+        inputs: tuple,
+        guard: int,
+        may_change: Collection[str] = (),
+        order: str | None = None,
+        watch: bool = True,
+    ) -> None:
+        self.trace, self.kernels, self.guard, self.may_change = trace, kernels, guard, may_change
         self.problems: list[str] = []
         self.arenas: dict[int, Arena] = {}
         self.names: dict[int, str] = {}
@@ -151,7 +132,22 @@ class _Replay(run.Observer):
             self._place_input(described, _at(inputs, described.path))
         for made in trace.allocations:
             self._place_allocation(made)
-        self.by_address = sorted(self.arenas.values(), key=lambda arena: arena.low)
+        self._name_outputs()
+        self.memory = Memory(self.arenas.values(), watch)
+        self.sanitizer, self.meter = Sanitizer(self.memory), Meter(self.memory, _widest(trace))
+        observer = _Several([self.sanitizer, self.meter, self.memory]) if watch else self.memory
+        self.settings = run.Settings(quiet=True, observer=observer, order=_order(order))
+        if watch:
+            for arena in self.arenas.values():
+                if arena.role != "scratch":
+                    self.meter.row(arena)
+
+    def _name_outputs(self) -> None:
+        returned = [node for node in walk(self.trace.returned) if isinstance(node, TensorRef)]
+        for i, node in enumerate(returned):
+            arena = self.arenas[node.buffer]
+            if arena.role == "scratch":
+                arena.name, arena.role = f"returned tensor {i}", "output"
 
     def _place_input(self, described: Input, given: Any) -> None:
         if not isinstance(given, torch.Tensor) or not _describes(described, given):
@@ -162,10 +158,17 @@ class _Replay(run.Observer):
         _copy_into(arena.view(whole), given)
         self.arenas[described.buffer], self.names[described.buffer] = arena, described.name
         self.before[described.buffer] = arena.bytes().copy()
+        arena.name, arena.role, arena.fixed = described.name, "input", described.name not in self.may_change
+        if arena.size > given.numel() * arena.item:
+            arena.gaps = np.ones(len(arena.shadow), bool)
+            torch.from_numpy(arena.gaps).as_strided(described.shape, described.strides).fill_(False)
+        arena.may_hold_poison = arena.gaps is not None
 
     def _place_allocation(self, made: Allocation) -> None:
         arena = Arena(made.bytes, DTYPES[made.dtype], self.guard)
-        self.arenas[made.buffer], self.names[made.buffer] = arena, f"a {made.dtype} buffer of shape {tuple(made.shape)}"
+        arena.starts_empty = made.seen
+        arena.name = f"a {made.dtype} buffer of shape {tuple(made.shape)}"
+        self.arenas[made.buffer], self.names[made.buffer] = arena, arena.name
         if made.fill is not None and made.seen:
             count = made.bytes // arena.item
             arena.view(TensorRef(made.buffer, 0, [count], [1], made.dtype)).fill_(made.fill.value())
@@ -173,7 +176,7 @@ class _Replay(run.Observer):
 
     # steps
     def run(self) -> None:
-        with run.on_cpu(quiet=True, observer=self):
+        with run.on_cpu(quiet=True):
             for step in self.trace.steps:
                 if isinstance(step, Launch):
                     self._launch(step)
@@ -204,7 +207,7 @@ class _Replay(run.Observer):
             if isinstance(node, TensorRef) and node.buffer in self.made and not self.made[node.buffer].seen:
                 self._say(f"{step.kernel} was given a tensor that no kernel made: {self._origin(node.buffer)}")
         arguments = {name: self._argument(node) for name, node in step.args.items()}
-        run.interpret(kernel, tuple(step.grid), (), arguments, run.Settings(quiet=True, observer=self))
+        run.interpret(kernel, tuple(step.grid), (), arguments, self.settings)
 
     def _argument(self, node: Node) -> Any:
         if isinstance(node, TensorRef):
@@ -223,22 +226,6 @@ class _Replay(run.Observer):
         if not isinstance(self.kernels.get(name), JITCallable):
             raise TraceError(f"the launcher hands over {name}, which is not among the kernels of the submission")
         return self.kernels[name]
-
-    def store(self, region: run.Region | None, addresses: np.ndarray, width: int, values: np.ndarray) -> None:
-        self._stored(addresses, width)
-
-    def atomic(self, region: run.Region | None, addresses: np.ndarray, width: int) -> None:
-        self._stored(addresses, width)
-
-    def _stored(self, addresses: np.ndarray, width: int) -> None:
-        low, high = int(addresses.min()), int(addresses.max())
-        for arena in self.by_address:
-            if arena.low <= low and high < arena.high:
-                return arena.mark_stored(addresses, width)
-        for arena in self.by_address:
-            inside = addresses[(addresses >= arena.low) & (addresses < arena.high)]
-            if inside.size:
-                arena.mark_stored(inside, width)
 
     # verdict
     def _host_scalars(self) -> Iterator[Scalar]:
@@ -259,6 +246,9 @@ class _Replay(run.Observer):
 
     def judge(self, may_change: Collection[str]) -> list[str]:
         """Fill `problems`; returns the names of the inputs that were changed."""
+        for finding in self.sanitizer.findings:
+            if finding.kind != "input_changed":  # told below, once for an input
+                self._say(f"{finding.sentence} {finding.advice}")
         if not self.trace.launches:
             self._say("the launcher launched no kernel")
         numbers = {node.text for node in self._host_scalars() if node.kind == "float"}
@@ -309,6 +299,21 @@ class _Replay(run.Observer):
         return None
 
 
+def _widest(trace: Trace) -> int:
+    """Which launch has the most programs."""
+    sizes = [math.prod(launch.grid) for launch in trace.launches]
+    return sizes.index(max(sizes)) if sizes else 0
+
+
+def _order(order: str | None) -> Callable[[int], np.ndarray] | None:
+    if order is None:
+        return None
+    way, _, seed = order.partition(":")
+    if way != "shuffled" or not seed.isdecimal():
+        raise ValueError(f"order is {order!r}: expected None or 'shuffled:SEED'")
+    return lambda count: np.random.Generator(np.random.Philox(int(seed))).permutation(count)
+
+
 def _at(inputs: tuple, path: list[str | int]) -> Any:
     value: Any = inputs
     for key in path:
@@ -334,20 +339,29 @@ def replay(
     *,
     guard: int = 64,
     may_change: Collection[str] = (),
+    order: str | None = None,
+    watch: bool = True,
 ) -> Replayed:
     """Replay `trace` with `kernels` on copies of the tensors in `inputs` = (args, kwargs) of the launcher's call.
 
     guard       elements of guard zone before and behind every buffer
     may_change  names of inputs that the exercise asks to change in place
+    order       in which the programs of every launch run: None as numbered, "shuffled:SEED" in a fixed random order
+    watch       False: without sanitizer and meter, in about half the time
 
-    Raises run.KernelFault when a kernel leaves its tensors, TraceError when trace, kernels and inputs don't fit, and
-    what a kernel itself raises.
+    Raises run.KernelFault when a kernel leaves its tensors (its `finding` says where, `earlier` what was found
+    until then), TraceError when trace, kernels and inputs don't fit, and what a kernel itself raises.
     """
-    state = _Replay(trace, kernels, inputs, guard)
-    state.run()
+    state = _Replay(trace, kernels, inputs, guard, may_change, order, watch)
+    try:
+        state.run()
+    except run.KernelFault as fault:
+        fault.earlier = state.sanitizer.findings
+        raise
     changed = state.judge(may_change)
     outputs = state.output(trace.returned)
-    return Replayed(outputs, len(trace.launches), state.problems, changed)
+    evidence = Evidence(state.sanitizer.findings, state.meter.traffic, changed)
+    return Replayed(outputs, len(trace.launches), state.problems, changed, evidence)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -368,31 +382,83 @@ def load(source: str) -> dict[str, JITFunction]:
     return {name: value for name, value in namespace.items() if isinstance(value, JITFunction)}
 
 
+def source_of(kernels: dict[str, JITFunction]) -> str:
+    """The other way round: text that `language.extract` takes, of the kernels and of the globals that they use."""
+    parts: dict[str, str] = {}
+
+    def add(name: str, value: Any) -> None:
+        value_now = value.value if isinstance(value, tl.constexpr) else value
+        if name in parts:
+            return
+        if isinstance(value, JITCallable):
+            parts[name] = textwrap.dedent("".join(value.raw_src))
+            for node in ast.walk(ast.parse(parts[name])):
+                if isinstance(node, ast.Name) and node.id in value.fn.__globals__:
+                    add(node.id, value.fn.__globals__[node.id])
+        elif isinstance(value, tl.dtype):
+            parts[name] = f"{name} = tl.{value.name}"
+        elif type(value_now) in (int, float, bool, str):
+            odd = isinstance(value_now, float) and not math.isfinite(value_now)
+            literal = f"float('{value_now}')" if odd else repr(value_now)
+            parts[name] = f"{name} = tl.constexpr({literal})" if value_now is not value else f"{name} = {literal}"
+
+    for name, kernel in kernels.items():
+        add(name, kernel)
+    return "\n\n".join(reversed(parts.values()))
+
+
 def replay_source(
-    source: str, trace_data: dict[str, Any], inputs: tuple[tuple, dict], *, may_change: Collection[str] = ()
+    source: str,
+    trace_data: dict[str, Any],
+    inputs: tuple[tuple, dict],
+    *,
+    may_change: Collection[str] = (),
+    order: str | None = None,
+    watch: bool = True,
 ) -> dict[str, Any]:
     """For the judge: trace from the worker, kernels from the submitted source, inputs = (args, kwargs) from the judge.
 
-    Returns {"outputs", "problems", "launches", "changed"}. Raises TraceError, language.LanguageError,
+    Returns {"outputs", "problems", "launches", "changed", "evidence"}, all plain data but the outputs. Raises TraceError, language.LanguageError,
     run.KernelFault, and what a kernel raises; each says what happened in one sentence.
     """
     trace = from_data(trace_data)
     needed = trace.kernels()
     kernels = load(language.extract(source, needed)) if needed else {}
-    done = replay(trace, kernels, inputs, may_change=may_change)
-    return {"outputs": done.outputs, "problems": done.problems, "launches": done.launches, "changed": done.changed}
+    done = replay(trace, kernels, inputs, may_change=may_change, order=order, watch=watch)
+    found = {"outputs": done.outputs, "problems": done.problems, "launches": done.launches, "changed": done.changed}
+    return found | {"evidence": msgspec.to_builtins(done.evidence)}
 
 
-def local_launch(
+class Launched(NamedTuple):
+    """One call of a launcher in this process: what came out, what was seen, and what a compiler needs to know.
+
+    traffic: evidence.Traffic as builtins. On a GPU nothing is traced: trace is None and kernels are empty.
+    """
+
+    outputs: Any
+    problems: list[str]
+    traffic: dict[str, Any]
+    kernels: dict[str, JITFunction]
+    trace: Trace | None
+
+
+def launch_here(
     launcher: Callable, args: tuple = (), kwargs: dict[str, Any] | None = None, *, may_change: Collection[str] = ()
-) -> tuple[Any, list[str]]:
-    """Record and replay in this process, with the launcher's own kernels: (outputs, problems).
+) -> Launched:
+    """Record and replay in this process, with the launcher's own kernels.
 
     With CUDA tensors among the arguments the launcher simply runs, and there are no problems to tell.
     """
     kwargs = kwargs or {}
     if any(tensor.is_cuda for tensor in run.tensors_in([*args, *kwargs.values()])):
-        return launcher(*args, **kwargs), []
+        return Launched(launcher(*args, **kwargs), [], msgspec.to_builtins(Traffic()), {}, None)
     trace, functions = record_with_kernels(launcher, args, kwargs)
     done = replay(trace, functions, (args, kwargs), may_change=may_change)
-    return done.outputs, done.problems
+    return Launched(done.outputs, done.problems, msgspec.to_builtins(done.evidence.traffic), functions, trace)
+
+
+def local_launch(
+    launcher: Callable, args: tuple = (), kwargs: dict[str, Any] | None = None, *, may_change: Collection[str] = ()
+) -> tuple[Any, list[str]]:
+    """`launch_here`, as (outputs, problems)."""
+    return launch_here(launcher, args, kwargs, may_change=may_change)[:2]

@@ -22,6 +22,7 @@ import copy
 import dataclasses
 import inspect
 import linecache
+import sys
 import textwrap
 import threading
 import types
@@ -37,8 +38,10 @@ from triton.language.extra import libdevice as libdevice_stubs
 from triton.language.extra.cuda import libdevice as libdevice_cuda
 from triton.language.semantic import TritonSemantic
 from triton.runtime import interpreter as upstream
-from triton.runtime.autotuner import Autotuner
+from triton.runtime.autotuner import Autotuner, Config
 from triton.runtime.jit import JITCallable, JITFunction
+
+from grader_kernels.evidence import Finding
 
 TensorHandle = upstream.TensorHandle
 
@@ -49,17 +52,24 @@ LAUNCH_OPTIONS = frozenset(
 GRID_LIMITS = (2**31 - 1, 65535, 65535)  # CUDA C programming guide, table of compute capabilities
 
 
+OUT_OF_BOUNDS = "Mask off the lanes that have no element of their own, and check the strides in the address."
+
+
 class KernelFault(RuntimeError):
     """A kernel touched memory that isn't its own. One sentence; the parts stand in the attributes.
 
     kernel   name of the kernel             program  (x, y, z) of the program
     line     line in the learner's source   tensor   name of the kernel's parameter, None if not known
     element  offset in elements from the tensor's first element, None if not known
+    finding  the same as evidence           earlier  findings of a sanitizer before it
     """
 
-    def __init__(self, sentence: str, *, kernel="", program=(), line=0, tensor=None, element=None) -> None:
+    def __init__(self, sentence: str, *, kernel="", program=(), line=0, tensor=None, element=None, lanes=1) -> None:
         super().__init__(sentence)
         self.kernel, self.program, self.line, self.tensor, self.element = kernel, program, line, tensor, element
+        text, where = source_place()[1], dict(kernel=kernel, line=line, tensor=tensor or "", program=list(program))
+        self.finding = Finding("out_of_bounds", sentence, OUT_OF_BOUNDS, **where, text=text, lanes=lanes)
+        self.earlier: list[Finding] = []
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -81,8 +91,9 @@ def f32_to_bf16(values: np.ndarray, truncate: bool = False) -> np.ndarray:
 
 
 def round_to_tf32(values: np.ndarray) -> np.ndarray:
-    """float32 with 10 bits of mantissa, nearest, ties away from zero (PTX cvt.rna.tf32.f32)."""
-    bits = (np.ascontiguousarray(values).view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+    """float32 with 10 bits of mantissa, toward zero: triton hands the float32 bits to a tensor core as they are (its
+    PTX holds no cvt.rna.tf32.f32), and that reads the upper 19."""
+    bits = np.ascontiguousarray(values).view(np.uint32) & np.uint32(0xFFFFE000)
     return np.where(np.isfinite(values), bits.view(np.float32), values)
 
 
@@ -116,6 +127,16 @@ def _has_nan(values: np.ndarray) -> bool:
     return values.dtype in POISON_BITS and bool(np.isnan(values).any())
 
 
+def _stay_marked(out: np.ndarray, sides: list[np.ndarray]) -> np.ndarray:
+    """`out` with the mark of `poison` put back where it became another NaN: numpy's exp, log and sin do that."""
+    if _has_nan(out):
+        for side in sides:
+            if _has_nan(side) and side.shape == out.shape:
+                mark = np.array(POISON_BITS[out.dtype], f"u{out.dtype.itemsize}").view(out.dtype)
+                out = np.where(np.isnan(out) & is_poison(side), mark, out)
+    return out
+
+
 def _number_wins(op: Callable) -> Callable:
     """`op` (fmax or fmin) as on a GPU: a number beats NaN - except the NaN of a lane nobody loaded, which stays."""
 
@@ -137,8 +158,9 @@ def _number_wins(op: Callable) -> Callable:
 class Region:
     """The bytes [low, high) that pointers derived from one tensor argument may touch.
 
-    base is the address of the tensor's first element: the whole storage may be touched, not only the view, because
-    walking from a view with strides is legal. Element numbers in messages count from base.
+    base is the address of the tensor's first element, end the address behind its last: the whole storage may be
+    touched, not only the view, because walking from a view with strides is legal - except where another argument of
+    the launch lies in it, apart from this one. Element numbers in messages count from base.
     """
 
     name: str
@@ -148,16 +170,24 @@ class Region:
     itemsize: int
     numel: int
     contiguous: bool
+    end: int
 
     @classmethod
     def of(cls, name: str, tensor: torch.Tensor) -> Region:
         storage = tensor.untyped_storage()
         low = storage.data_ptr()
         high = low + storage.nbytes()
-        return cls(name, low, high, tensor.data_ptr(), tensor.element_size(), tensor.numel(), tensor.is_contiguous())
+        base, item = tensor.data_ptr(), tensor.element_size()
+        steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        end = base + (steps + 1) * item if tensor.numel() else base
+        return cls(name, low, high, base, item, tensor.numel(), tensor.is_contiguous(), end)
 
     def owns(self, low: int, high: int) -> bool:
         return self.low <= low and high <= self.high
+
+    def apart_from(self, other: Region) -> bool:
+        """Both lie in one storage and share no part of it."""
+        return self.low == other.low and (self.end <= other.base or other.end <= self.base)
 
     def extent(self) -> str:
         if self.contiguous:
@@ -173,6 +203,8 @@ class Observer:
     pointers that were not derived from an argument. `size` is bytes per element. An exception ends the launch.
     """
 
+    arithmetic = True  # False: `overflow` need not be called, which saves time
+
     def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
         """A launch starts."""
 
@@ -180,7 +212,8 @@ class Observer:
         """A program starts; number counts them in the order of the grid, whatever order they run in."""
 
     def load(self, region: Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
-        """A load. filled: False when lanes were masked off and no `other` was given: they hold poison."""
+        """A load, perhaps of no lane at all. filled: False when lanes were masked off and no `other` was given: they
+        hold poison."""
 
     def loaded(self, values: np.ndarray) -> None:
         """What that load brought, all lanes, bfloat16 as uint16 patterns."""
@@ -224,18 +257,30 @@ class Launch:
     settings: Settings
 
 
-def _source_place() -> tuple[int, str]:
-    """(line number, its text) of the innermost frame that runs a learner's kernel."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code in _learner_codes:
-            return frame.f_lineno, linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+def _learner_frame() -> types.FrameType | None:
+    """The innermost frame that runs a learner's kernel."""
+    frame = sys._getframe(1)
+    while frame is not None and not (id(frame.f_code) in _learner_ids and frame.f_code in _learner_codes):
         frame = frame.f_back
-    return 0, ""
+    return frame
 
 
-def _place(launch: Launch, program: tuple[int, int, int]) -> str:
-    line, text = _source_place()
+def source_line() -> int:
+    """The line of a learner's kernel that is running, 0 when there is none."""
+    frame = _learner_frame()
+    return 0 if frame is None else frame.f_lineno
+
+
+def source_place() -> tuple[int, str]:
+    """(line number, its text) of the line of a learner's kernel that is running."""
+    frame = _learner_frame()
+    if frame is None:
+        return 0, ""
+    return frame.f_lineno, linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+
+
+def place(launch: Launch, program: tuple[int, int, int]) -> str:
+    line, text = source_place()
     index = program[0] if program[1:] == (0, 0) else program
     return f"{launch.kernel}, program {index}, line {line}" + (f" `{text}`" if text else "")
 
@@ -243,13 +288,26 @@ def _place(launch: Launch, program: tuple[int, int, int]) -> str:
 Program = tuple[int, int, int]
 
 
-def _fault(launch: Launch, program: Program, verb: str, region: Region | None, address: int, lanes: str) -> KernelFault:
-    where, facts = _place(launch, program), {"kernel": launch.kernel, "program": program, "line": _source_place()[0]}
+def _fault(
+    launch: Launch, program: Program, verb: str, region: Region | None, bad: np.ndarray, active: int
+) -> KernelFault:
+    """bad: the addresses of the lanes that are outside, of `active` active ones."""
+    address = int(bad[0])
+    facts = {"kernel": launch.kernel, "program": program, "line": source_place()[0], "lanes": int(bad.size)}
+    lanes = f" ({bad.size} of {active} active lanes are outside)" if active > 1 else ""
     if region is None:
-        return KernelFault(f"{where}: {verb} an address that belongs to no tensor of this launch{lanes}.", **facts)
+        says = f"{verb} an address that belongs to no tensor of this launch{lanes}"
+        return KernelFault(f"{place(launch, program)}: {says}.", **facts)
     element = (address - region.base) // region.itemsize
-    says = f"{where}: {verb} element {element} of {region.name}, {region.extent()}{lanes}."
-    return KernelFault(says, **facts, tensor=region.name, element=element)
+    says = f"{verb} element {element} of {region.name}, {region.extent()}{lanes}{_landing(launch, region, address)}"
+    return KernelFault(f"{place(launch, program)}: {says}.", **facts, tensor=region.name, element=element)
+
+
+def _landing(launch: Launch, region: Region | None, address: int) -> str:
+    for other in launch.regions:
+        if other is not region and other.base <= address < other.end:
+            return f": that is element {(address - other.base) // other.itemsize} of {other.name}"
+    return ""
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -294,6 +352,8 @@ class Builder(upstream.InterpreterBuilder):
         if region is not None:
             if not region.owns(low, high):
                 self._outside(verb, region, addresses, size)
+            if low < region.base or high > region.end:
+                self._in_neighbour(verb, region, addresses.reshape(-1))
         elif not any(known.owns(low, high) for known in self.launch.regions):
             self._outside_all(verb, addresses, size)
         return addresses
@@ -301,9 +361,14 @@ class Builder(upstream.InterpreterBuilder):
     def _outside(self, verb: str, region: Region, addresses: np.ndarray, size: int) -> None:
         flat = addresses.reshape(-1)
         bad = (flat < region.low) | (flat > max(region.high - size, 0)) | (region.high - region.low < size)
-        first = int(flat[int(np.argmax(bad))])
-        lanes = f" ({int(bad.sum())} of {flat.size} active lanes are outside)" if flat.size > 1 else ""
-        raise _fault(self.launch, self.grid_idx, verb, region, first, lanes)
+        raise _fault(self.launch, self.grid_idx, verb, region, flat[bad], flat.size)
+
+    def _in_neighbour(self, verb: str, region: Region, flat: np.ndarray) -> None:
+        for other in self.launch.regions:
+            if region.apart_from(other):
+                bad = (flat >= other.base) & (flat < other.end)
+                if bad.any():
+                    raise _fault(self.launch, self.grid_idx, verb, region, flat[bad], flat.size)
 
     def _outside_all(self, verb: str, addresses: np.ndarray, size: int) -> None:
         flat = addresses.reshape(-1)
@@ -312,7 +377,7 @@ class Builder(upstream.InterpreterBuilder):
             if region.high - region.low >= size:
                 good |= (flat >= region.low) & (flat <= region.high - size)
         if not good.all():
-            raise _fault(self.launch, self.grid_idx, verb, None, int(flat[int(np.argmin(good))]), "")
+            raise _fault(self.launch, self.grid_idx, verb, None, flat[~good], flat.size)
 
     def create_load(self, ptr, *rest):
         return self.create_masked_load(ptr, None, None, *rest)
@@ -337,7 +402,7 @@ class Builder(upstream.InterpreterBuilder):
             fill, filled = poison(shape, element), False
         lanes = np.broadcast_to(lanes, shape)
         observer = self.launch.settings.observer
-        if observer is not None and addresses.size:
+        if observer is not None:
             observer.load(self._region(ptrs, addresses), addresses.reshape(-1), dtype.itemsize, filled)
         values = upstream._interpreter.load(ptrs.data, lanes, fill, dtype)
         if observer is not None:
@@ -361,7 +426,7 @@ class Builder(upstream.InterpreterBuilder):
     def _region(self, pointers: TensorHandle, addresses: np.ndarray) -> Region | None:
         """The tensor that checked addresses lie in; None when they were made from numbers and span several."""
         region = pointers.attr.get("region")
-        if region is not None:
+        if region is not None or not addresses.size:
             return region
         low, high = int(addresses.min()), int(addresses.max())
         return next((known for known in self.launch.regions if known.owns(low, high + 1)), None)
@@ -428,18 +493,25 @@ class Builder(upstream.InterpreterBuilder):
         width = np.uint64(max(1, ptr.get_element_ty().primitive_bitwidth // 8))
         return TensorHandle(ptr.data + width * offset.data.astype(np.uint64), ptr.dtype, ptr.attr)
 
+    def create_expand_dims(self, arg, axis):
+        sizes = arg.data.shape
+        data = arg.data.reshape(*sizes[:axis], 1, *sizes[axis:])  # a view, in half the time of np.expand_dims
+        return TensorHandle(data, arg.dtype.scalar, arg.attr)
+
     # arithmetic
     def binary_op(self, lhs, rhs, op):
         if lhs.dtype.scalar == tl.bfloat16:
             right = bf16_to_f32(rhs.data) if rhs.dtype.scalar == tl.bfloat16 else rhs.data
             return self._narrow(op(bf16_to_f32(lhs.data), right))
-        if self.launch.settings.observer is not None and op in _WRAPPING and lhs.dtype.scalar == tl.int32:
+        observer = self.launch.settings.observer
+        if observer is not None and observer.arithmetic and op in _WRAPPING and lhs.dtype.scalar == tl.int32:
             self._watch_overflow(lhs.data, rhs.data, op)
         return super().binary_op(lhs, rhs, op)
 
     def _watch_overflow(self, left: np.ndarray, right: np.ndarray, op: np.ufunc) -> None:
-        wide = op(left.astype(np.int64), right.astype(np.int64))
-        if wide.size and (wide.max() > 2**31 - 1 or wide.min() < -(2**31)):
+        wide = op(left, right, dtype=np.int64)
+        wide += 2**31
+        if wide.size and np.maximum.reduce(wide.view(np.uint64), axis=None) >= 2**32:
             self.launch.settings.observer.overflow(_WRAPPING[op])
 
     @staticmethod
@@ -450,9 +522,9 @@ class Builder(upstream.InterpreterBuilder):
         return TensorHandle(f32_to_bf16(values), tl.bfloat16)
 
     def unary_op(self, arg, op):
-        if arg.dtype.scalar == tl.bfloat16:
-            return self._narrow(op(bf16_to_f32(arg.data)))
-        return super().unary_op(arg, op)
+        data = bf16_to_f32(arg.data) if arg.dtype.scalar == tl.bfloat16 else arg.data
+        out = _stay_marked(op(data), [data])
+        return self._narrow(out) if arg.dtype.scalar == tl.bfloat16 else TensorHandle(out, arg.dtype.scalar)
 
     def ternary_op(self, lhs, rhs, other, op):
         if other.dtype.scalar == tl.bfloat16 and op is not np.where:
@@ -488,7 +560,17 @@ class Builder(upstream.InterpreterBuilder):
         left, right = self._dot_operand(a, input_precision), self._dot_operand(b, input_precision)
         if left is None or right is None:
             return super().create_dot(a, b, d, input_precision, *rest)
+        if d.data.dtype == np.float16:
+            return self._half_dot(left, right, d)
         return TensorHandle((np.matmul(left, right) + d.data).astype(d.data.dtype), d.dtype.scalar)
+
+    @staticmethod
+    def _half_dot(left: np.ndarray, right: np.ndarray, d: TensorHandle) -> TensorHandle:
+        """A float16 accumulator is rounded after every 16 columns: that many one mma instruction takes."""
+        total = d.data
+        for k in range(0, left.shape[-1], 16):
+            total = (np.matmul(left[..., k : k + 16], right[..., k : k + 16, :]) + total).astype(np.float16)
+        return TensorHandle(total, d.dtype.scalar)
 
     def _dot_operand(self, side: TensorHandle, input_precision) -> np.ndarray | None:
         """An operand in a type numpy multiplies fast and exactly enough; None: leave it to upstream."""
@@ -504,7 +586,15 @@ class Builder(upstream.InterpreterBuilder):
             return side.data.astype(np.float64)  # products and sums stay below 2**53: exact
         return side.data if dtype == tl.float64 else None
 
+    def create_umulhi(self, lhs, rhs):
+        unsigned = np.dtype(f"u{lhs.data.dtype.itemsize}")  # the bits count, also those of a signed number
+        left, right = (TensorHandle(side.data.view(unsigned), side.dtype) for side in (lhs, rhs))
+        return TensorHandle(super().create_umulhi(left, right).data.view(lhs.data.dtype), lhs.dtype.scalar)
+
     # casts
+    def get_bf16(self, value):
+        return TensorHandle(f32_to_bf16(np.array([value], np.float32)), tl.bfloat16)
+
     def cast_impl(self, src, dst_type):
         source, target = src.dtype.scalar, dst_type.scalar
         if source == tl.bfloat16 and target != tl.bfloat16 and src.data.dtype == np.uint16:
@@ -573,7 +663,7 @@ def _carry_region(name: str) -> None:
     setattr(Builder, name, carrying)
 
 
-for _name in "splat unsplat broadcast expand_dims reshape trans bitcast".split():
+for _name in "splat unsplat broadcast reshape trans bitcast".split():
     _carry_region(f"create_{_name}")
 
 
@@ -588,6 +678,46 @@ class Semantic(TritonSemantic):
         if lhs.type is rhs.type or (lhs.type.is_block() and rhs.type.is_block() and _dims(lhs) == _dims(rhs)):
             return lhs, rhs
         return super().broadcast_impl_value(lhs, rhs)
+
+    def binary_op_type_checking_impl(self, lhs, rhs, *rules, **more_rules):
+        """Two operands of one type and shape, as triton's own method makes them, but in a fraction of the time: what it
+        decided about two types is remembered, and numpy is left to widen the data."""
+        kinds = _kind(lhs), _kind(rhs), rules, *more_rules.items()
+        decided = _decisions.get(kinds)
+        if decided is not None:
+            left, right = decided
+            return (lhs if left is None else left(lhs)), (rhs if right is None else right(rhs))
+        left, right = super().binary_op_type_checking_impl(lhs, rhs, *rules, **more_rules)
+        steps = _step(lhs, left), _step(rhs, right)
+        if _other_type not in steps and len(_decisions) < MAX_DECISIONS:
+            _decisions[kinds] = steps
+        return left, right
+
+
+MAX_DECISIONS = 100_000
+Step = Callable[[Any], tl.tensor] | None
+_decisions: dict[tuple, tuple[Step, Step]] = {}
+
+
+def _kind(side: Any) -> Any:
+    """All that triton's rules ask of an operand: the type of a tensor, a number itself."""
+    if isinstance(side, tl.tensor):
+        return vars(side.type).get("_key", side.type.name)
+    return type(side), side.hex() if isinstance(side, float) else side
+
+
+def _step(given: Any, made: tl.tensor) -> Step:
+    """How to make the one into the other next time; None: there is nothing to do."""
+    if not isinstance(given, tl.tensor):
+        constant = made.handle.data.reshape(-1)[:1].copy()
+        return lambda _: tl.tensor(TensorHandle(constant, made.handle.dtype), made.type)
+    if given.type.scalar != made.type.scalar:
+        return _other_type
+    return None if _kind(given) == _kind(made) else lambda side: tl.tensor(side.handle, made.type)
+
+
+def _other_type(_: Any) -> tl.tensor:
+    raise NotImplementedError("a cast is not remembered")
 
 
 def _dims(tile: tl.tensor) -> list[int]:
@@ -612,7 +742,13 @@ def _tile(data: np.ndarray, dtype: tl.dtype) -> tl.tensor:
 
 
 def _sum(data: np.ndarray, dtype: tl.dtype, axis: int) -> np.ndarray:
-    return f32_to_bf16(bf16_to_f32(data).sum(axis=axis)) if dtype.is_bf16() else data.sum(axis=axis)
+    if data.dtype != np.float16 and not dtype.is_bf16():
+        return data.sum(axis=axis)
+    parts = np.moveaxis(data, axis, -1)
+    while parts.shape[-1] > 1:  # every partial sum is rounded to the tile's type, as on a GPU
+        left, right = parts[..., 0::2], parts[..., 1::2]
+        parts = f32_to_bf16(bf16_to_f32(left) + bf16_to_f32(right)) if dtype.is_bf16() else left + right
+    return parts[..., 0]
 
 
 def _extreme(op: np.ufunc) -> Callable:
@@ -733,7 +869,8 @@ def _scan_by_doubling(combine_fn: Any, parts: list[np.ndarray], dtypes: list[tl.
 
 
 def _round_half_away(x: np.ndarray) -> np.ndarray:
-    return np.copysign(np.floor(np.abs(x) + 0.5), x)
+    whole = np.floor(np.abs(x))
+    return np.copysign(np.where(np.abs(x) - whole >= 0.5, whole + 1, whole), x)
 
 
 LIBDEVICE: dict[str, Callable] = {
@@ -742,7 +879,6 @@ LIBDEVICE: dict[str, Callable] = {
     **{name: getattr(np, name) for name in "sin cos tan sinh cosh tanh".split()},
     **{name: getattr(np, "arc" + name[1:]) for name in "asin acos atan atan2 asinh acosh atanh".split()},
     "abs": np.abs,
-    "fabs": np.abs,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "pow": np.power,
     "fmod": np.fmod,
@@ -754,7 +890,6 @@ LIBDEVICE: dict[str, Callable] = {
     "erf": np.vectorize(upstream.math.erf, otypes=[np.float64]),
     "erfc": np.vectorize(upstream.math.erfc, otypes=[np.float64]),
     "fast_expf": np.exp,
-    "fast_tanhf": np.tanh,
     "fast_sinf": np.sin,
     "fast_cosf": np.cos,
     "fast_logf": np.log,
@@ -764,16 +899,39 @@ LIBDEVICE: dict[str, Callable] = {
 }
 
 
-def _libdevice(op: Callable) -> Callable:
+# What libdevice calls a function ("__nv_expf", "__nv_exp", "__nv_isnand") less the letter of its type.
+SYMBOLS = {"fabs": "abs", "llabs": "abs", "fdiv_rn": "div_rn", "ddiv_rn": "div_rn", "powi": "pow"}
+SYMBOLS |= {"fast_fdivide": "fast_dividef"}
+
+
+def _function_of(symbol: str) -> Callable:
+    name = symbol.removeprefix("__nv_")
+    short = name[:-1] if name[-1] in "fd" else name
+    for known in (name, short, SYMBOLS.get(name), SYMBOLS.get(short)):
+        if known in LIBDEVICE:
+            return LIBDEVICE[known]
+    raise NotImplementedError(f"{symbol} of libdevice does not run on the CPU")
+
+
+def _extern_elementwise(self, library, path, symbol, args, result, is_pure):
+    """The builder's operation under every libdevice function: triton itself has checked and widened the operands."""
+    sides = [arg.data for arg in args]
+    data = _stay_marked(np.asarray(_function_of(symbol)(*sides)), sides)
+    return TensorHandle(data.astype(upstream._get_np_dtype(result)), result.scalar)
+
+
+Builder.create_extern_elementwise = _extern_elementwise
+
+
+def _libdevice(name: str) -> Callable:
+    member = getattr(libdevice_cuda, name)
+
     def call(*args, **_):
-        tiles = [SEMANTIC.to_tensor(arg) for arg in args]
-        for i in range(1, len(tiles)):
-            tiles[0], tiles[i] = SEMANTIC.broadcast_impl_value(tiles[0], tiles[i])
-        data = np.asarray(op(*(tile.handle.data for tile in tiles)))
-        dtype = tl.int1 if data.dtype == np.bool_ else tiles[0].dtype
-        data = data.astype(upstream._get_np_dtype(dtype))
-        kind = tiles[0].type.with_element_ty(dtype) if tiles[0].type.is_block() else dtype
-        return tl.tensor(TensorHandle(data, dtype), kind)
+        try:
+            return member(*args, _semantic=SEMANTIC)
+        except KeyError as error:  # how triton says that there is none for these types
+            kinds = ", ".join(str(kind) for kind in error.args[0])
+            raise TypeError(f"libdevice.{name} does not take {kinds}: cast with .to(tl.float32) first") from None
 
     return call
 
@@ -867,6 +1025,7 @@ class _Rewriter(ast.NodeTransformer):
 
 _rewritten: weakref.WeakKeyDictionary[Callable, Callable] = weakref.WeakKeyDictionary()
 _learner_codes: weakref.WeakSet[types.CodeType] = weakref.WeakSet()
+_learner_ids: set[int] = set()  # of those, and of some that are gone: a quick no
 
 
 def python_function(jitted: JITCallable) -> Callable:
@@ -882,6 +1041,7 @@ def python_function(jitted: JITCallable) -> Callable:
         made.__kwdefaults__ = fn.__kwdefaults__
         if not fn.__module__.startswith("triton."):
             _learner_codes.add(code)
+            _learner_ids.add(id(code))
         _rewritten[fn] = made
     return _rewritten[fn]
 
@@ -928,6 +1088,8 @@ class _Recorder:
 
 
 def _with_semantic(member: Callable) -> Callable:
+    member = getattr(member, "__wrapped__", member)  # without the question whether _semantic was given
+
     def call(*args, **kwargs):
         kwargs["_semantic"] = SEMANTIC
         return member(*args, **kwargs)
@@ -944,6 +1106,7 @@ def _static_print(*values, **options):
 _block_types: dict[tuple, dict[str, Any]] = {}
 _numpy_dtypes: dict[str, np.dtype] = {}
 _block_type_init, _get_np_dtype = tl.block_type.__init__, upstream._get_np_dtype
+_unwrap_if_constexpr = tl.core._unwrap_if_constexpr
 _NO_SHAPE = {"shape": tl.tuple([]), "numel": tl.constexpr(1)}
 
 
@@ -954,12 +1117,19 @@ def _quick_block_type(self, element_ty, shape):
         _block_type_init(self, element_ty, shape)
         sizes = list(self.shape)
         facts = {"shape": tl.tuple([tl.constexpr(size) for size in sizes]), "numel": tl.constexpr(int(np.prod(sizes)))}
-        made = _block_types[key] = {**vars(self), "_facts": facts}
+        made = _block_types[key] = {**vars(self), "_facts": facts, "_key": key}
     vars(self).update(made)
 
 
 def _quick_tensor(self, handle, type):
     vars(self).update(vars(type).get("_facts", _NO_SHAPE), handle=handle, type=type, dtype=type.scalar)
+
+
+_PLAIN = {tl.tensor, tl.dtype, tl.block_type, tl.pointer_type, int, float, bool, str, type(None)}
+
+
+def _quick_unwrap(value):
+    return value if type(value) in _PLAIN else _unwrap_if_constexpr(value)
 
 
 def _quick_numpy_dtype(dtype):
@@ -985,14 +1155,16 @@ def _plan_patches() -> list[tuple[Any, str, Any]]:
     for name, member in vars(tl.tensor).items():
         if isinstance(member, JITFunction):  # x.sum(0): a JITFunction is no method by itself
             scope.set_attr(tl.tensor, name, lambda *args, member=member, **kwargs: member(*args, **kwargs))
-    for name, op in LIBDEVICE.items():
-        for module in (libdevice_stubs, libdevice_cuda):
-            if hasattr(module, name):
-                scope.set_attr(module, name, _libdevice(op))
+    for name in vars(libdevice_stubs).keys() & vars(libdevice_cuda).keys():
+        if tl.core.is_builtin(getattr(libdevice_cuda, name)):
+            call = _libdevice(name)
+            scope.set_attr(libdevice_stubs, name, call)
+            scope.set_attr(libdevice_cuda, name, call)
     scope.set_attr(JITFunction, "__call__", _call_device)
     scope.set_attr(tl.block_type, "__init__", _quick_block_type)
     scope.set_attr(tl.tensor, "__init__", _quick_tensor)
     scope.set_attr(upstream, "_get_np_dtype", _quick_numpy_dtype)
+    scope.set_attr(tl.core, "_unwrap_if_constexpr", _quick_unwrap)
     return list(scope.values.values())
 
 
@@ -1164,12 +1336,76 @@ def _run(self: JITFunction, *args, grid, warmup, **kwargs):
 
 
 def _run_autotuned(self: Autotuner, *args, **kwargs):
-    if any(tensor.is_cuda for tensor in tensors_in([*args, *kwargs.values()])):
+    """An autotuned kernel on CPU tensors: nothing is measured. The first configuration counts that
+    `prune_configs_by` leaves and that no `tl.static_assert` on block sizes refuses; whether it would be the fastest, or
+    fit into a GPU's shared memory, is not asked.
+
+    Hooks are called as a GPU run calls them around the launch that counts: `pre_hook` and `reset_to_zero` once for
+    each new value of `key` (and never with a single configuration), a configuration's own `pre_hook` every time.
+    `post_hook` and `restore_value` belong to the measuring and have nothing to do here.
+    """
+    tensors = list(tensors_in([*args, *kwargs.values()]))
+    real = any(tensor.is_cuda for tensor in tensors) or (not tensors and torch.cuda.is_available())
+    if real and _contexts[-1].recorder is None:
         return _originals["autotune"](self, *args, **kwargs)
-    raise NotImplementedError(
-        f"{self.base_fn.__name__}: triton.autotune measures on a GPU and there is none here: "
-        "launch with block sizes of your choice instead"
-    )
+    self.nargs = dict(zip(self.arg_names, args, strict=False))
+    config = self.best_config = _pick_config(self, args, kwargs)
+    everything = {**self.nargs, **kwargs, **config.all_kwargs()}
+    if _is_new_key(self, kwargs):
+        self.pre_hook(everything, reset_only=True)
+    if config.pre_hook is not None:
+        config.pre_hook(everything)
+    try:
+        return self.fn.run(*args, **kwargs, **config.all_kwargs())
+    finally:
+        self.nargs = None
+
+
+def _pick_config(tuner: Autotuner, args: tuple, kwargs: dict[str, Any]) -> Config:
+    name = tuner.base_fn.__name__
+    configs = tuner.prune_configs(kwargs) if len(tuner.configs) > 1 else tuner.configs
+    for config in configs:
+        twice = sorted(config.all_kwargs().keys() & {*kwargs, *tuner.arg_names[: len(args)]})
+        if twice:
+            raise ValueError(f"{name}: {', '.join(twice)} is given by the launch and by triton.autotune: drop one")
+        if _asserts_hold(tuner, {**tuner.nargs, **kwargs, **config.kwargs}):
+            return config
+    raise ValueError(f"{name}: a tl.static_assert of the kernel refuses every configuration of triton.autotune")
+
+
+def _asserts_hold(tuner: Autotuner, arguments: dict[str, Any]) -> bool:
+    """Whether the `tl.static_assert`s at the top of the kernel's body that speak of its constants alone are true."""
+    kernel = tuner.fn
+    while not isinstance(kernel, JITFunction):
+        kernel = kernel.fn
+    fn = kernel.fn
+    known = {param.name for param in kernel.params if param.is_constexpr} & arguments.keys()
+    unknown = set(fn.__code__.co_varnames) - known
+    for statement in ast.parse(textwrap.dedent("".join(kernel.raw_src))).body[0].body:
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        if not (isinstance(call, ast.Call) and ast.unparse(call.func).endswith("static_assert") and call.args):
+            continue
+        if unknown.isdisjoint(node.id for node in ast.walk(call.args[0]) if isinstance(node, ast.Name)):
+            code = compile(ast.Expression(call.args[0]), fn.__code__.co_filename, "eval")
+            if not eval(code, {**fn.__globals__, **{name: arguments[name] for name in known}}):
+                return False
+    return True
+
+
+_keys_seen: weakref.WeakKeyDictionary[Autotuner, set[tuple]] = weakref.WeakKeyDictionary()
+
+
+def _is_new_key(tuner: Autotuner, kwargs: dict[str, Any]) -> bool:
+    """Whether a GPU run would measure now. Remembered apart from the tuner's own cache, which real launches use."""
+    if len(tuner.configs) < 2:
+        return False
+    given = {name: value for name, value in {**tuner.nargs, **kwargs}.items() if name in tuner.arg_names}
+    dtypes = [str(value.dtype) for value in given.values() if hasattr(value, "dtype")]
+    key = (*(given[name] for name in tuner.keys if name in given), *dtypes)
+    seen = _keys_seen.setdefault(tuner, set())
+    new = key not in seen
+    seen.add(key)
+    return new
 
 
 def _enter(settings: Settings) -> None:

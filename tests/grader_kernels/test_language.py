@@ -322,7 +322,11 @@ HEADS = {
     "no decorator": "def k(x):\n    pass",
     "another decorator too": "@print\n@triton.jit\ndef k(x):\n    pass",
     "another decorator below": "@triton.jit\n@print\ndef k(x):\n    pass",
-    "autotune": "@triton.autotune(configs=[], key=[])\n@triton.jit\ndef k(x):\n    pass",
+    "autotune below": "@triton.jit\n@triton.autotune(configs=[], key=[])\ndef k(x):\n    pass",
+    "autotune without brackets": "@triton.autotune\n@triton.jit\ndef k(x):\n    pass",
+    "autotune from elsewhere": "@tuning.autotune(configs=[], key=[])\n@triton.jit\ndef k(x):\n    pass",
+    "jit twice": "@triton.jit\n@triton.jit\ndef k(x):\n    pass",
+    "a tuned helper": "@triton.autotune([], [])\n@triton.jit\ndef h(x):\n    pass\n@triton.jit\ndef k(x):\n    h(x)",
     "decorator with code": "@triton.jit(repr=print(1))\ndef k(x):\n    pass",
     "decorator with a positional": "@triton.jit(print)\ndef k(x):\n    pass",
     "decorator from elsewhere": "@jit\ndef k(x):\n    pass",
@@ -378,3 +382,26 @@ def test_a_backslash_or_form_feed_does_not_shift_the_lines():
 def test_needed_names_are_checked_too():
     with pytest.raises(LanguageError, match="__builtins__"):
         extract(HEAD + SOFTMAX, {"__builtins__"})
+
+
+TUNED = """
+CONFIGS = [triton.Config({"BLOCK": 2**i}, num_warps=print("read")) for i in range(3)]
+@triton.autotune(
+    configs=CONFIGS, key=["n"],
+    prune_configs_by={"early_config_prune": lambda *args: __import__("os").system("true")},
+)
+@triton.heuristics({"EVEN": lambda args: args["n"] % args["BLOCK"] == 0})
+@triton.jit
+def k(x, n, BLOCK: tl.constexpr, EVEN: tl.constexpr):
+    tl.store(x, n)
+"""
+
+
+def test_of_autotune_and_heuristics_nothing_is_kept():
+    extracted = extract(HEAD + TUNED, {"k"})
+    function = ast.parse(extracted).body
+    assert [ast.unparse(decorator) for decorator in function[0].decorator_list] == ["triton.jit"] and len(function) == 1
+    assert extracted == extract(extracted, {"k"})
+    at = (HEAD + TUNED).split("\n").index("    tl.store(x, n)")
+    assert extracted.split("\n")[at] == "    tl.store(x, n)"
+    assert load(extracted)["k"].arg_names == ["x", "n", "BLOCK", "EVEN"]

@@ -73,12 +73,6 @@ def matmul_kernel(a_ptr, b_ptr, c_ptr, M, N, K, BM: tl.constexpr, BN: tl.constex
 
 
 @triton.jit
-def sum_kernel(x_ptr, o_ptr, n, BLOCK: tl.constexpr):
-    offsets = tl.arange(0, BLOCK)
-    tl.store(o_ptr, tl.sum(tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)))
-
-
-@triton.jit
 def no_other_kernel(x_ptr, o_ptr, n, KIND: tl.constexpr, BLOCK: tl.constexpr):
     offsets = tl.arange(0, BLOCK)
     x = tl.load(x_ptr + offsets, mask=offsets < n)
@@ -234,22 +228,15 @@ def test_dot_against_float64(dtype):
     assert (out.double() - exact).abs().max() < 1e-5 * exact.abs().max()
 
 
-def test_tf32_rounds_only_when_asked():
+def test_tf32_cuts_only_when_asked():
     a, b = draw(16, 16), torch.eye(16)
     plain, rounded = torch.empty(16, 16), torch.empty(16, 16)
     launch(matmul_kernel, (1, 1), a, b, plain, 16, 16, 16, BM=16, BN=16, BK=16)
     with on_cpu(tf32=True):
         matmul_kernel[(1, 1)](a, b, rounded, 16, 16, 16, BM=16, BN=16, BK=16)
     assert torch.equal(plain, a)
-    assert 2**-13 < ((rounded - a) / a).abs().max() <= 2**-11
+    assert 2**-11 < ((rounded - a) / a).abs().max() < 2**-10  # cut off, not rounded: a tensor core reads 19 bits
     assert np.array_equal(rounded.numpy(), round_to_tf32(a.numpy()))
-
-
-def test_bf16_sum_against_float64():
-    x, out = draw(1000, dtype=torch.bfloat16), torch.empty(1, dtype=torch.bfloat16)
-    launch(sum_kernel, (1,), x, out, 1000, BLOCK=1024)
-    exact = float(x.double().sum())
-    assert abs(float(out) - exact) <= 2**-8 * abs(exact)
 
 
 def test_bf16_arithmetic_and_comparison():
@@ -428,12 +415,6 @@ def test_grid_may_be_a_function_of_the_arguments():
     x, out = draw(100), torch.empty(100)
     launch(add_kernel, lambda meta: (triton.cdiv(meta["n"], meta["BLOCK"]),), x, x, out, 100, BLOCK=32, num_warps=2)
     assert torch.equal(out, 2 * x)
-
-
-def test_autotune_says_why_it_does_not_run():
-    tuned = triton.autotune(configs=[triton.Config({"BLOCK": 32})], key=["n"])(add_kernel)
-    with pytest.raises(NotImplementedError, match="measures on a GPU"):
-        launch(tuned, (1,), draw(8), draw(8), torch.empty(8), 8)
 
 
 # the context --------------------------------------------------------------------------------------------------------

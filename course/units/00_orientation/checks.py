@@ -3,6 +3,7 @@
 import torch
 
 from autograder.checks import Check
+from grader_kernels import problem
 
 F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
 A100 = {"bandwidth": 2.039e12, "vector": 19.5e12, "tensor": 312e12}
@@ -271,6 +272,20 @@ def _(subject, trial):
     trial.close(subject.launch(x, y, block=16), total(x, y))
 
 
+@vector_add.case("moves no more bytes than needed: x and y read once, the result written once", weight=2)
+def _(subject, trial):
+    x, y = trial.normal((300,), (300,), spread=5)
+    trial.close(subject.launch(x, y, block=64), total(x, y))
+    trial.lean(subject, problem.load("vector_add").floor(x, y))
+
+
+@vector_add.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
+def _(subject, trial):
+    x, y = trial.normal((1000,), (1000,), spread=5)
+    trial.close(subject.launch(x, y, block=256), total(x, y))
+    trial.compiles(subject)
+
+
 @vector_add.trial("new numbers in the same buffers' shapes: nothing is remembered")
 def _(subject, trial):
     for _ in range(2):
@@ -334,6 +349,20 @@ def _(subject, trial):
     y = -2.7 * x + 0.1 * rest
     # |alpha x| is about ten times the result, which magnifies the product's rounding error as much
     trial.close(subject.launch(x, y, 3.0, block=16), scaled_total(x, y, 3.0), condition=1)
+
+
+@fused_scale_add.case("moves no more bytes than needed: no product on its way through memory", weight=6)
+def _(subject, trial):
+    x, y = trial.normal((300,), (300,), spread=5)
+    trial.close(subject.launch(x, y, 1.25, block=64), scaled_total(x, y, 1.25))
+    trial.lean(subject, problem.load("fused_scale_add").floor(x, y, 1.25))
+
+
+@fused_scale_add.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
+def _(subject, trial):
+    x, y = trial.normal((1000,), (1000,), spread=5)
+    trial.close(subject.launch(x, y, 0.5, block=256), scaled_total(x, y, 0.5))
+    trial.compiles(subject)
 
 
 @fused_scale_add.trial("alpha of zero and alpha of one")

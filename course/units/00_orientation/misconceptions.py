@@ -414,6 +414,31 @@ def vector_add(x, y, block=256):
     return out
 
 
+# %% exercise="vector_add" wrong="block_size_as_a_global"
+"""The kernel takes its block size from a variable outside of it. A kernel is compiled by itself: it knows its
+parameters and constants declared as tl.constexpr, nothing else.
+
+How does `block` get into the kernel as a number the compiler knows?
+"""
+BLOCK_SIZE = 32
+
+
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    vector_add_kernel[(triton.cdiv(n, BLOCK_SIZE),)](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+
 # %% exercise="fused_scale_add" wrong="grid_without_the_tail"
 """`n // block` programs: the elements behind the last full block are never computed.
 
@@ -587,6 +612,38 @@ def fused_scale_add(x, y, alpha, block=256):
     n = x.shape[0]
     out = torch.empty(n, dtype=x.dtype, device=x.device)
     fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+
+# %% exercise="fused_scale_add" wrong="two_kernels"
+"""The product is written to memory by one kernel and read again by the next. The numbers are right, but fused means
+that the product never leaves the program that made it.
+
+How many bytes does the product cost on its way through memory, and what would it cost in a register?
+"""
+@triton.jit
+def scale_kernel(x_ptr, out_ptr, n, alpha, x_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    tl.store(out_ptr + offsets, alpha * tl.load(x_ptr + offsets * x_stride, mask=mask), mask=mask)
+
+
+@triton.jit
+def add_kernel(x_ptr, y_ptr, out_ptr, n, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    product = torch.empty(n, dtype=x.dtype, device=x.device)
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    scale_kernel[grid](x, product, n, alpha, x.stride(0), BLOCK=block)
+    add_kernel[grid](product, y, out, n, y.stride(0), BLOCK=block)
     return out
 
 

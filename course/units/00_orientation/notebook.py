@@ -42,7 +42,7 @@ from IPython.display import Markdown, display
 from torch.utils.flop_counter import FlopCounterMode
 
 from course import check, plots, ready
-from course.kernels import tl, triton
+from course.kernels import show_accesses, tl, triton
 from course.widgets.roofline import panel
 
 torch.set_num_threads(1)  # one thread, so that times are comparable
@@ -328,6 +328,18 @@ def vector_add(x, y, block=256):
 
 
 # %% check="vector_add" points=3
+
+# %% [markdown]
+r"""
+The check did not only compare numbers. It looked at every address: is it inside its tensor, did somebody write what is
+read here, do two programs write the same element? It counted bytes, and it compiled the kernel for two GPUs that need
+not be in this machine. Below is what it saw of one program: each bar is one `tl.load` or `tl.store`. Change the vectors,
+to `x[::2]` for example, and look again.
+"""
+
+# %%
+long = torch.arange(40, dtype=torch.float32, device=device)
+show_accesses(vector_add, long, long[:20].repeat(2), block=16)
 
 # %% [markdown]
 r"""

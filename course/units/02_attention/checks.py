@@ -11,6 +11,7 @@ import torch
 
 from autograder import oracle
 from autograder.checks import Check
+from grader_kernels import problem
 
 INF = math.inf
 
@@ -837,6 +838,20 @@ def _(subject, trial):
     trial.close(subject.launch(y, block=16), oracle.softmax(y), condition=8)
 
 
+@row_softmax.case("reads a wide row at most three times and writes it once", weight=2)
+def _(subject, trial):
+    x = trial.normal((3, 150), spread=3)
+    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
+    trial.lean(subject, problem.load("row_softmax").floor(x), slack=2.0)
+
+
+@row_softmax.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
+def _(subject, trial):
+    x = trial.normal((2, 500), spread=3)
+    trial.close(subject.launch(x, block=128), oracle.softmax(x), condition=12)
+    trial.compiles(subject)
+
+
 @row_softmax.trial("right for other shapes, blocks and layouts")
 def _(subject, trial):
     for shape, block in (((1, 1), 16), ((7, 33), 32), ((2, 129), 64), ((9, 5), 128)):
@@ -902,6 +917,20 @@ def _(subject, trial):
     scores, mask = trial.normal((5, 29), spread=3), irregular_mask(trial, 5, 29)
     turned = trial.strided(scores, "every_other"), trial.strided(mask, "transposed")
     trial.close(subject.launch(*turned, 0.4, block=16), masked_expected(scores, mask, 0.4), condition=8)
+
+
+@masked.case("no product and no masked score travels through memory", weight=2)
+def _(subject, trial):
+    scores, mask = trial.normal((3, 150), spread=3), torch.ones(3, 150, dtype=torch.bool)
+    trial.close(subject.launch(scores, mask, 0.4, block=32), masked_expected(scores, mask, 0.4), condition=8)
+    trial.lean(subject, problem.load("masked_scaled_softmax").floor(scores, mask, 0.4), slack=2.15)  # three walks
+
+
+@masked.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
+def _(subject, trial):
+    scores, mask = trial.normal((2, 500), spread=3), irregular_mask(trial, 2, 500)
+    trial.close(subject.launch(scores, mask, 0.3, block=128), masked_expected(scores, mask, 0.3), condition=8)
+    trial.compiles(subject)
 
 
 @masked.trial("one row of a mask for all rows: a stride of zero")

@@ -1427,6 +1427,49 @@ def row_softmax(x, block=128):
     return remembered[x.shape]
 
 
+# %% exercise="row_softmax" wrong="exponentials_on_their_way_through_memory"
+"""The exponentials are written to memory in full precision by one kernel and divided by a second one. The numbers are
+right; the bytes are not: computing exp again is far cheaper than a trip to memory.
+
+Count the reads and writes of every tensor, the one between the kernels too. How many are needed?
+"""
+@triton.jit
+def exponentials_kernel(x_ptr, e_ptr, s_ptr, n_cols, sx0, sx1, BLOCK: tl.constexpr):
+    pid = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    m = -float("inf")
+    for c in range(0, n_cols, BLOCK):
+        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
+        m = tl.maximum(m, tl.max(x, axis=0))
+    s = 0.0
+    for c in range(0, n_cols, BLOCK):
+        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
+        e = tl.exp(x - m)
+        s += tl.sum(e, axis=0)
+        tl.store(e_ptr + pid * n_cols + c + lanes, e, mask=c + lanes < n_cols)
+    tl.store(s_ptr + pid, s)
+
+
+@triton.jit
+def divide_kernel(e_ptr, s_ptr, out_ptr, n_cols, BLOCK: tl.constexpr):
+    pid = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    s = tl.load(s_ptr + pid)
+    for c in range(0, n_cols, BLOCK):
+        e = tl.load(e_ptr + pid * n_cols + c + lanes, mask=c + lanes < n_cols, other=0.0)
+        tl.store(out_ptr + pid * n_cols + c + lanes, e / s, mask=c + lanes < n_cols)
+
+
+def row_softmax(x, block=128):
+    rows, cols = x.shape
+    e = torch.empty((rows, cols), dtype=torch.float32, device=x.device)
+    s = torch.empty(rows, dtype=torch.float32, device=x.device)
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    exponentials_kernel[(rows,)](x, e, s, cols, *x.stride(), BLOCK=block)
+    divide_kernel[(rows,)](e, s, out, cols, BLOCK=block)
+    return out
+
+
 # %% exercise="masked_scaled_softmax" wrong="scale_ignored"
 """The scale is accepted and never used.
 
@@ -1828,6 +1871,49 @@ def masked_scaled_softmax(scores, mask, scale, block=128):
     empty = ~mask.any(-1, keepdim=True)
     hidden = (scores * scale).masked_fill(~mask, -math.inf).masked_fill(empty, 0.0)
     return stable_softmax(hidden).masked_fill(empty, 0.0)
+
+
+# %% exercise="masked_scaled_softmax" wrong="scaled_scores_on_their_way_through_memory"
+"""One kernel writes the scaled and masked scores to memory, a second one makes the softmax of them. That is the
+unfused version with two launches.
+
+Which tensor in your launcher is neither an input nor the result? What does it cost?
+"""
+@triton.jit
+def scale_and_mask_kernel(p, mp, op, scale, n, s0, s1, m0, m1, BLOCK: tl.constexpr):
+    r = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    for c in range(0, n, BLOCK):
+        i = c + lanes
+        may = tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0
+        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
+        tl.store(op + r * n + i, tl.where(may, x, -float("inf")), mask=i < n)
+
+
+@triton.jit
+def softmax_of_rows_kernel(p, op, n, BLOCK: tl.constexpr):
+    r = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    m = -float("inf")
+    for c in range(0, n, BLOCK):
+        m = tl.maximum(m, tl.max(tl.load(p + r * n + c + lanes, mask=c + lanes < n, other=-float("inf")), axis=0))
+    m = tl.where(m == -float("inf"), 0.0, m)
+    s = 0.0
+    for c in range(0, n, BLOCK):
+        s += tl.sum(tl.exp(tl.load(p + r * n + c + lanes, mask=c + lanes < n, other=-float("inf")) - m), axis=0)
+    s = tl.where(s == 0.0, 1.0, s)
+    for c in range(0, n, BLOCK):
+        x = tl.load(p + r * n + c + lanes, mask=c + lanes < n, other=-float("inf"))
+        tl.store(op + r * n + c + lanes, tl.exp(x - m) / s, mask=c + lanes < n)
+
+
+def masked_scaled_softmax(scores, mask, scale, block=128):
+    rows, cols = scores.shape
+    scaled = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    scale_and_mask_kernel[(rows,)](scores, mask, scaled, scale, cols, *scores.stride(), *mask.stride(), BLOCK=block)
+    softmax_of_rows_kernel[(rows,)](scaled, out, cols, BLOCK=block)
+    return out
 
 
 # %% exercise="permutation_finding" wrong="orders_never_compared"

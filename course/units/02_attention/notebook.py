@@ -35,7 +35,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from course import check, plots, ready
-from course.kernels import tl, triton
+from course.kernels import show_accesses, tl, triton
 
 matplotlib.rcParams.update(plots.STYLE)
 RUNS = range(seed, seed + (10 if profile == "fast" else 100))  # seeds of every measurement below
@@ -622,6 +622,15 @@ def row_softmax(x: Tensor, block: int = 128) -> Tensor:
     ### END SOLUTION
 
 # %% check="row_softmax" points=5
+
+# %% [markdown]
+r"""
+The middle program of a launch, access by access. Three walks show as three staircases over `x`, a running maximum as
+two; the result is written once.
+"""
+
+# %%
+show_accesses(row_softmax, torch.arange(150.0, device=device).reshape(3, 50) / 50, block=16)
 
 # %% [markdown]
 r"""

@@ -1,0 +1,77 @@
+"""Matrix product of bfloat16 matrices.
+
+matmul(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32) -> c
+
+a          (M, K) bfloat16, any strides
+b          (K, N) bfloat16, any strides
+out_dtype  torch.bfloat16 or torch.float32
+block_m    rows of c that a program computes, a power of two from 16
+block_n    columns of c that a program computes, a power of two from 16
+block_k    how far along K one step goes, a power of two from 16
+c          (M, N) of out_dtype, a new contiguous tensor: a @ b
+
+M, N and K need not be multiples of the blocks. The sum is kept in float32 until the end; tl.dot does the products.
+One launch.
+"""
+
+import torch
+
+from grader_kernels.problem import Case, Floor, Settings, normal, strided
+
+settings = Settings(launches=1, tensor_cores=True, eps=1e-5)
+
+TAIL = "Lanes past the end must add nothing (mask with other=0.0) and must store nothing; count the last tile too."
+STRIDES = "Ask the tensor for both of its strides."
+ACCUMULATE = "Keep the sum in float32 until the last step; only the result is rounded."
+
+
+def cases(rng):
+    def draw(*shape, spread=1.0):
+        return normal(rng, *shape, spread=spread, dtype=torch.bfloat16)
+
+    small = {"block_m": 16, "block_n": 16, "block_k": 16}
+    return [
+        Case("one tile, one step", (draw(16, 16), draw(16, 16)), small,
+             points_to="This is the plain case: check the address of every row and column."),
+        Case("several tiles and steps", (draw(64, 64), draw(64, 48)), {"block_m": 32, "block_n": 16, "block_k": 32},
+             lean=True, points_to="Move along K in every step, and add every step to the sum."),
+        Case("no size is a multiple of its block", (draw(37, 45), draw(45, 29)), small, points_to=TAIL, weight=2),
+        Case("one more than a block each way", (draw(17, 33), draw(33, 17)), small, points_to=TAIL),
+        Case("a single row", (draw(1, 40), draw(40, 20)), small, points_to=TAIL),
+        Case("both matrices transposed", (strided(draw(24, 40)), strided(draw(40, 36))), small,
+             points_to=STRIDES, weight=2),
+        Case("every other column of wider matrices",
+             (strided(draw(18, 32), "every_other"), strided(draw(32, 18), "every_other")), small, points_to=STRIDES),
+        Case("a float32 result", (draw(20, 192) + 0.5, draw(192, 20) + 0.5), {"out_dtype": torch.float32, **small},
+             points_to=ACCUMULATE, weight=2),
+        Case("many small terms after a large one", _small_terms(), small, points_to=ACCUMULATE, weight=2),
+        Case("results beyond the range of float16", (draw(16, 32, spread=500.0), draw(32, 16, spread=500.0)), small,
+             points_to="float16 ends at 65504; bfloat16 and float32 do not."),
+        Case("tiles for tensor cores", (draw(128, 64), draw(64, 128)), lean=True, compile=True),
+    ]  # fmt: skip
+
+
+def _small_terms():
+    """The first step gives 1, the other 31 give 0.003 each: in bfloat16 none of them would count."""
+    a = torch.ones(4, 512)
+    a[:, 16:] = 0.003
+    return a.to(torch.bfloat16), torch.full((512, 4), 1 / 16, dtype=torch.bfloat16)
+
+
+def reference(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
+    return a @ b
+
+
+def baseline(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
+    return (a.float() @ b.float()).to(out_dtype)
+
+
+def floor(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
+    (m, k), n = a.shape, b.shape[1]
+    loads = {"a": 2 * m * k * -(-n // block_n), "b": 2 * k * n * -(-m // block_m)}
+    why = (
+        "a tile of c needs its rows of a and its columns of b once: every row of a is read by N / block_n tiles, every "
+        "column of b by M / block_m tiles, and every element of c is written once: 2 M K N / block_n + 2 K N M / "
+        "block_m + M N times the bytes of one element of c"
+    )
+    return Floor(loads, {"out": m * n * out_dtype.itemsize}, why, flops=2 * m * n * k)

@@ -1,0 +1,66 @@
+"""Add to the residual stream and normalise the sum: two results from one pass.
+
+residual_rmsnorm(x, residual, weight, eps=1e-6) -> (y, total)
+
+x         (R, C) float32, float16 or bfloat16, any strides; C is any number up to 8192: a row fits in a program
+residual  (R, C) same dtype, any strides; it belongs to the caller and stays as it is
+weight    (C,) same dtype, contiguous
+eps       a float, added to the mean of the squares
+y         (R, C) same dtype, new and contiguous: total / sqrt(mean(total^2) + eps) * weight, the mean along the row
+total     (R, C) same dtype, new and contiguous: x + residual, the residual stream of the next layer
+
+Work in float32; y comes from the sum as it is before or after rounding. Read each row once. One launch.
+"""
+
+import torch
+
+from grader_kernels.problem import Case, Floor, Settings, normal, strided
+
+settings = Settings(launches=1)
+
+FORMULA = "First the sum, then its root mean square: y and total both come from x + residual. y is the first result."
+TAIL = "C is no power of two: the surplus lanes add nothing to the sum, are not counted in the mean and not stored."
+ADDRESS = "x and residual each have strides of their own; both results are dense."
+HALF = "Square and add up in float32."
+
+
+def cases(rng):
+    def given(rows, columns, spread=1.0, mean=0.0, dtype=torch.float32):
+        x, residual = (normal(rng, rows, columns, spread=spread, mean=mean, dtype=dtype) for _ in range(2))
+        return x, residual, normal(rng, columns, mean=1, dtype=dtype)
+
+    x, residual, weight = given(5, 45)
+    residual[2] = -x[2]
+    first, second, w = given(6, 40)
+    return [
+        Case("a single element", given(1, 1), points_to=FORMULA),
+        Case("rows of a power of two", given(6, 256), lean=True, compile=True, points_to=FORMULA),
+        Case("rows of any length", given(5, 75), lean=True, points_to=TAIL, weight=2),
+        Case("one column more than a power of two", given(4, 65), points_to=TAIL),
+        Case("a row that cancels", (x, residual, weight), points_to=FORMULA),
+        Case("numbers so small that eps decides", given(4, 48, spread=0.01), {"eps": 1e-3}, points_to=FORMULA,
+             weight=2),
+        Case("x and residual with strides of their own",
+             (strided(first, "every_other"), strided(second, "transposed"), w), points_to=ADDRESS),
+        Case("float16, numbers near 200", given(3, 200, mean=200, dtype=torch.float16), points_to=HALF, weight=2),
+        Case("bfloat16, long rows", given(2, 3000, dtype=torch.bfloat16), points_to=HALF),
+    ]  # fmt: skip
+
+
+def reference(x, residual, weight, eps=1e-6):
+    total = x + residual
+    return total / torch.sqrt((total * total).mean(1, keepdim=True) + eps) * weight, total
+
+
+def baseline(x, residual, weight, eps=1e-6):
+    return tuple(out.to(x.dtype) for out in reference(x.float(), residual.float(), weight.float(), eps))
+
+
+def floor(x, residual, weight, eps=1e-6):
+    n = x.numel() * x.element_size()
+    w = weight.numel() * weight.element_size()
+    why = (
+        "every element of x and residual read once, every element of y and total written once: 4 R C; the C weights "
+        "are asked for by every program, but stay in the cache and count once"
+    )
+    return Floor({"x": n, "residual": n, "weight": w}, {"out 0": n, "out 1": n}, why, resident=("weight",))

@@ -1,0 +1,81 @@
+"""The backward pass of RMS normalisation: the gradients of x and of the weight.
+
+rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4) -> (dx, dweight)
+
+dy        (R, C) float32, float16 or bfloat16, any strides: the gradient of y = x / sqrt(mean(x^2) + eps) * weight
+x         (R, C) same dtype, any strides; C is any number up to 8192: a row fits in a program
+weight    (C,) same dtype, contiguous
+programs  how many programs share the R rows, at least 1, possibly more than R
+dx        (R, C) same dtype, new and contiguous
+dweight   (C,) same dtype, new: the sum over all rows of dy * x / sqrt(mean(x^2) + eps)
+
+Work in float32 and round once. Read each row of dy and x once: the root mean square is worked out again, that costs no
+bytes. Every row adds to dweight, so the programs must not write it at the same time. Each program keeps a partial sum
+of its own rows, float32, and a second launch adds the partial sums up, always in the same order. No atomics: with them
+the last bits would change from run to run. At most two launches.
+"""
+
+import torch
+
+from grader_kernels.problem import Case, Floor, Settings, normal, strided
+
+settings = Settings(launches=2)
+
+FORMULA = "The root mean square depends on every x of the row: that gives dx its second term, with the mean of dy w x."
+WEIGHT = "dweight is the sum over ALL rows of dy * x / rms: each program's rows, and then all partial sums."
+SHARE = "R is no multiple of the number of programs: no row may be left out, and no partial sum without a value."
+TAIL = "C is no power of two: the surplus lanes add nothing to a sum, are not counted in the mean and not stored."
+ADDRESS = "dy and x each have strides of their own."
+HALF = "Add up in float32, also the partial sums: a bfloat16 sum of ones stops growing at 256."
+
+
+def cases(rng):
+    def given(rows, columns, spread=1.0, mean=0.0, dtype=torch.float32):
+        dy, x = (normal(rng, rows, columns, spread=spread, mean=mean, dtype=dtype) for _ in range(2))
+        return dy, x, normal(rng, columns, mean=1, dtype=dtype)
+
+    dy, x, weight = given(6, 40)
+    zero = given(5, 45)
+    zero[1][2] = 0
+    return [
+        Case("a single element", given(1, 1), {"eps": 0.5, "programs": 1}, points_to=FORMULA),
+        Case("one row", given(1, 64), {"programs": 1}, points_to=FORMULA),
+        Case("rows shared evenly", given(64, 128), {"programs": 4}, lean=True, slack=1.06, compile=True,
+             points_to=WEIGHT),
+        Case("a remainder of rows, columns of any number", given(11, 75), {"programs": 4}, weight=2,
+             points_to=f"{SHARE} {TAIL}"),
+        Case("more programs than rows", given(3, 33), {"programs": 5}, points_to=SHARE),
+        Case("a row of zeros, and an eps that decides", zero, {"eps": 0.3, "programs": 2}, points_to=FORMULA),
+        Case("dy and x with strides of their own", (strided(dy), strided(x, "every_other"), weight), {"programs": 3},
+             points_to=ADDRESS),
+        Case("float16, x near 400", _near_400(rng), {"programs": 2},
+             points_to="400 times 400 is no float16: work in float32."),
+        Case("bfloat16, 300 rows for one program", given(300, 8, mean=0.95, spread=0.01, dtype=torch.bfloat16),
+             {"programs": 1}, points_to=HALF, weight=2),
+    ]  # fmt: skip
+
+
+def _near_400(rng):
+    half = torch.float16
+    return normal(rng, 6, 50, dtype=half), normal(rng, 6, 50, mean=400, dtype=half), normal(rng, 50, mean=1, dtype=half)
+
+
+def reference(dy, x, weight, eps=1e-6, programs=4):
+    x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
+    with torch.enable_grad():
+        y = x / torch.sqrt((x * x).mean(1, keepdim=True) + eps) * weight
+        return torch.autograd.grad(y, (x, weight), dy)
+
+
+def baseline(dy, x, weight, eps=1e-6, programs=4):
+    return tuple(out.to(x.dtype) for out in reference(dy.float(), x.float(), weight.float(), eps))
+
+
+def floor(dy, x, weight, eps=1e-6, programs=4):
+    n = x.numel() * x.element_size()
+    w = weight.numel() * weight.element_size()
+    why = (
+        "every element of dy and x read once, every element of dx written once: 3 R C; C weights read and C "
+        "gradients written; the partial sums come on top, 2 * programs * C * 4 bytes, little when each has many rows"
+    )
+    return Floor({"dy": n, "x": n, "weight": w}, {"out 0": n, "out 1": w}, why, resident=("weight",))

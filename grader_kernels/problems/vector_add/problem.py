@@ -1,0 +1,49 @@
+"""The sum of two vectors.
+
+vector_add(x, y, block=256) -> z
+
+x, y   (n,) of one float dtype, any stride each; n is any number from 1 on
+block  elements that a program handles, a power of two
+z      (n,) of the same dtype, a new contiguous tensor: x + y
+
+One launch.
+"""
+
+import torch
+
+from grader_kernels.problem import Case, Floor, Settings, normal, strided
+
+settings = Settings(launches=1, vector_bits=128)
+
+TAIL = "The last program is only partly full: round the number of programs up and mask what lies behind the end."
+STRIDE = "Element i of a vector lies at its pointer plus i times its own stride: ask x and y separately."
+
+
+def cases(rng):
+    def pair(n, dtype=torch.float32):
+        return normal(rng, n, spread=5, dtype=dtype), normal(rng, n, spread=5, dtype=dtype)
+
+    every_other = tuple(strided(v, "every_other") for v in pair(37))
+    column = normal(rng, 45, 7, spread=5)[:, 3]
+    return [
+        Case("a single element", pair(1), {"block": 16}, points_to=TAIL),
+        Case("three programs, the last one partly full", pair(37), {"block": 16}, points_to=TAIL, lean=True, weight=2),
+        Case("a vector shorter than a block", pair(5), {"block": 16}, points_to=TAIL),
+        Case("one element more than four full blocks", pair(129), {"block": 32}, points_to=TAIL),
+        Case("full blocks of 1024", pair(2048), {"block": 1024}, lean=True, compile=True,
+             points_to="This is the plain case: check which elements a program stands for."),
+        Case("every other element of longer vectors", every_other, {"block": 16}, points_to=STRIDE, weight=2),
+        Case("x a column of a matrix, y dense", (column, normal(rng, 45)), {"block": 16}, points_to=STRIDE),
+        Case("float16", pair(75, torch.float16), {"block": 32},
+             points_to="The result has the dtype of x and y."),
+    ]  # fmt: skip
+
+
+def reference(x, y, block=256):
+    return x + y
+
+
+def floor(x, y, block=256):
+    n = x.numel() * x.element_size()
+    why = "every element of x and of y is read once and every element of z written once: 3 n elements"
+    return Floor({"x": n, "y": n}, {"out": n}, why)

@@ -1,0 +1,34 @@
+# two products, of the even and of the odd rows of weights; whole numbers are multiplied and scaled afterwards
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def even_odd_kernel(
+    x_ptr, packed_ptr, scales_ptr, y_ptr, M, N, K, S, x_row, x_col,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, HALF: tl.constexpr,
+):  # fmt: skip
+    m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)[:, None]
+    n = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)[None, :]
+    i = tl.arange(0, HALF)
+    acc = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for step in range(K // 2 // HALF):
+        at = step * HALF + i
+        even = tl.load(x_ptr + m * x_row + 2 * at[None, :] * x_col, mask=m < M, other=0.0)
+        odd = tl.load(x_ptr + m * x_row + (2 * at[None, :] + 1) * x_col, mask=m < M, other=0.0)
+        byte = tl.load(packed_ptr + at[:, None] * N + n, mask=n < N, other=0x88)
+        scale = tl.load(scales_ptr + step * 2 * HALF // S * N + n, mask=n < N, other=0.0)
+        part = tl.dot(even, ((byte & 0xF).to(tl.int32) - 8).to(even.dtype))
+        part = tl.dot(odd, ((byte >> 4).to(tl.int32) - 8).to(odd.dtype), part)
+        acc += part * scale.to(tl.float32)
+    tl.store(y_ptr + m * N + n, acc, mask=(m < M) & (n < N))
+
+
+def w4a16_matmul(x, packed, scales, block_m=16, block_n=64, block_k=64):
+    M, K = x.shape
+    N = packed.shape[1]
+    y = x.new_empty(M, N)
+    even_odd_kernel[triton.cdiv(M, block_m), triton.cdiv(N, block_n)](
+        x, packed, scales, y, M, N, K, K // len(scales), x.stride(0), x.stride(1), block_m, block_n, block_k // 2
+    )
+    return y

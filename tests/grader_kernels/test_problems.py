@@ -1,0 +1,192 @@
+"""Every problem: right files get all points, wrong files lose their group and are told why, inputs show precision.
+
+The table of all verdicts is written to tests/gates/kernels.md and printed with -s. Not here: the judge's own tests, and
+files that cheat.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from grader_kernels import agree
+from grader_kernels import problem as problems
+from grader_kernels.judge import Judge
+
+TABLE = Path(__file__).parents[1] / "gates" / "kernels.md"
+NAMES = problems.names()
+by_name = pytest.mark.parametrize("name", NAMES)
+MISTAKES = {
+    "no max subtraction": "row_softmax/no_max",
+    "missing mask": "vector_add/no_mask",
+    "wrong stride": "row_softmax/rows_taken_as_dense",
+    "off-by-one tail": "vector_add/off_by_one_mask",
+    "no rescale": "row_softmax/no_rescale",
+    "race": "rmsnorm_backward/programs_add_to_dweight",
+    "fp16 accumulate": "row_softmax/half_precision_sum",
+    "uninitialised accumulator": "rmsnorm_backward/partial_sums_begin_with_nothing",
+    "second pass that rereads": "rmsnorm_forward/second_pass_rereads",
+    "missing gradient term": "rmsnorm_backward/gradient_without_its_second_term",
+}
+
+
+@pytest.fixture(scope="module")
+def judge(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_KERNEL_CACHE", str(request.config.cache.mkdir("kernels")))
+        with Judge() as made:
+            yield made
+
+
+def correct_files(problem):
+    return [problem.folder / "reference.py", *problem.files("right")]
+
+
+def stated(path):
+    """(group, reason, words) of a file in wrong/."""
+    first, second = path.read_text().splitlines()[:2]
+    assert first.startswith("# loses ") and second.startswith("# says: "), f"{path}: expected two lines of comment"
+    group, _, reason = first.removeprefix("# loses ").partition(": ")
+    return group, reason, second.removeprefix("# says: ")
+
+
+def cases_of(problem, seed=0):
+    return problem.cases(np.random.Generator(np.random.Philox(seed)))
+
+
+def tensors(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [t for item in value for t in tensors(item)] if isinstance(value, (tuple, list)) else []
+
+
+def bits(case):
+    return agree.bits(tuple(tensors(case.args)))
+
+
+# verdicts
+
+
+@by_name
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))])
+def test_correct_kernels_get_all_points_on_other_seeds(judge, name, seed):
+    problem = problems.load(name)
+    verdicts = {path.stem: judge.judge(problem, path, seed=seed) for path in correct_files(problem)}
+    assert {stem: verdict.sentences() for stem, verdict in verdicts.items() if not verdict.full} == {}
+
+
+@by_name
+def test_verdicts_are_as_stated(judge, name):
+    problem = problems.load(name)
+    rows = [correct_row(path, judge.judge(problem, path)) for path in correct_files(problem)]
+    rows += [wrong_row(path, judge.judge(problem, path)) for path in problem.files("wrong")]
+    write_table(name, rows)
+    assert [row for row in rows if row[-1] != "yes"] == []
+
+
+def correct_row(path, verdict):
+    answer = "the reference" if path.stem == "reference" else path.stem
+    holds = "yes" if verdict.full else f"no: {verdict.sentences()}"
+    return answer, "", points(verdict), "", holds
+
+
+def wrong_row(path, verdict):
+    group, _, words = stated(path)
+    won = verdict.group(group)
+    said = any(words in sentence for sentence in verdict.sentences())
+    holds = f"no: {group} is {won.won:g}" if won.won >= won.weight else f"no: {words!r} is not said"
+    return path.stem, group, points(verdict), words, "yes" if won.won < won.weight and said else holds
+
+
+def points(verdict):
+    return " ".join(f"{group.won:.2g}" for group in verdict.groups)
+
+
+def write_table(name, rows):
+    """Replace the rows of one problem: the tests of the others may run elsewhere, or not at all."""
+    head = "| problem | answer | loses | right safe lean compiles | is told | holds |\n|---|---|---|---|---|---|\n"
+    lines = TABLE.read_text().splitlines() if TABLE.exists() else []
+    kept = [line for line in lines if line.split(" | ")[0].removeprefix("| ") in set(NAMES) - {name}]
+    new = [f"| {' | '.join((name, *row))} |" for row in rows]
+    ordered = sorted(kept + new, key=lambda line: line.split(" | ")[0])
+    TABLE.parent.mkdir(exist_ok=True)
+    TABLE.write_text("# Gates of the kernel problems\n\nWritten by `make test`.\n\n" + head + "\n".join(ordered) + "\n")
+    print("\n" + head + "\n".join(new))
+
+
+@by_name
+def test_a_starter_is_judged_as_not_written(judge, name):
+    verdict = judge.judge(name, problems.load(name).folder / "starter.py")
+    assert (verdict.score, verdict.reason) == (0, "it is not written yet")
+
+
+# the folders
+
+
+@by_name
+def test_a_problem_has_enough_right_and_wrong_files(name):
+    problem = problems.load(name)
+    assert len(problem.files("right")) >= 2 and len(problem.files("wrong")) >= 4
+    lost = [stated(path)[0] for path in problem.files("wrong")]
+    assert {"right", "lean"} <= set(lost) <= set(problems.GROUPS)
+    reasons = [stated(path)[1] for path in problem.files("wrong")]
+    assert len(set(reasons)) == len(reasons)
+
+
+def test_the_common_mistakes_are_among_the_wrong_files():
+    paths = {what: problems.FOLDER / at.replace("/", "/wrong/") for what, at in MISTAKES.items()}
+    assert {what for what, path in paths.items() if not path.with_suffix(".py").is_file()} == set()
+
+
+@by_name
+def test_cases_belong_to_their_seed(name):
+    problem = problems.load(name)
+    first, again, other = (cases_of(problem, seed) for seed in (5, 5, 6))
+    assert [case.title for case in first] == [case.title for case in other]
+    assert len({case.title for case in first}) == len(first)
+    assert [bits(case) for case in first] == [bits(case) for case in again]
+    assert [bits(case) for case in first] != [bits(case) for case in other]
+
+
+@by_name
+def test_the_floor_names_arguments_and_outputs_and_says_why(name):
+    problem = problems.load(name)
+    assert problem.task.count(f"{name}(") >= 1 and any(case.compile for case in cases_of(problem))
+    lean = [case for case in cases_of(problem) if case.lean]
+    assert lean
+    for case in lean:
+        floor = problem.floor(*case.args, **case.kwargs)
+        parts = agree.outputs(problem.baseline(*case.args, **case.kwargs))
+        assert len(floor.why.split()) > 10 and set(floor.resident) <= set(floor.loads)
+        written = sum(part.numel() * part.element_size() for part in tensors(tuple(parts.values())))
+        assert sum(floor.stores.values()) == written and set(floor.stores) == set(parts)
+
+
+@by_name
+def test_reference_and_baseline_leave_their_arguments_alone(name):
+    problem = problems.load(name)
+    for case in cases_of(problem):
+        before = bits(case)
+        problem.reference(*problems.in_float64(case.args), **case.kwargs)
+        problem.baseline(*case.args, **case.kwargs)
+        assert bits(case) == before, case.title
+
+
+@by_name
+def test_float32_answers_one_step_less_precise_do_not_pass(name):
+    problem = problems.load(name)
+    cases = [c for c in cases_of(problem) if any(t.dtype == torch.float32 for t in tensors(c.args))]
+    passed = [case.title for case in cases if passes_in_half_precision(problem, case)]
+    assert len(passed) <= len(cases) // 3, f"float16 is good enough for {passed}"
+
+
+def passes_in_half_precision(problem, case):
+    exact = problem.reference(*problems.in_float64(case.args), **case.kwargs)
+    plain = problem.baseline(*case.args, **case.kwargs)
+    halves = tuple(t.half() if isinstance(t, torch.Tensor) and t.is_floating_point() else t for t in case.args)
+    rough = agree.outputs(problem.baseline(*halves, **case.kwargs)).values()
+    wanted = agree.outputs(plain).values()
+    rough = [part.to(want.dtype) for part, want in zip(rough, wanted, strict=True)]
+    got = rough if isinstance(plain, (tuple, list)) else rough[0]
+    return agree.compare(got, exact, plain, case.factor, problem.settings.eps).passed
