@@ -51,6 +51,7 @@ class RemoteSubject:
         self.kernel_source, self.replayer, self.compiler = kernel_source, replayer, compiler
         self.mutated: list[str] = []
         self.launch_problems: list[str] = []
+        self.launch_findings: list[str] = []
         self._launched: tuple[str, Any, dict] | None = None
         self._functions: dict[int, Callable] = {}
         self._nesting = 0
@@ -102,7 +103,7 @@ class RemoteSubject:
 
         The worker gets stand-ins of the same layout: what it never saw it can't carry into the trace as numbers.
         """
-        self.launch_problems, self._launched = [], None
+        self.launch_problems, self.launch_findings, self._launched = [], [], None
         trace = self._question("launch", *stand_in((args, kwargs)))
         source = self._source(trace)
         if self.replayer is None:
@@ -111,7 +112,8 @@ class RemoteSubject:
             found = self.replayer.replay(source, trace, (args, kwargs), self.exercise.limits.call)
         except Lost as lost:
             raise SubjectError(lost.kind, lost.message) from lost
-        self.launch_problems, self._launched = list(found["problems"]), (source, trace, found["meter"])
+        self.launch_problems, self.launch_findings = list(found["problems"]), list(found["findings"])
+        self._launched = (source, trace, found["meter"])
         return found["outputs"]
 
     def meter(self) -> dict[str, Any]:

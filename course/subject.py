@@ -54,6 +54,8 @@ class Subject(Protocol):
     """The operations. Tensors among arguments and results are ordinary torch tensors on the CPU."""
 
     mutated: list[str]
+    launch_problems: list[str]  # sentences about the last launch, those about findings first
+    launch_findings: list[str]  # kinds of these findings (grader_kernels.evidence.FINDINGS)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any: ...
@@ -90,6 +92,7 @@ class LocalSubject:
         self.namespace, self.name = namespace, name
         self.mutated: list[str] = []
         self.launch_problems: list[str] = []
+        self.launch_findings: list[str] = []
         self._launched: Any = None
         self._objects: dict[int, Any] = {}
         self._ids = itertools.count(1)
@@ -147,7 +150,7 @@ class LocalSubject:
 
         launcher, self._launched = self._named(self.name), None
         self._launched = self._run(lambda *a, **k: launch_here(launcher, a, k), args, kwargs, copy=False)
-        self.launch_problems = self._launched.problems
+        self.launch_problems, self.launch_findings = self._launched.problems, self._launched.findings
         return self._launched.outputs
 
     def meter(self) -> dict[str, Any]:

@@ -474,7 +474,9 @@ def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
         buffers: list[bytes] = []
         try:
             found = replay_source(*wire.decode(header["args"], body))
-            found["meter"] = lean.summary(found.pop("evidence")["traffic"])
+            seen = found.pop("evidence")
+            found["meter"] = lean.summary(seen["traffic"])
+            found["findings"] = [each["kind"] for each in seen["findings"]]
             reply = {"id": header["id"], "ok": wire.encode(found, buffers)}
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -276,7 +276,7 @@ def html(verdict: KernelVerdict) -> str:
 
 def _html_body(verdict: KernelVerdict) -> str:
     groups = [
-        (f"<b>{_e(g.name)}</b>", _e(f"{points(g.won)} of {points(g.weight)}"), _e(summary(verdict, g)))
+        (f"<b>{_e(g.name)}</b>", f"{points(g.won)}&#160;of&#160;{points(g.weight)}", _e(summary(verdict, g)))
         for g in verdict.groups
     ]
     parts = [_html_table(groups)]
@@ -328,7 +328,7 @@ def _html_table(rows: list[tuple[str, ...]], heads: tuple[str, ...] = ()) -> str
         for row in rows
     )
     top = f'<tr style="background:transparent">{head}</tr>' if head else ""
-    return f'<table style="border-collapse:collapse;color:inherit">{top}{body}</table>'
+    return f'<table style="border-collapse:collapse;color:inherit;font-size:14px">{top}{body}</table>'
 
 
 def _bad() -> str:

@@ -16,6 +16,7 @@ inside autograder.sandbox. Linux only, as triton is.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import itertools
 import linecache
@@ -46,6 +47,7 @@ PATIENCE, POLL = 4, 0.1  # times the seconds of processor time; seconds between 
 MAX_WORDS = 600
 _OUT_OF_MEMORY = "can't allocate memory"  # torch's allocator raises RuntimeError with these words
 _ENDED_BY = {signal.SIGSEGV: "segmentation fault", signal.SIGABRT: "abort", signal.SIGKILL: "killed"}
+_PR_SET_PDEATHSIG = 1
 _FATAL_SECONDS = 20.0  # for what only our own code does
 
 
@@ -74,7 +76,7 @@ class Nursery:
 
     def __init__(self, memory: int = MEMORY) -> None:
         self.control, theirs = socket.socketpair()
-        self.memory, self.maker = memory, os.getpid()
+        self.memory, self.maker, self.alive = memory, os.getpid(), True
         pid = _fork()
         if pid == 0:
             _be_child(theirs, lambda sock: _Tending(sock).serve())
@@ -84,16 +86,25 @@ class Nursery:
     def child(self, role: str) -> Child:
         """A fresh process. role: one of ROLES."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            wire.send(self.control, {"op": "fork", "role": role, "memory": self.memory})
-            socket.send_fds(self.control, [b"F"], [theirs.fileno()])
-        header, _ = wire.recv(self.control, time.monotonic() + _FATAL_SECONDS)
+        try:
+            with theirs:
+                wire.send(self.control, {"op": "fork", "role": role, "memory": self.memory})
+                socket.send_fds(self.control, [b"F"], [theirs.fileno()])
+            header, _ = wire.recv(self.control, time.monotonic() + _FATAL_SECONDS)
+        except (EOFError, OSError):
+            self.alive = False
+            ours.close()
+            raise Lost("killed", "the process that starts all others was killed") from None
         return Child(self, role, header["pid"], ours)
 
     def end(self, pid: int, patience: float) -> int:
         """Kill a child and everything in its session, after `patience` seconds; its exit code, below 0 the signal."""
-        wire.send(self.control, {"op": "end", "pid": pid, "patience": patience})
-        return wire.recv(self.control, time.monotonic() + _FATAL_SECONDS + patience)[0]["code"]
+        try:
+            wire.send(self.control, {"op": "end", "pid": pid, "patience": patience})
+            return wire.recv(self.control, time.monotonic() + _FATAL_SECONDS + patience)[0]["code"]
+        except (EOFError, OSError):
+            self.alive = False  # and with it all that it forked
+            return -signal.SIGKILL
 
     def close(self) -> None:
         """End all children. Safe to call twice."""
@@ -252,6 +263,7 @@ class _Tending:
         serve, limited = ROLES[header["role"]]
         pid = os.fork()
         if pid == 0:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             sock = socket.socket(fileno=descriptors[0])
             _be_child(sock, lambda sock: _limited(header["memory"] if limited else 0, lambda: serve(sock)))
         os.close(descriptors[0])

@@ -116,10 +116,11 @@ class Touch:
     event       its number      line   in the learner's source
     """
 
-    __slots__ = ("apart", "arena", "at", "event", "lanes", "line", "offsets", "size", "_distinct")
+    __slots__ = ("apart", "arena", "at", "event", "lanes", "line", "offsets", "region", "size", "_distinct")
 
     def __init__(self, arena: Arena, addresses: np.ndarray, size: int, event: int, line: int) -> None:
         self.arena, self.size, self.event, self.line = arena, size, event, line
+        self.region: run.Region | None = None
         self.offsets = offsets = (addresses - np.uint64(arena.low)).view(np.int64)
         self.lanes = lanes = offsets.size
         self._distinct = None
@@ -156,9 +157,15 @@ class Touch:
         return values[at >> narrower]
 
     def element(self, entry: int) -> int:
-        """The element number, in the arena's own type, of an entry of `at`."""
+        """The number, as the kernel counts from its argument, of an entry of `at`."""
         first = self.at.start + entry if isinstance(self.at, slice) else int(self.at[entry])
-        return first >> (self.arena.books.item_shift - self.arena.books.shift)
+        return self.number(first << self.arena.books.shift)
+
+    def number(self, offset: int) -> int:
+        """The same for an offset in bytes from the arena's start."""
+        if self.region is None:
+            return offset // self.arena.item
+        return (self.arena.low + offset - self.region.base) // self.region.itemsize
 
     def sectors(self) -> int:
         """How many different 32-byte sectors it touches."""
@@ -244,6 +251,7 @@ class Memory(run.Observer):
             if arena.books is None:
                 arena.books = Books(arena)
             touch = Touch(arena, addresses, size, len(self.lines), run.source_line())
+            touch.region = region
             self.lines.append(touch.line)
         self._last = (addresses, touch)
         return touch

@@ -418,8 +418,9 @@ def replay_source(
 ) -> dict[str, Any]:
     """For the judge: trace from the worker, kernels from the submitted source, inputs = (args, kwargs) from the judge.
 
-    Returns {"outputs", "problems", "launches", "changed", "evidence"}, all plain data but the outputs. Raises TraceError, language.LanguageError,
-    run.KernelFault, and what a kernel raises; each says what happened in one sentence.
+    Returns {"outputs", "problems", "launches", "changed", "evidence"}; evidence is evidence.Evidence as
+    builtins. Raises TraceError, language.LanguageError, run.KernelFault, and what a kernel raises; each says what
+    happened in one sentence.
     """
     trace = from_data(trace_data)
     needed = trace.kernels()
@@ -432,11 +433,13 @@ def replay_source(
 class Launched(NamedTuple):
     """One call of a launcher in this process: what came out, what was seen, and what a compiler needs to know.
 
-    traffic: evidence.Traffic as builtins. On a GPU nothing is traced: trace is None and kernels are empty.
+    findings: their kinds. traffic: evidence.Traffic as builtins. On a GPU nothing is traced: trace is None and kernels
+    are empty.
     """
 
     outputs: Any
     problems: list[str]
+    findings: list[str]
     traffic: dict[str, Any]
     kernels: dict[str, JITFunction]
     trace: Trace | None
@@ -451,10 +454,11 @@ def launch_here(
     """
     kwargs = kwargs or {}
     if any(tensor.is_cuda for tensor in run.tensors_in([*args, *kwargs.values()])):
-        return Launched(launcher(*args, **kwargs), [], msgspec.to_builtins(Traffic()), {}, None)
+        return Launched(launcher(*args, **kwargs), [], [], msgspec.to_builtins(Traffic()), {}, None)
     trace, functions = record_with_kernels(launcher, args, kwargs)
     done = replay(trace, functions, (args, kwargs), may_change=may_change)
-    return Launched(done.outputs, done.problems, msgspec.to_builtins(done.evidence.traffic), functions, trace)
+    kinds, traffic = [f.kind for f in done.evidence.findings], msgspec.to_builtins(done.evidence.traffic)
+    return Launched(done.outputs, done.problems, kinds, traffic, functions, trace)
 
 
 def local_launch(

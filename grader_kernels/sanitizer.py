@@ -203,9 +203,9 @@ class Sanitizer(run.Observer):
         offsets, numbers = touch.offsets[order], numbers[order]
         bad = (offsets[1:] == offsets[:-1]) & (numbers[1:] != numbers[:-1])
         if bad.any():
-            element = int(offsets[int(np.argmax(bad))]) // touch.arena.item
-            lanes = int(np.count_nonzero(touch.offsets == offsets[int(np.argmax(bad))]))
-            says = f"stores {lanes} values that differ at element {element} of {name}"
+            offset = int(offsets[int(np.argmax(bad))])
+            lanes = int(np.count_nonzero(touch.offsets == offset))
+            says = f"stores {lanes} values that differ at element {touch.number(offset)} of {name}"
             self._find("duplicate_store", says, name, int(bad.sum()) + 1)
 
     def _check_masked(self, touch: Touch, name: str, values: np.ndarray) -> None:

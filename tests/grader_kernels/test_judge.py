@@ -9,7 +9,7 @@ import torch
 
 from grader_kernels import agree, judge, problem, verdict
 
-TILE = '''
+TILE = """
 import torch
 import triton
 import triton.language as tl
@@ -29,7 +29,7 @@ def row_softmax(x, block=128):
     width = triton.next_power_of_2(x.shape[1])
     softmax_kernel[(x.shape[0],)](x, out, x.shape[1], x.stride(0), x.stride(1), BLOCK=width)
     return out
-'''
+"""
 LAUNCHER = "def row_softmax(x, block=128):\n"
 
 
@@ -148,9 +148,10 @@ def test_a_result_that_depends_on_the_order_of_programs_is_not_safe(judged):
     chain = changed(
         "    e = tl", "    before = tl.load(out_ptr + (row - 1) * n, mask=row > 0, other=0.0)\n    e = tl", chain
     )
-    chain = changed("torch.empty(x.shape", "torch.zeros(x.shape", changed("0 * before", "1e-9 * before", chain))
+    chain = changed("torch.empty(x.shape", "torch.zeros(x.shape", changed("0 * before", "0.5 * before", chain))
     found = judged(chain)
-    assert won(found)["safe"] == 0 and "race" in {finding.kind for finding in found.findings}
+    assert won(found)["safe"] == 0 and {"race", "order"} <= {finding.kind for finding in found.findings}
+    assert said(found, "changes with the order in which the programs run")
 
 
 def test_a_kernel_the_compiler_refuses_loses_compiles(judged):
@@ -185,9 +186,11 @@ def test_the_file_runs_in_a_child_and_never_sees_the_inputs(judged, tmp_path):
     assert firsts.isdisjoint(float(value) for _, value in lines)
 
 
-def test_what_a_file_prints_reaches_nobody(judged, capfd):
-    found = judged(in_launcher("print('10 of 10', flush=True)", "__import__('os').system('echo 10 of 10')"))
-    assert found.full and capfd.readouterr() == ("", "")
+def test_what_a_file_prints_reaches_nobody(capfd):
+    source = in_launcher("print('10 of 10', flush=True)", "__import__('os').system('echo 10 of 10')")
+    with judge.Judge() as own:  # born with the output that is looked at
+        assert own.judge("row_softmax", source, targets=()).full
+    assert capfd.readouterr() == ("", "")
 
 
 # --- nothing stops it ---
@@ -229,6 +232,12 @@ def test_a_death_in_one_case_costs_that_case_only(judged):
     found = judged(in_launcher("if x.shape[1] == 33: import os; os._exit(1)"))
     assert failing(found) == ["one column more than a block"]
     assert won(found) == {"right": share(found), "safe": 0, "lean": 2, "compiles": 2}
+
+
+def test_killing_the_judge_s_helper_gains_nothing_and_the_next_file_is_judged(judged):
+    found = judged(in_launcher("import os, signal; os.kill(os.getppid(), signal.SIGKILL)"))
+    assert found.score == 0 and said(found, "killed")
+    assert judged(TILE).full
 
 
 def test_no_process_is_left_over():

@@ -117,7 +117,7 @@ def poor() -> KernelVerdict:
             CaseResult("fine", True),
         ],
         findings=[finding],
-        traffic=[TrafficRow("wide rows", 300, 100, 3.0, 1.0, 1, says="x is read three times", why="2 R C")],
+        traffic=[TrafficRow("[b]wide[/b] rows", 300, 100, 3.0, 1.0, 1, says="x is read three times", why="2 R C")],
         compiled=[
             Compiled("k", "sm_80", registers=40, stack=16, shared=2048, shared_limit=166912, load_bits={"128": 2}),
             Compiled("k", "sm_90", error="N must be a tl.constexpr"),
@@ -137,6 +137,7 @@ def test_the_terminal_says_what_where_and_what_to_do():
         "case 0; case 1; case 2; and 2 more",
         "off by 0.0.",
         "[bold]no[/bold]",
+        "[b]wide[/b] rows",
         "k, line 12: x = tl.load(x_ptr + at)  # <b>",
         "Mask off the lanes",
         "2.0 of 163 KiB",

@@ -254,7 +254,10 @@ def snapshot():
     }
 
 
-def assert_untouched(before):
+UNTOUCHED = snapshot()  # when this module is collected: before any launch of the process
+
+
+def assert_untouched(before=UNTOUCHED):
     now = snapshot()
     assert sorted(before.keys() ^ now.keys()) == []
     assert [name for name, value in before.items() if now[name] is not value] == []
@@ -316,33 +319,30 @@ ACTIONS = [interpreted, compiled, replayed, tuned, faulty, interrupted]
 @calm(max_examples=8)
 @given(st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=5))
 def test_whatever_is_done_in_a_row_triton_is_untouched(actions):
-    before = snapshot()
     for action in [interpreted, compiled, *actions, interpreted]:
         action()
-        assert_untouched(before)
+        assert_untouched()
 
 
 @calm(max_examples=12)
 @given(st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=4))
 def test_contexts_nest_around_everything(actions):
-    before = snapshot()
     with run.on_cpu(order=lambda count: np.arange(count)[::-1]):
         open_context = snapshot()
         for action in actions:
             action()
             assert_untouched(open_context)
-    assert_untouched(before)
+    assert_untouched()
 
 
 def test_contexts_may_close_in_any_order():
-    before = snapshot()
     first, second = run.on_cpu(), run.on_cpu(quiet=True)
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
     tuned()
     second.__exit__(None, None, None)
-    assert_untouched(before)
+    assert_untouched()
 
 
 def test_the_environment_says_nothing_about_interpreting():

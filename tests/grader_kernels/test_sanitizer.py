@@ -196,7 +196,8 @@ def test_reading_between_the_elements_of_a_strided_input():
     wide = torch.zeros(400)
     (finding,) = findings(lambda x: shifted(x, 0), wide[::2])
     assert finding.kind == "uninitialised" and finding.tensor == "x_ptr" and finding.lanes == 32
-    assert "reads offset 1 of x_ptr, a gap between the elements of the input x" in finding.sentence and "stride" in finding.advice
+    assert "reads offset 1 of x_ptr, a gap between the elements of the input x (32 lanes)." in finding.sentence
+    assert "x.stride(0)" in finding.advice
 
 
 # masked lanes ---------------------------------------------------------------------------------------------------------
@@ -458,6 +459,21 @@ def test_a_program_reads_what_another_writes(kernel, more, text, says):
     assert says in one(found, "race", kernel, text, tensor="x_ptr", program=[1, 0, 0], lanes=1)
 
 
+@triton.jit
+def second_halves_kernel(x_ptr, n, BLOCK: tl.constexpr):
+    x = tl.load(x_ptr)
+    if tl.program_id(0) == 1:
+        tl.store(x_ptr, x / 2)
+
+
+def test_reading_it_oneself_hides_no_other_reader():
+    found = findings(in_place(second_halves_kernel), X, may_change=["x"])
+    assert [f.kind for f in found] == ["race", "race"]
+    assert (
+        "program 1, " in found[0].sentence and "writes element 0 of x_ptr, which program 0 reads" in found[0].sentence
+    )
+
+
 def test_updating_in_place_what_is_ones_own_is_fine():
     assert findings(in_place(neighbour_kernel, 0), X, may_change=["x"]) == []
 
@@ -483,6 +499,23 @@ def test_atomics_and_locks_are_no_races():
     for launcher in (totals(atomic_total_kernel), totals(locked_total_kernel, "lock")):
         done = watched(launcher, X[:64])
         assert done.problems == [] and done.outputs.item() == X[:64].sum()
+
+
+@triton.jit
+def histogram_kernel(ids_ptr, o_ptr, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.atomic_add(o_ptr + tl.load(ids_ptr + offsets), 1)
+
+
+def test_tiles_of_atomics_are_no_race():
+    def launcher(ids):
+        out = torch.zeros(5, dtype=torch.int32)
+        histogram_kernel[(4,)](ids, out, BLOCK=8)
+        return out
+
+    ids = torch.arange(32) % 5
+    done = watched(launcher, ids)
+    assert done.problems == [] and torch.equal(done.outputs, torch.bincount(ids).int())
 
 
 def test_a_lock_that_is_released_too_early():
@@ -596,6 +629,22 @@ def test_reading_back_needs_a_barrier():
     assert findings(launcher, X, True) == []
 
 
+@triton.jit
+def ticket_kernel(o_ptr, seen_ptr):
+    p = tl.program_id(0)
+    tl.atomic_add(o_ptr + p, 3)
+    tl.store(seen_ptr + p, tl.load(o_ptr + p))
+
+
+def test_reading_back_an_atomic_needs_none():
+    def launcher():
+        out, seen = torch.zeros(4, dtype=torch.int32), torch.empty(4, dtype=torch.int32)
+        ticket_kernel[(4,)](out, seen)
+        return out, seen
+
+    assert findings(launcher) == []
+
+
 # inputs, overflow -----------------------------------------------------------------------------------------------------
 
 
@@ -668,6 +717,18 @@ def test_findings_hold_in_any_order():
 
     assert found("shuffled:4") == found(None)
     assert findings(totals(locked_total_kernel, "lock"), X[:64], order="shuffled:4") == []
+
+
+def test_elements_are_counted_from_the_argument():
+    def launcher(x, ids):
+        both = torch.zeros(2, 16)
+        scatter_kernel[(1,)](x, ids, both[1], ids.numel(), BLOCK=8)
+        last_wins_kernel[(3,)](both.view(-1)[4:], 0)
+        return both
+
+    found = findings(launcher, X, torch.tensor([4, 9, 5, 9]))
+    assert [f.kind for f in found] == ["duplicate_store", "race"]
+    assert "at element 9 of o_ptr" in found[0].sentence and "writes element 1 of o_ptr" in found[1].sentence
 
 
 def test_helpers_are_named_by_their_own_line():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -337,6 +338,40 @@ def test_another_precision(device, honest, ours):
 def test_our_own_kernel_must_be_right(device, honest):
     with pytest.raises(RuntimeError, match="our own kernel for row_softmax fails on a device of ours: .* off by"):
         measure(a_problem(), honest, lambda x, block=128: x.clone(), device, repeats=2)
+
+
+class Event:
+    """A CUDA event of a device where everything takes 2 ms."""
+
+    def __init__(self, enable_timing):
+        assert enable_timing
+
+    def record(self):
+        self.recorded = True
+
+    def synchronize(self):
+        assert self.recorded
+
+    def elapsed_time(self, end):
+        assert self.recorded and end.recorded
+        return 2.0
+
+
+def test_what_the_cuda_device_makes_of_what_cuda_says(monkeypatch):
+    """Names of attributes and units only: nothing here says that it works on a GPU."""
+    a100 = SimpleNamespace(name="A100", memory_clock_rate=1_215_000, memory_bus_width=5120, L2_cache_size=40 << 20)
+    empty, sizes = torch.empty, []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: a100)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch, "empty", lambda size, dtype, device: sizes.append(size) or empty(16, dtype=dtype))
+    device = timing.CudaDevice()
+    assert device.peak_bandwidth == pytest.approx(1555e9, rel=1e-3)  # NVIDIA's data sheet
+    assert sizes[0] >= 2 * a100.L2_cache_size
+    device.flush_l2()
+    timed = device.timed(lambda: "result")
+    assert (timed.seconds, timed.result) == (2e-3, "result") and 0 <= timed.late < timing.LATE
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -1,4 +1,4 @@
-# refused: ran longer than
+# refused: ended itself with exit code 0
 """The worker ends, but a child of its own keeps every descriptor open, so nobody sees the end."""
 
 import os

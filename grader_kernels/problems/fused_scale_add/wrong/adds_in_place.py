@@ -1,5 +1,5 @@
 # loses safe: the result is written over y, which belongs to the caller
-# says: y
+# says: the input y
 import torch
 import triton
 import triton.language as tl

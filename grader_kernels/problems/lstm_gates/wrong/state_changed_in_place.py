@@ -1,5 +1,5 @@
 # loses safe: the new cell state is written over c, which belongs to the caller
-# says: c
+# says: the input c
 import torch
 import triton
 import triton.language as tl

@@ -1,5 +1,5 @@
 # loses safe: the lanes behind the end of a row are not masked
-# says: x_ptr
+# says: are outside
 import torch
 import triton
 import triton.language as tl

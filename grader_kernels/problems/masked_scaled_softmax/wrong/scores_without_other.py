@@ -1,5 +1,5 @@
 # loses safe: hidden scores are not loaded, and what their lanes hold goes into the maximum
-# says: other
+# says: has no other=
 import torch
 import triton
 import triton.language as tl

@@ -1,5 +1,5 @@
 # loses safe: a sum in scratch memory that starts with whatever was there
-# says: scratch
+# says: nobody wrote
 import torch
 import triton
 import triton.language as tl

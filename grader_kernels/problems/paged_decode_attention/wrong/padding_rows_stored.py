@@ -1,5 +1,5 @@
 # loses safe: the rows that only pad the tile are stored over the next heads
-# says: writes
+# says: with another value, in the same launch
 import torch
 import triton
 import triton.language as tl

@@ -1,5 +1,5 @@
 # loses safe: the sum is written over residual, which belongs to the caller
-# says: residual
+# says: the input residual
 import torch
 import triton
 import triton.language as tl

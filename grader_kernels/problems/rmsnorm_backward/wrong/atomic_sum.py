@@ -1,5 +1,5 @@
 # loses safe: the parts are added atomically, so their order, and with it the last bits, changes from run to run
-# says: order
+# says: changes with the order
 import torch
 import triton
 import triton.language as tl

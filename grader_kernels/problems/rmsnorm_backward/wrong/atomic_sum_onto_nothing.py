@@ -1,5 +1,5 @@
 # loses safe: the parts are added to a dweight that nobody set to zero
-# says: dweight_ptr
+# says: nobody wrote
 import torch
 import triton
 import triton.language as tl

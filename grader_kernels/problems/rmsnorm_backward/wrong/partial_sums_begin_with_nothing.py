@@ -1,5 +1,5 @@
 # loses safe: the partial sums begin with whatever the memory held
-# says: partial
+# says: nobody wrote
 import torch
 import triton
 import triton.language as tl

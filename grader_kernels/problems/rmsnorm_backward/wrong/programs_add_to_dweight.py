@@ -1,5 +1,5 @@
 # loses safe: all programs read dweight, add their part and write it back, at the same time
-# says: dweight_ptr
+# says: writes in the same launch
 import torch
 import triton
 import triton.language as tl

@@ -1,5 +1,5 @@
 # loses safe: the surplus lanes are not masked
-# says: x_ptr
+# says: are outside
 import torch
 import triton
 import triton.language as tl

@@ -1,5 +1,5 @@
 # loses right: the weight is not used
-# says: the weight
+# says: the weight is not used
 import torch
 import triton
 import triton.language as tl

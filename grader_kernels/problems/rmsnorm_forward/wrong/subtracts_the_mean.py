@@ -1,5 +1,5 @@
 # loses right: the mean is subtracted, as in layer normalisation
-# says: mean
+# says: mean is subtracted
 import torch
 import triton
 import triton.language as tl

@@ -1,5 +1,5 @@
 # loses safe: masked lanes have no value of their own, and the maximum takes them in
-# says: other
+# says: has no other=
 import torch
 import triton
 import triton.language as tl

@@ -1,5 +1,5 @@
 # loses compiles: neighbouring lanes take elements that lie far apart, so every load brings one element
-# says: bits
+# says: bits at a time
 import torch
 import triton
 import triton.language as tl

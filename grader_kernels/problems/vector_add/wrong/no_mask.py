@@ -1,5 +1,5 @@
 # loses safe: nothing is masked, so the last program works behind the end
-# says: x_ptr
+# says: are outside
 import torch
 import triton
 import triton.language as tl

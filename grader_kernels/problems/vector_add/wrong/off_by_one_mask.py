@@ -1,5 +1,5 @@
 # loses safe: the mask lets element n through
-# says: x_ptr
+# says: are outside
 import torch
 import triton
 import triton.language as tl
