@@ -25,7 +25,7 @@ from course import lab as lab_
 from course.errors import BAD_INPUT, FINDINGS, LACKING, OK, CourseError, InputError
 
 STOPPED = 130
-INSTRUCTOR_WORDS = ("build", "solve", "release", "grade", "report", "feedback", "export")
+INSTRUCTOR_WORDS = ("build", "solve", "release", "grade", "report", "feedback", "export", "kernel")
 
 UnitWord = Annotated[str, typer.Argument(metavar="UNIT", help="02, attention or 02_attention")]
 ExerciseWord = Annotated[str, typer.Argument(metavar="EXERCISE", help="an exercise's name, such as causal_mask")]

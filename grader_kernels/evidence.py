@@ -101,7 +101,7 @@ class Evidence(msgspec.Struct):
 class Compiled(msgspec.Struct):
     """One kernel of one launch, compiled for one GPU that need not be there.
 
-    target      "sm_80", "sm_90", "gfx942" ...     error    what the compiler refuses, in a learner's words, "" if nothing
+    target      "sm_80", "sm_90", "gfx942" ...     error    what the compiler refuses, in a learner's words
     registers, stack     per thread, registers and bytes of stack (spills, arrays); -1 when not known
     shared      bytes of shared memory per block       shared_limit   what the device has for one block
     load_bits   widths in bits of global loads, with their number   tensor_cores  "", "mma.sync", "wgmma", "mfma"

@@ -6,7 +6,7 @@ A problem is a folder:
                    settings = Settings(...)
                    cases(rng) -> list[Case]                  rng: numpy Generator (Philox); inputs only, never answers
                    reference(*args, **kwargs)                slow and obvious, in float64 (or exact integers)
-                   floor(*args, **kwargs) -> Floor           the bytes nobody can do without, with the derivation in words
+                   floor(*args, **kwargs) -> Floor           the bytes nobody can do without, and why
     reference.py   our kernel
     starter.py     what the learner starts from: signature, docstring, `raise NotImplementedError`
     right/*.py     other correct kernels, in other styles

@@ -17,6 +17,10 @@ from grader_kernels.judge import Judge
 TABLE = Path(__file__).parents[1] / "gates" / "kernels.md"
 NAMES = problems.names()
 by_name = pytest.mark.parametrize("name", NAMES)
+LONG = ("matmul", "flash_forward", "w4a16_matmul", "paged_decode_attention")  # minutes: `make test-all`
+judged_by_name = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NAMES]
+)
 MISTAKES = {
     "no max subtraction": "row_softmax/no_max",
     "missing mask": "vector_add/no_mask",
@@ -68,7 +72,7 @@ def bits(case):
 # verdicts
 
 
-@by_name
+@judged_by_name
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))])
 def test_correct_kernels_get_all_points_on_other_seeds(judge, name, seed):
     problem = problems.load(name)
@@ -76,7 +80,7 @@ def test_correct_kernels_get_all_points_on_other_seeds(judge, name, seed):
     assert {stem: verdict.sentences() for stem, verdict in verdicts.items() if not verdict.full} == {}
 
 
-@by_name
+@judged_by_name
 def test_verdicts_are_as_stated(judge, name):
     problem = problems.load(name)
     rows = [correct_row(path, judge.judge(problem, path)) for path in correct_files(problem)]

@@ -333,8 +333,8 @@ def vector_add(x, y, block=256):
 r"""
 The check did not only compare numbers. It looked at every address: is it inside its tensor, did somebody write what is
 read here, do two programs write the same element? It counted bytes, and it compiled the kernel for two GPUs that need
-not be in this machine. Below is what it saw of one program: each bar is one `tl.load` or `tl.store`. Change the vectors,
-to `x[::2]` for example, and look again.
+not be in this machine. Below is what it saw of one program: each bar is one `tl.load` or `tl.store`. Change the
+vectors, to `long[::2]` for example, and look again.
 """
 
 # %%
