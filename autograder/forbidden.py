@@ -62,6 +62,15 @@ FAMILIES = {
         "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable "
         "_native_multi_head_attention _transformer_encoder_layer_fwd",
     ),
+    "recurrence": _family(
+        "a library recurrent network",
+        """torch.rnn_tanh_cell torch.rnn_relu_cell torch.lstm_cell torch.gru_cell torch.rnn_tanh torch.rnn_relu
+        torch.lstm torch.gru torch.nn.RNN torch.nn.RNNCell torch.nn.LSTM torch.nn.LSTMCell torch.nn.GRU torch.nn.GRUCell
+        torch.nn.RNNBase torch.nn.RNNCellBase torch.nn.modules.rnn torch.mkldnn_rnn_layer""",
+        "",
+        "rnn_tanh_cell rnn_relu_cell lstm_cell gru_cell rnn_tanh.input rnn_relu.input lstm.input gru.input "
+        "mkldnn_rnn_layer",
+    ),
 }
 HOLDING_NAMES = frozenset(
     "exec eval compile __import__ globals locals vars breakpoint __builtins__ __loader__ get_ipython".split()
