@@ -314,7 +314,7 @@ class _Judgement:
     def _call_again(self, runs: list[_Ran]) -> None:
         """Call the launcher as a cache would like it: other shapes in between, the same tensors, the same numbers."""
         self.tell("calling it again")
-        for ran in [ran for ran in runs if ran.right]:
+        for ran in [ran for ran in runs if ran.right][:2]:
             args, kwargs = stand_in((tuple(ran.case.args), dict(ran.case.kwargs)))
             other = stand_in((args, kwargs))
             try:

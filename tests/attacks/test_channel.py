@@ -47,7 +47,8 @@ class Liar:
     """A worker that answers every question with the same value, well formed."""
 
     def __init__(self, answer):
-        self.answer, self.mutated, self.launch_problems = answer, ["x"] if answer is None else [], []
+        self.answer, self.mutated = answer, ["x"] if answer is None else []
+        self.launch_problems, self.launch_findings = [], []
 
     def __call__(self, *args, **kwargs):
         return self.answer

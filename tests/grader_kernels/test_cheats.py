@@ -28,6 +28,7 @@ SECRET = 0x5EC2E7_0F_7415_7E57  # graders draw theirs; a file can guess small on
 QUICK = set("torch_softmax numpy_writes_the_output cached_by_shape cached_when_large identity patched_record".split())
 QUICK |= set("torch_modes_disabled carried_as_integers only_powers_of_two patched_data_ptr".split())
 OPEN = {  # what still gets through, or is refused for less than it should
+    "cached_when_large": "only the first right cases are called a second time",
     "targets_read_on_the_host": "whole numbers of an input reach the kernel as constants, and nobody asks who read it",
     "free_copies": "copies made by torch are not counted in the bytes moved",
     "alias_of_the_input": "an answer written into the input loses safe, not right",
@@ -121,10 +122,12 @@ def honest(judge, table):
 
 def marked(names):
     """Most run with `make test-all` only; known holes are expected to fail, and say so when they don't."""
+    found = []
     for name in sorted(names):
         marks = [] if name in QUICK else [pytest.mark.slow]
         marks += [pytest.mark.xfail(reason=OPEN[name], strict=True)] if name in OPEN else []
-        yield pytest.param(name, marks=marks)
+        found.append(pytest.param(name, marks=marks))
+    return found
 
 
 def test_there_are_enough_of_them():

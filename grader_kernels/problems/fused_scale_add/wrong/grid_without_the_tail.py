@@ -1,5 +1,5 @@
 # loses right: the number of programs is rounded down, so the last elements are never computed
-# says: round the number of programs up
+# says: never written by a kernel
 import torch
 import triton
 import triton.language as tl

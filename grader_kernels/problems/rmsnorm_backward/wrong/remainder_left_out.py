@@ -1,5 +1,5 @@
 # loses right: each program takes R // programs rows, and the remainder is left out
-# says: left out
+# says: never written by a kernel
 import torch
 import triton
 import triton.language as tl
