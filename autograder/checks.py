@@ -28,6 +28,7 @@ from course import cases
 from course.compare import Difference
 from course.subject import Subject, SubjectError
 from course.verdict import TrialResult
+from grader_kernels import problem
 
 KINDS = ("function", "class", "generator", "launcher", "value")
 ENGINE = [f"autograder/{n}" for n in "checks forbidden goodness judge needed oracle remote sandbox trials".split()]
@@ -160,14 +161,7 @@ class Trial:
         """A random order of 0..n-1, int64."""
         return torch.from_numpy(self.rng.permutation(n))
 
-    @staticmethod
-    def strided(x: torch.Tensor, layout: str = "transposed") -> torch.Tensor:
-        """The values of `x` in another layout: "transposed" (last two axes), "every_other" or "offset"."""
-        if layout == "transposed":
-            return x.transpose(-1, -2).contiguous().transpose(-1, -2)
-        wide = torch.zeros(*x.shape[:-1], 2 * x.shape[-1] + 1, dtype=x.dtype)
-        view = wide[..., : 2 * x.shape[-1] : 2] if layout == "every_other" else wide[..., 1 : 1 + x.shape[-1]]
-        return view.copy_(x)
+    strided = staticmethod(problem.strided)
 
     def close(self, got: Any, expected: Any, says: str | None = None, condition: float = 1.0) -> None:
         """`got` equals `expected` within the tolerance of its dtype (see course.compare)."""
@@ -183,9 +177,7 @@ class Trial:
 
     def lean(self, subject: Any, floor: Any, slack: float = 1.0, launches: int = 1) -> None:
         """The subject's last launch moved at most `slack` times the bytes of a grader_kernels.problem.Floor."""
-        plain = {"loads": dict(floor.loads), "stores": dict(floor.stores), "resident": list(floor.resident)}
-        plain["why"] = floor.why
-        self._compare(cases.Step("lean", [subject.meter(), plain, float(slack), launches]))
+        self._compare(cases.Step("lean", [subject.meter(), floor.plain(), float(slack), launches]))
 
     def compiles(self, subject: Any, *targets: str, **settings: Any) -> None:
         """The kernels of the subject's last launch compile for GPUs (sm_80 and sm_90), within `settings`

@@ -10,21 +10,19 @@ submitted kernel source and the judge's own inputs; the worker's outputs are thr
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
 from autograder.sandbox import Exercise, Lost, Replayer
 from course import wire
-from course.subject import Handle, SubjectError, clone_with_layout
+from course.subject import Handle, SubjectError
 from grader_kernels.compiler import Compiler, judge_compiled
 from grader_kernels.language import NotWritten
 from grader_kernels.problem import Settings
-from grader_kernels.trace import TraceError, from_data
+from grader_kernels.trace import TraceError, from_data, stand_in
 
 WORKER_KINDS = ("raised", "not_attempted", "missing", "bad_value", "out_of_memory")  # what a worker may claim
 MAX_NESTING = 32
@@ -240,22 +238,6 @@ class RemoteSubject:
             raise SubjectError("missing", f"`{self.name}` has no kernel source to replay")
         return source
 
-
-def stand_in(value: Any) -> Any:
-    """`value` with other numbers in every float tensor: shape, strides, sign and order of magnitude stay.
-
-    Whole numbers and booleans stay too: launchers size their grids by them.
-    """
-    if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel():
-        known = value[torch.isfinite(value)].double()
-        top = 2.0 ** math.ceil(math.log2(max(float(known.abs().max()) if known.numel() else 1.0, 1e-6)))
-        low = 0.0 if bool((known >= 0).all()) else -top
-        high = 0.0 if low and bool((known <= 0).all()) else top
-        other = torch.from_numpy(np.random.default_rng().uniform(low, high, tuple(value.shape)))
-        return clone_with_layout(value).copy_(other)
-    if type(value) in (tuple, list):
-        return type(value)(stand_in(v) for v in value)
-    return {k: stand_in(v) for k, v in value.items()} if type(value) is dict else value
 
 
 def _integer(value: Any) -> int:

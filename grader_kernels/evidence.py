@@ -17,7 +17,6 @@ FINDINGS = (
     "order",  # the result depends on the order of the programs
     "input_changed",  # a store into an input that must stay as it is
     "overflow",  # a signed 32-bit number that didn't fit
-    "launcher",  # what the launcher did instead of launching: torch arithmetic, copies, cached or aliased results
 )
 
 
@@ -90,12 +89,22 @@ class Traffic(msgspec.Struct):
         return sum(t.loaded + t.stored for t in self.tensors)
 
 
+def changed_input(name: str) -> str:
+    """What is said of an input that has other bytes after the launch."""
+    return f"the input {name} was changed by the launch"
+
+
 class Evidence(msgspec.Struct):
-    """All that a replay saw of one call of a launcher."""
+    """All that a replay saw of one call of a launcher.
+
+    launcher   what the launcher did instead of launching, in sentences: torch arithmetic, copies, cached results
+    changed    inputs whose bytes are others now, also those that may change
+    """
 
     findings: list[Finding] = []
     traffic: Traffic = msgspec.field(default_factory=Traffic)
     changed: list[str] = []
+    launcher: list[str] = []
 
 
 class Compiled(msgspec.Struct):

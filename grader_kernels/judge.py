@@ -36,16 +36,11 @@ import torch
 from grader_kernels import agree, lean
 from grader_kernels import problem as problems
 from grader_kernels.child import Child, Failed, Lost, Nursery, plain
-from grader_kernels.evidence import Evidence, Finding
+from grader_kernels.evidence import Evidence, Finding, changed_input
 from grader_kernels.problem import Case, Floor, Problem
 from grader_kernels.timing import NOT_MEASURED
-from grader_kernels.trace import Trace, TraceError, extent_of, from_data
-from grader_kernels.verdict import CaseResult, Group, KernelVerdict, Pattern, TensorRow, TrafficRow
-
-try:
-    from grader_kernels.trace import stand_in
-except ImportError:  # until it has moved there
-    from autograder.remote import stand_in
+from grader_kernels.trace import Trace, TraceError, from_data, stand_in
+from grader_kernels.verdict import CaseResult, Group, KernelVerdict, Pattern, TensorRow, TrafficRow, pattern_of
 
 TARGETS = ("sm_80", "sm_90")
 MAX_SOURCE = 1_000_000  # characters of a file
@@ -272,14 +267,10 @@ class _Judgement:
     def _see(self, ran: _Ran, found: dict) -> None:
         ran.outputs = found["outputs"]
         ran.evidence = msgspec.json.decode(found["evidence"], type=Evidence)
-        launcher = [f for f in ran.evidence.findings if f.kind == "launcher"]
-        ran.findings = [f for f in ran.evidence.findings if f.kind != "launcher"]
-        told = {f"{f.sentence} {f.advice}".strip() for f in ran.evidence.findings}
-        ran.dishonest = [f"{f.sentence} {f.advice}".strip() for f in launcher]
-        changed = {f"the input {name} was changed by the launch": name for name in ran.evidence.changed}
-        ran.dishonest += [said for said in found["problems"] if said not in told and said not in changed]
-        if set(changed) & set(found["problems"]) and not any(f.kind == "input_changed" for f in ran.findings):
-            ran.findings += [Finding("input_changed", said, tensor=changed[said]) for said in changed]
+        ran.findings, ran.dishonest = list(ran.evidence.findings), list(ran.evidence.launcher)
+        changed = [name for name in ran.evidence.changed if name not in self.problem.settings.may_change]
+        if not any(f.kind == "input_changed" for f in ran.findings):  # no kernel did it
+            ran.findings += [Finding("input_changed", changed_input(name), tensor=name) for name in changed]
 
     def _shuffle(self, ran: _Ran) -> None:
         """The same launches again, their programs in another order: nothing may change."""
@@ -300,16 +291,7 @@ class _Judgement:
             )
 
     def _compared(self, case: Case, got: Any) -> agree.Agreement:
-        exact, plain_ = self._expected(case)
-        return agree.compare(got, exact, plain_, case.factor, self.problem.settings.eps)
-
-    def _expected(self, case: Case) -> tuple[Any, Any]:
-        """(the reference in float64, the operation in the inputs' own dtype) on copies of the inputs."""
-        with torch.no_grad():
-            args, kwargs = problems.in_float64(_copied(case.args)), problems.in_float64(_copied(dict(case.kwargs)))
-            return self.problem.reference(*args, **kwargs), self.problem.baseline(
-                *_copied(case.args), **_copied(dict(case.kwargs))
-            )
+        return agree.compare(got, *self.problem.expected(case), case.factor, self.problem.settings.eps)
 
     def _call_again(self, runs: list[_Ran]) -> None:
         """Call the launcher as a cache would like it: other shapes in between, the same tensors, the same numbers."""
@@ -382,8 +364,8 @@ class _Judgement:
     def _traffic(self, ran: _Ran) -> TrafficRow:
         floor: Floor = self.problem.floor(*ran.case.args, **ran.case.kwargs)
         measured, traffic = _meter(ran), ran.evidence.traffic
-        moved = lean.moved(measured, _floor_data(floor))
-        says = lean.too_much(measured, _floor_data(floor), ran.case.slack, self.problem.settings.launches)
+        moved = lean.moved(measured, floor.plain())
+        says = lean.too_much(measured, floor.plain(), ran.case.slack, self.problem.settings.launches)
         if sum(tensor.role == "output" for tensor in traffic.tensors) == 1:
             says = says.replace("returned tensor 0", "the result")
         rows = [
@@ -506,14 +488,6 @@ def _reason(error: Failed | Lost) -> str:
     return f"the file can't be judged: {says}" if error.kind not in ("not_written", "missing") else says
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return type(value)(_copied(item) for item in value) if isinstance(value, (tuple, list)) else value
-
-
 def _case_result(ran: _Ran) -> CaseResult:
     numbers_wrong = not ran.failure and not ran.agreement.passed
     says = [*ran.dishonest, *([ran.failure] if ran.failure else [ran.agreement.says] if numbers_wrong else [])]
@@ -535,10 +509,6 @@ def _meter(ran: _Ran) -> dict[str, Any]:
     return lean.summary(msgspec.to_builtins(ran.evidence.traffic))
 
 
-def _floor_data(floor: Floor) -> dict[str, Any]:
-    return {"loads": dict(floor.loads), "stores": dict(floor.stores), "resident": list(floor.resident)}
-
-
 def _needed_stores(floor: Floor, tensor: str) -> int:
     """What has to be stored into a tensor. The floor says "out", or "out 0"; the meter "returned tensor 0"."""
     number = tensor.removeprefix("returned tensor ")
@@ -553,11 +523,5 @@ def _pattern(runs: list[_Ran]) -> Pattern | None:
     if not shown:
         return None
     ran = max(shown, key=lambda r: len(r.evidence.traffic.pattern))
-    traffic = ran.evidence.traffic
-    whole = {i.name: extent_of(i.shape, i.strides, 1) for i in _parsed(ran.traced).inputs}
     results = agree.outputs(ran.outputs).values()
-    whole |= {f"returned tensor {i}": out.numel() for i, out in enumerate(results) if isinstance(out, torch.Tensor)}
-    sizes = {access.tensor: whole.get(access.tensor, 0) for access in traffic.pattern}
-    for access in traffic.pattern:
-        sizes[access.tensor] = max(sizes[access.tensor], 1 + max(access.elements, default=-1))
-    return Pattern(ran.case.title, traffic.pattern_program, sizes, traffic.pattern)
+    return pattern_of(ran.evidence.traffic, _parsed(ran.traced), results, ran.case.title)

@@ -19,8 +19,7 @@ from matplotlib.patches import Patch
 from course import plots
 from grader_kernels import replay
 from grader_kernels.evidence import Access, Traffic
-from grader_kernels.trace import extent_of
-from grader_kernels.verdict import Pattern
+from grader_kernels.verdict import Pattern, pattern_of
 
 LOOKS = {"load": 0, "store": 1, "atomic": 2}  # which of plots.COLOURS and plots.HATCHES
 VERBS = {"load": "loads", "store": "stores into", "atomic": "updates"}
@@ -47,13 +46,8 @@ def of_launch(launcher: Callable, args: tuple = (), kwargs: Mapping[str, Any] | 
     """What the middle program of `launcher(*args, **kwargs)` touches, traced and replayed on the CPU."""
     args = tuple(arg.cpu() if isinstance(arg, torch.Tensor) else arg for arg in args)
     done = replay.launch_here(launcher, args, dict(kwargs or {}))
-    traffic = msgspec.convert(done.traffic, Traffic)
-    sizes = {made.name: extent_of(made.shape, made.strides, 1) for made in done.trace.inputs}
     results = done.outputs if isinstance(done.outputs, tuple) else (done.outputs,)
-    sizes |= {f"returned tensor {i}": out.numel() for i, out in enumerate(results) if isinstance(out, torch.Tensor)}
-    for access in traffic.pattern:
-        sizes[access.tensor] = max(sizes.get(access.tensor, 0), 1 + max(access.elements, default=-1))
-    return Pattern("", traffic.pattern_program, sizes, traffic.pattern)
+    return pattern_of(msgspec.convert(done.traffic, Traffic), done.trace, results)
 
 
 def describe(found: Pattern) -> str:

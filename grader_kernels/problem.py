@@ -75,6 +75,11 @@ class Floor:
     resident: tuple[str, ...] = ()
     flops: int = 0
 
+    def plain(self) -> dict[str, Any]:
+        """As dicts and lists: what `lean` judges by and a recorded case holds."""
+        loads, stores = dict(self.loads), dict(self.stores)
+        return {"loads": loads, "stores": stores, "resident": list(self.resident), "why": self.why}
+
     @property
     def total(self) -> int:
         return sum(self.loads.values()) + sum(self.stores.values())
@@ -117,6 +122,12 @@ class Problem:
     floor: Callable[..., Floor]
     baseline: Callable
 
+    def expected(self, case: Case) -> tuple[Any, Any]:
+        """(the reference in float64, the operation in the inputs' own dtype) on copies of the case's inputs."""
+        (args, kwargs), (own_args, own_kwargs) = (copied((case.args, dict(case.kwargs))) for _ in range(2))
+        with torch.no_grad():
+            return self.reference(*in_float64(args), **in_float64(kwargs)), self.baseline(*own_args, **own_kwargs)
+
     def files(self, which: str) -> list[Path]:
         """The kernel files in `right` or `wrong`, sorted."""
         return sorted((self.folder / which).glob("*.py"))
@@ -140,7 +151,7 @@ def load(name: str | Path) -> Problem:
     settings = getattr(module, "settings", Settings())
     if set(settings.weights) != set(GROUPS) or not math.isclose(sum(settings.weights.values()), 10):
         raise ProblemError(f"{path}: weights must name {', '.join(GROUPS)} and sum to 10")
-    baseline = getattr(module, "baseline", None) or _in_own_dtype(module.reference)
+    baseline = getattr(module, "baseline", module.reference)
     task = (module.__doc__ or "").strip()
     return Problem(folder.name, folder, task, settings, module.cases, module.reference, module.floor, baseline)
 
@@ -152,11 +163,13 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-def _in_own_dtype(reference: Callable) -> Callable:
-    def baseline(*args: Any, **kwargs: Any) -> Any:
-        return reference(*args, **kwargs)
-
-    return baseline
+def copied(value: Any) -> Any:
+    """`value` with a clone of every tensor in it."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return type(value)(copied(item) for item in value) if isinstance(value, (tuple, list)) else value
 
 
 def in_float64(value: Any) -> Any:

@@ -30,7 +30,7 @@ from triton.language.extra import libdevice
 from triton.runtime.jit import JITCallable, JITFunction
 
 from grader_kernels import language, run
-from grader_kernels.evidence import Evidence, Traffic
+from grader_kernels.evidence import Evidence, Traffic, changed_input
 from grader_kernels.memory import COPIED, FILLED, STORED, UNTOUCHED, Arena, Memory
 from grader_kernels.meter import Meter
 from grader_kernels.sanitizer import Sanitizer
@@ -124,6 +124,7 @@ class _Replay:
     ) -> None:
         self.trace, self.kernels, self.guard, self.may_change = trace, kernels, guard, may_change
         self.problems: list[str] = []
+        self.launcher: list[str] = []
         self.arenas: dict[int, Arena] = {}
         self.names: dict[int, str] = {}
         self.before: dict[int, np.ndarray] = {}
@@ -237,8 +238,10 @@ class _Replay:
                     yield node
 
     def _say(self, sentence: str) -> None:
-        if sentence not in self.problems:
-            self.problems.append(sentence)
+        """Something that the launcher did."""
+        for told in (self.problems, self.launcher):
+            if sentence not in told:
+                told.append(sentence)
 
     def _origin(self, buffer: int) -> str:
         source = self.made[buffer].source
@@ -248,7 +251,7 @@ class _Replay:
         """Fill `problems`; returns the names of the inputs that were changed."""
         for finding in self.sanitizer.findings:
             if finding.kind != "input_changed":  # told below, once for an input
-                self._say(f"{finding.sentence} {finding.advice}")
+                self.problems.append(f"{finding.sentence} {finding.advice}")
         if not self.trace.launches:
             self._say("the launcher launched no kernel")
         numbers = {node.text for node in self._host_scalars() if node.kind == "float"}
@@ -262,7 +265,7 @@ class _Replay:
         changed = [self.names[b] for b, old in self.before.items() if not np.array_equal(old, self.arenas[b].bytes())]
         for name in changed:
             if name not in may_change:
-                self._say(f"the input {name} was changed by the launch")
+                self.problems.append(changed_input(name))
         return changed
 
     def output(self, node: Node, name: str = "the returned tensor") -> Any:
@@ -360,7 +363,7 @@ def replay(
         raise
     changed = state.judge(may_change)
     outputs = state.output(trace.returned)
-    evidence = Evidence(state.sanitizer.findings, state.meter.traffic, changed)
+    evidence = Evidence(state.sanitizer.findings, state.meter.traffic, changed, state.launcher)
     return Replayed(outputs, len(trace.launches), state.problems, changed, evidence)
 
 

@@ -27,7 +27,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grader_kernels import agree, trace
-from grader_kernels.problem import Case, Problem, in_float64
+from grader_kernels.problem import Case, Problem
 
 NOT_MEASURED = "speed was not measured: there is no CUDA device here"
 GUARD = 256  # elements before and behind a tensor; keeps its alignment
@@ -328,17 +328,9 @@ class _Measurement:
         if odd:
             return [f"the launcher returns a {odd[0]}; expected tensors"]
         tensors = {path: tensor.cpu() for path, tensor in _walk(result, "")}
-        copies = [_replaced((tuple(case.args), dict(case.kwargs)), "", _clones(case)) for _ in range(2)]
-        (exact_args, exact_kwargs), (plain_args, plain_kwargs) = in_float64(copies[0]), copies[1]
-        with torch.no_grad():
-            exact = self.problem.reference(*exact_args, **exact_kwargs)
-            plain = self.problem.baseline(*plain_args, **plain_kwargs)
-        found = agree.compare(_replaced(result, "", tensors), exact, plain, case.factor, self.problem.settings.eps)
+        expected, settings = self.problem.expected(case), self.problem.settings
+        found = agree.compare(_replaced(result, "", tensors), *expected, case.factor, settings.eps)
         return [] if found.passed else [found.says]
-
-
-def _clones(case: Case) -> dict[str, torch.Tensor]:
-    return {path: tensor.clone() for path, tensor in _walk((tuple(case.args), dict(case.kwargs)), "")}
 
 
 def _called(launcher: Callable, args: tuple, kwargs: dict, watch: _Watch | None) -> Any:

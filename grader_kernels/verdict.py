@@ -5,9 +5,14 @@ Its JSON is the contract of `course kernel --json`. Not here: how it is reached 
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterable
+from typing import Any
 
-from grader_kernels.evidence import Access, Compiled, Finding
+import msgspec
+import torch
+
+from grader_kernels.evidence import Access, Compiled, Finding, Traffic
+from grader_kernels.trace import Trace, extent_of
 
 
 class Group(msgspec.Struct):
@@ -68,6 +73,16 @@ class Pattern(msgspec.Struct):
     program: list[int]
     sizes: dict[str, int]
     accesses: list[Access] = []
+
+
+def pattern_of(traffic: Traffic, trace: Trace, results: Iterable[Any], case: str = "") -> Pattern:
+    """The pattern that a meter kept. results: what the launcher returned, one by one."""
+    whole = {made.name: extent_of(made.shape, made.strides, 1) for made in trace.inputs}
+    whole |= {f"returned tensor {i}": out.numel() for i, out in enumerate(results) if isinstance(out, torch.Tensor)}
+    sizes = {access.tensor: whole.get(access.tensor, 0) for access in traffic.pattern}
+    for access in traffic.pattern:
+        sizes[access.tensor] = max(sizes[access.tensor], 1 + max(access.elements, default=-1))
+    return Pattern(case, traffic.pattern_program, sizes, traffic.pattern)
 
 
 class KernelVerdict(msgspec.Struct):
