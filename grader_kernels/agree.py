@@ -142,11 +142,13 @@ def _dtype(dtype: torch.dtype) -> str:
 
 def bits(value: Any) -> list[bytes]:
     """The bytes of every tensor in a result: equal exactly when the results agree bit for bit, NaN included."""
-    return [
-        part.contiguous().view(torch.uint8).numpy().tobytes()
-        for part in outputs(value).values()
-        if isinstance(part, torch.Tensor) and part.numel()
-    ]
+    return [tensor_bits(part) for part in outputs(value).values() if isinstance(part, torch.Tensor) and part.numel()]
+
+
+def tensor_bits(tensor: torch.Tensor) -> bytes:
+    """The bytes of its elements in order, whatever its strides: one element may have any stride and be contiguous."""
+    dense = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return dense.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def alike(a: Any, b: Any, tolerance: float = 1e-4) -> bool:

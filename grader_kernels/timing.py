@@ -232,7 +232,7 @@ class _Inputs:
 
 
 def _same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return torch.equal(a.contiguous().view(-1).view(torch.uint8), b.contiguous().view(-1).view(torch.uint8))
+    return agree.tensor_bits(a) == agree.tensor_bits(b)
 
 
 # --------------------------------------------------------------------------------------------------------------------

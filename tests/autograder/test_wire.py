@@ -74,7 +74,8 @@ def there_and_back(value, **how):
 
 
 def bits(x):
-    return bytes(x.contiguous().view(-1).view(torch.uint8).tolist()) if x.numel() else b""
+    dense = x.clone(memory_format=torch.contiguous_format)  # one element may keep any stride otherwise
+    return bytes(dense.view(-1).view(torch.uint8).tolist()) if x.numel() else b""
 
 
 def same(a, b):

@@ -420,3 +420,8 @@ def test_what_was_measured_stands_in_the_verdict(judging, monkeypatch):
         monkeypatch.setattr(judging.nursery, "child", lambda role, s=said: Said(s) if role == "speed" else made(role))
         found = judging.judge("row_softmax", TILE, targets=())
         assert (found.speed, found.speed_figures) == expected
+
+
+@pytest.mark.parametrize("one", [torch.ones(3)[::2][:1], torch.tensor(1.0), torch.ones(1, 1).expand(1, 1)])
+def test_the_bits_of_one_element_do_not_depend_on_its_stride(one):
+    assert agree.bits(one) == agree.bits(torch.ones(1))
