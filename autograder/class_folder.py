@@ -7,7 +7,7 @@ What it is not: it reads no hand-in (`autograder.intake`), judges nothing, and r
 
     submitted/STUDENT/UNIT/*.ipynb     raw hand-ins, and timestamps.csv beside submitted/ if the collector has one
     canonical/STUDENT/UNIT/            what intake made of them; the only thing nbgrader sees
-    verdicts/UNIT/STUDENT.json         one verdict per hand-in, written whole or not at all
+    verdicts/UNIT/STUDENT.json         one verdict per hand-in and its history, written whole or not at all
     source/ release/                   the unit with hidden tests, and as students got it
     autograded/ feedback/ gradebook.db nbgrader's
     report/UNIT.html                   the class report
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import hashlib
 import json
@@ -26,7 +27,7 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,20 @@ class HandIn:
     student: str
     unit: str
     folder: Path
+
+
+class Verdicts:
+    """The verdict files of one unit, by student. They are read one after the other, each time anew, and never kept."""
+
+    def __init__(self, folder: ClassFolder, unit: str, students: Iterable[str]) -> None:
+        self._folder, self._unit, self.students = folder, unit, sorted(students)
+
+    def __iter__(self) -> Iterator[Verdict]:
+        found = (self._folder.read_verdict(self._unit, student) for student in self.students)
+        return (verdict for verdict in found if verdict is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class ClassFolder:
@@ -213,6 +228,10 @@ class ClassFolder:
         except (OSError, msgspec.DecodeError):
             return None
 
+    def all_verdicts(self, unit: str) -> Verdicts:
+        """Every readable verdict of the unit."""
+        return Verdicts(self, unit, (path.stem for path in (self.verdicts / unit).glob("*.json")))
+
     def write_verdict(self, verdict: Verdict) -> Path:
         """Put the verdict in its place, whole or not at all."""
         path = self.verdict_file(verdict.unit, verdict.student)
@@ -277,7 +296,7 @@ class ClassFolder:
         released = Path(released) if released is not None else None
         notebook = _only_notebook(source)
         stamp = _digest_of_files(source, released)
-        if _stamp(release) == stamp:
+        if _stamp(release) == stamp and self.gradebook_file.exists():
             return False
         (release / ".stamp").unlink(missing_ok=True)
         _mirror(source, mine)
@@ -396,6 +415,15 @@ def _add_cell(gradebook: Gradebook, known: Notebook, kind: type, name: str, cell
 
 
 # Files
+
+
+def disk_full(error: BaseException | None) -> bool:
+    """Does this error, or the one it came from, say that a disk has no room left?"""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):  # or SQLite's
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _only_notebook(folder: Path) -> Path:

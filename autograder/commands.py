@@ -7,23 +7,37 @@ does the work, and says what came out. Exit codes are those of course.errors.
 from __future__ import annotations
 
 import contextlib
-import json
+import datetime
+import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
 from course.errors import FINDINGS, OK, EnvironmentLacking, InputError
 
 UnitWord = Annotated[str | None, typer.Argument(help="A unit: 02, attention or 02_attention. Left out: all of them.")]
 ClassDir = Annotated[Path, typer.Option("--class", help="The class folder, with submitted/STUDENT/UNIT/ in it.")]
 HERE = Path("class")
+DAY = 86400.0
+ANSWER_WITHIN = 15  # seconds a Dask scheduler has
+BUSY = 32  # hand-ins given to Dask workers at least, so that deployers that grow with the work see some
+FULL = "expected room on the disk, and it is full; free some and start again, the work goes on where it stopped"
 
 
 def register(app: typer.Typer) -> None:
@@ -81,9 +95,16 @@ def grade(
     folder: ClassDir = HERE,
     only: Annotated[str | None, typer.Option(help="Grade this student only.")] = None,
     jobs: Annotated[int, typer.Option(help="Hand-ins judged at the same time.")] = 0,
-    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to judge on.")] = None,
+    dask: Annotated[str | None, typer.Option(help="Judge on the workers of this Dask scheduler.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every verdict to this file.")] = None,
-    record: Annotated[bool, typer.Option(help="Record scores in the gradebook.")] = True,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record/--no-record",
+            " /--dry-run",
+            help="Record scores in the gradebook; a dry run only says whose recorded score would change.",
+        ),
+    ] = True,
     sample: Annotated[bool, typer.Option("--sample", help="Make the bundled sample class first.")] = False,
 ) -> int:
     """Grade what a class handed in: every notebook in its own sandbox, verdicts into nbgrader's gradebook."""
@@ -153,7 +174,7 @@ def kernel(
     target: Annotated[
         list[str] | None, typer.Option("--target", help="Compile for this GPU (sm_80 and sm_90); may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the inputs; a new one each time without it.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the card.")] = False,
 ) -> int:
     """Judge one Triton kernel file without a GPU. Exit code 0: all points; 1: some are missing."""
@@ -169,7 +190,7 @@ def kernel(
     return OK if found.full else FINDINGS
 
 
-def _judge_kernel(problem: str, file: Path, targets: list[str] | None, seed: int) -> Any:
+def _judge_kernel(problem: str, file: Path, targets: list[str] | None, seed: int | None) -> Any:
     try:
         import triton  # noqa: F401
     except ImportError:
@@ -195,61 +216,103 @@ def _judge_kernel(problem: str, file: Path, targets: list[str] | None, seed: int
 
 def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str | None, recording: bool) -> Any:
     from autograder import grade as grader
-    from autograder import record as recorder
     from autograder import report as reporter
     from autograder import table
 
     console = Console(width=None if sys.stdout.isatty() else table.WIDTH)
-    with _progress(console) as progress, _executor(dask) as executor:
-        bar = progress.add_task(unit, total=None)
-
-        def tell(what: str, done: int, total: int) -> None:
-            progress.update(bar, description=f"{unit}: {what}", completed=done, total=total)
-
-        graded = grader.grade(
-            classroom, unit, only=only, jobs=jobs or os.cpu_count() or 1, executor=executor, tell=tell
-        )
-        problems: dict[str, str] = {}
-        if recording:
-            count = len(graded.verdicts)
-            done: list[str] = []
-
-            def recorded(student: str, problem: str) -> None:
-                done.append(student)
-                tell(f"recording {student}", len(done), count)
-
-            tell("recording", 0, count)
-            students = [only] if only else None
-            problems = recorder.record(classroom, unit, students, recorded)
-        progress.remove_task(bar)
-    remarks = reporter.late_remarks(classroom, unit)
-    console.print(table.render(graded.verdicts, grader.rules_for(unit).recorded.checks, remarks))
-    console.print(reporter.summary(graded.verdicts), markup=False, highlight=False)
+    with _progress(console) as progress, _judges(dask, jobs) as (executor, count):
+        tell = _teller(progress, unit)
+        graded = grader.grade(classroom, unit, only=only, jobs=count, executor=executor, tell=tell)
+        problems = _record(console, classroom, graded, tell, recording)
+    _show_scores(console, classroom, graded)
     for sentence in [*graded.problems, *(f"{s}: {p}" for s, p in problems.items())]:
         console.print(sentence, markup=False)
-    for student, old, new, why in graded.changed:
-        console.print(f"{student}: {old:g} -> {new:g}, {why}", markup=False)
     page = reporter.write(classroom, unit)
     console.print(f"{unit}: {graded.judged} judged, {graded.kept} kept. Class report: {_shown(page)}", markup=False)
     return graded
 
 
+def _record(console: Console, classroom: Any, graded: Any, tell: Callable, recording: bool) -> dict[str, str]:
+    """Say whose recorded score changes, then record. Returns {student: problem}."""
+    from autograder import record as recorder
+
+    students = graded.verdicts.students
+    fresh = recorder.unrecorded(classroom, graded.unit, students)
+    changes = recorder.score_changes(classroom, graded.unit, fresh)
+    if changes:
+        would = "change" if recording else "would change"
+        console.print(f"{graded.unit}: {len(changes)} of the recorded scores {would}:", markup=False)
+    for change in changes:
+        console.print(f"  {change}", markup=False, highlight=False)
+    if not recording:
+        return {}
+    done = itertools.count(1)
+    tell("recording", 0, len(fresh))
+    on_done = lambda student, problem: tell("recording", next(done), len(fresh))  # noqa: E731
+    return recorder.record(classroom, graded.unit, students, on_done)
+
+
+def _show_scores(console: Console, classroom: Any, graded: Any) -> None:
+    """The table, unless it would be longer than anybody reads in a terminal, and the summary."""
+    from autograder import grade as grader
+    from autograder import report as reporter
+    from autograder import table
+
+    if len(graded.verdicts.students) <= table.LONGEST:
+        remarks = reporter.late_remarks(classroom, graded.unit)
+        console.print(table.render(graded.verdicts, grader.rules_for(graded.unit).recorded.checks, remarks))
+    console.print(reporter.summary(graded.verdicts), markup=False, highlight=False)
+
+
 @contextlib.contextmanager
-def _executor(dask: str | None) -> Iterator[Any]:
+def _judges(dask: str | None, jobs: int) -> Iterator[tuple[Any, int]]:
+    """Who judges, None for processes of this machine, and how many at the same time."""
     if dask is None:
-        yield None
+        yield None, jobs or os.cpu_count() or 1
         return
     try:
         from distributed import Client
     except ImportError:
-        raise EnvironmentLacking("--dask needs the package distributed: pip install 'distributed'") from None
-    with Client(dask) as client:
-        yield client.get_executor()
+        raise EnvironmentLacking("--dask needs the package distributed: pip install '.[dask]' in the clone") from None
+    try:
+        client = Client(dask, timeout=ANSWER_WITHIN)
+    except (OSError, ValueError) as error:
+        raise EnvironmentLacking(
+            f"expected a Dask scheduler at {dask}, and none answers ({error}); start it, or correct the address"
+        ) from None
+    with client:
+        yield client.get_executor(pure=False), jobs or max(sum(client.nthreads().values()), BUSY)
 
 
 def _progress(console: Console) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=console, transient=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _Pace()
+    return Progress(*columns, console=console, transient=True, speed_estimate_period=DAY)
+
+
+class _Pace(ProgressColumn):
+    """Hand-ins per second as the mean of this stage, and when it ends at that pace; nothing before there is a mean."""
+
+    def render(self, task: Task) -> Text:
+        if not task.speed or task.time_remaining is None:
+            return Text()
+        pace = f"{task.speed:.1f} a second" if task.speed >= 1 else f"{1 / task.speed:.1f} s each"
+        end = datetime.datetime.now() + datetime.timedelta(seconds=task.time_remaining)
+        return Text(f"{pace}, ends {end:%H:%M}" + (f" on {end:%d %B}" if task.time_remaining > DAY / 2 else ""))
+
+
+def _teller(progress: Progress, unit: str) -> Callable[[str, int, int], None]:
+    """What moves the bar; a new stage begins with a new mean."""
+    bar = progress.add_task(unit, total=None)
+    stage = ""
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal stage
+        if what != stage:
+            progress.reset(bar, total=total, description=f"{unit}: {what}")
+            stage = what
+        progress.update(bar, completed=done, total=total)
+
+    return tell
 
 
 def _units(word: str | None) -> list[Any]:
@@ -283,16 +346,21 @@ def _classroom(folder: Path, existing: bool = False) -> Any:
 
 @contextlib.contextmanager
 def _class_errors() -> Iterator[None]:
-    from autograder.class_folder import ClassFolderError
+    from autograder.class_folder import ClassFolderError, disk_full
+    from autograder.grade import Unfit
     from autograder.record import RecordError
     from autograder.sandbox import NoSandbox
 
     try:
         yield
-    except NoSandbox as error:
+    except (NoSandbox, Unfit) as error:
         raise EnvironmentLacking(str(error)) from None
     except (ClassFolderError, RecordError) as error:
         raise InputError(str(error)) from None
+    except Exception as error:
+        if not disk_full(error):
+            raise
+        raise EnvironmentLacking(FULL) from error
 
 
 @contextlib.contextmanager
@@ -307,10 +375,14 @@ def _authoring() -> Iterator[None]:
 
 def _write_json(path: Path, all_graded: list[Any]) -> None:
     from course import verdict
-    from course.files import write_whole
+    from course.files import whole_file
 
-    rows = [json.loads(verdict.encode(v)) for g in all_graded for v in g.verdicts]
-    write_whole(path, json.dumps(rows, indent=1).encode())
+    with whole_file(path) as file:
+        before = b"["
+        for each in (v for g in all_graded for v in g.verdicts):
+            file.write(before + verdict.encode(each))
+            before = b",\n"
+        file.write(b"]\n" if before != b"[" else b"[]\n")
 
 
 def _shown(path: Path) -> str:

@@ -37,9 +37,18 @@ def examine() -> list[Finding]:
     missing = sandbox.why_not()
     found = [Finding("bubblewrap", True, path)]
     if missing is None:
-        return [*found, Finding("sandbox", True, "a cell ran in it: namespaces, mounts and limits work")]
+        return [*found, Finding("sandbox", True, "a cell ran in it: namespaces, mounts and limits work"), _warmth()]
     advice = "grading needs it, learning does not; inside a container, allow user namespaces when you start it"
     return [*found, *restrictions(path), Finding("sandbox", False, missing, advice)]
+
+
+def _warmth() -> Finding:
+    """Whether sandboxes are forked from a warm process, or each starts a Python of its own."""
+    why = sandbox.Sandbox.cold_because
+    if not why:
+        return Finding("warm start", True, "sandboxes are forked in hundredths of a second")
+    advice = "grading works and is slow: each hand-in starts a Python of its own; allow namespaces to be nested"
+    return Finding("warm start", False, why, advice, needed=False)
 
 
 def restrictions(bwrap: str) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ Does not stop: a family member nobody listed that is built from operators the ex
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import symtable
 from collections.abc import Iterable, Iterator
@@ -62,6 +63,15 @@ FAMILIES = {
         "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable "
         "_native_multi_head_attention _transformer_encoder_layer_fwd",
     ),
+    "recurrence": _family(
+        "a library recurrent network",
+        """torch.rnn_tanh_cell torch.rnn_relu_cell torch.lstm_cell torch.gru_cell torch.rnn_tanh torch.rnn_relu
+        torch.lstm torch.gru torch.nn.RNN torch.nn.RNNCell torch.nn.LSTM torch.nn.LSTMCell torch.nn.GRU torch.nn.GRUCell
+        torch.nn.RNNBase torch.nn.RNNCellBase torch.nn.modules.rnn torch.mkldnn_rnn_layer""",
+        "",
+        "rnn_tanh_cell rnn_relu_cell lstm_cell gru_cell rnn_tanh.input rnn_relu.input lstm.input gru.input "
+        "mkldnn_rnn_layer",
+    ),
 }
 HOLDING_NAMES = frozenset(
     "exec eval compile __import__ globals locals vars breakpoint __builtins__ __loader__ get_ipython".split()
@@ -96,19 +106,25 @@ def read_source(cells: list[str], exercise: str, forbids: Iterable[str]) -> list
         return []
     found: list[Finding] = []
     try:
-        module = _Module(cells)
+        module = _module(tuple(cells))
         for node in module.reachable(exercise):
             found += _findings(node, module, families)
-        found += _tampering(module)
+        found += module.tampering
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         found.append(Finding("hold", "its source can't be read", 0))
     return list(dict.fromkeys(found))
 
 
+@functools.lru_cache(maxsize=1)
+def _module(cells: tuple[str, ...]) -> _Module:
+    """One reading of a hand-in serves all its exercises."""
+    return _Module(cells)
+
+
 class _Module:
     """The names a notebook defines at its top level, and what they stand for."""
 
-    def __init__(self, cells: list[str]) -> None:
+    def __init__(self, cells: Iterable[str]) -> None:
         self.definitions: dict[str, list[ast.AST]] = {}
         self.changes: dict[str, list[ast.AST]] = {}
         self.aliases: dict[str, str] = {}
@@ -116,6 +132,11 @@ class _Module:
         self.statements = [node for source in cells for node in _statements(source)]
         for node in self.statements:
             self._learn(node)
+
+    @functools.cached_property
+    def tampering(self) -> list[Finding]:
+        """What any cell does to the library below the exercises."""
+        return list(_tampering(self))
 
     def _learn(self, node: ast.stmt) -> None:
         for inner in ast.walk(node):

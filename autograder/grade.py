@@ -2,29 +2,46 @@
 
 Each stage leaves files behind that the next run finds: canonical notebooks, one verdict file per hand-in, the
 gradebook. A verdict is kept as long as the hand-in and the checks are the same. Judging runs on a
-concurrent.futures.Executor; recording is serial.
+concurrent.futures.Executor; recording is serial (`autograder.record`).
+
+Only a few hand-ins are given out at a time, and nothing of a verdict stays in memory once its file is written: a class
+of five thousand needs no more of it than one of fifty.
+
+What travels to a judging process and back is bytes: a Task and an Answer, both JSON under a schema. The notebook's text
+travels in the task, so a process on another machine needs no shared disk. It needs this clone at the same commit,
+because checks, cases and the judge itself are read there; a process whose version of them differs refuses, and the run
+stops with the sentence. The class secret travels as well: use a network you trust, or Dask's TLS.
 """
 
 from __future__ import annotations
 
-import ctypes
+import datetime
 import hashlib
-import signal
-import sys
+import socket
+import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
 from dataclasses import dataclass, field
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import nbformat
 
 from autograder import build, intake
-from autograder.class_folder import ClassFolder
+from autograder.class_folder import ClassFolder, Verdicts, disk_full
 from autograder.judge import HandIn, UnitRules, judge, unreadable
 from autograder.needed import Cell
+from autograder.pool import local_executor
 from autograder.sandbox import NoSandbox, why_not
 from autograder.unit import UNITS, Unit
 from course import verdict as verdicts
@@ -33,31 +50,51 @@ from course.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 _PR_SET_PDEATHSIG = 1
+_one_at_a_time = threading.Lock()  # a Dask worker may run its tasks in threads; a judge has its process to itself
 Tell = Callable[[str, int, int], None]
+
+
+class Unfit(Exception):
+    """A judging process can't judge anything, or is gone; one sentence. The run stops, and what it did stays."""
 
 
 @dataclass
 class Graded:
-    """What a run did. kept: verdicts that were still good. changed: (student, old score, new score, why)."""
+    """What a run did. verdicts: of every hand-in it looked at, read from disk; kept: how many were still good."""
 
     unit: str
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: Verdicts
     judged: int = 0
     kept: int = 0
     problems: list[str] = field(default_factory=list)
-    changed: list[tuple[str, float, float, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Task:
-    """One hand-in to judge, as it travels to a worker process."""
+class Waiting(NamedTuple):
+    """A hand-in without a verdict, as small as it can be."""
+
+    student: str
+    digest: str
+    notes: list[str]
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One hand-in to judge. `version`: the checks that must judge it; `secret`: hexadecimal."""
 
     unit: str
     student: str
     notebook: str
     digest: str
-    notes: tuple[str, ...]
-    secret: bytes
+    notes: list[str]
+    secret: str
+    version: str
+
+
+class Answer(msgspec.Struct):
+    """What came of a Task: a verdict; or why this hand-in has none; or why this process can't judge at all."""
+
+    verdict: Verdict | None = None
+    failed: str = ""
+    unfit: str = ""
 
 
 def grade(
@@ -68,26 +105,31 @@ def grade(
     jobs: int = 2,
     executor: Executor | None = None,
     tell: Tell | None = None,
-    write: bool = True,
 ) -> Graded:
     """Judge every hand-in of a unit (or only one student's). The caller holds the class lock and records after.
 
-    tell: called with (what, done, total) as the work goes on.
+    jobs      judged at the same time by processes of this machine
+    executor  judges instead of them; `jobs` then says how many of its processes to keep busy
+    tell      called with (what, done, total) as the work goes on
+
+    Raises NoSandbox or Unfit when nothing can be judged, OSError when nothing can be written.
     """
     tell = tell or (lambda what, done, total: None)
     set_up(folder, unit)
-    graded = Graded(unit)
+    graded = Graded(unit, Verdicts(folder, unit, []))
     todo = _take_in(folder, unit, only, graded, tell)
-    if todo and executor is None and (missing := why_not()):
-        raise NoSandbox(missing)
-    own = executor is None
-    executor = executor or ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker)
-    try:
-        _judge_all(folder, graded, todo, executor, tell)
-    finally:
-        if own:
-            executor.shutdown(wait=True, cancel_futures=True)
-    graded.verdicts.sort(key=lambda v: v.student)
+    judging = _Judging(folder, graded, todo, 2 * jobs, tell)
+    while judging.todo:
+        pool = executor or local_executor(jobs)
+        try:
+            if executor is None and (missing := why_not()):
+                raise NoSandbox(missing)
+            suspects = judging.run(pool)
+        finally:
+            if executor is None:
+                pool.shutdown(wait=True, cancel_futures=True)
+        for each in suspects:
+            judging.run_alone(each)
     return graded
 
 
@@ -122,83 +164,143 @@ def code_cells(notebook: Any) -> list[Cell]:
     return found
 
 
-def judge_task(task: Task) -> bytes:
-    """Judge one hand-in in a worker process; the verdict as JSON."""
-    rules = rules_for(task.unit)
-    notebook = nbformat.read(task.notebook, as_version=4)
-    cells = code_cells(notebook)
-    return verdicts.encode(judge(rules, HandIn(task.student, cells, task.digest, list(task.notes)), task.secret))
+def judge_task(data: bytes) -> bytes:
+    """Judge one hand-in in a judging process: a Task as JSON in, an Answer as JSON out. Raises nothing."""
+    try:
+        with _one_at_a_time:
+            answer = Answer(_judge(msgspec.json.decode(data, type=Task)))
+    except (NoSandbox, Unfit) as error:
+        answer = Answer(unfit=f"{socket.gethostname()}: {error}")
+    except Exception as error:
+        sentence = _one_line(error)
+        answer = Answer(unfit=f"{socket.gethostname()}: {sentence}") if disk_full(error) else Answer(failed=sentence)
+    return msgspec.json.encode(answer)
 
 
-def _take_in(folder: ClassFolder, unit: str, only: str | None, graded: Graded, tell: Tell) -> list[Task]:
+def _judge(task: Task) -> Verdict:
+    _one_thread()
+    rules = _rules_of_version(task.unit, task.version)
+    cells = code_cells(nbformat.reads(task.notebook, as_version=4))
+    return judge(rules, HandIn(task.student, cells, task.digest, list(task.notes)), bytes.fromhex(task.secret))
+
+
+def _rules_of_version(unit: str, version: str) -> UnitRules:
+    try:
+        rules = rules_for(unit)
+    except Exception as error:
+        raise Unfit(f"expected unit {unit} in the clone of this judge, which can't be read ({error})") from None
+    if rules.version != version:
+        raise Unfit(
+            f"expected the checks {version} of {unit}, and this judge has {rules.version}; "
+            "check out the same commit everywhere, restart the workers and grade again"
+        )
+    return rules
+
+
+def _take_in(folder: ClassFolder, unit: str, only: str | None, graded: Graded, tell: Tell) -> deque[Waiting]:
     """Canonical notebooks for all hand-ins; the ones that need a verdict."""
     rules, release = rules_for(unit), folder.release_notebook(unit)
     hand_ins = [h for h in folder.hand_ins(unit, graded.problems) if only in (None, h.student)]
-    todo = []
+    graded.verdicts = Verdicts(folder, unit, (h.student for h in hand_ins))
+    todo: deque[Waiting] = deque()
     for done, each in enumerate(hand_ins):
         tell("taking in", done, len(hand_ins))
         out = folder.canonical_dir(each.student, unit)
         taken = intake.take_in(each.folder, release, unit, out, timestamps=folder.timestamps_file)
         old = folder.read_verdict(unit, each.student)
         if old is not None and (old.digest, old.check_version) == (taken.digest, rules.version):
-            graded.verdicts.append(old)
             graded.kept += 1
-        elif taken.notebook is None:
-            _keep(folder, graded, unreadable(rules, each.student, taken.reason, taken.digest))
+        elif taken.reason:
+            _keep(folder, unreadable(rules, each.student, taken.reason, taken.digest))
         else:
-            notes = tuple(taken.notes)
-            todo.append(Task(unit, each.student, str(taken.path), taken.digest, notes, folder.secret()))
+            todo.append(Waiting(each.student, taken.digest, taken.notes))
     return todo
 
 
-def _judge_all(folder: ClassFolder, graded: Graded, todo: list[Task], executor: Executor, tell: Tell) -> None:
-    running: dict[Future, Task] = {executor.submit(judge_task, task): task for task in todo}
-    tell("judging", 0, len(todo))
-    for done, future in enumerate(as_completed(running), 1):
-        task = running[future]
-        try:
-            data = future.result()
-        except BrokenExecutor:  # one judge died and took the pool along: the others get a second chance, each alone
-            data = _judge_alone(task)
-        except Exception as error:
-            data = _given_up(task, error)
-        graded.judged += 1
-        _keep(folder, graded, verdicts.decode(data))
-        tell(f"judging {task.student}", done, len(todo))
+class _Judging:
+    """The hand-ins that wait for a verdict, given out a few at a time."""
+
+    def __init__(self, folder: ClassFolder, graded: Graded, todo: deque[Waiting], ahead: int, tell: Tell) -> None:
+        self.folder, self.graded, self.todo, self.ahead, self.tell = folder, graded, todo, ahead, tell
+        self.rules, self.release = rules_for(graded.unit), folder.release_notebook(graded.unit)
+        self.secret, self.total = folder.secret().hex(), len(todo)
+
+    def run(self, pool: Executor) -> list[Waiting]:
+        """Judge what waits. Returns early when a judge died and took the pool along: with those it had in hand."""
+        running: dict[Future, Waiting] = {}
+        suspects: list[Waiting] = []
+        self.tell("judging", self.graded.judged, self.total)
+        whole = True
+        while running or (self.todo and whole):
+            whole = whole and self._give_out(pool, running)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                each = running.pop(future)
+                if not future.cancelled() and isinstance(future.exception(), BrokenExecutor):
+                    suspects.append(each)
+                    whole = False
+                else:
+                    self._settle(each, future)
+        return suspects
+
+    def run_alone(self, each: Waiting) -> None:
+        """Judge one hand-in in a pool of its own: it may be the one that breaks pools."""
+        with local_executor(1) as pool:
+            self._settle(each, pool.submit(judge_task, self._task(each)))
+
+    def _give_out(self, pool: Executor, running: dict[Future, Waiting]) -> bool:
+        """Keep the pool busy; whether it is whole."""
+        while self.todo and len(running) < self.ahead:
+            try:
+                running[pool.submit(judge_task, self._task(self.todo[0]))] = self.todo[0]
+            except BrokenExecutor:
+                return False
+            self.todo.popleft()
+        return True
+
+    def _task(self, each: Waiting) -> bytes:
+        unit = self.graded.unit
+        text = (self.folder.canonical_dir(each.student, unit) / self.release.name).read_text(encoding="utf-8")
+        return msgspec.json.encode(
+            Task(unit, each.student, text, each.digest, each.notes, self.secret, self.rules.version)
+        )
+
+    def _settle(self, each: Waiting, future: Future) -> None:
+        answer = _answer(future)
+        if answer.unfit:
+            raise Unfit(answer.unfit)
+        self.graded.judged += 1
+        _keep(self.folder, answer.verdict or self._given_up(each, answer.failed))
+        self.tell("judging", self.graded.judged, self.total)
+
+    def _given_up(self, each: Waiting, failed: str) -> Verdict:
+        """No points and the reason; without a version, so that the next run judges again."""
+        verdict = unreadable(self.rules, each.student, f"the judge could not finish: {failed}", each.digest)
+        verdict.check_version = ""
+        return verdict
 
 
-def _judge_alone(task: Task) -> bytes:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_start_worker) as executor:
-        try:
-            return executor.submit(judge_task, task).result()
-        except Exception as error:
-            return _given_up(task, error)
+def _answer(future: Future) -> Answer:
+    """What a judging process answered, or why it did not."""
+    try:
+        return msgspec.json.decode(future.result(), type=Answer)
+    except CancelledError:
+        return Answer(unfit="the connection to the scheduler was lost; start it and its workers, and grade again")
+    except Exception as error:
+        return Answer(failed=_one_line(error))
 
 
-def _given_up(task: Task, error: Exception) -> bytes:
-    """No points and the reason; without a version, so that the next run judges again."""
-    reason = f"the judge could not finish: {_one_line(error)}"
-    verdict = unreadable(rules_for(task.unit), task.student, reason, task.digest)
-    verdict.check_version = ""
-    return verdicts.encode(verdict)
-
-
-def _keep(folder: ClassFolder, graded: Graded, verdict: Verdict) -> None:
+def _keep(folder: ClassFolder, verdict: Verdict) -> None:
     old = folder.read_verdict(verdict.unit, verdict.student)
-    if old is not None and old.score != verdict.score:
-        why = "the hand-in changed" if old.digest != verdict.digest else "the checks changed"
-        graded.changed.append((verdict.student, old.score, verdict.score, why))
+    if old is not None:
+        verdicts.follows(verdict, old, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     folder.write_verdict(verdict)
-    graded.verdicts.append(verdict)
 
 
-def _start_worker() -> None:
-    """One thread of torch, and no life after the process that started this one, however that ended."""
+@lru_cache(maxsize=1)
+def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _one_line(error: BaseException) -> str:

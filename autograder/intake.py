@@ -11,6 +11,9 @@ What it is not: it runs nothing, follows no symbolic link, unpacks nothing, and 
     matching       grade_id, then cell id, then the same text, then the defined name, then the place between neighbours
     canonical      release cells in release order, fragments of one exercise joined, duplicates collapsed
     markdown       kept, but unable to carry a tag, a script or a link other than http(s) and mailto
+
+What was taken in is noted in a hidden file beside the canonical folder: a hand-in that is still the same, byte for
+byte, under the same release and the same intake is hashed and neither parsed nor written again.
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nbformat
 from nbformat import NotebookNode
 
@@ -44,6 +49,7 @@ SIDE_FILES = ("cases.npz",)  # always the release's own copy
 
 _IMAGES = ("image/png", "image/jpeg", "image/gif")
 _BLOCKER = "\u2060"  # word joiner: invisible, and no HTML name or URL scheme begins with it
+_OWN = [hashlib.sha256(Path(__file__).read_bytes()).hexdigest(), nbformat.__version__]  # who makes canonical notebooks
 
 
 class Unreadable(Exception):
@@ -54,20 +60,37 @@ class Unreadable(Exception):
 class Intake:
     """What was taken in.
 
-    notebook   the canonical notebook, None when the hand-in could not be read
     reason     one sentence, "" when there is a notebook
     digest     see `code_digest`; an unreadable hand-in has one too, which depends on the reason
+    answers    see `answers_digest`
     notes      sentences about what was put right, for the feedback
     timestamp  when it was handed in, by the collector's clock, UTC
     path       the canonical notebook on disk; for an unreadable hand-in a release copy that states the reason
     """
 
-    notebook: NotebookNode | None
     reason: str
     digest: str
+    answers: str
     notes: list[str]
     timestamp: datetime.datetime
     path: Path
+
+    @cached_property
+    def notebook(self) -> NotebookNode | None:
+        """The canonical notebook, None when the hand-in could not be read."""
+        return None if self.reason else nbformat.read(self.path, as_version=4)
+
+
+class _Noted(msgspec.Struct):
+    """An Intake on disk. `key` says what it was made from, `page` is the sha256 of the canonical notebook's bytes."""
+
+    key: str
+    page: str
+    reason: str
+    digest: str
+    answers: str
+    notes: list[str]
+    timestamp: datetime.datetime
 
 
 @dataclass
@@ -98,26 +121,79 @@ def take_in(
     hand-in contains; OSError when the release can't be read or `out_dir` not be written.
     """
     student_dir, release_notebook, out_dir = Path(student_dir), Path(release_notebook), Path(out_dir)
-    release = read_release(release_notebook)
     notes: list[str] = []
-    written = _folder_time(student_dir)
-    try:
-        data, written = _read_hand_in(student_dir, release_notebook.name, notes)
-        notebook, reason = canonical(data, release, notes), ""
-    except Unreadable as problem:
-        notebook, reason = None, str(problem)
-    except (RecursionError, MemoryError):
-        notebook, reason = None, "The notebook is nested too deeply or too large to be read; clear its outputs."
+    data, reason, written = _receive(student_dir, release_notebook.name, notes)
     timestamp = _collected(timestamps, student_dir.parent.name, unit, notes) or written
-    kept = notebook if notebook is not None else unreadable_notebook(release, reason)
+    key = _sha256([*_OWN, _hash(release_notebook.read_bytes()), _hash(data), reason, notes, timestamp.isoformat()])
     path = out_dir / release_notebook.name
-    _write_canonical(kept, release_notebook.parent, path, timestamp)
-    return Intake(notebook, reason, code_digest(kept), notes, timestamp, path)
+    noted = _noted(out_dir)
+    known = noted is not None and noted.key == key and path.is_file() and noted.page == _hash(path.read_bytes())
+    if not known:
+        notebook, reason = _read(data, reason, read_release(release_notebook), notes)
+        page = nbformat.writes(notebook, version=4).encode() + b"\n"
+        write_whole(path, page)
+        digests = code_digest(notebook), answers_digest(notebook)
+        noted = _Noted(key, _hash(page), reason, *digests, notes, timestamp)
+    _surround(release_notebook.parent, path, timestamp)
+    if not known:
+        write_whole(_note_file(out_dir), msgspec.json.encode(noted))
+    return _intake(noted, path)
+
+
+def recall(path: Path) -> Intake | None:
+    """What was taken in to this canonical notebook, from its note alone; None when there is none."""
+    noted = _noted(path.parent)
+    return _intake(noted, path) if noted is not None else None
+
+
+def _intake(noted: _Noted, path: Path) -> Intake:
+    return Intake(noted.reason, noted.digest, noted.answers, noted.notes, noted.timestamp, path)
+
+
+def _noted(out_dir: Path) -> _Noted | None:
+    try:
+        return msgspec.json.decode(_note_file(out_dir).read_bytes(), type=_Noted)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _note_file(out_dir: Path) -> Path:
+    """Beside the folder that nbgrader copies from, not in it."""
+    return out_dir.parent / f".{out_dir.name}.json"
+
+
+def _receive(student_dir: Path, name: str, notes: list[str]) -> tuple[bytes, str, datetime.datetime]:
+    """The hand-in's bytes, or none and the reason; and when it was written."""
+    try:
+        data, written = _read_hand_in(student_dir, name, notes)
+        return data, "", written
+    except Unreadable as problem:
+        return b"", str(problem), _folder_time(student_dir)
+
+
+def _read(data: bytes, reason: str, release: NotebookNode, notes: list[str]) -> tuple[NotebookNode, str]:
+    """The canonical notebook and "", or what stands in for it and the reason."""
+    try:
+        if not reason:
+            return canonical(data, release, notes), ""
+    except Unreadable as problem:
+        reason = str(problem)
+    except (RecursionError, MemoryError):
+        reason = "The notebook is nested too deeply or too large to be read; clear its outputs."
+    return unreadable_notebook(release, reason), reason
 
 
 def read_release(path: Path | str) -> NotebookNode:
-    """The released notebook; every cell has an id, also when the file comes from before there were ids."""
-    release = nbformat.read(path, as_version=4)
+    """The released notebook; every cell has an id, also when the file comes from before there were ids.
+
+    It is parsed once and shared: whoever wants to change it copies it first.
+    """
+    return _parsed_release(Path(path).read_bytes())
+
+
+@lru_cache(maxsize=8)
+def _parsed_release(data: bytes) -> NotebookNode:
+    release = nbformat.reads(data.decode(), as_version=4)
     for index, cell in enumerate(release.cells):
         cell.setdefault("id", f"cell-{index}")
     release.nbformat_minor = max(5, release.nbformat_minor)
@@ -602,6 +678,10 @@ def _locked(cell: NotebookNode) -> bool:
     return bool(restored and not nbgrader.get("solution"))
 
 
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()
 
@@ -609,11 +689,9 @@ def _sha256(value: Any) -> str:
 # The folder nbgrader sees
 
 
-def _write_canonical(notebook: NotebookNode, release_dir: Path, path: Path, timestamp: datetime.datetime) -> None:
-    """Notebook, side files of the release, timestamp; nothing else stays in the folder. Safe to kill and repeat."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _surround(release_dir: Path, path: Path, timestamp: datetime.datetime) -> None:
+    """Side files of the release and the timestamp; nothing else stays beside the notebook. Safe to kill and repeat."""
     wanted = {path.name, "timestamp.txt"}
-    write_whole(path, nbformat.writes(notebook, version=4).encode() + b"\n")
     for name in SIDE_FILES:
         if (release_dir / name).is_file():
             wanted.add(name)
@@ -642,13 +720,20 @@ def _collected(timestamps: Path | str | None, student: str, unit: str, notes: li
     """The collector's time for this hand-in, None where it has none."""
     if timestamps is None or not Path(timestamps).is_file():
         return None
-    with open(timestamps, newline="", encoding="utf-8-sig", errors="replace") as file:
-        found = [row for row in csv.DictReader(file) if (row.get("student"), row.get("unit")) == (student, unit)]
-    if not found:
+    status = os.stat(timestamps)
+    when = _clock(str(timestamps), status.st_mtime_ns, status.st_size).get((student, unit))
+    if when is None:
         return None
     try:
-        when = datetime.datetime.fromisoformat((found[-1].get("timestamp") or "").strip().replace(" UTC", "+00:00"))
+        read = datetime.datetime.fromisoformat(when.strip().replace(" UTC", "+00:00"))
     except ValueError:
         notes.append("The collector's timestamp can't be read; the file's own time counts.")
         return None
-    return when if when.tzinfo else when.replace(tzinfo=datetime.UTC)
+    return read if read.tzinfo else read.replace(tzinfo=datetime.UTC)
+
+
+@lru_cache(maxsize=2)
+def _clock(path: str, changed: int, size: int) -> Mapping[tuple[str | None, str | None], str]:
+    """Every line of timestamps.csv, the last one for a hand-in counts; read once as long as the file is the same."""
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        return {(row.get("student"), row.get("unit")): row.get("timestamp") or "" for row in csv.DictReader(file)}

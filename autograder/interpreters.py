@@ -15,14 +15,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from torch.nn import functional
 
-from autograder.grade import ROOT
-from grader_kernels import problem
-
+INTERPRET = "TRITON_INTERPRET"
+ASKED = os.environ.get(INTERPRET) == "1"  # grader_kernels takes the word out of the environment when it is imported
+ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"row_softmax": "1024 x 1024", "matmul": "512 x 512 x 512", "flash_forward": "8 heads, 1024 x 64, causal"}
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+ORACLES = {
+    "row_softmax": lambda x, block: x.softmax(-1),
+    "matmul": lambda a, b, out_dtype: a @ b,
+    "flash_forward": lambda q, k, v, causal: functional.scaled_dot_product_attention(q, k, v, is_causal=causal),
+}
 
 
 def arguments(name: str, scale: int) -> tuple[tuple, dict]:
@@ -38,7 +47,8 @@ def arguments(name: str, scale: int) -> tuple[tuple, dict]:
 
 def launcher(name: str) -> Callable:
     """The launcher of a problem's reference kernel."""
-    spec = importlib.util.spec_from_file_location(name, problem.FOLDER / name / "reference.py")
+    file = ROOT / "grader_kernels" / "problems" / name / "reference.py"
+    spec = importlib.util.spec_from_file_location(name, file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return getattr(module, name)
@@ -46,7 +56,7 @@ def launcher(name: str) -> Callable:
 
 def seconds(name: str, context: Callable, repeats: int = 3) -> float:
     """The fastest of several runs, after a small one; the numbers must be right."""
-    launch, checked = launcher(name), problem.load(name)
+    launch = launcher(name)
     took = []
     for scale in (16, *[1] * repeats):
         args, kwargs = arguments(name, scale)
@@ -54,29 +64,33 @@ def seconds(name: str, context: Callable, repeats: int = 3) -> float:
         with context():
             got = launch(*args, **kwargs)
         took.append(time.process_time() - began)
-        torch.testing.assert_close(got, checked.reference(*args, **kwargs), rtol=1e-3, atol=1e-3)
+        got = got[0] if isinstance(got, tuple) else got
+        torch.testing.assert_close(got, ORACLES[name](*args, **kwargs), rtol=1e-3, atol=1e-3)
     return min(took[1:])
 
 
 def measure() -> dict[str, float]:
     """CPU seconds by problem in this process, with the interpreter that its environment asks for."""
     torch.set_num_threads(1)
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        context = contextlib.nullcontext
-    else:
+    if not ASKED:
         from grader_kernels.run import on_cpu as context
-    return {name: seconds(name, context) for name in SIZES}
+    else:
+        context = contextlib.nullcontext
+    taken = {name: seconds(name, context) for name in SIZES}
+    if ASKED and "grader_kernels" in sys.modules:
+        raise RuntimeError("triton's own interpreter was asked for, and ours was imported")
+    return taken
 
 
 def table() -> list[str]:
     """Both interpreters side by side, one line a kernel."""
     taken = {}
     for flag in ("0", "1"):
-        environment = os.environ | ONE_THREAD | {"TRITON_INTERPRET": flag}
+        environment = os.environ | ONE_THREAD | {INTERPRET: flag}
         command = [sys.executable, "-m", "autograder.interpreters"]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"interpreting with TRITON_INTERPRET={flag} failed: {done.stderr[-500:]}")
+            raise RuntimeError(f"interpreting with {INTERPRET}={flag} failed: {done.stderr[-500:]}")
         taken[flag] = json.loads(done.stdout)
     lines = [f"reference kernels interpreted, CPU seconds{'this context':>16}{'triton':>10}{'ratio':>8}"]
     for name, mine in taken["0"].items():

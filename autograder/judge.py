@@ -10,9 +10,10 @@ Not here: reading hand-ins (autograder.intake), classes and processes (autograde
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from autograder import forbidden, trials
 from autograder.checks import Check, attempt, load, version
 from autograder.needed import Cell, needed
 from autograder.remote import RemoteSubject
-from autograder.sandbox import Exercise, Limits, Lost, Runner, Sandbox
+from autograder.sandbox import Exercise, Limits, Lost, Replayer, Runner, Sandbox, SandboxGone
 from course import cases
 from course.check import quiet
 from course.session import CellResult
@@ -86,15 +87,19 @@ def unreadable(rules: UnitRules, student: str, reason: str, digest: str = "") ->
 def judge(
     rules: UnitRules, handin: HandIn, secret: bytes, limits: Limits | None = None, kind: str = "bwrap"
 ) -> Verdict:
-    """The verdict of one hand-in. `kind="none"` runs the worker without a sandbox: for one's own code only."""
-    began = time.perf_counter()
+    """The verdict of one hand-in. `kind="none"` runs the worker without a sandbox: for one's own code only.
+
+    Raises NoSandbox, and SandboxGone when the machine took the sandbox away: then the hand-in must be judged again.
+    """
+    began, spent = time.perf_counter(), time.process_time()
     session = _Session(rules, handin, secret, limits or Limits(), kind)
     rows = session.run()
     verdict = Verdict(
         unit=rules.unit, student=handin.student, max_score=rules.max_score, manual_max=rules.manual,
         exercises=rows, digest=handin.digest, check_version=rules.version, notes=[*handin.notes, *session.notes],
-        cell_outputs=session.outputs, peak_bytes=session.peak_bytes,
+        cell_outputs=session.outputs, peak_bytes=session.peak_bytes, costs=session.costs,
     )  # fmt: skip
+    verdict.costs["of the judge"] = round(time.process_time() - spent, 4)
     verdict.score = round(sum(row.score for row in rows), 4)
     verdict.seconds = round(time.perf_counter() - began, 3)
     return verdict
@@ -108,16 +113,33 @@ class _Session:
         self.outputs: dict[str, str] = {}
         self.notes: list[str] = []
         self.lost: dict[str, CellResult] = {}
+        self.kernels: dict[frozenset[str], str] = {}  # names of kernels to their source
         self.peak_bytes = 0
         self.reruns = RERUNS
+        self.costs: dict[str, float] = {}
 
     def run(self) -> list[ExerciseVerdict]:
-        with Sandbox(self.rules.side_files, self.limits, self.kind) as box:
-            poisoned = self._poisoned_outcomes(box)
-            self.runner = self._run_cells(box)
-            rows = [self._exercise(name, box, poisoned.get(name)) for name in self.rules.recorded.checks]
-            self.peak_bytes = box.peak_bytes
+        with contextlib.ExitStack() as stack:
+            with self._stage("sandbox"):
+                box = stack.enter_context(Sandbox(self.rules.side_files, self.limits, self.kind))
+            with self._stage("poisoned runs"):
+                poisoned = self._poisoned_outcomes(box)
+            with self._stage("cells"):
+                self.runner = self._run_cells(box)
+            with self._stage("exercises"):
+                rows = [self._exercise(name, box, poisoned.get(name)) for name in self.rules.recorded.checks]
+            if box.gone:
+                raise SandboxGone(box.gone)
+            self.peak_bytes, self.costs["of the sandbox"] = box.peak_bytes, round(box.processor_seconds(), 4)
+            with self._stage("sandbox"):
+                stack.close()
         return rows
+
+    @contextlib.contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.costs[name] = round(self.costs.get(name, 0.0) + time.perf_counter() - began, 4)
 
     def _poisoned_outcomes(self, box: Sandbox) -> dict[str, list[bool | None] | None]:
         """For each exercise that forbids something: which trials pass with the forbidden operators poisoned."""
@@ -146,8 +168,9 @@ class _Session:
         """
         check, seed = self.rules.checks[name], self._seed(name)
         try:
-            with runner.exercise() as exercise, quiet():
-                made = [attempt(check, s, self._subject(name, exercise), seed(s.title)) for s in check.specs]
+            with runner.exercise() as exercise, Replays(self.kind) as replays, quiet():
+                subject = partial(self._subject, name, exercise, replays)
+                made = [attempt(check, spec, subject(), seed(spec.title)) for spec in check.specs]
         except (SubjectError, Lost):
             return None
         return [None if each.raised else each.result.passed for each in made]
@@ -196,8 +219,8 @@ class _Session:
             state, reason = trials.FATAL_STATES[stopped.error_name], f"your cell was stopped: {stopped.error}"
             return without_points(name, recorded.points, state, reason, hints=len(check.hints))
         try:
-            with self._open(box) as exercise:
-                subject = partial(self._subject, name, exercise)
+            with self._open(box) as exercise, Replays(self.kind) as replays:
+                subject = partial(self._subject, name, exercise, replays)
                 verdict = trials.judge_exercise(check, recorded, subject, self._seed(name))
         except Lost as lost:
             state = trials.FATAL_STATES.get(lost.kind, "crashed")
@@ -224,27 +247,43 @@ class _Session:
             return _refused(verdict, "held", f"{why}; your instructor will look at it")
         return verdict
 
-    def _subject(self, name: str, exercise: Exercise) -> RemoteSubject:
-        return RemoteSubject(exercise, name, self._kernel_source, Replays(self.kind), the_compiler())
+    def _subject(self, name: str, exercise: Exercise, replays: Replays) -> RemoteSubject:
+        return RemoteSubject(exercise, name, self._kernel_source, replays, the_compiler())
 
     def _kernel_source(self, needed: set[str]) -> str:
-        return language.extract("\n\n".join(_code_only(s) for s in self.handin.sources), needed)
+        key = frozenset(needed)
+        if key not in self.kernels:
+            self.kernels[key] = language.extract("\n\n".join(_code_only(s) for s in self.handin.sources), needed)
+        return self.kernels[key]
 
 
 class Replays:
-    """Replays launch traces in a sandbox that never sees student Python; one for this process, made when needed."""
+    """Replays the launch traces of one exercise, in a sandbox that never sees student Python. A context manager.
+
+    The sandbox is one for this process, made when it is needed; the process in it ends with the exercise.
+    """
 
     _box: ClassVar[Sandbox | None] = None
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.replayer: Replayer | None = None
+
+    def __enter__(self) -> Replays:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.replayer is not None:
+            self.replayer.close()
 
     def replay(self, source: str, trace: Any, inputs: Any, seconds: float | None = None) -> dict:
         """See autograder.sandbox.Replayer. A sandbox that died is made anew, once."""
         for turn in (1, 2):
             box = self._sandbox()
+            if self.replayer is None or self.replayer.box is not box:
+                self.replayer = box.replayer()
             try:
-                return box.replayer().replay(source, trace, inputs, seconds)
+                return self.replayer.replay(source, trace, inputs, seconds)
             except Lost:
                 if turn == 2 or self._alive(box):
                     raise

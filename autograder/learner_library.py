@@ -10,7 +10,7 @@ from pathlib import Path
 
 SUFFIXES = (".py", ".json", ".npz", ".css", ".js", ".svg", ".html", ".txt", ".csv")
 NOT_FOR_LEARNERS = ("units",)  # below course/: the sources of the units, solutions and checks among them
-KERNELS = "__init__ run trace replay language evidence memory sanitizer meter lean".split()
+KERNELS = "__init__ run recipes trace replay language evidence memory sanitizer meter lean".split()
 KERNELS += "problem compiler refusals verdict picture".split()
 KERNEL_FILES = tuple(f"{name}.py" for name in KERNELS)
 

@@ -109,7 +109,7 @@ class RemoteSubject:
         try:
             found = self.replayer.replay(source, trace, (args, kwargs), self.exercise.limits.call)
         except Lost as lost:
-            raise SubjectError(lost.kind, lost.message) from lost
+            raise SubjectError(lost.kind, lost.message, lost.exception) from lost
         self.launch_problems, self.launch_findings = list(found["problems"]), list(found["findings"])
         self._launched = (source, trace, found["meter"])
         return found["outputs"]

@@ -2,6 +2,7 @@
 
 What it is: verdict files (and the gradebook, for late hand-ins and for what waits for a mark by hand) in, one
 self-contained file out. No script, no request, every word from outside escaped; light and dark; prints well.
+Verdicts are gone through once for each section and not kept, so that a class of thousands does not fill the memory.
 
 What it is not: it judges and records nothing. The table in the terminal is `autograder.table`.
 """
@@ -9,6 +10,7 @@ What it is not: it judges and records nothing. The table in the terminal is `aut
 from __future__ import annotations
 
 import datetime
+import heapq
 import html
 import re
 import statistics
@@ -17,9 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
-
-from autograder.class_folder import ClassFolder
+from autograder import scores
+from autograder.class_folder import ClassFolder, Verdicts
 from autograder.table import LETTERS, by_name, cell, mean, number
 from course.card import STATE_WORDS
 from course.files import write_whole
@@ -28,6 +29,7 @@ from course.verdict import ExerciseVerdict, Named, Verdict
 BINS = 10
 SLOWEST = 5
 NAMES_SHOWN = 12
+Class = Verdicts | list[Verdict]
 STOPPED = ("timed_out", "out_of_memory", "crashed", "forbidden")
 
 
@@ -69,25 +71,24 @@ class Recognised(NamedTuple):
 
 def write(classroom: ClassFolder, unit: str) -> Path:
     """Write DIR/report/UNIT.html from the verdict files, whole or not at all; returns its path."""
-    verdicts = read_verdicts(classroom, unit)
+    verdicts = classroom.all_verdicts(unit)
     page = render(unit, verdicts, read_marking(classroom, unit), classroom.root.name, _judged_on(classroom, unit))
     path = classroom.report / f"{unit}.html"
     write_whole(path, page.encode())
     return path
 
 
-def summary(verdicts: Iterable[Verdict]) -> str:
+def summary(verdicts: Class) -> str:
     """Three lines for a terminal: scores, hardest exercises, commonest misconception and what needs a look."""
-    verdicts = list(verdicts)
-    if not verdicts:
+    points = [v.score for v in verdicts]
+    if not points:
         return "No hand-ins."
-    scores = [v.score for v in verdicts]
     worth = number(max(v.max_score for v in verdicts))
     hardest = sorted(outcomes(verdicts), key=lambda o: o.mean / o.max_score if o.max_score else 1.0)[:3]
     recognised = misconceptions(verdicts)
     lines = [
-        f"{_count(len(verdicts), 'hand-in')}: mean {number(mean(scores))} and median "
-        f"{number(statistics.median(scores))} of {worth} points, {_percent(_full(verdicts), len(verdicts))} full marks",
+        f"{_count(len(points), 'hand-in')}: mean {number(mean(points))} and median "
+        f"{number(statistics.median(points))} of {worth} points, {_percent(_full(verdicts), len(points))} full marks",
         "hardest: " + ", ".join(f"{o.name} {_percent(o.mean, o.max_score)}" for o in hardest),
         f"seen most: {_commonest(recognised)}; {_to_look_at(verdicts)}",
     ]
@@ -103,40 +104,17 @@ def late_remarks(classroom: ClassFolder, unit: str) -> dict[str, list[str]]:
 # Reading
 
 
-def read_verdicts(classroom: ClassFolder, unit: str) -> list[Verdict]:
-    """Every readable verdict of the unit, by student."""
-    students = sorted(path.stem for path in (classroom.verdicts / unit).glob("*.json"))
-    found = (classroom.read_verdict(unit, student) for student in students)
-    return [verdict for verdict in found if verdict is not None]
-
-
 def read_marking(classroom: ClassFolder, unit: str) -> Marking:
     """Late hand-ins and waiting answers; nothing while there is no gradebook or the unit is not in it."""
     marking = Marking()
     if not classroom.gradebook_file.exists():
         return marking
     with classroom.gradebook() as gradebook:
-        for submission in _submissions(gradebook, unit):
-            _add_marking(submission, marking)
+        marking.late = scores.late(gradebook, unit)
+        for cell, student in scores.waiting(gradebook, unit):
+            name = cell.removeprefix("explain-").removeprefix("check-")
+            marking.waiting.setdefault(name, []).append(student)
     return marking
-
-
-def _submissions(gradebook: Gradebook, unit: str) -> list[SubmittedAssignment]:
-    try:
-        return gradebook.assignment_submissions(unit)
-    except MissingEntry:
-        return []
-
-
-def _add_marking(submission: SubmittedAssignment, marking: Marking) -> None:
-    student = submission.student.id
-    if submission.total_seconds_late > 0:
-        marking.late[student] = submission.total_seconds_late
-    for notebook in submission.notebooks:
-        for grade in notebook.grades:
-            if grade.needs_manual_grade:
-                name = grade.name.removeprefix("explain-").removeprefix("check-")
-                marking.waiting.setdefault(name, []).append(student)
 
 
 def _judged_on(classroom: ClassFolder, unit: str) -> datetime.date | None:
@@ -148,24 +126,23 @@ def _judged_on(classroom: ClassFolder, unit: str) -> datetime.date | None:
 # Counting
 
 
-def outcomes(verdicts: Iterable[Verdict]) -> list[Outcomes]:
+def outcomes(verdicts: Class) -> list[Outcomes]:
     """Each exercise in the notebook's order. Hand-ins that could not be read count as zero, like everywhere."""
-    columns: dict[str, list[ExerciseVerdict]] = {}
-    for verdict in verdicts:
-        for exercise in verdict.exercises:
-            columns.setdefault(exercise.name, []).append(exercise)
-    return [_outcomes(name, column) for name, column in columns.items()]
+    counted: dict[str, list[float]] = {}
+    for exercise in (e for v in verdicts for e in v.exercises):
+        row = counted.setdefault(exercise.name, [exercise.max_score, 0, 0, 0, 0, 0.0])
+        row[1 + _kind(exercise)] += 1
+        row[5] += exercise.score
+    return [Outcomes(name, *row[:5], row[5] / sum(row[1:5])) for name, row in counted.items()]
 
 
-def _outcomes(name: str, column: list[ExerciseVerdict]) -> Outcomes:
-    full = sum(e.state == "passed" for e in column)
-    untouched = sum(e.state == "not_attempted" for e in column)
-    partial = sum(e.score > 0 and e.state != "passed" for e in column)
-    zero = len(column) - full - untouched - partial
-    return Outcomes(name, column[0].max_score, full, partial, zero, untouched, mean(e.score for e in column))
+def _kind(exercise: ExerciseVerdict) -> int:
+    """Full, partial, zero, untouched."""
+    whole = {"passed": 0, "not_attempted": 3}
+    return whole.get(exercise.state, 1 if exercise.score > 0 else 2)
 
 
-def misconceptions(verdicts: Iterable[Verdict]) -> list[Recognised]:
+def misconceptions(verdicts: Class) -> list[Recognised]:
     """Every misconception that was recognised, the commonest first."""
     found: dict[tuple[str, str], Recognised] = {}
     for verdict in verdicts:
@@ -178,7 +155,7 @@ def misconceptions(verdicts: Iterable[Verdict]) -> list[Recognised]:
     return sorted(found.values(), key=lambda r: (-len(r.students), r.exercise, r.named.name))
 
 
-def distribution(verdicts: Iterable[Verdict]) -> list[int]:
+def distribution(verdicts: Class) -> list[int]:
     """Hand-ins by share of the automatic points, in BINS equal bins; full marks are in the last."""
     counts = [0] * BINS
     for verdict in verdicts:
@@ -187,7 +164,7 @@ def distribution(verdicts: Iterable[Verdict]) -> list[int]:
     return counts
 
 
-def in_states(verdicts: Iterable[Verdict], states: Iterable[str]) -> list[tuple[str, ExerciseVerdict]]:
+def in_states(verdicts: Class, states: Iterable[str]) -> list[tuple[str, ExerciseVerdict]]:
     """(student, exercise) for every exercise that ended in one of the states."""
     wanted = set(states)
     return [(v.student, e) for v in verdicts for e in by_name(v).values() if e.state in wanted]
@@ -202,7 +179,7 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _full(verdicts: list[Verdict]) -> int:
+def _full(verdicts: Class) -> int:
     return sum(v.state == "graded" and v.score >= v.max_score for v in verdicts)
 
 
@@ -213,7 +190,7 @@ def _commonest(recognised: list[Recognised]) -> str:
     return f"{first.named.name} in {first.exercise} ({_count(len(first.students), 'student')})"
 
 
-def _to_look_at(verdicts: list[Verdict]) -> str:
+def _to_look_at(verdicts: Class) -> str:
     held, stopped = len(in_states(verdicts, ["held"])), len(in_states(verdicts, STOPPED))
     unreadable = sum(v.state == "unreadable" for v in verdicts)
     return f"{held} held, {stopped} stopped or refused, {unreadable} unreadable"
@@ -230,9 +207,7 @@ def _percent(part: float, whole: float) -> str:
 # The page
 
 
-def render(
-    unit: str, verdicts: list[Verdict], marking: Marking, class_name: str = "", day: datetime.date | None = None
-) -> str:
+def render(unit: str, verdicts: Class, marking: Marking, class_name: str = "", day: datetime.date | None = None) -> str:
     """The whole page as HTML."""
     title = f"{unit}: class report"
     sections = [
@@ -256,16 +231,16 @@ def render(
     )
 
 
-def _overview(verdicts: list[Verdict], class_name: str, day: datetime.date | None) -> str:
+def _overview(verdicts: Class, class_name: str, day: datetime.date | None) -> str:
     when = f", judged up to {day.isoformat()}" if day else ""
     about = f'<p class="quiet">{_e(class_name)}{when}</p>' if class_name or when else ""
     if not verdicts:
         return about + "<p>Nobody has handed this unit in yet.</p>"
-    scores, held = [v.score for v in verdicts], len(in_states(verdicts, ["held"]))
+    points, held = [v.score for v in verdicts], len(in_states(verdicts, ["held"]))
     facts = [
-        (len(verdicts), "hand-ins"),
-        (f"{number(mean(scores))} of {number(max(v.max_score for v in verdicts))}", "points on average"),
-        (number(statistics.median(scores)), "is the median"),
+        (len(points), "hand-ins"),
+        (f"{number(mean(points))} of {number(max(v.max_score for v in verdicts))}", "points on average"),
+        (number(statistics.median(points)), "is the median"),
         (_full(verdicts), "with full marks"),
         (held, f"exercise{'' if held == 1 else 's'} held for you"),
         (sum(v.state == "unreadable" for v in verdicts), "could not be read"),
@@ -282,7 +257,7 @@ def _section(title: str, about: str, content: str) -> str:
     return f"<section><h2>{_e(title)}</h2>{quiet}{content}</section>"
 
 
-def _distribution(verdicts: list[Verdict]) -> str:
+def _distribution(verdicts: Class) -> str:
     """Bars as inline SVG, counts above and shares below each."""
     if not verdicts:
         return ""
@@ -314,7 +289,7 @@ def _range(index: int) -> str:
 _OUTCOME_KEY = "Students with full, some or no points, and those who did not try; the bar has the same order."
 
 
-def _exercises(verdicts: list[Verdict]) -> str:
+def _exercises(verdicts: Class) -> str:
     rows = []
     for each in outcomes(verdicts):
         numbers = [f"{each.mean:.2f} of {each.max_score:g}", each.full, each.partial, each.zero, each.untouched]
@@ -334,7 +309,7 @@ def _stack(each: Outcomes) -> str:
     return f'<svg class="stack" viewBox="0 0 200 16" aria-hidden="true">{"".join(parts)}</svg>'
 
 
-def _misconceptions(verdicts: list[Verdict]) -> str:
+def _misconceptions(verdicts: Class) -> str:
     rows = [
         f'<tr><td class="number">{len(each.students)}</td><td>{_code(each.exercise)}<br>{_code(each.named.name)}</td>'
         f"<td>{_prose(each.named.sentence)}</td><td>{_names(each.students)}</td></tr>"
@@ -343,7 +318,7 @@ def _misconceptions(verdicts: list[Verdict]) -> str:
     return _table(("seen", "exercise and name", "what it is", "students"), rows)
 
 
-def _held(verdicts: list[Verdict]) -> str:
+def _held(verdicts: Class) -> str:
     rows = [
         f"<tr><td>{_e(student)}</td><td>{_code(e.name)}</td><td>{_prose(e.reason)}</td></tr>"
         for student, e in in_states(verdicts, ["held"])
@@ -351,7 +326,7 @@ def _held(verdicts: list[Verdict]) -> str:
     return _table(("student", "exercise", "why"), rows)
 
 
-def _waiting(marking: Marking, verdicts: list[Verdict]) -> str:
+def _waiting(marking: Marking, verdicts: Class) -> str:
     """Written answers; held exercises wait too and have their own section."""
     exercises = {name for verdict in verdicts for name in by_name(verdict)}
     waiting = {name: students for name, students in marking.waiting.items() if name not in exercises}
@@ -362,7 +337,7 @@ def _waiting(marking: Marking, verdicts: list[Verdict]) -> str:
     return _table(("question", "answers", "students"), rows)
 
 
-def _stopped(verdicts: list[Verdict]) -> str:
+def _stopped(verdicts: Class) -> str:
     rows = [
         f"<tr><td>{_e(student)}</td><td>{_code(e.name)}</td><td>{_e(STATE_WORDS[e.state])}</td>"
         f'<td class="number">{e.seconds:.1f} s</td><td>{_prose(e.reason)}</td></tr>'
@@ -371,7 +346,7 @@ def _stopped(verdicts: list[Verdict]) -> str:
     return _table(("student", "exercise", "what", "after", "reason"), rows)
 
 
-def _unreadable(verdicts: list[Verdict]) -> str:
+def _unreadable(verdicts: Class) -> str:
     rows = [f"<tr><td>{_e(v.student)}</td><td>{_e(v.reason)}</td></tr>" for v in verdicts if v.state == "unreadable"]
     return _table(("student", "reason"), rows)
 
@@ -381,8 +356,8 @@ def _late(marking: Marking) -> str:
     return _table(("student", "after the due date"), rows)
 
 
-def _slowest(verdicts: list[Verdict]) -> str:
-    judged = sorted((v for v in verdicts if v.seconds), key=lambda v: -v.seconds)[:SLOWEST]
+def _slowest(verdicts: Class) -> str:
+    judged = heapq.nlargest(SLOWEST, (v for v in verdicts if v.seconds), key=lambda v: v.seconds)
     rows = []
     for verdict in judged:
         worst = max(verdict.exercises, key=lambda e: e.seconds, default=None)
@@ -394,7 +369,7 @@ def _slowest(verdicts: list[Verdict]) -> str:
     return _table(("student", "in all", "peak memory", "longest exercise"), rows)
 
 
-def _notes(verdicts: list[Verdict]) -> str:
+def _notes(verdicts: Class) -> str:
     rows = [f"<tr><td>{_e(v.student)}</td><td>{_lines(v.notes)}</td></tr>" for v in verdicts if v.notes]
     return _table(("student", "note"), rows)
 
@@ -404,7 +379,7 @@ def _letters() -> str:
     return f"Points won, or a letter: {told}."
 
 
-def _matrix(verdicts: list[Verdict]) -> str:
+def _matrix(verdicts: Class) -> str:
     names = list(dict.fromkeys(e.name for v in verdicts for e in v.exercises))
     rows = [_matrix_row(verdict, names) for verdict in verdicts]
     key = ", ".join(f"{index} {_code(name)}" for index, name in enumerate(names, 1))

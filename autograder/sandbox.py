@@ -4,21 +4,24 @@ What it stops (each with a test)
 - reading the clone, homes, other submissions, the judge's memory or environment: none of it is mounted; own /proc
 - writing anywhere but /tmp and /dev/shm, which are private memory disks of limited size
 - the network, unix sockets of the host, abstract sockets: own network namespace with nothing but loopback
-- signals to the judge, to other workers, and to the zygote, the first process of its namespace
+- signals to the judge, to other workers, and to the warden, the first process of its namespace
 - new user namespaces, mounts, ptrace, keyrings, bpf, io_uring, userfaultfd, perf events: no rights, a syscall filter
+- seeing other hand-ins judged at the same time, their files, sockets, ports, terminals: all of these are its own
 - endless loops, also in native code that ignores signals; fork and thread bombs; exits, crashes, deep recursion
 - memory beyond the limit, summed over all processes; core files; endless output; reading from a keyboard
 - whatever a process says on its channel: see autograder.remote
 
-What it does not stop (yet)
-- a hole in the kernel: the walls are namespaces and a syscall filter, not a virtual machine
+What it does not stop
+- a hole in the kernel: the walls are namespaces, a syscall filter and Landlock, not a virtual machine
 - CPU time taken from neighbours within the time limits; timing as a side channel
+- what the kernel counts for a user, shared by hand-ins judged at the same time: inotify instances, pages in pipes
 - reading /usr and the installed Python packages; seeing which kernel and processor this is, and at which path Python
   is installed
-- one exercise's calls from spoiling the same student's runner (signals in one namespace): it costs that student only
+- one exercise's calls from spoiling the same student's runner, whose rights it has: it costs that student only
 - `kind="none"`: nothing of the above but time limits and the memory watcher; for one's own code only
 
-Not here: the command line of the walls (autograder.bubblewrap), values (course.wire), verdicts.
+Not here: the command line of the walls (autograder.bubblewrap), the warm process that forks the sandboxes
+(autograder.zygote), values (course.wire), verdicts.
 """
 
 from __future__ import annotations
@@ -38,16 +41,18 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, ClassVar
 
 import psutil
 
-from autograder import bubblewrap
+from autograder import bubblewrap, zygote
 from autograder.bubblewrap import NoSandbox
 from course import wire
 from course.session import OUTPUT_LIMIT, CellResult
 
-__all__ = ["CellResult", "Exercise", "Limits", "Lost", "NoSandbox", "Replayer", "Runner", "Sandbox", "why_not"]
+__all__ = [  # CellResult and NoSandbox among them, for those who use a sandbox
+    "CellResult", "Exercise", "Limits", "Lost", "NoSandbox", "Replayer", "Runner", "Sandbox", "SandboxGone", "why_not",
+]  # fmt: skip
 
 LINUX = sys.platform == "linux"
 MiB = 1 << 20
@@ -84,19 +89,27 @@ class Limits:
 
 
 class Lost(Exception):
-    """A process of the sandbox is gone or must not be listened to. kind as in course.subject.KINDS."""
+    """A process of the sandbox is gone or must not be listened to. kind and exception as in course.subject."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, exception: str = "") -> None:
         super().__init__(message)
-        self.kind, self.message = kind, message
+        self.kind, self.message, self.exception = kind, message, exception
+
+
+class SandboxGone(RuntimeError):
+    """The sandbox itself died, not what ran in it: nothing can be said about the hand-in."""
 
 
 class Sandbox:
     """One submission's worker processes. A context manager; leaving it kills everything inside.
 
     side_files: name in the working directory -> bytes or a path to copy from. kind: "bwrap", or "none" for one's own
-    code. Raises NoSandbox when the walls can't be had. `peak_bytes` is the most memory seen in use.
+    code, or "cold", which starts a Python of its own behind the same walls instead of forking a warm one; "bwrap" does
+    so too where namespaces can't be nested, and `Sandbox.cold_because` says why. Raises NoSandbox when the walls can't
+    be had. `peak_bytes` is the most memory seen in use.
     """
+
+    cold_because: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -104,10 +117,11 @@ class Sandbox:
         limits: Limits = Limits(),
         kind: str = "bwrap",
     ) -> None:
-        if kind not in ("bwrap", "none"):
-            raise ValueError(f"expected kind 'bwrap' or 'none', got {kind!r}")
+        if kind not in ("bwrap", "cold", "none"):
+            raise ValueError(f"expected kind 'bwrap', 'cold' or 'none', got {kind!r}")
         self.side_files, self.limits, self.kind = side_files or {}, limits, kind
         self.peak_bytes = 0
+        self.gone = ""  # what happened to the warden, which no student can end
         self.reason: tuple[str, str] | None = None  # why the watcher killed something: (kind, sentence)
         self.deadline = float("inf")
         self.runners: list[Runner] = []
@@ -156,9 +170,13 @@ class Sandbox:
         return Replayer(self)
 
     def sweep(self, keep: Iterable[Runner] = ()) -> int:
-        """Kill every process inside but the zygote and `keep`; how many could not be killed."""
+        """Kill every process inside but the warden and `keep`; how many could not be killed."""
         header, _ = self._control({"op": "sweep", "keep": [r.pid for r in keep if r.alive]})
         return header["left"]
+
+    def processor_seconds(self) -> float:
+        """Processor time of all that ran inside so far, also of what is dead."""
+        return sum(map(_processor_seconds, family(self.first.pid)))
 
     def close(self) -> None:
         """Kill everything. Safe to call twice."""
@@ -167,16 +185,10 @@ class Sandbox:
     # --- starting ---
 
     def _start(self) -> None:
-        self.sock, theirs = socket.socketpair()
-        self._cleanup.callback(self.sock.close)
-        if LINUX:
-            self.sock.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 1)
-        said = self._cleanup.enter_context(tempfile.TemporaryFile())
-        with theirs:
-            command = self._command(theirs.fileno())
-            self._launch(command, theirs.fileno(), said)
-        self.zygote = self._hello(said)
-        self._cleanup.callback(_kill_process, self.zygote)
+        self.workdir = bubblewrap.WORK
+        if self.kind == "none" or not self._start_warm():
+            self._start_cold()
+        self._cleanup.callback(_kill_process, self.first)
         self.deadline = time.monotonic() + self.limits.submission
         self._setup()
         self._watch()
@@ -187,9 +199,56 @@ class Sandbox:
         with contextlib.suppress(Lost):
             self.sweep()
 
+    def _start_warm(self) -> bool:
+        """A fork of the zygote; False where there can't be one. A zygote that was killed since is replaced, once."""
+        if self.kind != "bwrap":
+            return False
+        for _ in range(2):
+            if Sandbox.cold_because:
+                return False
+            try:
+                self._fork_of(zygote.shared())
+                return True
+            except zygote.Gone as gone:
+                zygote.forget()
+                why = str(gone)
+            except zygote.WontNest as reason:
+                Sandbox.cold_because = str(reason)
+            self._cleanup.close()
+        Sandbox.cold_because = Sandbox.cold_because or why
+        return False
+
+    def _fork_of(self, mother: zygote.Zygote) -> None:
+        with self._connected() as theirs:
+            mother.first_process(theirs, self.limits.tmp, 2 * MAX_FILES_ON_DISK)
+        byte, first = self._hello()
+        if first is None:
+            raise zygote.WontNest(self.sock.recv(1000).decode("utf-8", "replace")) if byte else mother.gone()
+        self.first = first
+        self._cleanup.callback(_wait_for_end, os.pidfd_open(first.pid))
+
+    def _start_cold(self) -> None:
+        """A Python of its own, behind walls or without them."""
+        said = self._cleanup.enter_context(tempfile.TemporaryFile())
+        with self._connected() as theirs:
+            self.process = bubblewrap.launch(self._command(theirs.fileno()), theirs.fileno(), said)
+        self._cleanup.callback(_end, self.process)
+        _, first = self._hello()
+        if first is None:
+            said.seek(0)
+            raise NoSandbox(bubblewrap.explain(said.read(100_000).decode("utf-8", "replace")))
+        self.first = first
+
+    def _connected(self) -> socket.socket:
+        """The other end of a new `self.sock`."""
+        self.sock, theirs = socket.socketpair()
+        self._cleanup.callback(self.sock.close)
+        if LINUX:
+            self.sock.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 1)
+        return theirs
+
     def _command(self, descriptor: int) -> bubblewrap.Command:
-        if self.kind == "bwrap":
-            self.workdir = bubblewrap.WORK
+        if self.kind != "none":
             return bubblewrap.walled(descriptor, self.limits.tmp)
         home = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="course-"))
         self.workdir = os.path.join(home, "work")
@@ -197,42 +256,25 @@ class Sandbox:
         program = [sys.executable, "-c", bubblewrap.start_source(root, descriptor)]
         return bubblewrap.Command(program, os.environ | bubblewrap.environment(home, root))
 
-    def _launch(self, command: bubblewrap.Command, descriptor: int, said: IO[bytes]) -> None:
-        null = subprocess.DEVNULL
-        try:
-            self.process = subprocess.Popen(
-                command.argv,
-                env=command.env,
-                stdin=null,
-                stdout=null,
-                stderr=said,
-                pass_fds=(descriptor, *command.descriptors()),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise NoSandbox(f"{command.argv[0]} doesn't start: {error}") from error
-        finally:
-            command.close()
-        self._cleanup.callback(_end, self.process)
-
-    def _hello(self, said: IO[bytes]) -> psutil.Process:
-        """The zygote, as the kernel names it when it sends its first byte."""
+    def _hello(self) -> tuple[bytes, psutil.Process | None]:
+        """The warden's first byte, b"" when it ended before, and the process that the kernel says it came from."""
         self.sock.settimeout(START_SECONDS)
         try:
             byte, extra, _, _ = self.sock.recvmsg(1, socket.CMSG_SPACE(12))
         except TimeoutError:
             raise NoSandbox(f"the sandbox didn't start within {START_SECONDS:g} s") from None
-        if not byte:
-            said.seek(0)
-            raise NoSandbox(bubblewrap.explain(said.read(100_000).decode("utf-8", "replace")))
+        except ConnectionError:
+            return b"", None
         pids = [struct.unpack("3i", data[:12])[0] for level, kind, data in extra if kind == _SCM_CREDENTIALS]
         if LINUX:
             self.sock.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 0)
-        return psutil.Process(pids[0] if pids else self.process.pid)
+        if byte != b"Z":
+            return byte, None
+        return byte, psutil.Process(pids[0] if pids else self.process.pid)
 
     def _start_over(self) -> None:
         """After a crash: empty disks, the side files again, no old reason."""
-        folders = [bubblewrap.HOME, "/dev/shm"] if self.kind == "bwrap" else [self.workdir]
+        folders = [bubblewrap.HOME, "/dev/shm"] if self.kind != "none" else [self.workdir]
         with self._lock:
             self.sweep(keep=self.runners)
             while self._control({"op": "wipe", "folders": folders})[0]["left"]:
@@ -241,7 +283,7 @@ class Sandbox:
             self.reason = None
 
     def _setup(self) -> None:
-        limits = self.limits.of_a_process(self.kind == "bwrap" and LINUX)
+        limits = self.limits.of_a_process(self.kind != "none" and LINUX)
         self._control({"op": "setup", "workdir": self.workdir, "limits": limits})
         for name, content in self.side_files.items():
             if os.path.isabs(name) or ".." in Path(name).parts:
@@ -249,10 +291,10 @@ class Sandbox:
             raw = content if isinstance(content, bytes) else Path(content).read_bytes()
             self._control({"op": "file", "name": name}, [raw])
 
-    # --- talking to the zygote ---
+    # --- talking to the warden ---
 
     def _control(self, header: dict, buffers: Iterable[bytes] = (), pass_on: int | None = None) -> tuple[dict, int]:
-        """Ask the zygote. Returns its answer, and a pidfd after a fork (else -1)."""
+        """Ask the warden. Returns its answer, and a pidfd after a fork (else -1)."""
         with self._lock:
             deadline = time.monotonic() + CONTROL_SECONDS
             try:
@@ -262,7 +304,8 @@ class Sandbox:
                 answer, _ = wire.recv(self.sock, deadline)
                 handle = socket.recv_fds(self.sock, 1, 1)[1][0] if "pid" in answer and LINUX else -1
             except (OSError, EOFError, wire.WireError, IndexError) as error:
-                raise Lost("killed", f"the sandbox's first process is gone ({type(error).__name__})") from error
+                self.gone = f"the sandbox's first process is gone ({type(error).__name__})"
+                raise Lost("killed", self.gone) from error
             return answer, handle
 
     def _fork(self, header: dict) -> tuple[int, int, socket.socket]:
@@ -307,7 +350,7 @@ class Sandbox:
                 continue
 
     def _too_much(self) -> tuple[str, str] | None:
-        pids = family(self.zygote.pid)
+        pids = family(self.first.pid)
         used, at_most = memory_of(pids)
         if at_most > self.limits.memory:
             used = max(used, proportional_memory(pids))
@@ -316,7 +359,7 @@ class Sandbox:
             return "out_of_memory", f"it used more than {self.limits.memory / (1 << 30):.3g} GiB of memory"
         if len(pids) > self.limits.processes + 8:
             return "killed", f"it started more than {self.limits.processes} processes"
-        if self.kind == "bwrap" and _files_on_disk(self.zygote.pid) > MAX_FILES_ON_DISK:
+        if self.kind != "none" and _files_on_disk(self.first.pid) > MAX_FILES_ON_DISK:
             return "killed", f"it made more than {MAX_FILES_ON_DISK:,} files"
         return None
 
@@ -359,6 +402,7 @@ class Runner:
         if not self.alive:
             raise Lost("killed", "the runner is gone")
         self._numbers += 1
+        self.box.reason = None  # of something that died by itself before the watcher came
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -383,6 +427,7 @@ class Runner:
 
     def _cell(self, cell_id: str, source: str, seconds: float) -> CellResult:
         start, deadline = time.monotonic(), self._deadline(seconds)
+        self.box.reason = None
         try:
             raw = source.encode("utf-8", "surrogatepass")
             wire.send(self.sock, {"op": "cell", "id": cell_id}, [raw], deadline)
@@ -536,28 +581,40 @@ class Exercise:
 
 
 class Replayer:
-    """Replays launch traces, each in a fresh process that no student code ever ran in."""
+    """Replays one hand-in's launch traces, in a process that no student code ever ran in. A context manager.
+
+    A replay that fails ends the process, and the next one has a fresh process.
+    """
 
     def __init__(self, box: Sandbox) -> None:
         self.box = box
+        self.process: tuple[int, int, socket.socket] | None = None
+        self.numbers = itertools.count(1)
 
     def replay(self, source: str, trace: Any, inputs: Any, seconds: float | None = None) -> dict:
         """`grader_kernels.replay.replay_source` on these arguments. Raises Lost."""
         seconds = seconds or self.box.limits.call
-        pid, handle, sock = self.box._fork({"op": "replayer"})
-        with sock:
-            try:
-                return self._ask(sock, (source, trace, inputs), time.monotonic() + seconds)
-            except TimeoutError:
-                raise Lost("timed_out", f"the replay of its launches ran longer than {seconds:g} s") from None
-            except (EOFError, OSError):
-                raise self.box._why(f"the replay of its launches: {self.box._death_of(pid)}") from None
-            except wire.WireError as error:
-                raise Lost("bad_value", f"its launches can't be replayed: {error}") from None
-            finally:
-                self._end(handle)
+        self.process = self.process or self.box._fork({"op": "replayer"})
+        try:
+            return self._ask(self.process[2], (source, trace, inputs), time.monotonic() + seconds)
+        except Lost as failed:
+            lost = failed
+        except TimeoutError:
+            lost = Lost("timed_out", f"the replay of its launches ran longer than {seconds:g} s")
+        except (EOFError, OSError):
+            lost = self.box._why(f"the replay of its launches: {self.box._death_of(self.process[0])}")
+        except wire.WireError as error:
+            lost = Lost("bad_value", f"its launches can't be replayed: {error}")
+        self.close()
+        raise lost
 
-    def _end(self, handle: int) -> None:
+    def close(self) -> None:
+        """End the process. Safe to call twice."""
+        if self.process is None:
+            return
+        _, handle, sock = self.process
+        self.process = None
+        sock.close()
         if handle < 0:
             self.box.sweep(keep=self.box.runners)
             return
@@ -565,19 +622,28 @@ class Replayer:
             signal.pidfd_send_signal(handle, signal.SIGKILL)
         os.close(handle)
 
+    def __enter__(self) -> Replayer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _ask(self, sock: socket.socket, args: tuple, deadline: float) -> dict:
         buffers: list[bytes] = []
-        wire.send(sock, {"id": 1, "args": wire.encode(args, buffers)}, buffers, deadline)
+        number = next(self.numbers)
+        wire.send(sock, {"id": number, "args": wire.encode(args, buffers)}, buffers, deadline)
         header, body = wire.recv(sock, deadline)
+        if header.get("id") != number:
+            raise wire.WireError("an answer to a question that was not asked")
         if "failed" in header:
-            raise Lost("bad_value", f"its launches can't be replayed: {header['failed']['message']}")
+            raise Lost(**header["failed"])
         return wire.decode(header["ok"], body)
 
 
-def why_not() -> str | None:
+def why_not(kind: str = "bwrap") -> str | None:
     """None when a sandbox can be had here, else the sentence that says what is missing."""
     try:
-        with Sandbox(limits=Limits(submission=120)) as box, contextlib.closing(box.runner()) as runner:
+        with Sandbox(limits=Limits(submission=120), kind=kind) as box, contextlib.closing(box.runner()) as runner:
             results = list(runner.run_cells([("probe", "1 + 1")]))
     except (NoSandbox, Lost) as error:
         return str(error)
@@ -646,6 +712,13 @@ def proportional_memory(pids: list[int]) -> int:
     return total
 
 
+def _processor_seconds(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
 def _files_on_disk(pid: int) -> int:
     count = 0
     for disk in ("tmp", "dev/shm"):
@@ -658,6 +731,12 @@ def _files_on_disk(pid: int) -> int:
 def _kill_process(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error):
         process.kill()
+
+
+def _wait_for_end(handle: int) -> None:
+    """Until a killed process is gone, and with it its namespaces."""
+    select.select([handle], [], [], 5)
+    os.close(handle)
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -22,6 +22,7 @@ from course.verdict import ExerciseVerdict, Verdict
 
 WIDTH = 100  # columns a full unit of 18 exercises needs
 LONGEST_NAME = 18
+LONGEST = 200  # students in a table; a larger class reads the report
 
 LETTERS = {
     "not_attempted": ("-", "not attempted"),

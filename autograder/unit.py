@@ -281,7 +281,10 @@ def _cells(path: Path) -> Iterator[_Raw]:
         raise AuthoringError(
             f"this file is missing; a unit has notebook.py and checks.py (looked in {path.parent.name}/)", path
         )
-    rest, line = path.read_text(encoding="utf-8").splitlines(), 1
+    try:
+        rest, line = path.read_text(encoding="utf-8").splitlines(), 1
+    except UnicodeDecodeError:
+        raise AuthoringError("this file is not UTF-8 text", path) from None
     while rest:
         reader = DoublePercentScriptCellReader({"extension": ".py", "format_name": "percent"}, "python")
         cell, length = reader.read(rest)

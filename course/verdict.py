@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+KEPT = 20  # changes in a verdict's history
 STATES = (
     "passed",
     "partial",
@@ -55,8 +56,21 @@ class ExerciseVerdict(msgspec.Struct):
     seconds: float = 0.0
 
 
+class Change(msgspec.Struct):
+    """One verdict that took another's place: both scores, why, and when (UTC)."""
+
+    old: float
+    new: float
+    why: str
+    when: str
+
+
 class Verdict(msgspec.Struct):
-    """The judgement of one hand-in. Scores count automatic points only; `manual_max` is what a person marks."""
+    """The judgement of one hand-in. Scores count automatic points only; `manual_max` is what a person marks.
+
+    history: the last verdicts on this hand-in's unit, the newest last (see `follows`). costs: seconds by the clock of
+    each stage of judging, and of processor time, "of the judge" and "of the sandbox".
+    """
 
     schema: int = 1
     unit: str = ""
@@ -73,6 +87,22 @@ class Verdict(msgspec.Struct):
     peak_bytes: int = 0
     notes: list[str] = []
     cell_outputs: dict[str, str] = {}
+    history: list[Change] = []
+    costs: dict[str, float] = {}
+
+
+def follows(new: Verdict, old: Verdict, when: str) -> None:
+    """Put into `new` that it takes the place of `old`. At most KEPT changes are kept, the newest."""
+    new.history = [*old.history, Change(old.score, new.score, why(new, old.digest, old.check_version), when)][-KEPT:]
+
+
+def why(new: Verdict, old_digest: str, old_version: str) -> str:
+    """Why there is a new verdict, in words."""
+    if not old_version:
+        return "the judge could not finish before"
+    changed = [("the hand-in", old_digest != new.digest), ("the checks", old_version != new.check_version)]
+    names = [name for name, differs in changed if differs]
+    return f"{' and '.join(names)} changed" if names else "it was judged again"
 
 
 def settle(

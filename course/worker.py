@@ -1,9 +1,12 @@
 """Inside a sandbox: the processes that run a learner's code and answer the judge's questions about it.
 
-zygote     trusted: torch and IPython imported, never runs student code; forks on request, kills on request
-runner     one fork of the zygote: limits itself, poisons operators, then runs the notebook's cells
+zygote     trusted: torch and IPython imported, never runs student code; forks a warden for every submission
+warden     trusted: the first process of a submission's own namespaces; forks on request, kills on request
+runner     one fork of the warden: limits itself, poisons operators, then runs the notebook's cells
 exercise   one fork of a runner: performs subject operations (course.subject) for one exercise
-replayer   one fork of the zygote, without student code: replays a launch trace on its own buffers
+replayer   one fork of the warden, without student code: replays a launch trace on its own buffers
+
+Where namespaces can't be nested there is no zygote: each submission's warden starts cold.
 
 Frames are course.wire's. Nothing a runner or an exercise says is trusted by the judge; the walls around them are
 autograder.sandbox's. Here are only the limits that a process sets for itself.
@@ -33,7 +36,7 @@ import numpy as np
 import psutil
 import torch
 
-from course import wire
+from course import walls, wire
 from course.session import Session, hang_up_keyboard
 from course.subject import LocalSubject, SubjectError
 
@@ -47,33 +50,79 @@ _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 36, 38
 
 
 def main(descriptor: int) -> NoReturn:
-    """The zygote, on the control socket with this file descriptor. Ends when the judge hangs up."""
-    torch.set_num_threads(1)
-    Zygote(socket.socket(fileno=descriptor)).serve()
+    """A warden that starts cold, on the control socket with this file descriptor. Ends when the judge hangs up."""
+    session = _warm_session()
+    Warden(socket.socket(fileno=descriptor), session).serve()
     os._exit(0)
 
 
-# --- zygote -------------------------------------------------------------------------------------------------------
+def zygote(descriptor: int) -> NoReturn:
+    """Fork wardens on request, each behind walls of its own, until nobody holds the other end of the socket.
+
+    A request is one datagram: the bytes and files that a private disk may hold, eight bytes each, a syscall filter, and
+    the warden's socket. When its walls can't be made the warden says why on that socket and ends.
+    """
+    control = socket.socket(fileno=descriptor)
+    session = _warm_session()
+    control.send(b"Z")
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 1)
+        if not request:
+            os._exit(0)
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            _become_child(functools.partial(_be_warden, descriptors[0], request, session))
+        os.close(descriptors[0])
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
 
 
-class Zygote:
-    """Forks runners and replayers. As first process of its namespace it can't be signalled from within."""
+def _be_warden(descriptor: int, request: bytes, session: Session) -> None:
+    """Into new namespaces, whose first process is our child; we end."""
+    judge = socket.socket(fileno=descriptor)
+    try:
+        walls.separate()
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+        walls.furnish(int.from_bytes(request[:8], "little"), int.from_bytes(request[8:16], "little"))
+        walls.shut(request[16:])
+        os.chdir("/tmp")
+    except OSError as error:
+        judge.send(f"!{error}".encode())
+        raise
+    Warden(judge, session).serve()
 
-    def __init__(self, control: socket.socket) -> None:
-        self.control = control
+
+def _warm_session() -> Session:
+    """What every process here shares: imports, IPython's shell, and the paths that are slow the first time."""
+    torch.set_num_threads(1)
+    _harden()
+    session = Session()
+    _touch_lazy_paths(session)
+    gc.collect()
+    gc.freeze()
+    return session
+
+
+# --- warden -------------------------------------------------------------------------------------------------------
+
+
+class Warden:
+    """Forks runners and replayers. As first process of its namespaces it can't be signalled from within."""
+
+    def __init__(self, control: socket.socket, session: Session) -> None:
+        self.control, self.session = control, session
         self.limits: dict[str, int] = {}
         self.ended: dict[int, int] = {}  # exit codes of children; below zero: the signal
-        _harden()
-        self.session = Session()
-        _touch_lazy_paths(self.session)
         self.wake, self.waker = os.pipe()
         for end in (self.wake, self.waker):
             os.set_blocking(end, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.set_wakeup_fd(self.waker, warn_on_full_buffer=False)
-        gc.collect()
-        gc.freeze()
 
     def serve(self) -> None:
         self.control.send(b"Z")  # a first byte, so that the judge learns our pid from its credentials
@@ -118,7 +167,7 @@ class Zygote:
         self._fork(lambda sock: serve_replay(sock, self.limits))
 
     def do_sweep(self, header: dict, body: bytes) -> None:
-        """Kill every process here but the zygote and those in `keep`."""
+        """Kill every process here but the warden and those in `keep`."""
         wire.send(self.control, {"left": self._sweep(header["keep"])})
 
     def do_status(self, header: dict, body: bytes) -> None:
@@ -139,7 +188,7 @@ class Zygote:
             os.close(handle)
 
     def _leave(self) -> None:
-        """In a fork: nothing of the zygote stays open."""
+        """In a fork: nothing of the warden stays open."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for end in (self.wake, self.waker):
@@ -169,7 +218,7 @@ class Zygote:
         while time.monotonic() < give_up:
             if os.getpid() == 1:
                 _signal(-1, signal.SIGSTOP)
-            found = [p.pid for p in psutil.Process().children(recursive=True) if p.pid not in keep]
+            found = [pid for pid in _everybody() if pid not in keep]
             others = [pid for pid in found if not _is_zombie(pid)]
             for pid in others:
                 _signal(pid, signal.SIGKILL)
@@ -190,10 +239,20 @@ def _signal(pid: int, number: int) -> None:
         pass
 
 
+def _everybody() -> list[int]:
+    """All processes below this one. The first process of a namespace finds them all in its /proc."""
+    if os.getpid() == 1:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+    return [process.pid for process in psutil.Process().children(recursive=True)]
+
+
 def _is_zombie(pid: int) -> bool:
+    if not LINUX:
+        return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(") ")[2][:1] in "ZX"
+    except OSError:
         return True
 
 
@@ -266,10 +325,12 @@ def _become_child(serve: Callable[[], None]) -> NoReturn:
         os._exit(code)
 
 
-def limit_self(limits: dict[str, int]) -> None:
-    """Resource limits of this process, hard ones. limits: names of resource.RLIMIT_* (without the prefix), values."""
+def confine_self(limits: dict[str, int]) -> None:
+    """Landlock where there is one, and hard limits on resources: names of resource.RLIMIT_* without prefix, values."""
     import resource
 
+    if LINUX and os.getppid() == 1:  # the warden is first in its namespace: we are behind walls
+        walls.landlock()
     for name, value in limits.items():
         which = getattr(resource, f"RLIMIT_{name}", None)
         if which is not None:
@@ -289,7 +350,7 @@ class Runner:
         self.children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, number of the exercise)
 
     def serve(self, poison: list[str], limits: dict[str, int]) -> None:
-        limit_self(limits)
+        confine_self(limits)
         hang_up_keyboard()
         poisoned = poison_operators(poison) if poison else []
         wire.send(self.sock, {"ready": True, "poisoned": len(poisoned)})
@@ -465,9 +526,10 @@ def _failure(error: BaseException) -> dict[str, str]:
 
 def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
     """Answer replay questions. No student module was ever imported here; the source passed an allow-list."""
-    limit_self(limits)
+    confine_self(limits)
     from grader_kernels import lean
     from grader_kernels.replay import replay_source
+    from grader_kernels.run import KernelFault
 
     while True:
         header, body = wire.recv(sock)
@@ -478,8 +540,11 @@ def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
             found["meter"] = lean.summary(seen["traffic"])
             found["findings"] = [each["kind"] for each in seen["findings"]]
             reply = {"id": header["id"], "ok": wire.encode(found, buffers)}
+        except KernelFault as fault:
+            failed = {"kind": "raised", "message": " ".join(str(fault).split())[:500], "exception": "KernelFault"}
+            buffers, reply = [], {"id": header["id"], "failed": failed}
         except Exception as error:
-            text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            text = " ".join(f"its launches can't be replayed: {type(error).__name__}: {error}".split())[:500]
             buffers, reply = [], {"id": header["id"], "failed": {"kind": "bad_value", "message": text, "exception": ""}}
         wire.send(sock, reply, buffers)
 

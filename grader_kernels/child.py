@@ -151,19 +151,24 @@ class Child:
             raise Lost("died", _how_it_ended(self.end(patience=1.0))) from None
 
     def _wait(self, seconds: float, deadline: float) -> None:
-        """Until there is something to read. Raises TimeoutError."""
-        spent = self._processor_seconds()
+        """Until there is something to read. Raises TimeoutError, and EOFError when the process is gone: what it left
+        behind may hold its end of the socket open."""
+        spent = self._processor_seconds() or 0.0
         while not select.select([self.sock], [], [], POLL)[0]:
-            if self._processor_seconds() - spent > seconds or time.monotonic() > deadline:
+            now = self._processor_seconds()
+            if now is None and not select.select([self.sock], [], [], 0)[0]:
+                raise EOFError
+            if (now or 0.0) - spent > seconds or time.monotonic() > deadline:
                 raise TimeoutError
 
-    def _processor_seconds(self) -> float:
+    def _processor_seconds(self) -> float | None:
+        """None when the process has ended."""
         try:
             with open(f"/proc/{self.pid}/stat") as file:
                 fields = file.read().rpartition(")")[2].split()
         except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            return None
+        return None if fields[0] in "ZX" else (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self, patience: float = 0.0) -> int:
         """Kill it, if it still lives; its exit code."""
@@ -361,10 +366,10 @@ class _Worker:
     def again(self, name: str, args: tuple, kwargs: dict, other: tuple) -> list[bytes]:
         """Traces of calls that a cache would answer: the same tensors twice, new numbers in the same tensors, the
         first numbers in new tensors. other: (args, kwargs) of the same layout, with other numbers."""
-        first = (_clones(args), _clones(kwargs))
+        first = trace.cloned((args, kwargs))
         traces = [self.record(name, args, kwargs) for _ in range(2)]
         for old, new in zip(_tensors((args, kwargs)), _tensors(other), strict=True):
-            old.copy_(new)
+            trace.copy_into(old, new)
         return [*traces, self.record(name, args, kwargs), self.record(name, *first)]
 
     @contextlib.contextmanager
@@ -403,14 +408,6 @@ def _tensors(value: Any) -> list[torch.Tensor]:
         return [value]
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
     return [tensor for item in inside for tensor in _tensors(item)]
-
-
-def _clones(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype).copy_(value)
-    if isinstance(value, dict):
-        return {key: _clones(item) for key, item in value.items()}
-    return type(value)(_clones(item) for item in value) if isinstance(value, (tuple, list)) else value
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -73,15 +73,24 @@ class Access(msgspec.Struct):
 
 
 class Traffic(msgspec.Struct):
-    """What the launches of one call moved and computed. dot_flops counts 2*M*N*K for every tl.dot."""
+    """What the launches of one call moved and computed. dot_flops counts 2*M*N*K for every tl.dot.
+
+    launches    of kernels and of copies: what torch copies (`.contiguous()`, `.to(dtype)`) is moved by a kernel, too
+    """
 
     launches: int = 0
+    copies: int = 0
     programs: int = 0
     tensors: list[TensorTraffic] = []
     dot_flops: int = 0
     dot_dtypes: list[str] = []
     pattern: list[Access] = []
     pattern_program: list[int] = []
+
+    @property
+    def kernels(self) -> int:
+        """Launches that are no copies."""
+        return self.launches - self.copies
 
     @property
     def moved(self) -> int:
@@ -99,12 +108,14 @@ class Evidence(msgspec.Struct):
 
     launcher   what the launcher did instead of launching, in sentences: torch arithmetic, copies, cached results
     changed    inputs whose bytes are others now, also those that may change
+    unwritten  returned tensors that have elements which no kernel wrote, in sentences
     """
 
     findings: list[Finding] = []
     traffic: Traffic = msgspec.field(default_factory=Traffic)
     changed: list[str] = []
     launcher: list[str] = []
+    unwritten: list[str] = []
 
 
 class Compiled(msgspec.Struct):

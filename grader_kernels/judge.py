@@ -10,7 +10,8 @@ in a process that never saw the learner's Python. Comparison happens here.
 
 What it does not judge: speed (`timing`, on a GPU), and anything that shows on a GPU alone. How a group is won:
 
-right     the weighted share of cases with right numbers, from kernels alone; below half: no points in the others
+right     three quarters for the weighted share of cases with right numbers, from kernels alone, and a quarter when
+          all are right: one case that doesn't forgive costs that much; below half: no points in the other groups
 safe      no finding in any case; the order of the programs changes nothing, nor does calling again
 lean      in the cases that say so, at most the floor's bytes (times the case's slack) and the allowed launches
 compiles  for every target, within its limits
@@ -22,8 +23,10 @@ import ast
 import atexit
 import dataclasses
 import functools
+import inspect
 import math
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -39,7 +42,7 @@ from grader_kernels.child import Child, Failed, Lost, Nursery, plain
 from grader_kernels.evidence import Evidence, Finding, changed_input
 from grader_kernels.problem import Case, Floor, Problem
 from grader_kernels.timing import NOT_MEASURED
-from grader_kernels.trace import Trace, TraceError, from_data, stand_in
+from grader_kernels.trace import Trace, TraceError, from_data, renamed, stand_in
 from grader_kernels.verdict import CaseResult, Group, KernelVerdict, Pattern, TensorRow, TrafficRow, pattern_of
 
 TARGETS = ("sm_80", "sm_90")
@@ -47,6 +50,7 @@ MAX_SOURCE = 1_000_000  # characters of a file
 MAX_TRACE = 8 << 20  # bytes
 SPEED_SECONDS = 60.0
 DIAGNOSED = 2  # failing cases that a known mistake must reproduce
+ALL_RIGHT = 0.25  # part of `right` that only a file without a wrong case gets
 ENOUGH = 0.5  # share of right cases below which the other groups are worth nothing: a constant is safe and lean, too
 GIVE_UP = 2  # cases that may run out of time or memory before the rest is left alone
 
@@ -57,22 +61,25 @@ class NotAKernelFile(ValueError):
 
 @dataclasses.dataclass
 class _Ran:
-    """What became of one case. `failure` says why there are no outputs, `dishonest` what the launcher did besides."""
+    """What became of one case. `failure` says why there are no outputs, `dishonest` what the launcher did besides,
+    `unwritten` what no kernel wrote. `other` is the case in another draw."""
 
     case: Case
+    other: Case
     traced: bytes = b""
     launches: int = 0
     outputs: Any = None
     failure: str = ""
     kind: str = ""
     dishonest: list[str] = dataclasses.field(default_factory=list)
+    unwritten: list[str] = dataclasses.field(default_factory=list)
     findings: list[Finding] = dataclasses.field(default_factory=list)
     evidence: Evidence = dataclasses.field(default_factory=Evidence)
     agreement: agree.Agreement = dataclasses.field(default_factory=lambda: agree.Agreement(False))
 
     @property
     def right(self) -> bool:
-        return not self.failure and not self.dishonest and self.agreement.passed
+        return not self.failure and not self.dishonest and not self.unwritten and self.agreement.passed
 
 
 class Judge:
@@ -114,12 +121,14 @@ class Judge:
         problem: str | Problem,
         file: Path | str,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         targets: Sequence[str] = TARGETS,
         tell: Callable[[str], None] = lambda what: None,
     ) -> KernelVerdict:
-        """The verdict on a file (a Path), or on source text (a str). tell: is told what happens, for a progress line.
+        """The verdict on a file (a Path), or on source text (a str).
 
+        seed: of the inputs; None draws one that no file can guess, and the verdict says which.
+        tell: is told what happens, for a progress line.
         Raises NotAKernelFile and problem.ProblemError.
         """
         started = time.monotonic()
@@ -128,6 +137,7 @@ class Judge:
         if not self.nursery.alive:
             self.nursery.close()
             self.nursery = Nursery()
+        seed = secrets.randbits(63) if seed is None else seed
         found = _Judgement(self, known, source, name, seed, tuple(targets), tell).verdict()
         found.seconds = round(time.monotonic() - started, 3)
         return found
@@ -189,8 +199,8 @@ class _Judgement:
         try:
             self.tell("running the file")
             self._loaded_worker()
-            cases = self.problem.cases(np.random.Generator(np.random.Philox(self.seed)))
-            runs = [self._run(case) for case in self._told(cases)]
+            drawn, other = (self.problem.cases(np.random.Generator(bits)) for bits in self._bits())
+            runs = [self._run(_Ran(*both)) for both in self._told(list(zip(drawn, other, strict=True)))]
             if all(ran.kind == "not_written" for ran in runs):
                 raise Failed("not_written", "it is not written yet")
             if any(ran.right for ran in runs):
@@ -205,9 +215,13 @@ class _Judgement:
                     child.end()
         return found
 
-    def _told(self, cases: list[Case]) -> Iterator[Case]:
+    def _bits(self) -> tuple[np.random.Philox, np.random.Philox]:
+        """Of the judge's numbers, and of those that a worker may see."""
+        return np.random.Philox(self.seed), np.random.Philox(self.seed).jumped()
+
+    def _told(self, cases: list[tuple[Case, Case]]) -> Iterator[tuple[Case, Case]]:
         for number, case in enumerate(cases, 1):
-            self.tell(f"case {number} of {len(cases)}: {case.title}")
+            self.tell(f"case {number} of {len(cases)}: {case[0].title}")
             yield case
 
     # processes
@@ -221,9 +235,17 @@ class _Judgement:
     def _seconds(self) -> float:
         return max(0.5, min(self.judge.seconds, self.give_up - time.monotonic()))
 
-    def _traced(self, case: Case) -> bytes:
-        args, kwargs = stand_in((tuple(case.args), dict(case.kwargs)))
-        return _a_trace(self._loaded_worker().ask("record", self.problem.name, args, kwargs, seconds=self._seconds()))
+    def _traced(self, ran: _Ran) -> bytes:
+        asked = ("record", self.problem.name, *_stand_in(ran))
+        return self._a_trace(self._loaded_worker().ask(*asked, seconds=self._seconds()))
+
+    def _a_trace(self, data: Any) -> bytes:
+        """What a worker sent as a trace: bytes, not too many, and a trace that can be; its inputs are called as the
+        problem calls them. Raises Lost."""
+        if type(data) is not bytes or len(data) > MAX_TRACE:
+            raise Lost("channel", "its process sent something that is no launch trace")
+        names = list(inspect.signature(self.problem.reference).parameters)
+        return msgspec.json.encode(_parsed(data, names))
 
     def _replayed(self, source: str, traced: bytes, case: Case, **options: Any) -> dict:
         if self.evidence is None or not self.evidence.alive:
@@ -234,22 +256,21 @@ class _Judgement:
         )
 
     # cases
-    def _run(self, case: Case) -> _Ran:
-        ran = _Ran(case)
+    def _run(self, ran: _Ran) -> _Ran:
         if self.exhausted >= GIVE_UP or time.monotonic() > self.give_up:
             ran.failure, ran.kind = "not run: the cases before it took too long, or too much memory", "skipped"
             return ran
         try:
-            ran.traced = self._traced(case)
+            ran.traced = self._traced(ran)
             ran.launches = len(_parsed(ran.traced).launches)
         except (Failed, Lost) as error:
             return self._failed(ran, error, "the launcher")
         try:
-            self._see(ran, self._replayed(self.source, ran.traced, case))
+            self._see(ran, self._replayed(self.source, ran.traced, ran.case))
             self._shuffle(ran)
         except (Failed, Lost) as error:
             return self._failed(ran, error, "the kernel")
-        ran.agreement = self._compared(case, ran.outputs)
+        ran.agreement = self._compared(ran.case, ran.outputs)
         return ran
 
     def _failed(self, ran: _Ran, error: Failed | Lost, who: str) -> _Ran:
@@ -268,13 +289,14 @@ class _Judgement:
         ran.outputs = found["outputs"]
         ran.evidence = msgspec.json.decode(found["evidence"], type=Evidence)
         ran.findings, ran.dishonest = list(ran.evidence.findings), list(ran.evidence.launcher)
+        ran.unwritten = list(ran.evidence.unwritten)
         changed = [name for name in ran.evidence.changed if name not in self.problem.settings.may_change]
         if not any(f.kind == "input_changed" for f in ran.findings):  # no kernel did it
             ran.findings += [Finding("input_changed", changed_input(name), tensor=name) for name in changed]
 
     def _shuffle(self, ran: _Ran) -> None:
         """The same launches again, their programs in another order: nothing may change."""
-        if ran.evidence.traffic.programs <= max(1, ran.evidence.traffic.launches):
+        if ran.evidence.traffic.programs <= max(1, ran.evidence.traffic.kernels):
             return
         again = self._replayed(self.source, ran.traced, ran.case, order=f"shuffled:{self.seed}", watch=False)["outputs"]
         if self.problem.settings.atomics:
@@ -296,16 +318,13 @@ class _Judgement:
     def _call_again(self, runs: list[_Ran]) -> None:
         """Call the launcher as a cache would like it: other shapes in between, the same tensors, the same numbers."""
         self.tell("calling it again")
-        for ran in [ran for ran in runs if ran.right][:2]:
-            args, kwargs = stand_in((tuple(ran.case.args), dict(ran.case.kwargs)))
-            other = stand_in((args, kwargs))
+        for ran in [ran for ran in runs if ran.right]:
+            asked = (self.problem.name, *_stand_in(ran), _stand_in(ran))
             try:
-                worker = self._loaded_worker()
-                asked = (self.problem.name, args, kwargs, other)
-                traces = worker.ask("again", *asked, seconds=self._seconds())
+                traces = self._loaded_worker().ask("again", *asked, seconds=self._seconds())
                 if type(traces) is not list or len(traces) != 4:
                     raise Lost("channel", "its process sent an answer of a wrong shape")
-                for traced in {_a_trace(t) for t in traces} - {ran.traced}:
+                for traced in {self._a_trace(t) for t in traces} - {ran.traced}:
                     self._judge_other_trace(ran, traced)
             except (Failed, Lost) as error:
                 ran.dishonest.append(f"when it is called again, {error.sentence}")
@@ -313,10 +332,10 @@ class _Judgement:
     def _judge_other_trace(self, ran: _Ran, traced: bytes) -> None:
         """A later call launched something else: it must be as right as the first."""
         found = self._replayed(self.source, traced, ran.case)
-        again = _Ran(ran.case)
+        again = _Ran(ran.case, ran.other)
         self._see(again, found)
         agreement = self._compared(ran.case, again.outputs)
-        says = again.dishonest or ([] if agreement.passed else [agreement.says])
+        says = again.dishonest or again.unwritten or ([] if agreement.passed else [agreement.says])
         ran.dishonest += [f"a later call with the same shapes goes wrong: {sentence}" for sentence in says]
 
     # the verdict
@@ -332,7 +351,7 @@ class _Judgement:
         total = sum(ran.case.weight for ran in runs)
         share = sum(ran.case.weight for ran in runs if ran.right) / total if total else 0.0
         found.groups = [
-            Group("right", weights["right"], weights["right"] * share, self._right_says(runs)),
+            Group("right", weights["right"], weights["right"] * _part(share), self._right_says(runs)),
             self._group("safe", self._unsafe(runs, found.findings)),
             self._group("lean", self._wasteful(runs, found.traffic)),
             self._group("compiles", self._compiled(runs, found)),
@@ -447,7 +466,7 @@ class _Judgement:
             worker.ask("load", source, str(path), self.problem.name, seconds=self._seconds())
             for ran in wrong:
                 case = (tuple(ran.case.args), dict(ran.case.kwargs))
-                traced = _a_trace(worker.ask("record", self.problem.name, *case, seconds=self._seconds()))
+                traced = self._a_trace(worker.ask("record", self.problem.name, *case, seconds=self._seconds()))
                 theirs = self._replayed(source, traced, ran.case, watch=False)["outputs"]
                 if not agree.alike(ran.outputs, theirs):
                     return ""
@@ -468,18 +487,22 @@ def reason_of(source: str) -> tuple[str, str]:
 # Small parts
 
 
-def _a_trace(data: Any) -> bytes:
-    """What a worker sent as a trace: bytes, not too many, and a trace that can be. Raises Lost."""
-    if type(data) is not bytes or len(data) > MAX_TRACE:
-        raise Lost("channel", "its process sent something that is no launch trace")
-    _parsed(data)
-    return data
+def _part(share: float) -> float:
+    """Of the points of `right`, by the weighted share of right cases."""
+    return 1.0 if share == 1.0 else (1 - ALL_RIGHT) * share
 
 
-def _parsed(data: bytes) -> Trace:
+def _stand_in(ran: _Ran) -> tuple[tuple, dict]:
+    """What a worker is called with: nothing that another draw of the case would not hold, too."""
+    case, other = ((tuple(case.args), dict(case.kwargs)) for case in (ran.case, ran.other))
+    return stand_in(case, other)
+
+
+def _parsed(data: bytes, names: list[str] | None = None) -> Trace:
     try:
-        return from_data(msgspec.json.decode(data))
-    except (TraceError, msgspec.DecodeError, RecursionError) as error:
+        trace = from_data(msgspec.json.decode(data))
+        return trace if names is None else renamed(trace, names)
+    except (TraceError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Lost("channel", f"its launches can't be judged: {plain(str(error))}") from None
 
 
@@ -490,7 +513,8 @@ def _reason(error: Failed | Lost) -> str:
 
 def _case_result(ran: _Ran) -> CaseResult:
     numbers_wrong = not ran.failure and not ran.agreement.passed
-    says = [*ran.dishonest, *([ran.failure] if ran.failure else [ran.agreement.says] if numbers_wrong else [])]
+    ended = [ran.failure] if ran.failure else [ran.agreement.says] if numbers_wrong else []
+    says = [*ran.dishonest, *ran.unwritten, *ended]
     hint = ran.case.points_to if numbers_wrong and not ran.findings and not ran.dishonest else ""
     figures = ran.agreement.error, ran.agreement.allowed
     error, allowed = (None if figure is None or not math.isfinite(figure) else figure for figure in figures)

@@ -17,7 +17,7 @@ def summary(traffic: Mapping[str, Any]) -> dict[str, Any]:
     """The few numbers of a Traffic (as builtins) that a judgement needs: launches, and bytes by tensor."""
     kept = ("role", "loaded", "stored", "unique_loaded")
     tensors = {row["name"]: {key: row[key] for key in kept} for row in traffic["tensors"]}
-    return {"launches": traffic["launches"], "tensors": tensors}
+    return {"launches": traffic["launches"], "copies": traffic["copies"], "tensors": tensors}
 
 
 def moved(meter: Mapping[str, Any], floor: Mapping[str, Any]) -> int:
@@ -32,20 +32,35 @@ def needed(floor: Mapping[str, Any]) -> int:
 
 
 def too_much(meter: Mapping[str, Any], floor: Mapping[str, Any], slack: float = 1.0, launches: int = 1) -> str:
-    """What is wasted, in a sentence; "" when at most `slack` times the floor moves in at most `launches` launches."""
+    """What is wasted, in a sentence; "" when at most `slack` times the floor moves in at most `launches` launches, and
+    when kernels read every input that the floor reads."""
     ratio = moved(meter, floor) / max(needed(floor), 1)
+    bytes_, many, unread = "", _launched(meter, launches), _unread(meter, floor)
     if ratio > slack * TOLERANCE:
         waste = _waste(meter, floor)
-        return f"you move {ratio:.1f} times the bytes that are needed" + (f": {waste}" if waste else "")
-    if meter["launches"] > launches:
-        allowed = "one is enough" if launches == 1 else f"{launches} are enough"
-        return f"you launch {meter['launches']} kernels where {allowed}"
-    return ""
+        bytes_ = f"you move {ratio:.1f} times the bytes that are needed" + (f": {waste}" if waste else "")
+    return "; ".join(part for part in (bytes_, many, unread) if part)
+
+
+def _launched(meter: Mapping[str, Any], launches: int) -> str:
+    if meter["launches"] <= launches:
+        return ""
+    allowed = "one is enough" if launches == 1 else f"{launches} are enough"
+    copies = f" ({meter['copies']} of them to copy with torch)" if meter.get("copies") else ""
+    return f"you launch {meter['launches']} kernels{copies} where {allowed}"
+
+
+def _unread(meter: Mapping[str, Any], floor: Mapping[str, Any]) -> str:
+    rows = meter["tensors"]
+    names = [name for name, least in floor["loads"].items() if least and name in rows and not rows[name]["loaded"]]
+    return f"no kernel reads {names[0]}: its numbers must not come through Python" if names else ""
 
 
 def _waste(meter: Mapping[str, Any], floor: Mapping[str, Any]) -> str:
     says = []
     for name, row in meter["tensors"].items():
+        if row["role"] == "input":
+            says.append(_often(name, "written", row["stored"], floor["stores"].get(name, 0)))
         if row["role"] == "input" and name not in floor["resident"]:
             says.append(_often(name, "read", row["loaded"], floor["loads"].get(name, 0)))
         elif row["role"] == "output" and row["loaded"]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 import triton.language as tl
 
 from grader_kernels import run
@@ -18,6 +19,7 @@ from grader_kernels.evidence import Access, TensorTraffic, Traffic
 from grader_kernels.memory import Arena, Memory, Touch
 
 MAX_ACCESSES, MAX_ELEMENTS = 64, 4096  # of the pattern
+SECTOR = 32  # bytes
 
 
 class Meter(run.Observer):
@@ -53,7 +55,7 @@ class Meter(run.Observer):
         self.traffic.launches += 1
 
     def program(self, index: tuple[int, int, int], number: int) -> None:
-        self._keeps = self.traffic.launches - 1 == self.pattern_launch and number == self._count // 2
+        self._keeps = self.traffic.kernels - 1 == self.pattern_launch and number == self._count // 2
         if self._keeps:
             self.traffic.pattern_program = list(index)
 
@@ -83,6 +85,18 @@ class Meter(run.Observer):
         if dtype.name not in self.traffic.dot_dtypes:
             self.traffic.dot_dtypes.append(dtype.name)
 
+    def copy(self, source: Arena, given: torch.Tensor, target: Arena, made: torch.Tensor) -> None:
+        """A copy that torch makes between two launches: one launch of its own, neighbours read and written together."""
+        self.traffic.launches += 1
+        self.traffic.copies += 1
+        read, written = self.row(source), self.row(target)
+        size, places = given.nbytes, _places(given) * given.element_size()
+        read.loaded, read.load_sectors = read.loaded + size, read.load_sectors + -(-size // SECTOR)
+        read.unique_loaded, read.program_loaded = read.unique_loaded + places, read.program_loaded + places
+        size, places = made.nbytes, _places(made) * made.element_size()
+        written.stored, written.store_sectors = written.stored + size, written.store_sectors + -(-size // SECTOR)
+        written.unique_stored += places
+
     # sums
     def _add_load(self, touch: Touch, sectors: int) -> None:
         row, books = self.row(touch.arena), touch.arena.books
@@ -106,3 +120,8 @@ class Meter(run.Observer):
         if self._keeps and len(self.traffic.pattern) < MAX_ACCESSES:
             elements = (touch.offsets[:MAX_ELEMENTS] // touch.arena.item).tolist()
             self.traffic.pattern.append(Access(kind, self.row(touch.arena).name, touch.line, elements))
+
+
+def _places(tensor: torch.Tensor) -> int:
+    """How many elements a tensor has in memory: those of an expanded dimension share one."""
+    return math.prod(size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or size == 0)

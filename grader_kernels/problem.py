@@ -4,7 +4,9 @@ A problem is a folder:
 
     problem.py     docstring = the task as the learner reads it (shapes, dtypes, conventions, returns)
                    settings = Settings(...)
-                   cases(rng) -> list[Case]                  rng: numpy Generator (Philox); inputs only, never answers
+                   cases(rng) -> list[Case]                  rng: numpy Generator (Philox); inputs only, never answers.
+                                                             A launcher may read the whole numbers that are the same
+                                                             for every rng; all others reach a result through kernels
                    reference(*args, **kwargs)                slow and obvious, in float64 (or exact integers)
                    floor(*args, **kwargs) -> Floor           the bytes nobody can do without, and why
     reference.py   our kernel
@@ -184,7 +186,7 @@ def in_float64(value: Any) -> Any:
 def normal(rng: np.random.Generator, *shape: int, spread: float = 1.0, mean: float = 0.0,
            dtype: torch.dtype = torch.float32) -> torch.Tensor:  # fmt: skip
     """Normal numbers drawn in float64 and rounded once."""
-    return torch.from_numpy(rng.standard_normal(shape) * spread + mean).to(dtype)
+    return torch.from_numpy(np.asarray(rng.standard_normal(shape) * spread + mean)).to(dtype)
 
 
 def strided(x: torch.Tensor, layout: str = "transposed") -> torch.Tensor:

@@ -51,6 +51,7 @@ from grader_kernels.trace import (
     TensorRef,
     Trace,
     TraceError,
+    copy_into,
     extent_of,
     from_data,
     record_with_kernels,
@@ -78,15 +79,6 @@ class Replayed:
     problems: list[str]
     changed: list[str]
     evidence: Evidence = dataclasses.field(default_factory=Evidence)
-
-
-def _copy_into(target: torch.Tensor, source: torch.Tensor) -> None:
-    """target.copy_(source), also where a dimension was expanded and many elements share one place."""
-    for dim, stride in enumerate(target.stride()):
-        if stride == 0 and target.shape[dim] > 1:
-            target, source = target.narrow(dim, 0, 1), source.narrow(dim, 0, 1)
-    if target.numel():
-        target.copy_(source)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -125,6 +117,7 @@ class _Replay:
         self.trace, self.kernels, self.guard, self.may_change = trace, kernels, guard, may_change
         self.problems: list[str] = []
         self.launcher: list[str] = []
+        self.unwritten: list[str] = []
         self.arenas: dict[int, Arena] = {}
         self.names: dict[int, str] = {}
         self.before: dict[int, np.ndarray] = {}
@@ -156,7 +149,7 @@ class _Replay:
         given = given.detach()
         arena = Arena(extent_of(described.shape, described.strides, given.element_size()), given.dtype, self.guard)
         whole = TensorRef(described.buffer, 0, described.shape, described.strides, described.dtype)
-        _copy_into(arena.view(whole), given)
+        copy_into(arena.view(whole), given)
         self.arenas[described.buffer], self.names[described.buffer] = arena, described.name
         self.before[described.buffer] = arena.bytes().copy()
         arena.name, arena.role, arena.fixed = described.name, "input", described.name not in self.may_change
@@ -197,8 +190,9 @@ class _Replay:
         target, source = self._view(step.target), self._view(step.source)
         if target.shape != source.shape:
             raise TraceError("the launch trace copies between tensors of different shapes")
-        _copy_into(target, source)
+        copy_into(target, source)
         self._mark(step.target, COPIED)
+        self.meter.copy(self.arenas[step.source.buffer], source, self.arenas[step.target.buffer], target)
 
     def _launch(self, step: Launch) -> None:
         kernel = self.kernels.get(step.kernel)
@@ -290,13 +284,17 @@ class _Replay:
         made = self.made.get(ref.buffer)
         if made is not None and not made.seen:
             return self._say(f"{name} was not written by a kernel: {self._origin(ref.buffer)}")
+        if self.arenas[ref.buffer].fixed:
+            return self._say(f"it returned its argument {self.names[ref.buffer]}: expected a new tensor")
         shadow = self.arenas[ref.buffer].shadow_of(ref)
         total = shadow.numel()
         missing, copied = int((shadow == UNTOUCHED).sum()), int((shadow == COPIED).sum())
         if copied:
             self._say(f"{copied} of {total} elements of {name} were copied by torch, not written by a kernel")
         if missing:
-            self._say(f"{missing} of {total} elements of {name} were never written by a kernel")
+            says = f"{missing} of {total} elements of {name} were never written by a kernel"
+            self.problems.append(says)
+            self.unwritten.append(says)
         if total and not copied and not missing and not int((shadow == STORED).sum()):
             self._say(f"{name} was filled by torch and never written by a kernel")
         return None
@@ -363,7 +361,7 @@ def replay(
         raise
     changed = state.judge(may_change)
     outputs = state.output(trace.returned)
-    evidence = Evidence(state.sanitizer.findings, state.meter.traffic, changed, state.launcher)
+    evidence = Evidence(state.sanitizer.findings, state.meter.traffic, changed, state.launcher, state.unwritten)
     return Replayed(outputs, len(trace.launches), state.problems, changed, evidence)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
+import ctypes
 import dataclasses
 import inspect
 import linecache
@@ -41,6 +42,7 @@ from triton.runtime import interpreter as upstream
 from triton.runtime.autotuner import Autotuner, Config
 from triton.runtime.jit import JITCallable, JITFunction
 
+from grader_kernels import recipes
 from grader_kernels.evidence import Finding
 
 TensorHandle = upstream.TensorHandle
@@ -255,6 +257,16 @@ class Launch:
     kernel: str
     regions: list[Region]
     settings: Settings
+    views: dict[tuple[int, np.dtype], np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def memory(self, region: Region, dtype: np.dtype) -> np.ndarray:
+        """The storage that a region lies in, in elements of this type."""
+        view = self.views.get((region.low, dtype))
+        if view is None:
+            size = region.high - region.low
+            raw = np.frombuffer((ctypes.c_uint8 * size).from_address(region.low), np.uint8)
+            view = self.views[region.low, dtype] = raw[: size // dtype.itemsize * dtype.itemsize].view(dtype)
+        return view
 
 
 def _learner_frame() -> types.FrameType | None:
@@ -328,6 +340,14 @@ def _spread(handle: TensorHandle, dtype: np.dtype, shape: tuple[int, ...]) -> Te
     return TensorHandle(np.ascontiguousarray(data), handle.dtype, handle.attr)
 
 
+def _handle(data: np.ndarray, dtype: tl.dtype, attr: dict[str, Any] | None = None) -> TensorHandle:
+    """A TensorHandle of data that is known to fit its type, in a third of the time."""
+    made = object.__new__(TensorHandle)
+    made.__dict__ = {"data": data, "dtype": dtype, "attr": {} if attr is None else attr}
+    return made
+
+
+_SHIFTS = {width: np.uint64(width.bit_length() - 1) for width in (2, 4, 8)}
 _WRAPPING = {np.add: "sum", np.subtract: "difference", np.multiply: "product"}
 
 
@@ -391,23 +411,44 @@ class Builder(upstream.InterpreterBuilder):
         lanes = _flag(mask)
         addresses = self.check("reads", ptrs, lanes, dtype.itemsize)
         shape = ptrs.data.shape
-        filled = True
-        if lanes is None:
-            fill, lanes = np.zeros(shape, dtype), np.ones(shape, bool)
-        elif other is not None:
-            fill = np.broadcast_to(other.data, shape).astype(dtype, copy=False)
-        elif self.other_given:
-            fill = np.zeros(shape, dtype)
-        else:
-            fill, filled = poison(shape, element), False
-        lanes = np.broadcast_to(lanes, shape)
+        filled = lanes is None or other is not None or self.other_given
         observer = self.launch.settings.observer
         if observer is not None:
             observer.load(self._region(ptrs, addresses), addresses.reshape(-1), dtype.itemsize, filled)
-        values = upstream._interpreter.load(ptrs.data, lanes, fill, dtype)
+        if lanes is None:
+            values = self._fetch(ptrs, addresses, dtype)
+        else:
+            values = poison(shape, element) if not filled else np.empty(shape, dtype)
+            if filled:
+                values[...] = 0 if other is None else other.data
+            if addresses.size:
+                values[np.broadcast_to(lanes, shape)] = self._fetch(ptrs, addresses, dtype)
         if observer is not None:
             observer.loaded(values)
-        return TensorHandle(values, element)
+        return _handle(values, element)
+
+    def _fetch(self, pointers: TensorHandle, addresses: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """What stands at checked addresses."""
+        places = self._places(pointers, addresses, dtype)
+        if places is None:
+            on, nothing = np.ones(addresses.shape, bool), np.zeros(addresses.shape, dtype)
+            return upstream._interpreter.load(addresses, on, nothing, dtype)
+        memory, at = places
+        return memory.take(at)
+
+    def _places(self, pointers: TensorHandle, addresses: np.ndarray, dtype: np.dtype) -> tuple | None:
+        """(the memory of the tensor that checked addresses lie in, their places in it); None: no one tensor, or an
+        address between two elements."""
+        region = pointers.attr.get("region")
+        if region is None:
+            return None
+        at = addresses - np.uint64(region.low)
+        width = dtype.itemsize
+        if width > 1:
+            if int(np.bitwise_or.reduce(at, axis=None)) & (width - 1):
+                return None
+            at >>= _SHIFTS[width]
+        return self.launch.memory(region, dtype), at.view(np.int64)
 
     def create_masked_store(self, ptrs, value, mask, *rest, **options):
         dtype = upstream._get_np_dtype(ptrs.get_element_ty())
@@ -420,8 +461,17 @@ class Builder(upstream.InterpreterBuilder):
         if observer is not None and addresses.size:
             active = data if lanes is None else data[np.broadcast_to(lanes, shape)]
             observer.store(self._region(ptrs, addresses), addresses.reshape(-1), dtype.itemsize, active.reshape(-1))
-        lanes = np.ones(shape, bool) if lanes is None else np.broadcast_to(lanes, shape)
-        return upstream._interpreter.store(ptrs.data, data, lanes)
+        if addresses.size:
+            self._put(ptrs, addresses, data if lanes is None else data[np.broadcast_to(lanes, shape)])
+
+    def _put(self, pointers: TensorHandle, addresses: np.ndarray, values: np.ndarray) -> None:
+        """Write at checked addresses, lane by lane: the last one stays."""
+        places = self._places(pointers, addresses, values.dtype)
+        if places is None:
+            upstream._interpreter.store(addresses, values, np.ones(addresses.shape, bool))
+        else:
+            memory, at = places
+            memory[at] = values
 
     def _region(self, pointers: TensorHandle, addresses: np.ndarray) -> Region | None:
         """The tensor that checked addresses lie in; None when they were made from numbers and span several."""
@@ -491,22 +541,28 @@ class Builder(upstream.InterpreterBuilder):
     # pointers remember their tensor
     def create_addptr(self, ptr, offset):
         width = np.uint64(max(1, ptr.get_element_ty().primitive_bitwidth // 8))
-        return TensorHandle(ptr.data + width * offset.data.astype(np.uint64), ptr.dtype, ptr.attr)
+        steps = offset.data.astype(np.uint64)
+        steps *= width
+        return _handle(ptr.data + steps, ptr.dtype, ptr.attr)
 
     def create_expand_dims(self, arg, axis):
         sizes = arg.data.shape
         data = arg.data.reshape(*sizes[:axis], 1, *sizes[axis:])  # a view, in half the time of np.expand_dims
-        return TensorHandle(data, arg.dtype.scalar, arg.attr)
+        return _handle(data, arg.dtype.scalar, arg.attr)
 
     # arithmetic
     def binary_op(self, lhs, rhs, op):
-        if lhs.dtype.scalar == tl.bfloat16:
+        kind = lhs.dtype.scalar
+        if kind.name == "bf16":
             right = bf16_to_f32(rhs.data) if rhs.dtype.scalar == tl.bfloat16 else rhs.data
             return self._narrow(op(bf16_to_f32(lhs.data), right))
         observer = self.launch.settings.observer
-        if observer is not None and observer.arithmetic and op in _WRAPPING and lhs.dtype.scalar == tl.int32:
+        if observer is not None and observer.arithmetic and op in _WRAPPING and kind.name == "int32":
             self._watch_overflow(lhs.data, rhs.data, op)
-        return super().binary_op(lhs, rhs, op)
+        out = op(lhs.data, rhs.data)
+        if out.itemsize > lhs.data.itemsize:  # numpy took a wider type
+            out = out.astype(upstream._get_np_dtype(kind))
+        return _handle(out, kind)
 
     def _watch_overflow(self, left: np.ndarray, right: np.ndarray, op: np.ufunc) -> None:
         wide = op(left, right, dtype=np.int64)
@@ -524,7 +580,7 @@ class Builder(upstream.InterpreterBuilder):
     def unary_op(self, arg, op):
         data = bf16_to_f32(arg.data) if arg.dtype.scalar == tl.bfloat16 else arg.data
         out = _stay_marked(op(data), [data])
-        return self._narrow(out) if arg.dtype.scalar == tl.bfloat16 else TensorHandle(out, arg.dtype.scalar)
+        return self._narrow(out) if arg.dtype.scalar == tl.bfloat16 else _handle(out, arg.dtype.scalar)
 
     def ternary_op(self, lhs, rhs, other, op):
         if other.dtype.scalar == tl.bfloat16 and op is not np.where:
@@ -562,7 +618,7 @@ class Builder(upstream.InterpreterBuilder):
             return super().create_dot(a, b, d, input_precision, *rest)
         if d.data.dtype == np.float16:
             return self._half_dot(left, right, d)
-        return TensorHandle((np.matmul(left, right) + d.data).astype(d.data.dtype), d.dtype.scalar)
+        return _handle((np.matmul(left, right) + d.data).astype(d.data.dtype, copy=False), d.dtype.scalar)
 
     @staticmethod
     def _half_dot(left: np.ndarray, right: np.ndarray, d: TensorHandle) -> TensorHandle:
@@ -671,57 +727,8 @@ class Semantic(TritonSemantic):
     """triton's semantic analysis on our builder."""
 
     def load(self, ptr, mask, other, *args, **kwargs):
-        self.builder.other_given = other is not None
+        BUILDER.other_given = other is not None  # self.builder may be a tape
         return super().load(ptr, mask, other, *args, **kwargs)
-
-    def broadcast_impl_value(self, lhs, rhs):
-        if lhs.type is rhs.type or (lhs.type.is_block() and rhs.type.is_block() and _dims(lhs) == _dims(rhs)):
-            return lhs, rhs
-        return super().broadcast_impl_value(lhs, rhs)
-
-    def binary_op_type_checking_impl(self, lhs, rhs, *rules, **more_rules):
-        """Two operands of one type and shape, as triton's own method makes them, but in a fraction of the time: what it
-        decided about two types is remembered, and numpy is left to widen the data."""
-        kinds = _kind(lhs), _kind(rhs), rules, *more_rules.items()
-        decided = _decisions.get(kinds)
-        if decided is not None:
-            left, right = decided
-            return (lhs if left is None else left(lhs)), (rhs if right is None else right(rhs))
-        left, right = super().binary_op_type_checking_impl(lhs, rhs, *rules, **more_rules)
-        steps = _step(lhs, left), _step(rhs, right)
-        if _other_type not in steps and len(_decisions) < MAX_DECISIONS:
-            _decisions[kinds] = steps
-        return left, right
-
-
-MAX_DECISIONS = 100_000
-Step = Callable[[Any], tl.tensor] | None
-_decisions: dict[tuple, tuple[Step, Step]] = {}
-
-
-def _kind(side: Any) -> Any:
-    """All that triton's rules ask of an operand: the type of a tensor, a number itself."""
-    if isinstance(side, tl.tensor):
-        return vars(side.type).get("_key", side.type.name)
-    return type(side), side.hex() if isinstance(side, float) else side
-
-
-def _step(given: Any, made: tl.tensor) -> Step:
-    """How to make the one into the other next time; None: there is nothing to do."""
-    if not isinstance(given, tl.tensor):
-        constant = made.handle.data.reshape(-1)[:1].copy()
-        return lambda _: tl.tensor(TensorHandle(constant, made.handle.dtype), made.type)
-    if given.type.scalar != made.type.scalar:
-        return _other_type
-    return None if _kind(given) == _kind(made) else lambda side: tl.tensor(side.handle, made.type)
-
-
-def _other_type(_: Any) -> tl.tensor:
-    raise NotImplementedError("a cast is not remembered")
-
-
-def _dims(tile: tl.tensor) -> list[int]:
-    return tile.type.shape.values
 
 
 BUILDER = Builder()
@@ -792,6 +799,14 @@ def _check_axis(axis: Any, rank: int) -> int | None:
     return None if axis is None else int(axis) % rank
 
 
+def _reduction(self, tile: TensorHandle, dtype: tl.dtype, axis: int, combine_fn: Any) -> TensorHandle:
+    """The builder's operation under a reduction that numpy knows."""
+    return _tile(_QUICK_REDUCTIONS[combine_fn]([tile.data], [dtype], axis)[0], dtype).handle
+
+
+Builder.create_reduction = _reduction
+
+
 def reduce_tile(input, axis, combine_fn, keep_dims=False, **_):
     """`tl.reduce` and all that is built on it: tile, or tuple of tiles, reduced along `axis` (None: everything)."""
     tiles = _tiles(input)
@@ -801,6 +816,10 @@ def reduce_tile(input, axis, combine_fn, keep_dims=False, **_):
     parts = [tile.handle.data.reshape(-1) if axis is None else tile.handle.data for tile in tiles]
     at = 0 if axis is None else axis
     quick = _QUICK_REDUCTIONS.get(combine_fn)
+    if quick is not None and len(tiles) == 1 and axis is not None and not tl.core._unwrap_if_constexpr(keep_dims):
+        handle = SEMANTIC.builder.create_reduction(input.handle, dtypes[0], axis, combine_fn)
+        left = [size.value for i, size in enumerate(input.shape) if i != axis]
+        return tl.tensor(handle, tl.block_type(dtypes[0], left) if left else dtypes[0])
     if quick is not None:
         out = quick(parts, dtypes, at)
     else:
@@ -945,7 +964,7 @@ def _is_tile(value: Any) -> bool:
 
 
 def _as_tensor(value: Any) -> Any:
-    return SEMANTIC.to_tensor(value, False)
+    return value if type(value) is tl.tensor else SEMANTIC.to_tensor(value, False)
 
 
 def _both(op: str, left: tl.tensor, right: Any) -> tl.tensor:
@@ -1070,7 +1089,15 @@ def _code_named(code: types.CodeType, name: str) -> types.CodeType:
 
 
 def _call_device(self: JITFunction, *args, **kwargs):
-    return python_function(self)(*args, **kwargs)
+    made = _device_calls.get(id(self))
+    if made is None:
+        made = python_function(self)
+        if id(self) in recipes.JITTED:
+            made = _device_calls[id(self)] = recipes.remembered(made, SEMANTIC)
+    return made(*args, **kwargs)
+
+
+_device_calls: dict[int, Callable] = {}
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -1097,6 +1124,13 @@ def _with_semantic(member: Callable) -> Callable:
     return call
 
 
+def _by_recipe(name: str, member: Callable) -> Callable:
+    call = _with_semantic(member)
+    if name in recipes.OPERATORS or name in recipes.FUNCTIONS:
+        return recipes.remembered(call, SEMANTIC, numbers=name in recipes.OPERATORS)
+    return call
+
+
 def _static_print(*values, **options):
     if not BUILDER.launch.settings.quiet:
         print(*values, **options)
@@ -1107,7 +1141,6 @@ _block_types: dict[tuple, dict[str, Any]] = {}
 _numpy_dtypes: dict[str, np.dtype] = {}
 _block_type_init, _get_np_dtype = tl.block_type.__init__, upstream._get_np_dtype
 _unwrap_if_constexpr = tl.core._unwrap_if_constexpr
-_NO_SHAPE = {"shape": tl.tuple([]), "numel": tl.constexpr(1)}
 
 
 def _quick_block_type(self, element_ty, shape):
@@ -1117,12 +1150,13 @@ def _quick_block_type(self, element_ty, shape):
         _block_type_init(self, element_ty, shape)
         sizes = list(self.shape)
         facts = {"shape": tl.tuple([tl.constexpr(size) for size in sizes]), "numel": tl.constexpr(int(np.prod(sizes)))}
-        made = _block_types[key] = {**vars(self), "_facts": facts, "_key": key}
+        facts |= {"type": self, "dtype": self.scalar, "_kind": key}
+        made = _block_types[key] = {**vars(self), "_facts": facts}
     vars(self).update(made)
 
 
 def _quick_tensor(self, handle, type):
-    vars(self).update(vars(type).get("_facts", _NO_SHAPE), handle=handle, type=type, dtype=type.scalar)
+    self.__dict__ = {**recipes.facts(type), "handle": handle}
 
 
 _PLAIN = {tl.tensor, tl.dtype, tl.block_type, tl.pointer_type, int, float, bool, str, type(None)}
@@ -1144,7 +1178,7 @@ def _plan_patches() -> list[tuple[Any, str, Any]]:
     for owner in (tl, tl.core, tl.math, tl.tensor, tl.core.tensor_descriptor_base):
         for name, member in inspect.getmembers(owner):
             if tl.core.is_builtin(member):
-                scope.set_attr(owner, name, _with_semantic(member))
+                scope.set_attr(owner, name, _by_recipe(name, member))
     for lang in (tl, tl.core):
         upstream._patch_lang_core(lang, scope)  # sets reduce and scan of both, every time: ours come after
     for lang in (tl, tl.core):
@@ -1272,11 +1306,11 @@ def interpret(kernel: JITFunction, grid: Any, args: tuple, kwargs: dict[str, Any
     sizes = grid_of(kernel, grid, arguments)
     constant = {param.name for param in kernel.params if param.is_constexpr}
     regions: list[Region] = []
-    values = {
-        name: tl.core._unwrap_if_constexpr(value) if name in constant else _argument(name, value, regions)
-        for name, value in arguments.items()
-    }
     with _lock, _interpreted_language(), np.errstate(all="ignore"):
+        values = {
+            name: tl.core._unwrap_if_constexpr(value) if name in constant else _argument(name, value, regions)
+            for name, value in arguments.items()
+        }
         outer = BUILDER.launch
         BUILDER.launch = Launch(kernel.fn.__name__, regions, settings)
         try:

@@ -25,7 +25,6 @@ from msgspec import Meta, Struct
 from torch.utils._python_dispatch import TorchDispatchMode
 from triton.runtime.jit import JITFunction
 
-from course.subject import clone_with_layout
 from grader_kernels import run
 
 MAX_BUFFERS = 4096
@@ -521,6 +520,19 @@ def _tensor_paths(launcher: Callable, args: tuple, kwargs: dict[str, Any]) -> It
         yield from _below([1, key], key, arg)
 
 
+def renamed(trace: Trace, names: list[str]) -> Trace:
+    """`trace` with its inputs called by their place in the call: names[i] for the i-th argument, keywords as given."""
+
+    def name(path: list[str | int]) -> str:
+        if len(path) < 2 or path[0] == 0 and not (type(path[1]) is int and path[1] < len(names)):
+            raise TraceError(f"the trace names an input at {path}, where none was given")
+        first = names[path[1]] if path[0] == 0 else str(path[1])
+        return "".join([first, *(f"[{key!r}]" for key in path[2:])])[:200]
+
+    inputs = [msgspec.structs.replace(made, name=name(made.path)) for made in trace.inputs]
+    return msgspec.structs.replace(trace, inputs=inputs)
+
+
 def _below(path: list[str | int], name: str, value: Any) -> Iterator[Found]:
     if isinstance(value, torch.Tensor):
         yield path, name[:200], value
@@ -554,18 +566,54 @@ def record_with_kernels(
     return recorder.trace, recorder.functions
 
 
-def stand_in(value: Any) -> Any:
+# --------------------------------------------------------------------------------------------------------------------
+# Other tensors of the same layout
+
+
+def copy_into(target: torch.Tensor, source: torch.Tensor) -> None:
+    """target.copy_(source), also where a dimension was expanded and many elements share one place."""
+    for dim, stride in enumerate(target.stride()):
+        if stride == 0 and target.shape[dim] > 1:
+            target, source = target.narrow(dim, 0, 1), source.narrow(dim, 0, 1)
+    if target.numel():
+        target.copy_(source)
+
+
+def cloned(value: Any) -> Any:
+    """`value` with a copy of every tensor in it; strides stay, also those of an expanded dimension."""
+    if isinstance(value, torch.Tensor):
+        copy = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
+        copy_into(copy, value.detach())
+        return copy
+    if isinstance(value, dict):
+        return {key: cloned(item) for key, item in value.items()}
+    return type(value)(cloned(item) for item in value) if isinstance(value, (tuple, list)) else value
+
+
+def stand_in(value: Any, other: Any = None) -> Any:
     """`value` with other numbers in every float tensor: shape, strides, sign and order of magnitude stay.
 
-    Whole numbers and booleans stay too: launchers size their grids by them.
+    Whole numbers and booleans stay too: launchers size their grids by them. With `other`, the same arguments drawn a
+    second time, tensors of them come from there: what two draws have in common is known to a launcher, nothing else.
     """
     if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel():
         known = value[torch.isfinite(value)].double()
         top = 2.0 ** math.ceil(math.log2(max(float(known.abs().max()) if known.numel() else 1.0, 1e-6)))
         low = 0.0 if bool((known >= 0).all()) else -top
         high = 0.0 if low and bool((known <= 0).all()) else top
-        other = torch.from_numpy(np.random.default_rng().uniform(low, high, tuple(value.shape)))
-        return clone_with_layout(value).copy_(other)
+        made = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
+        copy_into(made, torch.from_numpy(np.random.default_rng().uniform(low, high, tuple(value.shape))))
+        return made
+    if isinstance(value, torch.Tensor):
+        return other if isinstance(other, torch.Tensor) and _layout(other) == _layout(value) else value
     if type(value) in (tuple, list):
-        return type(value)(stand_in(v) for v in value)
-    return {k: stand_in(v) for k, v in value.items()} if type(value) is dict else value
+        others = other if type(other) is type(value) and len(other) == len(value) else [None] * len(value)
+        return type(value)(stand_in(v, o) for v, o in zip(value, others, strict=True))
+    if type(value) is dict:
+        others = other if type(other) is dict else {}
+        return {k: stand_in(v, others.get(k)) for k, v in value.items()}
+    return value
+
+
+def _layout(tensor: torch.Tensor) -> tuple:
+    return tensor.dtype, tensor.shape, tensor.stride()

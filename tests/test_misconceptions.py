@@ -55,7 +55,39 @@ TRITON = {
     "output only partly written": ["vector_add.partly_written"],
     "low-precision accumulator": ["fused_scale_add.half_precision_inside"],
 }
+RECURRENCE = {
+    "BPTT by hand: Jacobian without the tanh' factor": ["gradient_norms_through_time.no_derivative_of_tanh"],
+    "BPTT by hand: forward order, or a symmetric matrix assumed": [
+        "gradient_norms_through_time.forward_order",
+        "gradient_norms_through_time.matrix_not_transposed",
+    ],
+    "LSTM: gates unpacked i, f, o, g": ["lstm_step.order_i_f_o_g", "lstm_gates.order_i_f_o_g"],
+    "LSTM: h = o * c without tanh": ["lstm_step.no_tanh_on_the_cell", "lstm_gates.no_tanh_on_the_cell"],
+    "padded batch: state at T - 1 instead of length - 1": ["rnn_forward.last_column_of_padding"],
+    "truncated BPTT: state not detached": ["repaired_windows.graph_carried_along"],
+    "vanishing gradients: the last state's norm for the first": [
+        "gradient_norms_through_time.last_state_first",
+        "gradient_norms_through_time.never_leaves_the_end",
+    ],
+    "additive attention: source padding not masked": ["additive_attention.padding_not_masked"],
+    "causal conv1d: 'same' padding": ["causal_dilated_conv.same_padding"],
+    "dilated causal conv: pads k - 1": ["causal_dilated_conv.padding_without_dilation"],
+    "clipping: each tensor on its own": ["clip_gradient_norm.each_tensor_alone"],
+    "clipping: rescales below the limit": ["clip_gradient_norm.enlarges_small_gradients"],
+    "WaveNet: parallel, so generation is fast": ["path_length_and_sequential_ops.convolutions_sample_in_parallel"],
+    "an LSTM simply remembers": ["recall_finding.lstm_simply_remembers"],
+    "Triton: grid, masks, strides, torch": [
+        "lstm_gates.grid_without_the_tail",
+        "lstm_gates.masked_at_4_h",
+        "lstm_gates.rows_of_4_h",
+        "lstm_gates.columns_taken_for_neighbours",
+        "lstm_gates.calls_torch",
+    ],
+    "Triton: low-precision sum": ["lstm_gates.added_in_float16"],
+    "Triton: what is fused goes through memory": ["lstm_gates.gates_on_their_way_through_memory"],
+}
 ROWS = [("attention", row, names) for row, names in ATTENTION.items()]
+ROWS += [("rnn_limits", row, names) for row, names in RECURRENCE.items()]
 ROWS += [("orientation", row, names) for row, names in TRITON.items()]
 
 

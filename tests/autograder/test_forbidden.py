@@ -60,4 +60,4 @@ def test_a_cell_that_is_no_python_stops_nothing():
 
 
 def test_families_name_operators_to_poison():
-    assert "_softmax" in poisons(["softmax"]) and set(FAMILIES) == {"softmax", "attention"}
+    assert "_softmax" in poisons(["softmax"]) and set(FAMILIES) == {"softmax", "attention", "recurrence"}

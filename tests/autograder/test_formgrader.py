@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
@@ -20,6 +21,9 @@ import pytest
 from autograder import record
 from autograder.class_folder import ClassFolder
 from autograder.export import export
+from autograder.sandbox import why_not
+from autograder.unit import UNITS, Unit
+from course import cli
 from sample_class import TOPIC, UNIT, hand_in, judge, make_class, released, solved
 
 HERE = Path(__file__).parent
@@ -37,6 +41,14 @@ FLAGS = [
 ]
 TOKEN = "a-token-for-this-test"
 SECONDS = 60
+REAL = "00_orientation"
+CLASS_RUN = """
+import sys
+from autograder.class_folder import ClassFolder
+with ClassFolder(sys.argv[1]).lock("course grade 00_orientation"):
+    print("holding", flush=True)
+    input()
+"""
 
 pytestmark = [
     pytest.mark.browser,
@@ -79,11 +91,16 @@ def classroom(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(classroom, tmp_path_factory):
+    with serving(classroom, tmp_path_factory.mktemp("home")) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serving(classroom, home):
     """The address of a Jupyter server with formgrader, started in the class folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    home = tmp_path_factory.mktemp("home")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1"]
     command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.port_retries=0", "--LabApp.news_url=None"]
     env = {
@@ -127,6 +144,12 @@ def browser():
 
 @pytest.fixture
 def page(browser, server):
+    with signed_in(browser, server) as page:
+        yield page
+
+
+@contextlib.contextmanager
+def signed_in(browser, server):
     """A signed-in page, cut off from other hosts, that notes every dialog a script opens."""
     context = browser.new_context(viewport={"width": 1200, "height": 1400})
     context.route("**/*", lambda route: _only_here(route, server))
@@ -245,3 +268,56 @@ def test_the_autograde_button_on_a_locked_class_shows_the_sentence(page, server,
     assert answer["success"] is False and "wait until it ends" in log[: log.index("Traceback")]
     shot(page, "locked")
     assert exported(ClassFolder(classroom.root))["bob"] == before
+
+
+@pytest.mark.skipif(bool(why_not()), reason="no sandbox on this machine")
+def test_the_button_goes_through_the_real_judge_while_no_run_holds_the_class_and_while_one_does(browser, tmp_path):
+    """The hand-in tries to write a file, which works where nbgrader itself runs it and nowhere else."""
+    classroom, trace = real_class(tmp_path), tmp_path / "executed"
+    hand_in_with_a_trace(classroom, trace)
+    with serving(classroom, tmp_path) as server, signed_in(browser, server) as page:
+        run = [sys.executable, "-c", CLASS_RUN, str(classroom.root)]
+        held = subprocess.Popen(run, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert held.stdout.readline() == b"holding\n"
+        refused = press(page, server)
+        held.communicate(b"\n")
+        log = " ".join(refused["log"].split())
+        assert refused["success"] is False and f"(process {held.pid} on" in log and "wait until it ends" in log
+        assert automatic(classroom) == 0.0 and not trace.exists()
+        done = press(page, server)
+        assert done["success"] is True, done
+    assert automatic(classroom) == sum(Unit.load(UNITS / REAL).points.values()) and not trace.exists()
+
+
+def real_class(root):
+    """A class in which ivan handed in the untouched notebook, graded by the real command: no points."""
+    classroom = ClassFolder(root / "class")
+    (released,) = (ROOT / "assignments" / REAL).glob("*.ipynb")
+    folder = classroom.submitted / "ivan" / REAL
+    folder.mkdir(parents=True)
+    shutil.copy(released, folder)
+    assert cli.run(["grade", REAL, "--class", str(classroom.root)]) == 0
+    assert automatic(classroom) == 0.0
+    return classroom
+
+
+def hand_in_with_a_trace(classroom, trace):
+    """Every exercise solved, and a cell that writes a file."""
+    (solution,) = (ROOT / "solutions" / REAL).glob("*.ipynb")
+    notebook = json.loads(solution.read_text())
+    cell = {"cell_type": "code", "id": "trace", "metadata": {}, "outputs": [], "execution_count": None}
+    notebook["cells"].insert(2, cell | {"source": f"try:\n    open({str(trace)!r}, 'w')\nexcept OSError:\n    pass"})
+    (classroom.submitted / "ivan" / REAL / solution.name).write_text(json.dumps(notebook))
+
+
+def press(page, server):
+    """What the server answers to Autograde on Ivan's row."""
+    page.goto(f"{server}/formgrader/manage_submissions/{REAL}")
+    with page.expect_response(lambda answer: answer.url.endswith("/autograde"), timeout=600_000) as answered:
+        page.locator("tr", has_text="ivan").locator(".autograde a").click()
+    return json.loads(answered.value.text())
+
+
+def automatic(classroom):
+    (row,) = csv.DictReader(io.StringIO(export(ClassFolder(classroom.root), REAL)))
+    return float(row["automatic"])

@@ -367,7 +367,7 @@ def test_the_digest_is_about_code_only(folders, release):
     same = solved(release, "An answer.")
     same.cells[2]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "x"}]
     assert take_in(folders, same).digest == first.digest
-    assert intake.answers_digest(take_in(folders, same).notebook) != intake.answers_digest(first.notebook)
+    assert take_in(folders, same).answers != first.answers
     other = solved(release)
     other.cells.insert(3, new_code_cell("helper = 1"))
     assert take_in(folders, other).digest != first.digest
@@ -378,8 +378,73 @@ def test_the_digest_is_about_code_only(folders, release):
 def test_taking_in_twice_writes_nothing_new(folders, release):
     taken = take_in(folders, solved(release))
     before = {p.name: p.stat().st_mtime_ns for p in folders[2].iterdir()}
-    assert take_in(folders) == taken
+    assert take_in(folders) == taken == intake.recall(taken.path)
     assert {p.name: p.stat().st_mtime_ns for p in folders[2].iterdir()} == before
+
+
+def test_the_same_hand_in_is_hashed_and_not_read_again(folders, release, monkeypatch, tmp_path):
+    read = []
+    whole = intake.canonical
+    monkeypatch.setattr(intake, "canonical", lambda *a: read.append(1) or whole(*a))
+    clock = tmp_path / "timestamps.csv"
+    clock.write_text(f"student,unit,timestamp\nada,{UNIT},2026-01-01\n")
+    taken = take_in(folders, solved(release), timestamps=clock)
+    assert take_in(folders, timestamps=clock) == taken and len(read) == 1
+    unreadable = take_in(folders, b"{", timestamps=clock)
+    assert take_in(folders, timestamps=clock) == unreadable and len(read) == 2
+
+
+def _another_byte(folders, clock, monkeypatch):
+    notebook = folders[1] / f"{TOPIC}.ipynb"
+    stamps = notebook.stat()
+    notebook.write_bytes(notebook.read_bytes() + b" ")
+    os.utime(notebook, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+
+
+def _another_clock(folders, clock, monkeypatch):
+    clock.write_text(f"student,unit,timestamp\nada,{UNIT},2026-01-01 10:00\n")
+
+
+def _another_release(folders, clock, monkeypatch):
+    folders[0].write_text(folders[0].read_text().replace("Two functions.", "Two small functions."))
+
+
+def _another_intake(folders, clock, monkeypatch):
+    monkeypatch.setattr(intake, "_OWN", ["newer"])
+
+
+def _edited_canonical(folders, clock, monkeypatch):
+    (folders[2] / f"{TOPIC}.ipynb").write_text("{}")
+
+
+def _no_canonical(folders, clock, monkeypatch):
+    (folders[2] / f"{TOPIC}.ipynb").unlink()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_another_byte, _another_clock, _another_release, _another_intake, _edited_canonical, _no_canonical],
+    ids=lambda change: change.__name__,
+)
+def test_whatever_else_changed_is_read_again(folders, release, monkeypatch, tmp_path, change):
+    clock = tmp_path / "timestamps.csv"
+    clock.write_text(f"student,unit,timestamp\nada,{UNIT},2026-01-01\n")
+    take_in(folders, solved(release), timestamps=clock)
+    change(folders, clock, monkeypatch)
+    read = []
+    whole = intake.canonical
+    monkeypatch.setattr(intake, "canonical", lambda *a: read.append(1) or whole(*a))
+    taken = take_in(folders, timestamps=clock)
+    assert read == [1] and by_id(taken.notebook)["double_it"] == SOLVED["double_it"]
+
+
+def test_a_missing_side_file_and_a_stray_one_are_put_right_without_reading(folders, release, monkeypatch):
+    take_in(folders, solved(release))
+    (folders[2] / "cases.npz").unlink()
+    (folders[2] / "stray.py").write_text("x")
+    monkeypatch.setattr(intake, "canonical", None)
+    take_in(folders)
+    assert sorted(p.name for p in folders[2].iterdir()) == ["cases.npz", "timestamp.txt", f"{TOPIC}.ipynb"]
 
 
 # Markdown that can't run

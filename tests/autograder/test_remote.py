@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from autograder.judge import Replays
 from autograder.remote import RemoteSubject
 from autograder.sandbox import Limits, Sandbox, why_not
 from course import wire
@@ -432,6 +433,23 @@ def test_outputs_of_a_launch_come_from_the_replay(launchers, name):
         subject = RemoteSubject(exercise, name, lambda needed: KERNEL, clean.replayer())
         equal(subject.launch(X), X + 1)
         assert subject.meter()["launches"] == 1 and isinstance(subject.launch_problems, list)
+
+
+OUTSIDE = KERNEL.replace("tl.load(x_ptr + offsets, mask=mask", "tl.load(x_ptr + 9 + offsets, mask=mask")
+
+
+def test_a_launch_that_ends_is_told_and_the_next_one_is_replayed(launchers):
+    """The judge's own replays: a failed one takes nothing along."""
+    with launchers.exercise() as exercise, Replays("bwrap") as replays:
+        for source, fails in ((KERNEL, False), (OUTSIDE, True), (OUTSIDE, True), (KERNEL, False)):
+            subject = RemoteSubject(exercise, "add_one", source, replays)
+            if not fails:
+                equal(subject.launch(X), X + 1)
+                continue
+            with pytest.raises(SubjectError, match="reads element") as caught:
+                subject.launch(X)
+            assert (caught.value.kind, caught.value.exception) == ("raised", "KernelFault")
+    Replays.close()
 
 
 def test_a_kernel_outside_the_language_is_refused(box, launchers):

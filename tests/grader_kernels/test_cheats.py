@@ -27,13 +27,6 @@ STALLING = {"catches_the_deadline", "stops_itself", "closes_the_pipe", "leaves_a
 SECRET = 0x5EC2E7_0F_7415_7E57  # graders draw theirs; a file can guess small ones
 QUICK = set("torch_softmax numpy_writes_the_output cached_by_shape cached_when_large identity patched_record".split())
 QUICK |= set("torch_modes_disabled carried_as_integers only_powers_of_two patched_data_ptr".split())
-OPEN = {  # what still gets through, or is refused for less than it should
-    "cached_when_large": "only the first right cases are called a second time",
-    "targets_read_on_the_host": "whole numbers of an input reach the kernel as constants, and nobody asks who read it",
-    "free_copies": "copies made by torch are not counted in the bytes moved",
-    "alias_of_the_input": "an answer written into the input loses safe, not right",
-    "leaves_a_child_behind": "a child that keeps the pipe open holds the judge until its deadline",
-}
 
 
 @dataclasses.dataclass
@@ -121,13 +114,8 @@ def honest(judge, table):
 
 
 def marked(names):
-    """Most run with `make test-all` only; known holes are expected to fail, and say so when they don't."""
-    found = []
-    for name in sorted(names):
-        marks = [] if name in QUICK else [pytest.mark.slow]
-        marks += [pytest.mark.xfail(reason=OPEN[name], strict=True)] if name in OPEN else []
-        found.append(pytest.param(name, marks=marks))
-    return found
+    """Most run with `make test-all` only."""
+    return [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in sorted(names)]
 
 
 def test_there_are_enough_of_them():
@@ -151,7 +139,6 @@ def test_the_honest_kernel_still_has_all_points(judge, table):
     honest(judge, table)
 
 
-@pytest.mark.xfail(reason="bytes are counted by the learner's names of the arguments", strict=True)
 def test_an_honest_launcher_may_name_its_parameters_itself(judge):
     """What `parameters_renamed` abuses: bytes are counted by the problem's names, not by the learner's."""
     source = (problems.FOLDER / "rmsnorm_forward" / "reference.py").read_text()

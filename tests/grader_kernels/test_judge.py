@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import torch
 
-from grader_kernels import agree, judge, problem, verdict
+from grader_kernels import agree, judge, lean, problem, verdict
 
 TILE = """
 import torch
@@ -56,8 +56,8 @@ def judging(tmp_path_factory):
 
 @pytest.fixture
 def judged(judging):
-    def ask(source, name="row_softmax", **options):
-        return judging.judge(name, source, targets=("sm_80",), **options)
+    def ask(source, name="row_softmax", seed=0, **options):
+        return judging.judge(name, source, seed=seed, targets=("sm_80",), **options)
 
     return ask
 
@@ -75,9 +75,9 @@ def failing(found: verdict.KernelVerdict) -> list[str]:
 
 
 def share(found: verdict.KernelVerdict) -> float:
-    """The points of `right` by the cases' weights."""
+    """The points of `right` by the cases' weights when a case is wrong: three of four."""
     right = sum(case.weight for case in found.cases if case.passed)
-    return round(4 * right / sum(case.weight for case in found.cases), 2)
+    return round(3 * right / sum(case.weight for case in found.cases), 2)
 
 
 # --- points ---
@@ -101,8 +101,20 @@ def test_every_case_counts_in_right_and_the_known_mistake_is_named(judged):
     found = judged(wrong.read_text())
     assert found.misconception == "no maximum is subtracted, so exp overflows"
     assert failing(found) == ["rows near -500 and near 300"]
-    assert won(found)["right"] == share(found) < 4 and found.score < 10
+    assert won(found)["right"] == share(found) < 3 and found.score < 9
     assert said(found, "numbers are NaN where a number is expected") and said(found, "subtract the row's maximum")
+
+
+def test_a_known_mistake_is_named_also_when_it_leaves_numbers_unwritten(judged):
+    wrong = (problem.load("row_softmax").folder / "wrong" / "tail_not_computed.py").read_text()
+    found = judged(wrong)
+    assert said(found, "were never written by a kernel") and found.misconception == judge.reason_of(wrong)[1]
+
+
+def test_one_wrong_case_costs_a_quarter_of_right_and_its_own_share(judged):
+    found = judged(changed("    out = ", "    if x.dtype == torch.float16: block = x[0, 5000]\n    out = "))
+    assert failing(found) == ["float16"]
+    assert won(found)["right"] == share(found) == round(3 * 12 / 14, 2)
 
 
 def test_a_mistake_that_nobody_knows_is_not_named(judged):
@@ -128,7 +140,23 @@ def test_a_second_launch_and_a_second_reading_lose_lean(judged):
     found = judged(changed(again, again + again))
     assert won(found) == {"right": 4, "safe": 2, "lean": 0, "compiles": 2}
     assert said(found, "you move 2.0 times the bytes that are needed")
+    assert said(found, "the result is written twice; you launch 2 kernels where one is enough")
     assert found.traffic[0].launches == 2 and found.traffic[0].ratio == 2.0
+
+
+def test_what_is_wasted_is_told():
+    def row(role, loaded, stored):
+        return {"role": role, "loaded": loaded, "stored": stored, "unique_loaded": loaded}
+
+    floor = {"loads": {"x": 40, "n": 8}, "stores": {"out": 40}, "resident": ["n"]}
+    tensors = {"x": row("input", 40, 40), "n": row("input", 8, 0), "returned tensor 0": row("output", 0, 40)}
+    meter = {"launches": 1, "copies": 0, "tensors": tensors}
+    assert lean.too_much(meter, floor, 1.5) == ""
+    assert lean.too_much(meter, floor) == "you move 1.5 times the bytes that are needed: x need not be written"
+    meter |= {"launches": 3, "copies": 2}
+    assert lean.too_much(meter, floor, 1.5) == "you launch 3 kernels (2 of them to copy with torch) where one is enough"
+    tensors["n"] = row("input", 0, 0)
+    assert "; no kernel reads n: its numbers must not come" in lean.too_much(meter, floor, 1.5)
 
 
 def test_bytes_of_wrong_numbers_don_t_count(judged):
@@ -286,6 +314,44 @@ def test_the_starter_is_not_written_yet(judged):
     for known in ("row_softmax",):
         found = judged(problem.load(known).folder / "starter.py", known)
         assert found.score == 0 and "not written yet" in found.reason
+
+
+def test_nobody_can_guess_the_seed_and_the_verdict_tells_it(judged):
+    first, other = (judged(TILE, seed=None) for _ in range(2))
+    assert first.seed != other.seed and min(first.seed, other.seed) > 2**32
+    again = judged(TILE, seed=first.seed)
+    assert [case.error for case in again.cases] == [case.error for case in first.cases]
+
+
+def test_inputs_are_called_as_the_problem_calls_them(judged):
+    kernel, launcher = TILE.split("def row_softmax")
+    renamed = launcher.replace("x.", "rows.").replace("(x,", "(rows,")
+    found = judged(f"{kernel}def row_softmax{renamed}")
+    assert found.full and [row.name for row in found.traffic[0].tensors] == ["x", "returned tensor 0"]
+    assert found.pattern.sizes["x"] > 0
+
+
+def test_an_argument_given_back_is_no_answer_and_its_stores_are_told(judged):
+    found = judged(changed("out = torch.empty(x.shape, dtype=x.dtype)", "out = x"))
+    assert found.score == 0 and said(found, "it returned its argument x") and said(found, "the input x")
+
+
+def test_every_right_case_is_called_again(judged):
+    """The last case is large, and the only one that is kept."""
+    keeps = "    if x.shape[1] == 4000 and KEPT:\n        return KEPT[0]\n"
+    source = changed(LAUNCHER, f"KEPT = []\n\n\n{LAUNCHER}{keeps}")
+    last = "    return out\n"
+    found = judged(changed(last, f"    KEPT.extend([out] * (x.shape[1] == 4000))\n{last}", source))
+    assert found.score == 0 and said(found, "a later call with the same shapes goes wrong")
+
+
+def test_a_launcher_sees_no_whole_number_that_another_draw_would_not_hold():
+    known = problem.load("cross_entropy")
+    drawn, other = (known.cases(judge.np.random.Generator(judge.np.random.Philox(seed))) for seed in (0, 1))
+    for case, second in zip(drawn, other, strict=True):
+        (logits, target), _ = judge._stand_in(judge._Ran(case, second))
+        assert torch.equal(target, second.args[1]) and logits.stride() == case.args[0].stride()
+    assert any(not torch.equal(case.args[1], second.args[1]) for case, second in zip(drawn, other, strict=True))
 
 
 def test_the_same_seed_gives_the_same_verdict(judged):

@@ -281,3 +281,27 @@ def test_watching_costs_less_than_the_replay_itself():
 
     seconds(True)
     assert min(seconds(True) for _ in range(5)) < 2 * min(seconds(False) for _ in range(5))
+
+
+def test_what_torch_copies_between_launches_is_moved_and_is_a_launch():
+    def launcher(x):
+        out = torch.empty(x.numel())
+        copy_kernel[(1,)](x.T.contiguous(), out, x.numel(), 1, 0, BLOCK=64)
+        return out
+
+    seen = traffic(launcher, numbers(8, 8))
+    x, out, copy = seen.tensors
+    assert (seen.launches, seen.copies) == (2, 1)
+    assert (x.loaded, x.unique_loaded, x.load_sectors) == (256, 256, 8)
+    assert (copy.role, copy.stored, copy.loaded, out.stored) == ("scratch", 256, 256, 256)
+    assert [access.kind for access in seen.pattern] == ["load", "store"]
+
+
+def test_a_copy_of_an_expanded_row_reads_one_row():
+    def launcher(x):
+        out = torch.empty(64)
+        copy_kernel[(1,)](x.expand(8, 8).contiguous(), out, 64, 1, 0, BLOCK=64)
+        return out
+
+    x = rows(launcher, numbers(1, 8))["x"]
+    assert (x.loaded, x.unique_loaded) == (256, 32)

@@ -18,6 +18,7 @@ TABLE = Path(__file__).parents[1] / "gates" / "kernels.md"
 NAMES = problems.names()
 by_name = pytest.mark.parametrize("name", NAMES)
 LONG = ("matmul", "flash_forward", "w4a16_matmul", "paged_decode_attention")  # minutes: `make test-all`
+LEAST_LOSS = 0.25  # of the group that a wrong file loses
 judged_by_name = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NAMES]
 )
@@ -83,8 +84,8 @@ def test_correct_kernels_get_all_points_on_other_seeds(judge, name, seed):
 @judged_by_name
 def test_verdicts_are_as_stated(judge, name):
     problem = problems.load(name)
-    rows = [correct_row(path, judge.judge(problem, path)) for path in correct_files(problem)]
-    rows += [wrong_row(path, judge.judge(problem, path)) for path in problem.files("wrong")]
+    rows = [correct_row(path, judge.judge(problem, path, seed=0)) for path in correct_files(problem)]
+    rows += [wrong_row(path, judge.judge(problem, path, seed=0)) for path in problem.files("wrong")]
     write_table(name, rows)
     assert [row for row in rows if row[-1] != "yes"] == []
 
@@ -99,8 +100,9 @@ def wrong_row(path, verdict):
     group, _, words = stated(path)
     won = verdict.group(group)
     said = any(words in sentence for sentence in verdict.sentences())
-    holds = f"no: {group} is {won.won:g}" if won.won >= won.weight else f"no: {words!r} is not said"
-    return path.stem, group, points(verdict), words, "yes" if won.won < won.weight and said else holds
+    lost = won.won <= won.weight * (1 - LEAST_LOSS)
+    holds = f"no: {group} is {won.won:g}" if not lost else f"no: {words!r} is not said"
+    return path.stem, group, points(verdict), words, "yes" if lost and said else holds
 
 
 def points(verdict):

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from grader_kernels.replay import Arena, _Replay, load, local_launch, replay, replay_source
 from grader_kernels.run import KernelFault, install
-from grader_kernels.trace import TraceError, from_data, record, record_with_kernels
+from grader_kernels.trace import TraceError, cloned, from_data, record, record_with_kernels, renamed, stand_in
 
 torch.set_num_threads(1)
 
@@ -319,7 +319,8 @@ def test_a_changed_input_is_named_unless_the_exercise_asks_for_it():
 
     cache = torch.zeros(5, 40)
     out, problems = local_launch(launcher, (X, cache))
-    assert torch.equal(out, X) and problems == ["the input cache was changed by the launch"]
+    changed, returned = "the input cache was changed by the launch", "it returned its argument cache"
+    assert torch.equal(out, X) and problems == [changed, f"{returned}: expected a new tensor"]
     assert local_launch(launcher, (X, cache), may_change=["cache"])[1] == []
     assert not cache.any()
 
@@ -442,3 +443,23 @@ def test_loaded_source_sees_nothing_but_triton():
     names = set(kernels["k"].fn.__globals__)
     assert names == {"__builtins__", "__name__", "triton", "tl", "libdevice", "k"}
     assert not {"open", "__import__", "eval", "exec", "getattr"} & set(kernels["k"].fn.__globals__["__builtins__"])
+
+
+@pytest.mark.parametrize("x", [draw(1, 6).expand(4, 6), draw(6, 4).T, draw(4, 12)[:, ::2], torch.tensor(1.5)])
+def test_copies_and_stand_ins_keep_every_stride(x):
+    copy, other = cloned(x), stand_in(x)
+    assert torch.equal(copy, x) and copy.stride() == other.stride() == x.stride()
+    assert not torch.equal(other, x) and other.shape == x.shape
+
+
+def test_a_stand_in_takes_its_whole_numbers_from_the_other_draw():
+    mine, theirs = torch.tensor([1, 2]), torch.tensor([3, 4])
+    assert stand_in(((mine,), {"n": mine}), ((theirs,), {"n": theirs})) == ((theirs,), {"n": theirs})
+    assert stand_in((mine, 5), (torch.tensor([3]), 6)) == (mine, 5)
+
+
+def test_inputs_are_renamed_by_their_place():
+    trace = record(lambda a, pair, k: copy_of(a), (X, [X.clone()]), {"k": X.clone()})
+    assert [made.name for made in renamed(trace, ["x", "both"]).inputs] == ["x", "both[0]", "k"]
+    with pytest.raises(TraceError, match="names an input at"):
+        renamed(trace, ["x"])

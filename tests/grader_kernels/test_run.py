@@ -501,3 +501,20 @@ def test_a_real_tensor_goes_to_the_real_launch(monkeypatch):
         patch.setattr(run, "tensors_in", lambda values: [type("T", (), {"is_cuda": True})()])
         add_kernel[(1,)]("cuda tensor", BLOCK=8)
     assert called == [("cuda tensor",)]
+
+
+@triton.jit
+def two_bytes_on_kernel(x_ptr, o_ptr, N: tl.constexpr):
+    bytes_ptr = x_ptr.to(tl.pointer_type(tl.int8), bitcast=True) + 2
+    at = tl.arange(0, N)
+    x = tl.load(bytes_ptr.to(tl.pointer_type(tl.int32), bitcast=True) + at)
+    out_ptr = (o_ptr.to(tl.pointer_type(tl.int8), bitcast=True) + 2).to(tl.pointer_type(tl.int32), bitcast=True)
+    tl.store(out_ptr + at, x)
+
+
+def test_an_address_between_two_elements_is_read_and_written_where_it_is():
+    x, out = torch.arange(1, 10, dtype=torch.int32) * 70_000, torch.zeros(9, dtype=torch.int32)
+    with on_cpu():
+        two_bytes_on_kernel[(1,)](x, out, N=8)
+    assert torch.equal(out.view(torch.int8)[2:34], x.view(torch.int8)[2:34])
+    assert not out.view(torch.int8)[[0, 1, 34, 35]].any()

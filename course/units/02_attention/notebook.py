@@ -44,9 +44,10 @@ RUNS = range(seed, seed + (10 if profile == "fast" else 100))  # seeds of every 
 r"""
 ## 1. Why
 
-Unit 01 ended with a recurrent network that carries everything it has read in one state of fixed size. To learn that
-the last word depends on the first, the gradient has to walk back through every step between them, and each step
-multiplies it by the same kind of matrix.
+Unit 01 ended with attention on top of a recurrent encoder: one vector no longer has to hold the whole sentence, because
+the decoder may look at every state. The states themselves are still made one after another. To learn that the last word
+depends on the first, the gradient has to walk back through every step between them, and each step multiplies it by the
+same kind of matrix.
 
 Attention removes the walk. The last position computes one score per earlier position and takes a weighted mean of all
 of them: every position is one step away. The figure below measures this. It asks, for a random recurrent network and a

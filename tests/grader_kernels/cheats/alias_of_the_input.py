@@ -1,4 +1,4 @@
-# refused: the input x
+# refused: it returned its argument x
 """Write over the input and return a view of it: no second tensor."""
 
 import torch

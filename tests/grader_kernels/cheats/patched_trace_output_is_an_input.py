@@ -1,4 +1,4 @@
-# refused: never written by a kernel
+# refused: it returned its argument x
 """The recorder is told that the answer's memory belongs to the argument x."""
 
 import torch

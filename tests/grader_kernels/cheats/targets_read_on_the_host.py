@@ -1,6 +1,6 @@
-# refused: target
+# refused: is off by
 # problem: cross_entropy
-# loses: lean
+# keeps: 3 cases
 """The targets are read by Python and compiled into the kernel as numbers: no kernel ever loads them."""
 
 import torch

@@ -1,0 +1,87 @@
+"""`course grade --dask` on a cluster of two worker processes, with the real judge and its sandbox."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autograder import commands
+from autograder.class_folder import ClassFolder
+from autograder.grade import ROOT
+from autograder.sandbox import why_not
+from course import cli
+
+distributed = pytest.importorskip("distributed", reason="distributed is not installed: pip install '.[dask]'")
+UNIT = "00_orientation"
+STUDENTS = {"ada": "solutions", "ben": "assignments"}
+MEASURED = ("seconds", "peak_bytes", "costs")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A scheduler and two workers, each a process with one thread."""
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as made:
+        yield made
+
+
+@pytest.fixture
+def classroom(tmp_path):
+    """One student with the solution and one with the untouched notebook; not graded."""
+    made = ClassFolder(tmp_path / "class")
+    for student, handed_in in STUDENTS.items():
+        folder = made.submitted / student / UNIT
+        folder.mkdir(parents=True)
+        for notebook in (ROOT / handed_in / UNIT).glob("*.ipynb"):
+            shutil.copy(notebook, folder)
+    made.secret()
+    return made
+
+
+def grade(folder: Path, *more: str) -> int:
+    return cli.run(["grade", UNIT, "--class", str(folder), "--json", str(folder / "verdicts.json"), *more])
+
+
+def verdicts(folder: Path) -> list[dict]:
+    found = json.loads((folder / "verdicts.json").read_text())
+    for each in [part for verdict in found for part in (verdict, *verdict["exercises"])]:
+        for name in MEASURED:
+            each.pop(name, None)
+    return found
+
+
+@pytest.mark.skipif(bool(why_not()), reason="no sandbox on this machine")
+def test_two_workers_give_the_same_verdicts_as_this_machine(cluster, classroom, tmp_path):
+    here = Path(shutil.copytree(classroom.root, tmp_path / "here"))
+    assert grade(classroom.root, "--dask", cluster.scheduler_address) == 0
+    with distributed.Client(cluster) as client:
+        judged = client.run(lambda: __import__("autograder.grade").grade.rules_for.cache_info().misses)
+    assert len(judged) == 2 and sum(judged.values()) >= 1
+    assert grade(here) == 0
+    assert verdicts(classroom.root) == verdicts(here)
+    ada, ben = verdicts(here)
+    assert (ada["score"], ben["score"]) == (ada["max_score"], 0.0)
+
+
+def test_a_worker_with_other_checks_refuses(cluster, classroom, capsys):
+    def other_checks():
+        from autograder import grade
+
+        grade.rules_for(UNIT).version = "of-last-week"
+
+    with distributed.Client(cluster) as client:
+        client.run(other_checks)
+        assert grade(classroom.root, "--dask", cluster.scheduler_address) == 3
+        client.restart()
+    said = capsys.readouterr().err
+    assert f"of {UNIT}, and this judge has of-last-week; check out the same commit everywhere" in said
+    assert not list(classroom.verdicts.rglob("*.json"))
+
+
+def test_no_scheduler_is_a_sentence(classroom, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "ANSWER_WITHIN", 1)
+    assert grade(classroom.root, "--dask", "tcp://127.0.0.1:1") == 3
+    assert "expected a Dask scheduler at tcp://127.0.0.1:1, and none answers" in capsys.readouterr().err
+    assert grade(classroom.root, "--dask", "nonsense://x") == 3

@@ -1,0 +1,120 @@
+"""The warm process that forks every sandbox: what its sandboxes share, and what happens when it is not there."""
+
+import subprocess
+import sys
+import textwrap
+
+import psutil
+import pytest
+
+from autograder import bubblewrap, judge, zygote
+from autograder.grade import rules_for
+from autograder.judge import HandIn
+from autograder.needed import Cell
+from autograder.sandbox import Limits, Sandbox, SandboxGone, why_not
+
+SMALL = Limits(cell=20, call=5, exercise=10, submission=120)
+
+
+@pytest.fixture(autouse=True)
+def warm():
+    """Walls that can be nested. Whatever a test does to the zygote is forgotten."""
+    if missing := why_not() or Sandbox.cold_because:
+        pytest.skip(missing)
+    yield
+    zygote.forget()
+    Sandbox.cold_because = ""
+
+
+def say(box, source):
+    """What one cell said, in a runner of its own."""
+    [result] = box.runner().run_cells([("cell", textwrap.dedent(source))])
+    return result
+
+
+def test_sandboxes_of_one_zygote_know_nothing_of_each_other():
+    leave = """
+    import os, socket, time
+    open("/tmp/secret", "w").write("mine"); open("/dev/shm/secret", "w").write("mine")
+    names = ["\\0meet", ("127.0.0.1", 7777)]
+    kept = [socket.socket(socket.AF_UNIX), socket.socket()]
+    for each, name in zip(kept, names):
+        each.bind(name); each.listen()
+    terminal = os.openpty()
+    os.environ["MARK"] = "seen"
+    os.getpid() < 100
+    """
+    look = """
+    import glob, os, socket
+    def reaches(family, name):
+        try:
+            socket.socket(family).connect(name)
+        except OSError:
+            return False
+        return True
+    files = os.path.exists("/tmp/secret"), os.path.exists("/dev/shm/secret"), "MARK" in os.environ
+    met = reaches(socket.AF_UNIX, "\\0meet"), reaches(socket.AF_INET, ("127.0.0.1", 7777))
+    files, *met, glob.glob("/dev/pts/[0-9]*")
+    """
+    with Sandbox(limits=SMALL) as one, Sandbox(limits=SMALL) as other:
+        mine = one.runner()
+        assert [r.output for r in mine.run_cells([("a", textwrap.dedent(leave))])] == ["True\n"]
+        seen = say(other, look).output
+        assert seen == "((False, False, False), False, False, [])\n"
+        assert say(one, look).output != seen
+
+
+def test_a_zygote_that_was_killed_is_replaced():
+    before = zygote.shared()
+    with Sandbox(limits=SMALL) as box:
+        itself = psutil.Process(box.first.pid).parent()
+        itself.kill()
+        itself.wait(10)
+    with Sandbox(limits=SMALL) as box:
+        assert say(box, "1 + 1").output == "2\n"
+    assert zygote.shared() is not before and not Sandbox.cold_because
+
+
+def test_a_sandbox_that_the_machine_took_away_is_no_verdict(monkeypatch):
+    class Taken(Sandbox):
+        def run_notebook(self, *words):
+            found = super().run_notebook(*words)
+            self.first.kill()
+            return found
+
+    monkeypatch.setattr(judge, "Sandbox", Taken)
+    handin = HandIn("ada", [Cell("a", "fix_the_stub", "def fix_the_stub(x): return x", False)], "digest")
+    with pytest.raises(SandboxGone, match="first process is gone"):
+        judge.judge(rules_for("00_orientation"), handin, b"secret")
+
+
+def test_a_zygote_serves_several_processes():
+    """As the judges of a class do: the socket is handed on."""
+    source = """
+    import socket, sys
+    from autograder import zygote
+    from autograder.sandbox import Sandbox
+    zygote.adopt(socket.socket(fileno=int(sys.argv[1])))
+    for _ in range(5):
+        with Sandbox() as box:
+            runner, results = box.run_notebook([("a", "6 * 7")])
+            print(results[0].output, end="")
+    """
+    number = str(zygote.shared().control.fileno())
+    judges = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(source), number], cwd=bubblewrap.ROOT, stdout=subprocess.PIPE,
+            pass_fds=[int(number)], text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [judge.communicate(timeout=60)[0] for judge in judges] == ["42\n" * 5] * 2
+
+
+def test_where_namespaces_cannot_be_nested_sandboxes_start_cold(monkeypatch):
+    real = bubblewrap._namespaces
+    monkeypatch.setattr(bubblewrap, "_namespaces", lambda bwrap, nested: real(bwrap, False))
+    zygote.forget()
+    with Sandbox(limits=SMALL) as box:
+        assert say(box, "1 + 1").output == "2\n"
+    assert "new namespaces" in Sandbox.cold_because
