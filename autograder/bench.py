@@ -1,95 +1,251 @@
-"""Side by side: this grader and plain nbgrader on the same class, one after the other, in one run.
+"""Side by side, in one run, on this machine: this grader and plain nbgrader on the same classes.
 
-python -m autograder.bench [--unit 00] [--students 8]. Each student hands in the solved notebook. Plain nbgrader runs
-every notebook in a kernel of its own with the instructor's rights (COURSE_TRUSTED=1) and the same hidden trials.
-Printed are wall-clock ratios of this run, and CPU seconds of interpreted kernels (interpreters.py); nothing is kept.
+    make bench                                      small classes, a quarter of an hour
+    python -m autograder.bench --students 60        as many hand-ins as you like; --sizes 60 1000 shows how we scale
+    python -m autograder.bench --attacks            the attack corpus under both
+
+A class is solved notebooks, each with a line of its own, so that no two hand-ins are the same. Both graders run as the
+commands an instructor types, on a copy of this clone with one more unit, `90_tiny`: three exercises that take no time.
+Plain nbgrader runs each notebook in a kernel with the instructor's rights (COURSE_TRUSTED=1) and the same hidden
+trials, one after another; its time grows with the number of notebooks, so fewer of them are measured. otter-grader is
+not measured: its test format would need the checks written a second time.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from autograder import grade as grader
+import msgspec
+import nbformat
+import psutil
+
 from autograder import interpreters
-from autograder import record as recorder
 from autograder.class_folder import ClassFolder
-from autograder.unit import Unit, find_unit
+from autograder.unit import Unit
+from course.verdict import Verdict
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY, ATTENTION = "90_tiny", "02_attention"
+STAGES = {"sandbox": "sandbox", "cells": "student cells", "poisoned runs": "poisoned runs", "exercises": "exercises"}
+COURSE = "import sys; from course.cli import main; sys.exit(main())"
 
 
-def hand_in(root: Path, unit: Unit, students: int) -> None:
-    """The solved notebook, once per student, in root/submitted."""
-    source = grader.ROOT / "solutions" / unit.id / f"{unit.topic}.ipynb"
+@dataclass(frozen=True)
+class Kind:
+    """A sort of hand-in. without: exercises that are left unanswered."""
+
+    title: str
+    unit: str
+    without: tuple[str, ...] = ()
+
+
+@dataclass
+class Took:
+    """One run of a command. seconds by the clock and of processor time, for all hand-ins; peak in bytes."""
+
+    wall: float
+    processor: float
+    peak: int
+    hand_ins: int
+
+    @property
+    def each(self) -> float:
+        return self.wall / self.hand_ins
+
+
+@contextmanager
+def copied_clone() -> Iterator[Path]:
+    """This clone, with the tiny unit among its units, built."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        clone = Path(folder) / "clone"
+        left_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", "build", "work", "tests")
+        shutil.copytree(ROOT, clone, ignore=left_out)
+        shutil.copytree(ROOT / "tests" / "units" / TINY, clone / "course" / "units" / TINY)
+        run(clone, [sys.executable, "-c", COURSE, "build", TINY], clone)
+        yield clone
+
+
+def run(clone: Path, command: list[str], place: Path, hand_ins: int = 1) -> Took:
+    """Run a command of the clone in `place`. Raises RuntimeError with what it said when it fails."""
+    environment = os.environ | {"COURSE_TRUSTED": "1", "PYTHONPATH": str(clone), "OMP_NUM_THREADS": "1"}
+    began, before = time.perf_counter(), os.times()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, cwd=place, env=environment, stdout=said, stderr=said)
+        peak = _Peak(process.pid)
+        code = process.wait()
+        if code:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command[1:4])} failed: {said.read()[-800:].decode(errors='replace')}")
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return Took(time.perf_counter() - began, spent, peak.end(), hand_ins)
+
+
+class _Peak:
+    """The most memory that a process and all it started used together, looked at every second."""
+
+    def __init__(self, pid: int) -> None:
+        self.process, self.bytes, self.stop = psutil.Process(pid), 0, threading.Event()
+        self.thread = threading.Thread(target=self._look, daemon=True)
+        self.thread.start()
+
+    def _look(self) -> None:
+        while not self.stop.wait(1.0):
+            try:
+                family = [self.process, *self.process.children(recursive=True)]
+                self.bytes = max(self.bytes, sum(_proportional(each.pid) for each in family))
+            except psutil.Error:
+                continue
+
+    def end(self) -> int:
+        self.stop.set()
+        self.thread.join()
+        return self.bytes
+
+
+def _proportional(pid: int) -> int:
+    """Bytes, pages shared by n processes counted 1/n each."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def make_class(clone: Path, root: Path, kind: Kind, students: int) -> Unit:
+    """`students` hand-ins in root/submitted, all different."""
+    unit = Unit.load(clone / "course" / "units" / kind.unit)
+    notebook = nbformat.read(clone / "solutions" / unit.id / f"{unit.topic}.ipynb", as_version=4)
+    released = nbformat.read(clone / "assignments" / unit.id / f"{unit.topic}.ipynb", as_version=4)
+    stubs = {c.metadata.nbgrader.grade_id: c.source for c in released.cells if "nbgrader" in c.metadata}
+    answered = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") in unit.exercises]
+    for cell in answered:
+        name = cell.metadata.nbgrader.grade_id
+        cell.source = stubs[name] if name in kind.without else cell.source
+        cell.source += "\n# this answer is by STUDENT"
+    text = nbformat.writes(notebook, version=4)
     for number in range(students):
-        folder = root / "submitted" / f"student{number:03d}" / unit.id
+        folder = root / "submitted" / f"student{number:04d}" / unit.id
         folder.mkdir(parents=True)
-        shutil.copy(source, folder)
-        shutil.copy(grader.ROOT / "assignments" / unit.id / "cases.npz", folder)
+        (folder / f"{unit.topic}.ipynb").write_text(text.replace("by STUDENT", f"by student {number}"))
+        shutil.copy(clone / "assignments" / unit.id / "cases.npz", folder)
+    return unit
 
 
-def ours(root: Path, unit: Unit, jobs: int) -> list[float]:
-    """Grade and record with this grader; the scores."""
-    classroom = ClassFolder(root)
-    with classroom.lock("bench"):
-        graded = grader.grade(classroom, unit.id, jobs=jobs)
-        problems = recorder.record(classroom, unit.id)
-    if problems:
-        raise RuntimeError(f"recording failed: {problems}")
-    return [v.score for v in graded.verdicts]
-
-
-def plain_nbgrader(root: Path, unit: Unit, jobs: int) -> list[float]:
-    """`nbgrader autograde` with its own preprocessors; the scores."""
-    classroom = ClassFolder(root)
-    grader.set_up(classroom, unit.id)
-    config = f"c = get_config()\nc.CourseDirectory.root = {str(root)!r}\nc.ExecutePreprocessor.timeout = 600\n"
-    classroom.config_file.write_text(config)
-    environment = os.environ | {"COURSE_TRUSTED": "1", "PYTHONPATH": str(grader.ROOT)}
-    command = [sys.executable, "-m", "nbgrader", "autograde", unit.id, "--create"]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"nbgrader autograde failed: {done.stderr[-500:]}")
-    with classroom.gradebook() as gradebook:
-        return [s.score for s in gradebook.assignment_submissions(unit.id)]
-
-
-def timed(grade: Callable[[Path, Unit, int], list[float]], unit: Unit, students: int, jobs: int) -> float:
-    """Seconds to grade a fresh class; every student must get all automatic points."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.chdir(folder):
+def ours(clone: Path, kind: Kind, students: int, jobs: int) -> tuple[Took, dict[str, float]]:
+    """`course grade`, recording included: what it took, and seconds by stage for one hand-in."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=clone.parent) as folder:
         root = Path(folder)
-        hand_in(root, unit, students)
-        began = time.perf_counter()
-        scores = grade(root, unit, jobs)
-        seconds = time.perf_counter() - began
-    want = sum(unit.points.values())
-    if scores != [want] * students:
-        raise RuntimeError(f"{grade.__name__}: expected {students} times {want:g} points, got {scores}")
-    return seconds
+        unit = make_class(clone, root, kind, students)
+        command = [sys.executable, "-c", COURSE, "grade", unit.id, "--class", folder, "--jobs", str(jobs)]
+        took = run(clone, command, root, students)
+        verdicts = [msgspec.json.decode(path.read_bytes(), type=Verdict) for path in _verdicts(root, unit.id)]
+    want = sum(points for name, points in unit.points.items() if name not in kind.without)
+    _expect([v.score for v in verdicts], want, students, "course grade")
+    keys = {key for verdict in verdicts for key in verdict.costs}
+    return took, {key: sum(v.costs.get(key, 0.0) for v in verdicts) / students for key in keys}
+
+
+def _verdicts(root: Path, unit: str) -> list[Path]:
+    classroom = ClassFolder(root)
+    return [classroom.verdict_file(unit, path.name) for path in sorted((root / "submitted").iterdir())]
+
+
+def plain_nbgrader(clone: Path, kind: Kind, students: int) -> Took:
+    """`nbgrader autograde` with its own preprocessors."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=clone.parent) as folder:
+        root = Path(folder)
+        unit = make_class(clone, root, kind, students)
+        prepare = "from autograder import class_folder, grade\n"
+        prepare += f"grade.set_up(class_folder.ClassFolder({folder!r}), {unit.id!r})"
+        run(clone, [sys.executable, "-c", prepare], root)
+        config = f"c = get_config()\nc.CourseDirectory.root = {folder!r}\nc.ExecutePreprocessor.timeout = 600\n"
+        ClassFolder(root).config_file.write_text(config)
+        took = run(clone, [sys.executable, "-m", "nbgrader", "autograde", unit.id, "--create"], root, students)
+        with ClassFolder(root).gradebook() as gradebook:
+            scores = [s.score for s in gradebook.assignment_submissions(unit.id)]
+    want = sum(points for name, points in unit.points.items() if name not in kind.without)
+    _expect(scores, want, students, "plain nbgrader")
+    return took
+
+
+def _expect(scores: list[float], want: float, students: int, who: str) -> None:
+    if len(scores) != students or any(abs(score - want) > 1e-6 for score in scores):
+        raise RuntimeError(f"{who}: expected {students} times {want:g} points, got {sorted(set(scores))}")
+
+
+def kinds(clone: Path) -> list[Kind]:
+    """The three classes."""
+    attention = Unit.load(clone / "course" / "units" / ATTENTION)
+    kernels = tuple(name for name in attention.exercises if "@triton.jit" in attention.solution_source(name))
+    return [
+        Kind("a  trivial notebooks", TINY),
+        Kind("b  attention, without its kernels", ATTENTION, kernels),
+        Kind("c  attention, with its kernels", ATTENTION),
+    ]
+
+
+def compare(clone: Path, students: int, theirs: int, jobs: int) -> list[str]:
+    """The table of the three classes, line by line."""
+    lines = [f"{'':36}{'hand-ins':>9}{'s each':>9}{'CPU s each':>12}{'peak MiB':>10}{'ratio':>8}"]
+    for kind in kinds(clone):
+        mine, stages = ours(clone, kind, students, jobs)
+        plain = plain_nbgrader(clone, kind, theirs)
+        lines += [_row(kind.title, mine, plain.each / mine.each), _row("   plain nbgrader", plain)]
+        spent = ", ".join(f"{says} {stages.get(key, 0):.3f}" for key, says in STAGES.items())
+        cpu = f"judge {stages.get('of the judge', 0):.3f}, sandbox {stages.get('of the sandbox', 0):.3f}"
+        lines += [f"   seconds a hand-in by stage: {spent}", f"   processor seconds a hand-in: {cpu}"]
+    return lines
+
+
+def _row(title: str, took: Took, ratio: float | None = None) -> str:
+    figures = f"{took.hand_ins:9}{took.each:9.3f}{took.processor / took.hand_ins:12.3f}{took.peak / (1 << 20):10.0f}"
+    return f"{title:36}{figures}" + (f"{ratio:8.1f}" if ratio else "")
+
+
+def scaling(clone: Path, sizes: list[int], jobs: list[int]) -> list[str]:
+    """How the trivial class grows."""
+    lines = [f"{'':36}{'hand-ins':>9}{'s each':>9}{'CPU s each':>12}{'peak MiB':>10}"]
+    for size in sizes:
+        for count in jobs:
+            took, _ = ours(clone, kinds(clone)[0], size, count)
+            lines.append(_row(f"trivial, {count} judging", took))
+    return lines
+
+
+def attacks() -> int:
+    """The attack table, where the tests are."""
+    return subprocess.run([sys.executable, str(ROOT / "tests" / "attacks" / "table.py")], cwd=ROOT).returncode
 
 
 def main(words: list[str]) -> int:
-    """Print both times and their ratio."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--unit", default="00")
-    parser.add_argument("--students", type=int, default=8)
+    parser.add_argument("--students", type=int, default=12, help="hand-ins of a class")
+    parser.add_argument("--theirs", type=int, default=3, help="how many of them plain nbgrader grades")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="sizes of the trivial class, to see it grow")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--attacks", action="store_true", help="the attack corpus instead of the clock")
     asked = parser.parse_args(words)
-    unit = Unit.load(find_unit(asked.unit))
-    mine = timed(ours, unit, asked.students, asked.jobs)
-    theirs = timed(plain_nbgrader, unit, asked.students, asked.jobs)
-    print(f"{asked.students} solved hand-ins of {unit.id}, {asked.jobs} jobs, this machine, one run")
-    print(f"  this grader      {mine:7.1f} s   sandboxed, {mine / asked.students:.1f} s a hand-in")
-    print(f"  plain nbgrader   {theirs:7.1f} s   no sandbox, one after another")
-    print(f"  ratio            {theirs / mine:7.2f}")
-    print("  otter-grader is not measured here: its own test format would need the checks written a second time")
+    if asked.attacks:
+        return attacks()
+    with copied_clone() as clone:
+        print(f"{asked.jobs} judging at the same time, one run, {json.dumps(os.uname().machine)}")
+        print(*compare(clone, asked.students, asked.theirs, asked.jobs), sep="\n", flush=True)
+        if asked.sizes:
+            print(*scaling(clone, asked.sizes, sorted({1, asked.jobs})), sep="\n", flush=True)
     print(*interpreters.table(), sep="\n")
     return 0
 

@@ -85,7 +85,7 @@ def walled(descriptor: int, tmp_bytes: int, zygote: bool = False) -> Command:
     if sys.platform != "linux":
         raise NoSandbox(f"a sandbox needs Linux (bubblewrap), and this is {sys.platform}")
     bwrap, command = find_bwrap(), Command([], {})
-    env = environment()
+    env = environment() | _own_libpython()
     layout = _layout(command)
     program = [_python_inside(), "-I", "-c", start_source(LIBRARY, descriptor, "zygote" if zygote else "main")]
     walls = [*_namespaces(bwrap, zygote), *_private(tmp_bytes), "--clearenv", *_pairs("--setenv", env), "--chdir", HOME]
@@ -276,6 +276,12 @@ def _base_python() -> Path:
 
 def _python_inside() -> str:
     return f"{ENV}/bin/python" if _in_venv() else _inside(_base_python())
+
+
+def _own_libpython() -> dict[str, str]:
+    """Where a Python that was built as a library finds itself: its own path to it is not there inside."""
+    shared, base = sysconfig.get_config_var("Py_ENABLE_SHARED"), Path(sys.base_prefix).resolve()
+    return {"LD_LIBRARY_PATH": f"{PYTHON}/lib"} if shared and not _in_system(base) else {}
 
 
 def _packages(command: Command) -> list[str]:

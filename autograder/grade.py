@@ -269,7 +269,10 @@ class _Judging:
         if answer.unfit:
             raise Unfit(answer.unfit)
         self.graded.judged += 1
-        _keep(self.folder, answer.verdict or self._given_up(each, answer.failed))
+        verdict = answer.verdict or self._given_up(each, answer.failed)
+        if (verdict.student, verdict.unit, verdict.digest) != (each.student, self.graded.unit, each.digest):
+            raise Unfit("a judge answered with a verdict on another hand-in; restart the workers and grade again")
+        _keep(self.folder, verdict)
         self.tell("judging", self.graded.judged, self.total)
 
     def _given_up(self, each: Waiting, failed: str) -> Verdict:

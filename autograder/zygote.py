@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import os
 import socket
+import subprocess
 import tempfile
 from functools import cache
 
@@ -68,6 +69,8 @@ class Zygote:
         """End it, and every sandbox it started. Safe to call twice; forks of this process only forget it."""
         self.control.close()
         if self.process is not None and self.owner == os.getpid():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(2)  # it ends when the last socket is closed
             self.process.kill()
             self.process.wait()
             os.close(self.said)

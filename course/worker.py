@@ -115,6 +115,7 @@ class Warden:
 
     def __init__(self, control: socket.socket, session: Session) -> None:
         self.control, self.session = control, session
+        os.dup2(1, 2)  # the file that took our first words is the host's, and other wardens have it too
         self.limits: dict[str, int] = {}
         self.ended: dict[int, int] = {}  # exit codes of children; below zero: the signal
         self.wake, self.waker = os.pipe()

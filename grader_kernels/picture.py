@@ -22,6 +22,7 @@ from grader_kernels.evidence import Access, Traffic
 from grader_kernels.verdict import Pattern, pattern_of
 
 LOOKS = {"load": 0, "store": 1, "atomic": 2}  # which of plots.COLOURS and plots.HATCHES
+RESULT = "returned tensor "
 VERBS = {"load": "loads", "store": "stores into", "atomic": "updates"}
 MAX_RUNS = 400  # marks of one access; more would not be seen
 BAR = 0.72
@@ -118,8 +119,11 @@ def _look(kind: str) -> dict:
 
 
 def _called(name: str, found: Pattern) -> str:
-    alone = sum(access.startswith("returned tensor") for access in found.sizes) == 1
-    return "the result" if name.startswith("returned tensor") and alone else name
+    """Short, since panels are narrow: "the result", or "result 0" where there are several."""
+    results = [each for each in found.sizes if each.startswith(RESULT)]
+    if not name.startswith(RESULT):
+        return name
+    return "the result" if len(results) == 1 else f"result {name.removeprefix(RESULT)}"
 
 
 def _title(found: Pattern) -> str:

@@ -86,8 +86,52 @@ RECURRENCE = {
     "Triton: low-precision sum": ["lstm_gates.added_in_float16"],
     "Triton: what is fused goes through memory": ["lstm_gates.gates_on_their_way_through_memory"],
 }
+TOKENS_AND_POSITIONS = {
+    "BPE train: ties by first-seen or remapped unicode": [
+        "bpe_train.first_seen_wins_a_tie",
+        "bpe_train.printable_characters_compared",
+        "repaired_choice.as_published",
+    ],
+    "BPE merge: overlapping pair merged twice": ["bpe_merge.overlaps_merged_twice"],
+    "BPE encode: merges as found, not by rank": ["bpe_encode.merged_as_found"],
+    "decode: each token alone": ["bpe_decode.each_token_decoded_alone"],
+    "special tokens: shorter first, or cut": ["bpe_encode.shorter_special_first", "bpe_encode.specials_are_cut"],
+    "BPE train: merges cross pieces": ["bpe_train.no_pieces", "bpe_encode.no_pieces"],
+    "sinusoidal: exponent doubled": ["sinusoidal_encoding.exponent_doubled"],
+    "sinusoidal: halves instead of interleaved": ["sinusoidal_encoding.halves_instead_of_interleaved"],
+    "sinusoidal: positions start at 1": ["sinusoidal_encoding.positions_start_at_one"],
+    "sinusoidal: sin and cos swapped": ["sinusoidal_encoding.sine_and_cosine_swapped"],
+    "RoPE: identity": ["apply_rope.identity"],
+    "RoPE: frequencies squared": ["apply_rope.frequencies_squared", "rope_frequencies.exponent_doubled"],
+    "RoPE: one pairing for the other": [
+        "apply_rope.always_half",
+        "apply_rope.always_interleaved",
+        "rope_inplace.interleaved_pairs",
+    ],
+    "RoPE: Q rotated, K not": ["rotary_qkv.keys_not_turned"],
+    "RoPE: Q by +theta, K by -theta": ["rotary_qkv.keys_turned_backwards"],
+    "RoPE: V too, or before the head split": [
+        "rotary_qkv.values_turned_too",
+        "rotary_qkv.turned_before_the_heads_are_split",
+    ],
+    "ALiBi: sign positive": ["alibi_bias.far_keys_favoured"],
+    "ALiBi: slopes h/H": ["alibi_slopes.start_at_one"],
+    "weights copied, not shared": ["TiedEmbedding.head_is_a_copy"],
+    "left-padded rows get shifted positions": ["pad_batch.positions_count_padding"],
+    "RoPE extrapolates better": ["extrapolation_finding.rope_extrapolates"],
+    "Triton: masks, strides, torch": [
+        "embedding_gather.no_masks",
+        "embedding_gather.table_assumed_contiguous",
+        "embedding_gather.torch_instead_of_a_kernel",
+        "rope_inplace.no_masks",
+        "rope_inplace.layout_assumed",
+        "rope_inplace.torch_instead_of_a_kernel",
+    ],
+    "Triton: output only partly written": ["embedding_gather.one_block_only"],
+}
 ROWS = [("attention", row, names) for row, names in ATTENTION.items()]
 ROWS += [("rnn_limits", row, names) for row, names in RECURRENCE.items()]
+ROWS += [("tokens_and_positions", row, names) for row, names in TOKENS_AND_POSITIONS.items()]
 ROWS += [("orientation", row, names) for row, names in TRITON.items()]
 
 

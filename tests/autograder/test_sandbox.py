@@ -149,9 +149,13 @@ def test_the_environment_and_the_other_processes_are_not_the_judges(box, monkeyp
             pass
     """
     names, pids = say(box, source).output.splitlines()[:2]
-    assert set(eval(names)) <= {*bubblewrap.environment(), "PWD"}
+    assert set(eval(names)) <= {*bubblewrap.environment(), *bubblewrap._own_libpython(), "PWD"}
     assert pids == "[1] 1"
     assert "read" not in say(box, source).output.split("\n", 2)[2]
+
+
+def test_the_python_inside_is_the_one_outside(box):
+    assert say(box, "import sys; print(sys.version)").output == f"{sys.version}\n"
 
 
 def test_no_line_of_the_instructors_code_is_readable(hog_box):

@@ -1,0 +1,105 @@
+"""Models that a lesson is given. So far one: a small causal transformer with a place to plug a position scheme in.
+
+It is small enough to train in seconds on one CPU core. Not here: anything a learner is asked to write. The position
+schemes themselves are exercises of unit 03; attention is torch's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SYMBOLS, WIDTH, HEADS, LAYERS = 128, 48, 4, 2
+TRAIN_LENGTH, BATCH, STEPS, RATE = 64, 8, 300, 6e-3
+
+
+class Positions(NamedTuple):
+    """Where positions enter a transformer. Leave out what a scheme does not use.
+
+    add     (T, D) -> (T, D), added to the token embeddings
+    rotate  (x (B, H, T, d), positions (T,)) -> (B, H, T, d), applied to queries and to keys
+    bias    (H, T, T) -> (H, T, T) added to the scaled scores; -inf hides
+    """
+
+    add: Callable[[int, int], Tensor] | None = None
+    rotate: Callable[[Tensor, Tensor], Tensor] | None = None
+    bias: Callable[[int, int, int], Tensor] | None = None
+
+
+class Block(nn.Module):
+    """Pre-norm: attention, then a feed-forward layer, each added to the stream."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before_attention, self.before_mlp = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor, scheme: Positions, bias: Tensor) -> Tensor:
+        B, T, D = x.shape
+        parts = self.qkv(self.before_attention(x)).view(B, T, 3, self.heads, D // self.heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)  # (B, H, T, d) each
+        if scheme.rotate:
+            q, k = (scheme.rotate(part, torch.arange(T)) for part in (q, k))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        x = x + self.out(mixed.transpose(1, 2).reshape(B, T, D))
+        return x + self.mlp(self.before_mlp(x))
+
+
+class SmallTransformer(nn.Module):
+    """Causal language model over 128 characters: (B, T) int64 -> logits (B, T, 128). Head and embedding are tied."""
+
+    def __init__(self, scheme: Positions, width: int = WIDTH, heads: int = HEADS, layers: int = LAYERS) -> None:
+        super().__init__()
+        self.scheme, self.heads, self.width = scheme, heads, width
+        self.embedding = nn.Parameter(torch.randn(SYMBOLS, width) / math.sqrt(width))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.norm = nn.RMSNorm(width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        T = ids.shape[1]
+        x = self.embedding[ids] * math.sqrt(self.width)
+        if self.scheme.add:
+            x = x + self.scheme.add(T, self.width)
+        hidden = torch.full((T, T), -math.inf).triu(1)
+        bias = hidden + self.scheme.bias(self.heads, T, T) if self.scheme.bias else hidden
+        for block in self.blocks:
+            x = block(x, self.scheme, bias.to(x.dtype))
+        return self.norm(x) @ self.embedding.T
+
+
+def train_small(scheme: Positions, text: Tensor, seed: int, steps: int = STEPS, length: int = TRAIN_LENGTH):
+    """A SmallTransformer after `steps` steps of AdamW on random windows of `text` (1-d, character codes below 128)."""
+    gen = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SmallTransformer(scheme)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.1)
+    window = torch.arange(length + 1)
+    for _ in range(steps):
+        starts = torch.randint(0, len(text) - length, (BATCH, 1), generator=gen)
+        rows = text[starts + window]
+        loss = F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+    return model
+
+
+@torch.no_grad()
+def loss_at(model: SmallTransformer, text: Tensor, length: int, characters: int = 8192) -> float:
+    """Mean loss in nats per character over the first `characters` of `text`, read in windows of `length`."""
+    rows = text[: characters + 1]
+    inputs, targets = rows[:-1].view(-1, length), rows[1:].view(-1, length)
+    pairs = zip(inputs.split(8), targets.split(8), strict=True)
+    total = sum(F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum").item() for x, y in pairs)
+    return total / characters

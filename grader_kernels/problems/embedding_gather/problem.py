@@ -1,0 +1,59 @@
+"""Rows of a table, looked up by number.
+
+embedding_gather(ids, table, block=128) -> out
+
+ids    (N,) int64, any stride, values 0 ... V-1, in any order, the same one as often as you like
+table  (V, D) float32, float16 or bfloat16, any strides; D may be larger than block
+block  columns that a program holds at once, a power of two
+out    (N, D) of the table's dtype, a new contiguous tensor: out[n] = table[ids[n]]
+
+Nothing is computed: only bytes count. One launch.
+"""
+
+import torch
+
+from grader_kernels.problem import Case, Floor, Settings, normal, strided
+
+settings = Settings(launches=1)
+
+STRIDE = "Row i of the table begins i * table.stride(0) elements behind its pointer; ids have a stride of their own."
+TAIL = "Lanes past the width must neither read nor write."
+ROW = "The id decides which row is read: load it, and multiply it with the stride of a row."
+
+
+def cases(rng):
+    def given(V, D, N, dtype=torch.float32):
+        return torch.from_numpy(rng.integers(0, V, N)), normal(rng, V, D, dtype=dtype)
+
+    def apart(V, D, N):
+        return torch.from_numpy(rng.permutation(V)[:N].copy()), normal(rng, V, D)
+
+    ids, table = given(9, 21, 7)
+    ends, rows = given(6, 5, 3)
+    ends[0], ends[1] = 5, 0
+    return [
+        Case("a table with a single number", given(1, 1, 2), {"block": 16}, points_to=TAIL),
+        Case("rows that fill a block exactly", apart(40, 128, 8), {"block": 128}, lean=True, compile=True,
+             points_to=ROW),
+        Case("rows wider than a block, with a ragged tail", apart(30, 75, 7), {"block": 16}, lean=True, slack=1.1,
+             weight=3, points_to=TAIL),
+        Case("rows narrower than a block, first and last row", (ends, rows), {"block": 16}, points_to=TAIL),
+        Case("one token many times", (torch.full((9,), 3), normal(rng, 5, 33)), {"block": 32}, points_to=ROW),
+        Case("a transposed table", (ids, strided(table, "transposed")), {"block": 16}, points_to=STRIDE),
+        Case("every other column of a wider table", (ids, strided(table, "every_other")), {"block": 16},
+             points_to=STRIDE),
+        Case("every other id of a longer row", (strided(ids[None], "every_other")[0], table), {"block": 16},
+             points_to=STRIDE),
+        Case("float16", given(12, 50, 6, torch.float16), {"block": 32}, points_to="The result has the table's dtype."),
+    ]  # fmt: skip
+
+
+def reference(ids, table, block=128):
+    return torch.stack([table[i] for i in ids.tolist()])
+
+
+def floor(ids, table, block=128):
+    row = table.shape[1] * table.element_size()
+    why = "every id and each row that is looked up is read once, and N rows are written: 8 N bytes + (U + N) D elements"
+    looked_up = len(ids.unique())
+    return Floor({"ids": 8 * len(ids), "table": looked_up * row}, {"out": len(ids) * row}, why)

@@ -1,0 +1,59 @@
+"""Rotary position embedding of queries or keys, where they lie.
+
+rope_inplace(x, cos, sin) -> x
+
+x         (N, T, d) float32, float16 or bfloat16, any strides; d even, d / 2 need not be a power of two. It is changed.
+cos, sin  (T, d / 2) float32, contiguous: of position t and pair i
+returns   x itself: columns i and i + d/2 of position t turned by their angle,
+          x[i] cos - x[i + d/2] sin  and  x[i] sin + x[i + d/2] cos
+
+Work in float32. Every number of x is read once and written once. One launch.
+"""
+
+import torch
+
+from grader_kernels.problem import Case, Floor, Settings, normal, strided
+
+settings = Settings(launches=1, may_change=("x",))
+
+PAIRS = "Column i forms a pair with column i + d/2, and both new numbers need both old ones: read first, then write."
+WHICH = "The tables are read at the position; which of your program's numbers is the position?"
+STRIDE = "Ask x for all three strides."
+TAIL = "d / 2 need not fill the block: lanes past it must neither read nor write."
+
+
+def cases(rng):
+    def given(N, T, d, dtype=torch.float32, lay=lambda x: x):
+        turn = torch.from_numpy(rng.uniform(-3.0, 3.0, (T, d // 2)))
+        return lay(normal(rng, N, T, d, dtype=dtype)), turn.cos().float(), turn.sin().float()
+
+    exchanged = lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)  # noqa: E731
+    return [
+        Case("a single pair", given(1, 1, 2), points_to=PAIRS),
+        Case("heads of 64", given(6, 5, 64), lean=True, compile=True, points_to=PAIRS),
+        Case("half the width is no power of two", given(3, 7, 10), weight=2, points_to=TAIL, lean=True, slack=1.1),
+        Case("more positions than batches", given(2, 11, 8), points_to=WHICH),
+        Case("more batches than positions", given(9, 3, 8), points_to=WHICH),
+        Case("positions before batch", given(3, 4, 12, lay=exchanged), points_to=STRIDE),
+        Case("columns far apart", given(3, 4, 12, lay=lambda x: strided(x, "every_other")), points_to=STRIDE),
+        Case("columns before positions", given(3, 4, 12, lay=strided), points_to=STRIDE),
+        Case("float16", given(4, 6, 24, torch.float16), weight=2, points_to="Turn in float32, convert when storing."),
+        Case("bfloat16", given(4, 6, 24, torch.bfloat16), points_to="Turn in float32, convert when storing."),
+    ]  # fmt: skip
+
+
+def reference(x, cos, sin):
+    half = x.shape[-1] // 2
+    first = [x[..., i] * cos[:, i] - x[..., i + half] * sin[:, i] for i in range(half)]
+    second = [x[..., i] * sin[:, i] + x[..., i + half] * cos[:, i] for i in range(half)]
+    return torch.stack(first + second, dim=-1)
+
+
+def baseline(x, cos, sin):
+    return reference(x.float(), cos, sin).to(x.dtype)
+
+
+def floor(x, cos, sin):
+    n, table = x.numel() * x.element_size(), 4 * cos.numel()
+    why = "every number of x is read once and written once, 2 N T d elements; the tables stay in a cache"
+    return Floor({"x": n, "cos": table, "sin": table}, {"out": n}, why, resident=("cos", "sin"))
