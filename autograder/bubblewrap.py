@@ -30,6 +30,7 @@ from autograder.learner_library import paths
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("course", "autograder", "grader_kernels")
+ORACLES = ("transformers", "tokenizers")  # what tests compare with would answer exercises
 PYTHON, ENV, LIBRARY, HOME, WORK = "/python", "/env", "/library", "/tmp", "/tmp/work"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -304,7 +305,7 @@ def _packages(command: Command) -> list[str]:
 
 
 def _masks(site: Path, inside: str) -> list[str]:
-    """Cover what would show our own code, or where it lies: installed copies, editable finders, .pth files."""
+    """Cover oracles, and what would show our own code or where it lies: installed copies, editable finders, .pth."""
     args: list[str] = []
     for entry in sorted(site.iterdir()):
         if entry.is_dir() and _reveals_folder(entry):
@@ -315,7 +316,7 @@ def _masks(site: Path, inside: str) -> list[str]:
 
 
 def _reveals_folder(entry: Path) -> bool:
-    if entry.name in OURS:
+    if entry.name in (*OURS, *ORACLES):
         return True
     if entry.suffix not in (".dist-info", ".egg-info"):
         return False

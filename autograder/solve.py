@@ -183,8 +183,9 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._done.wait(SAMPLE_SECONDS):
-            started = (child for child in self._me.children(recursive=True) if child.pid not in self._before)
-            self.peak = max(self.peak, sum(_own_bytes(child) for child in started))
+            with contextlib.suppress(psutil.Error):  # they come and go
+                started = (child for child in self._me.children(recursive=True) if child.pid not in self._before)
+                self.peak = max(self.peak, sum(_own_bytes(child) for child in started))
 
 
 def _own_bytes(process: psutil.Process) -> int:

@@ -28,14 +28,17 @@ MakeSubject = Callable[[], Subject]
 def judge_exercise(
     check: Check, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
 ) -> ExerciseVerdict:
-    """The hidden verdict: trials with secret seeds give the points, recorded cases name what went wrong in them.
+    """The hidden verdict: recorded cases name the misconception, trials with secret seeds give the points.
 
     seed: from a trial's title to 128 bits. A fatal SubjectError ends the exercise with no points and its reason.
     """
     began = time.perf_counter()
     try:
         with quiet():
-            verdict = _scored(check, recorded, make_subject, seed)
+            shown = cases.play(recorded, make_subject())
+            verdict = (
+                shown if shown.state in ("not_attempted", "missing") else _scored(check, shown, make_subject, seed)
+            )
     except SubjectError as error:
         state = FATAL_STATES[error.kind]
         verdict = without_points(check.name, recorded.points, state, error.message, hints=len(check.hints))
@@ -52,19 +55,14 @@ def secret_seed(secret: bytes, student: str, exercise: str, version: str, digest
 
 
 def _scored(
-    check: Check, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+    check: Check, shown: ExerciseVerdict, make_subject: MakeSubject, seed: Callable[[str], int]
 ) -> ExerciseVerdict:
     made = [attempt(check, spec, make_subject(), seed(spec.title)) for spec in check.specs]
     results = [each.result for each in made]
-    named: Named | None = None
-    if not all(result.passed for result in results):
-        shown = cases.play(recorded, make_subject())
-        if shown.state in ("not_attempted", "missing"):
-            return shown
-        named = shown.misconception
     for result in results:
         result.got = result.expected = ""
-    verdict = settle(check.name, recorded.points, results, hints=len(check.hints), misconception=named)
+    named: Named | None = shown.misconception if not all(r.passed for r in results) else None
+    verdict = settle(check.name, shown.max_score, results, hints=len(check.hints), misconception=named)
     fresh = [each for each in made if each.fresh]
     if verdict.score and fresh and not any(each.result.passed for each in fresh):
         verdict.score, verdict.state, verdict.reason = 0.0, "failed", NOTHING_FRESH

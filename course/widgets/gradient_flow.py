@@ -51,11 +51,11 @@ def _by_autograd(states: Tensor, w: Tensor, last: Tensor) -> Tensor:
     """The same norms without the formula: the way back is autograd's (how to write it is an exercise)."""
     pushes = torch.atanh(states.double().clamp(-1 + 1e-9, 1 - 1e-9))
     pushes[1:] -= states[:-1].double() @ w.double().T
-    h, visited = torch.zeros(len(w), dtype=torch.float64), []
+    now, visited = torch.zeros(len(w)).double(), []
     for push in pushes:
-        h = torch.tanh(push + (w.double() @ h if visited else 0.0)).requires_grad_()
-        visited.append(h)
-    return torch.stack([g.norm() for g in torch.autograd.grad(h, visited, last.double())]).to(states.dtype)
+        now = torch.tanh(push + (w.double() @ now if visited else 0.0)).requires_grad_()
+        visited.append(now)
+    return torch.stack([g.norm() for g in torch.autograd.grad(now, visited, last.double())]).to(states.dtype)
 
 
 def sentence(radius: float, length: int, curves: Tensor) -> str:

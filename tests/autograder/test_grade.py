@@ -165,19 +165,14 @@ def test_a_judge_with_other_checks_stops_the_run_and_leaves_every_verdict(classr
     synthetic.grade_and_record(classroom, threads)
     known = {v.student: v for v in classroom.all_verdicts(UNIT)}
     other_checks(monkeypatch)
-    ours = grade.rules_for(UNIT)
-    theirs = ours.version.removesuffix("-fixed")
     elsewhere = grade.judge_task
 
     def judge_task(data):
-        monkeypatch.setattr(ours, "version", theirs)
-        try:
-            return elsewhere(data)
-        finally:
-            monkeypatch.setattr(ours, "version", theirs + "-fixed")
+        task = msgspec.json.decode(data, type=grade.Task)
+        return elsewhere(msgspec.json.encode(msgspec.structs.replace(task, version=f"{task.version}-newer")))
 
     monkeypatch.setattr(grade, "judge_task", judge_task)
-    says = rf"expected the checks \S+-fixed of {UNIT}, and this judge has \S+; check out"
+    says = rf"expected the checks \S+-fixed-newer of {UNIT}, and this judge has \S+-fixed; check out"
     with pytest.raises(grade.Unfit, match=says):
         grade.grade(classroom, UNIT, jobs=1, executor=ThreadPoolExecutor(1))
     assert {v.student: v for v in classroom.all_verdicts(UNIT)} == known

@@ -375,10 +375,10 @@ def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[
     longest = max(map(len, rows))
     ids = torch.full((len(rows), longest), pad_id)
     mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, row in enumerate(rows):
+    for number, row in enumerate(rows):
         real = slice(0, len(row)) if side == "right" else slice(longest - len(row), longest)
-        ids[i, real] = torch.tensor(row)
-        mask[i, real] = True
+        ids[number, real] = torch.tensor(row)
+        mask[number, real] = True
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0) * mask
     return ids, mask, positions
     ### END SOLUTION

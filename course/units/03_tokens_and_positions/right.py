@@ -265,12 +265,11 @@ def apply_rope(x, positions, pairing="interleaved", base=10000.0):
         return apply_rope(x[..., order], positions, "half", base)[..., order.argsort()]
     if pairing != "half":
         raise ValueError(pairing)
-    inv_freq = 1.0 / (base ** (torch.arange(0, x.shape[-1], 2, dtype=torch.float64) / x.shape[-1]))
-    freqs = positions.to(torch.float64)[:, None] * inv_freq[None]
-    emb = torch.cat((freqs, freqs), dim=-1)
     half = x.shape[-1] // 2
-    rotated = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
-    return (x * emb.cos() + rotated * emb.sin()).to(x.dtype)
+    speeds = base ** (-torch.arange(half, dtype=torch.float64) / half)
+    angles = torch.outer(positions.double(), speeds).repeat(1, 2)
+    quarter_turn = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+    return (x * angles.cos() + quarter_turn * angles.sin()).to(x.dtype)
 
 # %% exercise="apply_rope" right="one_matrix_for_each_position"
 def apply_rope(x, positions, pairing="interleaved", base=10000.0):
