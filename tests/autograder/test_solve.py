@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -71,7 +72,14 @@ def test_dead_kernel_is_told_and_saved_with_a_banner(root):
     run = solve(Unit.load(TINY), root, bar=False)
     assert run.exit_code == 1 and "kernel died" in run.problems[0]
     assert "kernel died" in nbformat.read(run.notebook, as_version=4).cells[0].source and run.page.is_file()
-    assert not [c for c in psutil.Process().children(recursive=True) if "ipykernel" in " ".join(c.cmdline())]
+    assert not [c for c in psutil.Process().children(recursive=True) if "ipykernel" in _command(c)]
+
+
+def _command(process):
+    """What it was started with; nothing for one that ended."""
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def test_exceeded_budgets_are_told(root, monkeypatch):

@@ -854,7 +854,7 @@ def _(subject, trial):
 
 @bias.case("one new query")
 def _(subject, trial):
-    trial.close(subject(3, 1, 7), slow_bias(3, 1, 7))
+    trial.close(subject(12, 1, 7), slow_bias(12, 1, 7))  # twelve slopes, some of them no powers of two
 
 
 @bias.case("random sizes", weight=4)
