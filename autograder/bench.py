@@ -14,13 +14,11 @@ not measured: its test format would need the checks written a second time.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,10 +27,10 @@ from pathlib import Path
 
 import msgspec
 import nbformat
-import psutil
 
 from autograder import interpreters
 from autograder.class_folder import ClassFolder
+from autograder.solve import PeakMemory
 from autograder.unit import Unit
 from course.verdict import Verdict
 
@@ -81,47 +79,13 @@ def run(clone: Path, command: list[str], place: Path, hand_ins: int = 1) -> Took
     """Run a command of the clone in `place`. Raises RuntimeError with what it said when it fails."""
     environment = os.environ | {"COURSE_TRUSTED": "1", "PYTHONPATH": str(clone), "OMP_NUM_THREADS": "1"}
     began, before = time.perf_counter(), os.times()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, cwd=place, env=environment, stdout=said, stderr=said)
-        peak = _Peak(process.pid)
-        code = process.wait()
-        if code:
+    with tempfile.TemporaryFile() as said, PeakMemory(every=1.0) as memory:
+        if subprocess.run(command, cwd=place, env=environment, stdout=said, stderr=said).returncode:
             said.seek(0)
             raise RuntimeError(f"{' '.join(command[1:4])} failed: {said.read()[-800:].decode(errors='replace')}")
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
-    return Took(time.perf_counter() - began, spent, peak.end(), hand_ins)
-
-
-class _Peak:
-    """The most memory that a process and all it started used together, looked at every second."""
-
-    def __init__(self, pid: int) -> None:
-        self.process, self.bytes, self.stop = psutil.Process(pid), 0, threading.Event()
-        self.thread = threading.Thread(target=self._look, daemon=True)
-        self.thread.start()
-
-    def _look(self) -> None:
-        while not self.stop.wait(1.0):
-            try:
-                family = [self.process, *self.process.children(recursive=True)]
-                self.bytes = max(self.bytes, sum(_proportional(each.pid) for each in family))
-            except psutil.Error:
-                continue
-
-    def end(self) -> int:
-        self.stop.set()
-        self.thread.join()
-        return self.bytes
-
-
-def _proportional(pid: int) -> int:
-    """Bytes, pages shared by n processes counted 1/n each."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return Took(time.perf_counter() - began, spent, memory.peak, hand_ins)
 
 
 def make_class(clone: Path, root: Path, kind: Kind, students: int) -> Unit:
@@ -242,7 +206,7 @@ def main(words: list[str]) -> int:
     if asked.attacks:
         return attacks()
     with copied_clone() as clone:
-        print(f"{asked.jobs} judging at the same time, one run, {json.dumps(os.uname().machine)}")
+        print(f"{asked.jobs} judging at the same time, one run, {os.uname().machine}")
         print(*compare(clone, asked.students, asked.theirs, asked.jobs), sep="\n", flush=True)
         if asked.sizes:
             print(*scaling(clone, asked.sizes, sorted({1, asked.jobs})), sep="\n", flush=True)

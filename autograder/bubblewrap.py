@@ -86,7 +86,7 @@ def walled(descriptor: int, tmp_bytes: int, zygote: bool = False) -> Command:
     if sys.platform != "linux":
         raise NoSandbox(f"a sandbox needs Linux (bubblewrap), and this is {sys.platform}")
     bwrap, command = find_bwrap(), Command([], {})
-    env = environment() | _own_libpython()
+    env = environment() | own_libpython()
     layout = _layout(command)
     program = [_python_inside(), "-I", "-c", start_source(LIBRARY, descriptor, "zygote" if zygote else "main")]
     walls = [*_namespaces(bwrap, zygote), *_private(tmp_bytes), "--clearenv", *_pairs("--setenv", env), "--chdir", HOME]
@@ -279,7 +279,7 @@ def _python_inside() -> str:
     return f"{ENV}/bin/python" if _in_venv() else _inside(_base_python())
 
 
-def _own_libpython() -> dict[str, str]:
+def own_libpython() -> dict[str, str]:
     """Where a Python that was built as a library finds itself: its own path to it is not there inside."""
     shared, base = sysconfig.get_config_var("Py_ENABLE_SHARED"), Path(sys.base_prefix).resolve()
     return {"LD_LIBRARY_PATH": f"{PYTHON}/lib"} if shared and not _in_system(base) else {}
@@ -349,9 +349,11 @@ def _hidden_below(bound: list[Path]) -> list[str]:
 # --- saying what is missing ---------------------------------------------------------------------------------------
 
 
-def explain(said: str) -> str:
-    """One sentence about a sandbox that didn't start. said: what it wrote to its standard error."""
-    last = said.strip().splitlines()[-1][:300] if said.strip() else "it said nothing"
+def explain(said: IO[bytes]) -> str:
+    """One sentence about a sandbox that didn't start. said: the file that has its standard error."""
+    said.seek(0)
+    lines = said.read(100_000).decode("utf-8", "replace").strip().splitlines()
+    last = lines[-1][:300] if lines else "it said nothing"
     if _setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" and "bwrap" in last:
         return (
             "AppArmor forbids user namespaces to bubblewrap: install a profile that allows them "

@@ -201,22 +201,20 @@ class Sandbox:
 
     def _start_warm(self) -> bool:
         """A fork of the zygote; False where there can't be one. A zygote that was killed since is replaced, once."""
-        if self.kind != "bwrap":
+        if self.kind != "bwrap" or Sandbox.cold_because:
             return False
-        for _ in range(2):
-            if Sandbox.cold_because:
-                return False
+        try:
             try:
                 self._fork_of(zygote.shared())
-                return True
-            except zygote.Gone as gone:
+            except zygote.Gone:
+                self._cleanup.close()
                 zygote.forget()
-                why = str(gone)
-            except zygote.WontNest as reason:
-                Sandbox.cold_because = str(reason)
+                self._fork_of(zygote.shared())
+            return True
+        except (zygote.Gone, zygote.WontNest) as reason:
             self._cleanup.close()
-        Sandbox.cold_because = Sandbox.cold_because or why
-        return False
+            Sandbox.cold_because = str(reason)
+            return False
 
     def _fork_of(self, mother: zygote.Zygote) -> None:
         with self._connected() as theirs:
@@ -235,8 +233,7 @@ class Sandbox:
         self._cleanup.callback(_end, self.process)
         _, first = self._hello()
         if first is None:
-            said.seek(0)
-            raise NoSandbox(bubblewrap.explain(said.read(100_000).decode("utf-8", "replace")))
+            raise NoSandbox(bubblewrap.explain(said))
         self.first = first
 
     def _connected(self) -> socket.socket:

@@ -164,10 +164,13 @@ def _render(run: Solved) -> None:
 
 
 class PeakMemory:
-    """Samples the memory of the processes this one starts, until the block ends; `peak` is in bytes."""
+    """Samples the memory of the processes this one starts, until the block ends; `peak` is in bytes.
 
-    def __init__(self) -> None:
-        self.peak = 0
+    every: seconds between two looks
+    """
+
+    def __init__(self, every: float = SAMPLE_SECONDS) -> None:
+        self.peak, self.every = 0, every
         self._me = psutil.Process()
         self._before = {child.pid for child in self._me.children(recursive=True)}
         self._done = threading.Event()
@@ -182,7 +185,7 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(SAMPLE_SECONDS):
+        while not self._done.wait(self.every):
             with contextlib.suppress(psutil.Error):  # they come and go
                 started = (child for child in self._me.children(recursive=True) if child.pid not in self._before)
                 self.peak = max(self.peak, sum(_own_bytes(child) for child in started))

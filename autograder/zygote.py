@@ -37,14 +37,10 @@ class Zygote:
             self.control = control
             return
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, tempfile.TemporaryFile() as said:
+        self.said = tempfile.TemporaryFile()
+        with theirs:
             command = bubblewrap.walled(theirs.fileno(), 1 << 20, zygote=True)
-            try:
-                self.process = bubblewrap.launch(command, theirs.fileno(), said)
-            except NoSandbox:
-                self.control.close()
-                raise
-            self.said = os.dup(said.fileno())
+            self.process = bubblewrap.launch(command, theirs.fileno(), self.said)
         atexit.register(self.close)
 
     def first_process(self, sock: socket.socket, disk_bytes: int, disk_files: int) -> None:
@@ -62,8 +58,7 @@ class Zygote:
         """What to raise when it doesn't answer: with what it wrote to its standard error, if it was ours."""
         if self.process is None or self.process.poll() is None:
             return Gone("the warm process was killed")
-        os.lseek(self.said, 0, os.SEEK_SET)
-        return Gone(bubblewrap.explain(os.read(self.said, 100_000).decode("utf-8", "replace")))
+        return Gone(bubblewrap.explain(self.said))
 
     def close(self) -> None:
         """End it, and every sandbox it started. Safe to call twice; forks of this process only forget it."""
@@ -73,7 +68,7 @@ class Zygote:
                 self.process.wait(2)  # it ends when the last socket is closed
             self.process.kill()
             self.process.wait()
-            os.close(self.said)
+            self.said.close()
             self.process = None
 
 

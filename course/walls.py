@@ -1,7 +1,8 @@
 """What a process of a sandbox does to itself before student code runs in it or in its children.
 
-`separate` gives a fork of the warm zygote namespaces of its own, `furnish` its private disks, /proc and loopback, and
-`shut` takes its rights away for good. `landlock` is for every process that runs student code.
+`harden` is for zygote and wardens, which run our own code alone. `separate` gives a fork of the zygote namespaces of
+its own, `furnish` its private disks, /proc and loopback, `shut` takes its rights away for good. `landlock` is for every
+process that runs student code.
 
 Linux only, and plain system calls: a failure raises OSError with the step's name. Not here: the walls around the zygote
 (autograder.bubblewrap), limits on resources (course.worker), what is refused by the filter (autograder.syscalls).
@@ -9,6 +10,7 @@ Linux only, and plain system calls: a failure raises OSError with the step's nam
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -19,7 +21,7 @@ NEW_NAMESPACES = 0x7E020000  # mount, cgroup, UTS, IPC, user, pid, net
 DISKS = ("/tmp", "/dev/shm")
 WRITABLE = (*DISKS, "/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx", "/dev/pts", "/proc")
 _PRIVATE, _NOSUID, _NODEV, _NOEXEC = 0x44000, 2, 4, 8  # with every mount below
-_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 22, 24, 38
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 22, 24, 36, 38
 _SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x41
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446  # the same on every processor
 _WRITE_FILE, _TRUNCATE, _REFER = 1 << 1, 1 << 14, 1 << 13
@@ -27,6 +29,14 @@ _CHANGE_FOLDER = 0x1FF0  # remove and make, of every kind of file
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def harden() -> None:
+    """No core files, no ptrace by others of the same user, no rights to gain; orphans below become ours."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("500")
+    for option, value in ((_PR_SET_DUMPABLE, 0), (_PR_SET_CHILD_SUBREAPER, 1), (_PR_SET_NO_NEW_PRIVS, 1)):
+        _prctl(option, value)
 
 
 def separate() -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import ctypes
 import functools
 import gc
 import importlib
@@ -46,7 +45,6 @@ MANY_FILES = 128  # open descriptors that a cell may leave behind; runners may h
 OPERATIONS = frozenset(
     "__call__ call value construct load_state method grad grad_method iterate launch release".split()
 )
-_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 36, 38
 
 
 def main(descriptor: int) -> NoReturn:
@@ -99,7 +97,8 @@ def _be_warden(descriptor: int, request: bytes, session: Session) -> None:
 def _warm_session() -> Session:
     """What every process here shares: imports, IPython's shell, and the paths that are slow the first time."""
     torch.set_num_threads(1)
-    _harden()
+    if LINUX:
+        walls.harden()
     session = Session()
     _touch_lazy_paths(session)
     gc.collect()
@@ -287,24 +286,6 @@ def _warm_replay() -> None:
 
     x = torch.ones(3)
     replay.replay_source(source, trace.record(twice, (x,), {}).to_data(), ((x,), {}))
-
-
-def _harden() -> None:
-    """No core files, no ptrace by others of the same user, no rights to gain."""
-    if not LINUX:
-        return
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("500")
-    except OSError:
-        pass
-    prctl = ctypes.CDLL(None).prctl
-    for option, value in (
-        (_PR_SET_DUMPABLE, 0),
-        (_PR_SET_CHILD_SUBREAPER, 1),
-        (_PR_SET_NO_NEW_PRIVS, 1),
-    ):
-        prctl(option, value, 0, 0, 0)
 
 
 def _receive_descriptor(sock: socket.socket) -> int:

@@ -8,7 +8,6 @@ Not here: any training. The network is random and reads random inputs; ten seeds
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from course import plots
+from course.widgets import show_live
 
 WIDTH = 24
 SEEDS = range(10)
@@ -108,7 +108,7 @@ def show(norms: NormsThroughTime | None = None) -> Any:
         display(Image(picture(START[0], first)))
         return None
     box = _panel(ipywidgets, norms, first)
-    _display(box, picture(START[0], first))
+    show_live(box, picture(START[0], first), "the gradient-flow panel")
     return box
 
 
@@ -135,13 +135,3 @@ def _panel(ipywidgets: Any, norms: NormsThroughTime | None, first: Tensor) -> An
     for control in (radius, length, inputs):
         control.observe(redraw, "value")
     return ipywidgets.VBox([ipywidgets.HBox([radius, length, inputs]), image, text])
-
-
-def _display(box: Any, picture_bytes: bytes) -> None:
-    """The live panel, and for a page without a kernel (a rendered notebook) the picture in its place."""
-    from IPython.display import display
-
-    bundle = dict(box._repr_mimebundle_())
-    bundle["text/plain"] = "the gradient-flow panel"
-    bundle["image/png"] = base64.b64encode(picture_bytes).decode()
-    display(bundle, raw=True)

@@ -6,7 +6,6 @@ not written yet the panel says so and draws nothing.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from course import plots
+from course.widgets import show_live
 
 WIDTH = 4096  # features in and out of the linear layer
 BYTES = 2  # bf16
@@ -87,21 +87,8 @@ def _live(ipywidgets: Any, attainable: Callable, gpus: dict, first: tuple[bytes,
     gpu.observe(redraw, "value")
     k.observe(redraw, "value")
     box = ipywidgets.VBox([ipywidgets.HBox([gpu, k]), image, text])
-    _display(box, first[0])
+    show_live(box, first[0], "the roofline panel")
     return box
-
-
-def _display(box: Any, picture_bytes: bytes) -> None:
-    """The live panel, and for a page without a kernel (a rendered notebook) the picture in its place."""
-    from IPython import get_ipython
-    from IPython.display import display
-
-    if get_ipython() is None:
-        return
-    bundle = dict(box._repr_mimebundle_())
-    bundle["text/plain"] = "the roofline panel"
-    bundle["image/png"] = base64.b64encode(picture_bytes).decode()
-    display(bundle, raw=True)
 
 
 def _still(picture_bytes: bytes, reason: str) -> None:

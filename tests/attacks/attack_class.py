@@ -16,9 +16,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -29,6 +27,7 @@ from nbformat.v4 import new_code_cell
 from autograder import grade as grading
 from autograder import judge as judging
 from autograder.class_folder import ClassFolder
+from autograder.pool import local_executor
 from autograder.record import record
 from autograder.sandbox import Limits
 from autograder.unit import UNITS, Unit
@@ -126,9 +125,6 @@ def controls(unit: str, right: tuple[str, ...], wrong: dict[str, str]) -> list[A
 
 def _small_limits() -> None:
     """In a judge process: limits that end an endless loop in seconds."""
-    import torch
-
-    torch.set_num_threads(1)
     small = {name: getattr(SMALL, name) for name in SMALL.__dataclass_fields__}
     judging.Limits = functools.partial(Limits, **small)
 
@@ -162,7 +158,7 @@ class Class:
         began = time.monotonic()
         with (
             self.folder.lock("attacks"),
-            ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_small_limits) as executor,
+            local_executor(2, _small_limits) as executor,
         ):
             graded = grading.grade(self.folder, self.unit, executor=executor)
         self.verdicts = {v.student: v for v in graded.verdicts}

@@ -211,8 +211,8 @@ def _walls() -> list[str]:
     disk = ["--size", str(DISK), "--tmpfs"]
     walls = ["--unshare-all", "--hostname", "plain", "--die-with-parent", "--new-session", "--dev", "/dev"]
     walls += ["--proc", "/proc", *disk, "/dev/shm", *disk, "/tmp", "--remount-ro", "/dev", "--remount-ro", "/"]
-    known = bubblewrap.environment() | {"COURSE_TRUSTED": "1", "PYTHONPATH": f"{REPOSITORY}:{NAMES}"}
-    known["LD_LIBRARY_PATH"] = f"{bubblewrap.PYTHON}/lib"  # or a shared Python finds the system's library of it
+    known = bubblewrap.environment() | bubblewrap.own_libpython()
+    known |= {"COURSE_TRUSTED": "1", "PYTHONPATH": f"{REPOSITORY}:{NAMES}"}
     return [*walls, "--clearenv", *bubblewrap._pairs("--setenv", known), "--chdir", CLASS]
 
 

@@ -149,7 +149,7 @@ def test_the_environment_and_the_other_processes_are_not_the_judges(box, monkeyp
             pass
     """
     names, pids = say(box, source).output.splitlines()[:2]
-    assert set(eval(names)) <= {*bubblewrap.environment(), *bubblewrap._own_libpython(), "PWD"}
+    assert set(eval(names)) <= {*bubblewrap.environment(), *bubblewrap.own_libpython(), "PWD"}
     assert pids == "[1] 1"
     assert "read" not in say(box, source).output.split("\n", 2)[2]
 
