@@ -225,7 +225,7 @@ class ClassFolder:
         """The verdict on disk; None when there is none or it does not fit the schema (it is then judged again)."""
         try:
             return verdicts.decode(self.verdict_file(unit, student).read_bytes())
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def all_verdicts(self, unit: str) -> Verdicts:

@@ -153,7 +153,7 @@ def _intake(noted: _Noted, path: Path) -> Intake:
 def _noted(out_dir: Path) -> _Noted | None:
     try:
         return msgspec.json.decode(_note_file(out_dir).read_bytes(), type=_Noted)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -376,7 +376,7 @@ class Cache:
 
     def get(self, key: str) -> Compiled | None:
         if key not in self.known and self.folder is not None:
-            with contextlib.suppress(OSError, msgspec.DecodeError):
+            with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
                 self.known[key] = msgspec.json.decode((self.folder / f"{key}.json").read_bytes(), type=Compiled)
         return self.known.get(key)
 
@@ -496,7 +496,7 @@ class _Child:
             return msgspec.json.decode(body, type=Compiled)
         except TimeoutError:
             raise
-        except (EOFError, OSError, wire.WireError, msgspec.DecodeError):
+        except (EOFError, OSError, wire.WireError, msgspec.DecodeError, UnicodeDecodeError):
             raise _Died(self.kill()) from None
 
     def kill(self) -> str:

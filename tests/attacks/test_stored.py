@@ -71,6 +71,9 @@ def test_a_remembered_binary_is_served_to_its_own_kernel_only(tmp_path):
         compiler.cache.put(first.key(), Compiled("scale_kernel", "sm_80", registers=1))
         assert compiler.cache.get(first.key()).registers == 1
         assert compiler.cache.get(job(KERNEL.replace("2 * x", "x + x")).key()) is None
+    (tmp_path / "cache" / f"{first.key()}.json").write_bytes(b'{"kernel": "\xff"}')
+    with Compiler(tmp_path / "cache") as compiler:
+        assert compiler.cache.get(first.key()) is None
 
 
 class Bomb:

@@ -190,6 +190,15 @@ def test_a_judge_without_the_unit_or_without_room_is_unfit_and_one_that_fails_is
         assert str(error) in getattr(answer, field)
 
 
+def test_files_that_are_no_text_count_as_missing(classroom, threads):
+    before = grade.grade(classroom, UNIT, only="s0000", executor=threads).judged
+    canonical = classroom.canonical_dir("s0000", UNIT)
+    for path, field in ((classroom.verdict_file(UNIT, "s0000"), b"student"), (intake._note_file(canonical), b"key")):
+        path.write_bytes(b'{"%s": "\xff"}' % field)
+    again = grade.grade(classroom, UNIT, only="s0000", executor=threads)
+    assert (before, again.judged) == (1, 1) and [v.student for v in again.verdicts] == ["s0000"]
+
+
 # Regrade
 
 
