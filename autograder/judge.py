@@ -89,7 +89,8 @@ def judge(
 ) -> Verdict:
     """The verdict of one hand-in. `kind="none"` runs the worker without a sandbox: for one's own code only.
 
-    Raises NoSandbox, and SandboxGone when the machine took the sandbox away: then the hand-in must be judged again.
+    Raises NoSandbox, and SandboxGone (or Lost, while it starts) when the machine took the sandbox away: then the
+    hand-in must be judged again.
     """
     began, spent = time.perf_counter(), time.process_time()
     session = _Session(rules, handin, secret, limits or Limits(), kind)

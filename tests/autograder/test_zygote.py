@@ -4,10 +4,12 @@ import subprocess
 import sys
 import textwrap
 
+import msgspec
+import nbformat
 import psutil
 import pytest
 
-from autograder import bubblewrap, judge, zygote
+from autograder import bubblewrap, grade, judge, zygote
 from autograder.grade import rules_for
 from autograder.judge import HandIn
 from autograder.needed import Cell
@@ -87,6 +89,31 @@ def test_a_sandbox_that_the_machine_took_away_is_no_verdict(monkeypatch):
     handin = HandIn("ada", [Cell("a", "fix_the_stub", "def fix_the_stub(x): return x", False)], "digest")
     with pytest.raises(SandboxGone, match="first process is gone"):
         judge.judge(rules_for("00_orientation"), handin, b"secret")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("where", ["_setup", "run_notebook", "sweep"])
+def test_a_sandbox_that_was_taken_away_is_tried_again_once(monkeypatch, times, where):
+    taken = []
+
+    def take(self, *words, **more):
+        if len(taken) < times and self not in taken:
+            taken.append(self)
+            self.first.kill()
+        return getattr(Sandbox, where)(self, *words, **more)
+
+    monkeypatch.setattr(judge, "Sandbox", type("Taken", (Sandbox,), {where: take}))
+    cell = nbformat.v4.new_code_cell("def fix_the_stub(x):\n    return 2 * x")
+    cell.metadata["nbgrader"] = {"grade_id": "fix_the_stub", "locked": False, "grade": False}
+    notebook = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
+    rules = rules_for("00_orientation")
+    task = grade.Task(rules.unit, "ada", notebook, "digest", [], "00" * 32, rules.version)
+    answer = msgspec.json.decode(grade.judge_task(msgspec.json.encode(task)), type=grade.Answer)
+    assert len(taken) == times
+    if times == 1:
+        assert answer.verdict.score > 0 and not answer.failed
+    else:
+        assert answer.verdict is None and "first process is gone" in answer.failed
 
 
 def test_a_zygote_serves_several_processes():
