@@ -1,6 +1,6 @@
 """A sandbox for one submission: start it, ask it for runners, keep limits, kill.
 
-What it stops (each with a test)
+What it stops (each with attacks that win where its walls are taken away: tests/autograder/test_promises.py)
 - reading the clone, homes, other submissions, the judge's memory or environment: none of it is mounted; own /proc
 - writing anywhere but /tmp and /dev/shm, which are private memory disks of limited size
 - the network, unix sockets of the host, abstract sockets: own network namespace with nothing but loopback
