@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 
 from autograder import forbidden, trials
 from autograder.checks import Check, attempt, load, version
-from autograder.needed import Cell, needed
+from autograder.needed import Cell, needed, used_in
 from autograder.remote import RemoteSubject
 from autograder.sandbox import Exercise, Limits, Lost, Replayer, Runner, Sandbox, SandboxGone
-from course import cases
+from course import cases, foundations
 from course.check import quiet
 from course.session import CellResult
 from course.subject import SubjectError
@@ -131,10 +131,18 @@ class _Session:
                 rows = [self._exercise(name, box, poisoned.get(name)) for name in self.rules.recorded.checks]
             if box.gone:
                 raise SandboxGone(box.gone)
+            self._explain(rows)
             self.peak_bytes, self.costs["of the sandbox"] = box.peak_bytes, round(box.processor_seconds(), 4)
             with self._stage("sandbox"):
                 stack.close()
         return rows
+
+    def _explain(self, rows: list[ExerciseVerdict]) -> None:
+        """Say which verdicts lie on exercises that are not right themselves."""
+        wrong = {row.name for row in rows if row.state != "passed"}
+        uses = {cell.grade_id: used_in(cell.source) & wrong for cell in self.handin.cells}
+        for row in rows:
+            foundations.explain(row, [r.name for r in rows if r.name in uses.get(row.name, ()) and r is not row])
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:

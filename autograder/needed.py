@@ -33,6 +33,11 @@ def needed(cells: list[Cell]) -> list[Cell]:
         kept |= more
 
 
+def used_in(source: str) -> set[str]:
+    """Names a cell uses from elsewhere; none when it can't be read."""
+    return _names(source)[1]
+
+
 def _names(source: str) -> tuple[set[str], set[str]]:
     """Names a cell binds at its top level, and names it uses from elsewhere."""
     try:

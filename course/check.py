@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from course import card, cases
+from course import card, cases, foundations
 from course.subject import LocalSubject
 from course.verdict import ExerciseVerdict
 
@@ -52,9 +52,19 @@ def ready(probe: Callable[[], Any]) -> bool:
 
 def judge(name: str, namespace: dict[str, Any]) -> ExerciseVerdict:
     """The verdict of the recorded cases on `namespace[name]`. KeyError or FileNotFoundError in one sentence."""
-    recorded = find_cases(name).check(name)
+    recorded = find_cases(name)
     with quiet():
-        return cases.play(recorded, LocalSubject(namespace, name))
+        return judge_with(recorded, name, namespace)
+
+
+def judge_with(recorded: cases.Cases, name: str, namespace: dict[str, Any]) -> ExerciseVerdict:
+    """The verdict; where something is wrong, the other exercises that the answer uses are played too."""
+    verdict = cases.play(recorded.check(name), LocalSubject(namespace, name))
+    if verdict.state == "passed":
+        return verdict
+    used = foundations.used_by(namespace.get(name), recorded.checks)
+    played = (cases.play(recorded.check(other), LocalSubject(namespace, other)) for other in used)
+    return foundations.explain(verdict, [other.name for other in played if other.state != "passed"])
 
 
 def find_cases(name: str) -> cases.Cases:

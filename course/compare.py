@@ -24,7 +24,9 @@ UNIT_ROUNDOFF = {
     torch.float16: 2.0**-11,
     torch.bfloat16: 2.0**-8,
 }
-SHOWN = 8
+SHOWN = 8  # numbers of a row
+WINDOW = 72  # characters of a list
+DEPTH = 3  # of lists in lists
 
 
 class Difference(NamedTuple):
@@ -176,7 +178,7 @@ def _row(row: torch.Tensor, start: int) -> str:
 
 def _number(x: torch.Tensor) -> str:
     value = x.item()
-    return f"{value:.4g}" if isinstance(value, float) else str(int(value))
+    return f"{value + 0.0:.4g}" if isinstance(value, float) else str(int(value))  # + 0.0: no minus zero
 
 
 def _numbers(got: Any, expected: float, condition: float | None, where: str) -> Difference | None:
@@ -195,6 +197,8 @@ def _sequences(got: Any, expected: tuple | list, condition: float | None, where:
     word = "a tuple" if isinstance(expected, tuple) else "a list"
     if not isinstance(got, (tuple, list)):
         return _kind(got, f"{word} of {len(expected)}", where)
+    if condition is None and _shows(got) and _shows(expected):
+        return _items(got, expected, where or "the result")
     if len(got) != len(expected):
         return Difference(f"{where or 'the result'} has the wrong length", str(len(got)), str(len(expected)))
     for i, (g, e) in enumerate(zip(got, expected, strict=True)):
@@ -203,6 +207,39 @@ def _sequences(got: Any, expected: tuple | list, condition: float | None, where:
         if found:
             return found
     return None
+
+
+def _shows(value: Any, depth: int = DEPTH) -> bool:
+    """True for tokens, ids, words and pairs of them: what a person reads without a shape."""
+    if type(value) in (tuple, list):
+        return depth > 0 and all(_shows(item, depth - 1) for item in value)
+    if type(value) is int:
+        return abs(value) < 2**63
+    return type(value) in (bool, float, str, bytes, type(None))
+
+
+def _items(got: tuple | list, expected: tuple | list, what: str) -> Difference | None:
+    """Two lists of items that can be shown: both sides from shortly before the first one that differs."""
+    pairs = enumerate(zip(got, expected, strict=False))
+    first = next((i for i, (g, e) in pairs if equal(g, e)), min(len(got), len(expected)))
+    if first == len(got) == len(expected):
+        return None
+    shown = _window(got, first), _window(expected, first)
+    if len(got) != len(expected):
+        return Difference(f"{what} has {len(got)} items instead of {len(expected)}, first wrong at [{first}]", *shown)
+    return Difference(f"{what} is wrong, first at [{first}]", *shown)
+
+
+def _window(items: tuple | list, first: int) -> str:
+    """The items from two before `first` on, as many as fit a line."""
+    start, room, cells = max(0, first - 2), WINDOW, []
+    for item in items[start:]:
+        cells.append(_small(item))
+        room -= len(cells[-1]) + 2
+        if room < 0:
+            cells[-1] = "..."
+            break
+    return ("... " if start else "") + (", ".join(cells) or "nothing")
 
 
 def _dicts(got: Any, expected: dict, condition: float | None, where: str) -> Difference | None:
@@ -248,6 +285,8 @@ def _article(value: Any) -> str:
 
 
 def _small(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write out the largest
+        return f"a whole number of {value.bit_length():,} bits"
     text = f"{value:.6g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -44,9 +44,9 @@ def entitle(figure: Figure, title: str) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
 
 
-def legend(axes: Axes, where: str = "best") -> None:
+def legend(axes: Axes, where: str = "best", columns: int = 1) -> None:
     """A legend without a frame."""
-    axes.legend(loc=where, fontsize=9, frameon=False)
+    axes.legend(loc=where, fontsize=9, frameon=False, ncols=columns)
 
 
 def png(figure: Figure, dpi: int = 110) -> bytes:

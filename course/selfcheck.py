@@ -250,9 +250,8 @@ def child() -> None:
         out.write(json.dumps(event) + "\n")
         out.flush()
 
-    from course.check import quiet
+    from course.check import judge_with, quiet
     from course.session import Session
-    from course.subject import LocalSubject
 
     recorded = cases.load(job["cases"])
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -267,7 +266,7 @@ def child() -> None:
     for name in job["exercises"]:
         say("exercise", name)
         with quiet():
-            verdict = cases.play(recorded.check(name), LocalSubject(session.namespace, name))
+            verdict = judge_with(recorded, name, session.namespace)
         say("verdict", msgspec.to_builtins(verdict))
     say("done")
 

@@ -78,8 +78,8 @@ def picture(query_at: int, distance: int, pair: int, rope: Rope | None = None) -
     right.plot(parts.sum(-1), label="whole head")
     right.plot(parts[:, pair] * (WIDTH // 2), ":", label=f"pair {pair} alone")
     right.axvline(distance, color="grey", lw=1)
-    right.set(xlabel="distance", ylabel="dot product", ylim=(-1.1, 1.1))
-    plots.legend(right, "upper right")
+    right.set(xlabel="distance", ylabel="dot product", ylim=(-1.1, 1.4), yticks=(-1, -0.5, 0, 0.5, 1))
+    plots.legend(right, "upper right", columns=2)  # above the curves
     return plots.png(figure)
 
 

@@ -81,3 +81,29 @@ def test_the_wrong_row_is_shown():
     got = torch.ones(6, 6).tril(diagonal=1)
     found = compare.close(got, expected)
     assert (found.got, found.expected) == ("1 1 0 0 0 0", "1 0 0 0 0 0") and "[0, 1]" in found.says
+
+
+@pytest.mark.parametrize(
+    "got, expected, says, shown",
+    [
+        ([1, 2, 9, 4], [1, 2, 3, 4], "wrong, first at [2]", ("1, 2, 9, 4", "1, 2, 3, 4")),
+        ("aab", "aaabc", "3 items instead of 5, first wrong at [2]", ("'a', 'a', 'b'", "'a', 'a', 'a', 'b', 'c'")),
+        ([], [(b"a", b"b")], "0 items instead of 1", ("nothing", "(b'a', b'b')")),
+        ([("a", 1)], [("a", 2)], "wrong, first at [0]", ("('a', 1)", "('a', 2)")),
+    ],
+)  # fmt: skip
+def test_lists_of_tokens_show_where_they_part(got, expected, says, shown):
+    found = compare.equal(list(got), list(expected))
+    assert says in found.says
+    assert (found.got, found.expected) == shown
+
+
+@pytest.mark.parametrize("got", [[10**5000], [[[[[1]]]]], [torch.ones(2)], ["x" * 10**6]])
+def test_whatever_a_list_holds_the_difference_is_short(got):
+    found = compare.equal(got, [1])
+    assert found is not None and len(found.got) < 200
+
+
+def test_minus_zero_is_shown_as_zero():
+    found = compare.close(torch.tensor([-0.0, 1.0]), torch.tensor([0.0, 2.0]))
+    assert found.got.split()[0] == "0"

@@ -80,7 +80,7 @@ def bpe_merge(tokens, pair, merged):
 # %% exercise="bpe_train" wrong="first_seen_wins_a_tie"
 """On a tie the pair that was seen first wins; the exercise asks for the greater pair of byte strings.
 
-Two pairs tie. What does the convention at the top of the notebook say?
+In "ab, cd, zb" every pair stands once. Which one is the greatest, whatever came first in the text?
 """
 def bpe_train(text, num_merges):
     words = [([bytes([b]) for b in p.encode()], n) for p, n in Counter(pretokenize(text)).items()]
@@ -427,7 +427,7 @@ language_finding = {"cheapest": "en", "dearest": "hi", "times": 1.0}
 # %% exercise="pad_batch" wrong="positions_count_padding"
 """With padding on the left the positions count the padding too, so the first real token does not stand at 0.
 
-Where does row 0 really start?
+In which column does the first real token of a padded row stand, and which position should it have?
 """
 def pad_batch(rows, pad_id, side="right"):
     if side not in ("left", "right"):
@@ -693,9 +693,9 @@ def rope_frequencies(d, base=10000.0):
     return (base ** (-torch.arange(0, d, 2).double() / d)).float().repeat_interleave(2)
 
 # %% exercise="apply_rope" wrong="identity"
-"""Nothing is turned. Lengths and shapes are right, and so is the dot product at equal positions.
+"""Nothing is turned. Lengths and shapes look right, and so does the dot product at equal positions.
 
-Your function passes those tests if it does nothing. Does it do something?
+Turn the pair (1, 0) at position 1 by hand: which two numbers should come out?
 """
 def apply_rope(x, positions, pairing="interleaved", base=10000.0):
     if pairing not in ("interleaved", "half"):
@@ -819,7 +819,7 @@ def apply_rope(x, positions, pairing="interleaved", base=10000.0):
 # %% exercise="rotary_qkv" wrong="keys_not_turned"
 """Queries are turned and keys are not, so scores depend on the query's position, not on the distance.
 
-Both sides of the dot product carry a position.
+A score needs the difference of two positions. Where does yours get the second one from?
 """
 def rotary_qkv(x, w_q, w_k, w_v, num_heads, positions):
     q, k, v = (y.unflatten(-1, (num_heads, -1)).transpose(1, 2) for y in (x @ w_q, x @ w_k, x @ w_v))
@@ -846,7 +846,7 @@ def rotary_qkv(x, w_q, w_k, w_v, num_heads, positions):
 # %% exercise="rotary_qkv" wrong="turned_before_the_heads_are_split"
 """The rotation runs over the whole width before the heads are split, so each head gets other frequencies.
 
-Per head or per model? Two heads must see equal frequencies.
+How wide is the part that a head sees? Its frequencies begin with 1 in each head.
 """
 def rotary_qkv(x, w_q, w_k, w_v, num_heads, positions):
     q, k, v = apply_rope(x @ w_q, positions), apply_rope(x @ w_k, positions), x @ w_v
@@ -892,7 +892,7 @@ def alibi_slopes(num_heads):
 # %% exercise="alibi_slopes" wrong="formula_for_any_number"
 """2^(-8h/H) is used also when H is no power of two; published weights with 12 or 112 heads expect other slopes.
 
-What does the text above the exercise say for H = 12?
+For H = 12 the text above takes P = 8: write down those eight slopes first. Which four are added?
 """
 def alibi_slopes(num_heads):
     return torch.tensor([2.0 ** (-8 * h / num_heads) for h in range(1, num_heads + 1)])
@@ -919,7 +919,7 @@ def alibi_slopes(num_heads):
 # %% exercise="alibi_bias" wrong="far_keys_favoured"
 """The sign is positive: far keys are favoured.
 
-Should distant keys win?
+Give all keys the same score: which one gets the most attention under your bias?
 """
 def alibi_bias(num_heads, n_queries, n_keys):
     p = torch.arange(n_keys)
@@ -956,7 +956,7 @@ def alibi_bias(num_heads, n_queries, n_keys):
 # %% exercise="alibi_bias" wrong="one_slope_for_all"
 """All heads have the first head's slope.
 
-What are several slopes for?
+alibi_slopes gives one number for each head. Along which axis of the result do they belong?
 """
 def alibi_bias(num_heads, n_queries, n_keys):
     p = torch.arange(n_keys)
@@ -1000,7 +1000,7 @@ def position_interpolation(positions, train_length, length):
 # %% exercise="position_interpolation" wrong="positions_cut_off"
 """Positions beyond the trained length are cut off: all of them stand at the same place.
 
-Squeeze, do not clamp.
+Which position should the last token of a text of twice the length get, and which the one before it?
 """
 def position_interpolation(positions, train_length, length):
     return positions.clamp(max=train_length - 1).float()
@@ -1119,7 +1119,7 @@ def embedding_gather(ids, table, block=128):
 # %% exercise="embedding_gather" wrong="table_assumed_contiguous"
 """The columns of the table are taken for neighbours in memory.
 
-Ask the table for both of its strides.
+How far is the next column in a transposed table?
 """
 @triton.jit
 def embedding_gather_kernel(ids, table, out, n, i0, t0, o0, BLOCK: tl.constexpr):
@@ -1140,7 +1140,7 @@ def embedding_gather(ids, table, block=128):
 # %% exercise="embedding_gather" wrong="ids_assumed_contiguous"
 """The ids are taken for neighbours in memory.
 
-Ask the ids for their stride too.
+Where is the next id when the ids are every other number of a tensor?
 """
 @triton.jit
 def embedding_gather_kernel(ids, table, out, n, t0, t1, o0, BLOCK: tl.constexpr):
@@ -1313,7 +1313,7 @@ def rope_inplace(x, cos, sin):
 # %% exercise="rope_inplace" wrong="layout_assumed"
 """The addresses are those of a tensor that lies in memory in the order of its axes.
 
-Ask the copy for its three strides: clone keeps the layout.
+clone keeps the layout of a dense tensor. Which three numbers say where a column of the copy lies?
 """
 @triton.jit
 def rope_inplace_kernel(x, cos, sin, T, h, BLOCK: tl.constexpr):
