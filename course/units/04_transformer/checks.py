@@ -5,7 +5,7 @@ autograd on them. The bytes that have to move are those of the kernel problems o
 """
 
 import torch
-from torch.nn import functional as F
+from torch import nn
 
 from autograder import oracle
 from autograder.checks import Check
@@ -23,7 +23,7 @@ def norm_inputs(trial, rows, columns, matrices=1, dtype=torch.float32, **spread)
 
 
 def normed(x, weight, eps=1e-6):
-    return F.rms_norm(x.double(), x.shape[-1:], weight.double(), eps).to(x.dtype)
+    return nn.functional.rms_norm(x.double(), x.shape[-1:], weight.double(), eps).to(x.dtype)
 
 
 norm_forward = Check(
@@ -128,7 +128,7 @@ norm_backward = Check(
 
 def pulled_back(dy, x, weight, eps=1e-6):
     """dx, dweight: autograd through torch's rms_norm in float64, rounded once."""
-    return oracle.gradients(lambda x, w: F.rms_norm(x, x.shape[-1:], w, eps), (x, weight), (dy,))[1]
+    return oracle.gradients(lambda x, w: nn.functional.rms_norm(x, x.shape[-1:], w, eps), (x, weight), (dy,))[1]
 
 
 @norm_backward.case("one row, one program")
@@ -333,7 +333,7 @@ entropy = Check(
 def loss_and_gradient(logits, target, ignore=-100):
     """(loss (N,) float32, grad (N, V)): torch's cross_entropy in float64, and its gradient, rounded once."""
     wide = logits.detach().double().requires_grad_()
-    loss = F.cross_entropy(wide, target, ignore_index=ignore, reduction="none")
+    loss = nn.functional.cross_entropy(wide, target, ignore_index=ignore, reduction="none")
     (grad,) = torch.autograd.grad(loss.sum(), wide)
     return loss.detach().float(), grad.to(logits.dtype)
 

@@ -13,7 +13,6 @@ device = "cpu"
 # %%
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from course import check, ready
 from course.kernels import show_accesses, tl, triton
@@ -312,7 +311,7 @@ class MatricesWritten(TorchDispatchMode):
 
 logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(seed), requires_grad=True)
 with MatricesWritten(logits.shape) as written:
-    F.cross_entropy(logits, torch.arange(6)).backward()
+    nn.functional.cross_entropy(logits, torch.arange(6)).backward()
 print("torch writes", len([name for name in written.names if "detach" not in name]), "matrices of N x V:")
 print(*(name for name in written.names if "detach" not in name), sep="\n")
 tokens, words = 8192, 50_257  # GPT-2's vocabulary
@@ -484,9 +483,9 @@ def last_stretch(stream, inner_gain, inner, outer_gain, head, target, kernels):
         )
         losses = KernelCrossEntropy.apply(y @ head, target, 0)
     else:
-        total = stream + F.rms_norm(stream, stream.shape[1:], inner_gain, 1e-6) @ inner
-        y = F.rms_norm(total, total.shape[1:], outer_gain, 1e-6)
-        losses = F.cross_entropy(y @ head, target, ignore_index=0, reduction="none")
+        total = stream + nn.functional.rms_norm(stream, stream.shape[1:], inner_gain, 1e-6) @ inner
+        y = nn.functional.rms_norm(total, total.shape[1:], outer_gain, 1e-6)
+        losses = nn.functional.cross_entropy(y @ head, target, ignore_index=0, reduction="none")
     return losses.sum() / (target != 0).sum()
 
 
