@@ -199,8 +199,8 @@ def rmsnorm_backward(
 
 # %% [markdown]
 r"""
-The middle one of three programs that share seven rows, access by access: a row of `dy`, a row of `x`, a row of `dx`,
-then the next row of its share. The partial sum is written once, at the end.
+The middle one of three programs that share seven rows, access by access: the weight, once; then a row of `dy`, a row of
+`x`, a row of `dx`, and the same for the next row of its share. The partial sum is written once, at the end.
 """
 
 # %%
