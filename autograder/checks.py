@@ -61,7 +61,8 @@ class Check:
     hints: two sentences, each more telling than the one before.
     forbids: families of library calls that should be written, not called (see autograder.forbidden).
     kind: function, class, generator, launcher (Triton) or value (an experiment's finding).
-    mutates: argument names ("argument 1", "out") the exercise is meant to change in place.
+    mutates: argument names ("argument 1", "out") the exercise is meant to change in place; of a launcher its
+        parameters' names ("x"), one of which it returns.
     minutes: expected time. seconds: limit for one call at grading.
     """
 
@@ -225,6 +226,7 @@ class Guarded:
 
     def __init__(self, subject: Subject, check: Check) -> None:
         self._subject, self._check = subject, check
+        subject.may_change = check.mutates
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._do("__call__", args, kwargs)

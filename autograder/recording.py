@@ -146,6 +146,7 @@ def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.C
     recorded = []
     for spec in (s for s in check.specs if s.recorded):
         subject = RecordingSubject(LocalSubject(solved, check.name))
+        subject.subject.may_change = check.mutates
         try:
             with quiet():
                 spec.function(subject, RecordingTrial(seed_for(PUBLIC, check.name, spec.title), subject))

@@ -48,6 +48,7 @@ class RemoteSubject:
         self.exercise, self.name = exercise, name
         self.kernel_source, self.replayer, self.compiler = kernel_source, replayer, compiler
         self.mutated: list[str] = []
+        self.may_change: tuple[str, ...] = ()
         self.launch_problems: list[str] = []
         self.launch_findings: list[str] = []
         self._launched: tuple[str, Any, dict] | None = None
@@ -107,7 +108,7 @@ class RemoteSubject:
         if self.replayer is None:
             raise ValueError("launch needs a replayer: RemoteSubject(..., replayer=box.replayer())")
         try:
-            found = self.replayer.replay(source, trace, (args, kwargs), self.exercise.limits.call)
+            found = self.replayer.replay(source, trace, (args, kwargs), self.exercise.limits.call, self.may_change)
         except Lost as lost:
             raise SubjectError(lost.kind, lost.message, lost.exception) from lost
         self.launch_problems, self.launch_findings = list(found["problems"]), list(found["findings"])

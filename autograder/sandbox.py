@@ -38,7 +38,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -588,12 +588,14 @@ class Replayer:
         self.process: tuple[int, int, socket.socket] | None = None
         self.numbers = itertools.count(1)
 
-    def replay(self, source: str, trace: Any, inputs: Any, seconds: float | None = None) -> dict:
+    def replay(
+        self, source: str, trace: Any, inputs: Any, seconds: float | None = None, may_change: Sequence[str] = ()
+    ) -> dict:
         """`grader_kernels.replay.replay_source` on these arguments. Raises Lost."""
         seconds = seconds or self.box.limits.call
         self.process = self.process or self.box._fork({"op": "replayer"})
         try:
-            return self._ask(self.process[2], (source, trace, inputs), time.monotonic() + seconds)
+            return self._ask(self.process[2], (source, trace, inputs, tuple(may_change)), time.monotonic() + seconds)
         except Lost as failed:
             lost = failed
         except TimeoutError:

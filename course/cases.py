@@ -144,6 +144,7 @@ def play_case(check: CheckCases, case: Case, subject: Subject) -> tuple[Outcome,
     """Perform one case. Comparisons go on after the first difference, so that the outcome is complete."""
     results: dict[int, Any] = {}
     outcome, first, error = Outcome(got=[], effects=[]), None, None
+    subject.may_change = tuple(check.mutates)
     for index, step in enumerate(case.steps):
         try:
             if step.do in COMPARISONS:

@@ -54,6 +54,7 @@ class Subject(Protocol):
     """The operations. Tensors among arguments and results are ordinary torch tensors on the CPU."""
 
     mutated: list[str]
+    may_change: tuple[str, ...]  # parameters of a launcher that it is meant to change in place
     launch_problems: list[str]  # sentences about the last launch, those about findings first
     launch_findings: list[str]  # kinds of these findings (grader_kernels.evidence.FINDINGS)
 
@@ -91,6 +92,7 @@ class LocalSubject:
     def __init__(self, namespace: dict[str, Any], name: str) -> None:
         self.namespace, self.name = namespace, name
         self.mutated: list[str] = []
+        self.may_change: tuple[str, ...] = ()
         self.launch_problems: list[str] = []
         self.launch_findings: list[str] = []
         self._launched: Any = None
@@ -145,11 +147,13 @@ class LocalSubject:
         return self._run(lambda *a, **k: list(itertools.islice(iter(function(*a, **k)), limit)), args, kwargs)
 
     def launch(self, *args: Any, **kwargs: Any) -> Any:
-        """Trace a Triton launcher and replay the trace; the outputs come from the replay."""
+        """Trace a Triton launcher and replay the trace; the outputs come from the replay, and so does what a launcher
+        changes in place: the arguments given here stay as they are."""
         from grader_kernels.replay import launch_here
 
         launcher, self._launched = self._named(self.name), None
-        self._launched = self._run(lambda *a, **k: launch_here(launcher, a, k), args, kwargs, copy=False)
+        replay = lambda *a, **k: launch_here(launcher, a, k, may_change=self.may_change)  # noqa: E731
+        self._launched = self._run(replay, args, kwargs, copy=False)
         self.launch_problems, self.launch_findings = self._launched.problems, self._launched.findings
         return self._launched.outputs
 

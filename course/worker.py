@@ -517,7 +517,8 @@ def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
         header, body = wire.recv(sock)
         buffers: list[bytes] = []
         try:
-            found = replay_source(*wire.decode(header["args"], body))
+            source, trace, inputs, may_change = wire.decode(header["args"], body)
+            found = replay_source(source, trace, inputs, may_change=may_change)
             seen = found.pop("evidence")
             found["meter"] = lean.summary(seen["traffic"])
             found["findings"] = [each["kind"] for each in seen["findings"]]

@@ -6,6 +6,7 @@ One panel per tensor, elements to the right, time downwards. It shows what the m
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -85,7 +86,7 @@ def _draw(axes: Axes, name: str, found: Pattern) -> None:
     size = max(found.sizes.get(name, 1), 1)
     axes.set_xlim(-0.02 * size, size * 1.02)
     axes.set_ylim(len(found.accesses) - 0.4, -0.6)
-    axes.set_title(_called(name, found), loc="left", fontsize=10)
+    axes.set_title(textwrap.fill(_called(name, found).partition(" of shape")[0], 10), loc="left", fontsize=10)
     axes.set_xlabel("element")
     axes.xaxis.get_major_locator().set_params(integer=True, nbins=4)
     axes.tick_params(axis="y", length=0)

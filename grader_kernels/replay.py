@@ -260,7 +260,15 @@ class _Replay:
         for name in changed:
             if name not in may_change:
                 self.problems.append(changed_input(name))
+        self._judge_place(may_change)
         return changed
+
+    def _judge_place(self, may_change: Collection[str]) -> None:
+        """What an exercise changes in place is what it returns; a launcher may also return nothing."""
+        returned = [node.buffer for node in walk(self.trace.returned) if isinstance(node, TensorRef)]
+        there = {described.name for described in self.trace.inputs if described.buffer in returned}
+        if returned and may_change and not there & set(may_change):
+            self._say(f"it returned a new tensor: expected {' or '.join(may_change)} itself, changed in place")
 
     def output(self, node: Node, name: str = "the returned tensor") -> Any:
         """The returned structure with replayed tensors in it."""

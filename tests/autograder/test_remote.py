@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from autograder.judge import Replays
+from autograder.recording import execute
 from autograder.remote import RemoteSubject
 from autograder.sandbox import Limits, Sandbox, why_not
 from course import wire
@@ -411,6 +412,11 @@ def add_one(x):
     add_one_kernel[(triton.cdiv(x.numel(), 4),)](x, out, x.numel(), BLOCK=4)
     return out
 """
+IN_PLACE = """
+def add_one_here(x):
+    add_one_kernel[(triton.cdiv(x.numel(), 4),)](x, x, x.numel(), BLOCK=4)
+    return x
+"""
 CHEAT = """
 def cheat(x):
     out = add_one(x)
@@ -422,7 +428,7 @@ IMPORTS = "import torch\nfrom course.kernels import tl, triton\n"
 
 @pytest.fixture(scope="module")
 def launchers(box):
-    runner, results = box.run_notebook([("i", IMPORTS), ("k", KERNEL), ("l", LAUNCHER), ("c", CHEAT)])
+    runner, results = box.run_notebook([("i", IMPORTS), ("k", KERNEL), ("l", LAUNCHER), ("h", IN_PLACE), ("c", CHEAT)])
     assert not any(r.error for r in results), results
     return runner
 
@@ -433,6 +439,24 @@ def test_outputs_of_a_launch_come_from_the_replay(launchers, name):
         subject = RemoteSubject(exercise, name, lambda needed: KERNEL, clean.replayer())
         equal(subject.launch(X), X + 1)
         assert subject.meter()["launches"] == 1 and isinstance(subject.launch_problems, list)
+
+
+@pytest.mark.parametrize("where", ["here", "in a sandbox"])
+def test_a_launch_may_change_what_the_exercise_says_and_nothing_else(launchers, where):
+    with launchers.exercise() as exercise, Replays("bwrap") as replays:
+        subject = RemoteSubject(exercise, "add_one_here", KERNEL, replays)
+        if where == "here":
+            subject = LocalSubject({"__name__": "__main__"}, "add_one_here")
+            for source in (IMPORTS, KERNEL, IN_PLACE):
+                execute(source, subject.namespace, f"in place, {len(source)}")
+        x = X.clone()
+        subject.launch(x)
+        assert subject.launch_problems[0] == "the input x was changed by the launch"
+        subject.may_change = ("x",)
+        equal(subject.launch(x), X + 1)
+        assert subject.launch_problems == []
+        equal(x, X)
+    Replays.close()
 
 
 OUTSIDE = KERNEL.replace("tl.load(x_ptr + offsets, mask=mask", "tl.load(x_ptr + 9 + offsets, mask=mask")

@@ -325,6 +325,18 @@ def test_a_changed_input_is_named_unless_the_exercise_asks_for_it():
     assert not cache.any()
 
 
+@pytest.mark.parametrize("returns", ["a new tensor", "nothing"])
+def test_what_works_in_place_returns_its_argument_or_nothing(returns):
+    def launcher(x, cache):
+        out = torch.empty_like(x) if returns == "a new tensor" else cache
+        copy_kernel[(4,)](x, out, x.numel(), BLOCK=64)
+        return None if returns == "nothing" else out
+
+    says = ["it returned a new tensor: expected cache itself, changed in place"]
+    problems = local_launch(launcher, (X, torch.zeros(5, 40)), may_change=["cache"])[1]
+    assert problems == (says if returns == "a new tensor" else [])
+
+
 def test_returned_numbers_and_objects_are_flagged():
     out, problems = local_launch(lambda x: (copy_of(x), 3, object()), (X,))
     assert out[1] == 3 and out[2] is None

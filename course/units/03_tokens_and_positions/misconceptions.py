@@ -1213,7 +1213,6 @@ def rope_inplace_kernel(x, cos, sin, T, h, x0, x1, x2, BLOCK: tl.constexpr):
 
 
 def rope_inplace(x, cos, sin):
-    x = x.clone()
     N, T, d = x.shape
     rope_inplace_kernel[(N * T,)](x, cos, sin, T, d // 2, *x.stride(), BLOCK=triton.next_power_of_2(d // 2))
     return x
@@ -1236,7 +1235,6 @@ def rope_inplace_kernel(x, cos, sin, T, h, x0, x1, x2, BLOCK: tl.constexpr):
 
 
 def rope_inplace(x, cos, sin):
-    x = x.clone()
     N, T, d = x.shape
     rope_inplace_kernel[(N * T,)](x, cos, sin, T, d // 2, *x.stride(), BLOCK=triton.next_power_of_2(d // 2))
     return x
@@ -1260,7 +1258,6 @@ def rope_inplace_kernel(x, cos, sin, T, N, h, x0, x1, x2, BLOCK: tl.constexpr):
 
 
 def rope_inplace(x, cos, sin):
-    x = x.clone()
     N, T, d = x.shape
     rope_inplace_kernel[(N * T,)](x, cos, sin, T, N, d // 2, *x.stride(), BLOCK=triton.next_power_of_2(d // 2))
     return x
@@ -1283,7 +1280,6 @@ def rope_inplace_kernel(x, cos, sin, T, h, x0, x1, x2, BLOCK: tl.constexpr):
 
 
 def rope_inplace(x, cos, sin):
-    x = x.clone()
     N, T, d = x.shape
     rope_inplace_kernel[(N * T,)](x, cos, sin, T, d // 2, *x.stride(), BLOCK=triton.next_power_of_2(d // 2))
     return x
@@ -1305,7 +1301,6 @@ def rope_inplace_kernel(x, cos, sin, T, h, x0, x1, x2, BLOCK: tl.constexpr):
 
 
 def rope_inplace(x, cos, sin):
-    x = x.clone()
     N, T, d = x.shape
     rope_inplace_kernel[(N * T,)](x, cos, sin, T, d // 2, *x.stride(), BLOCK=triton.next_power_of_2(d // 2))
     return x
@@ -1313,7 +1308,7 @@ def rope_inplace(x, cos, sin):
 # %% exercise="rope_inplace" wrong="layout_assumed"
 """The addresses are those of a tensor that lies in memory in the order of its axes.
 
-clone keeps the layout of a dense tensor. Which three numbers say where a column of the copy lies?
+Ask x for its three strides.
 """
 @triton.jit
 def rope_inplace_kernel(x, cos, sin, T, h, BLOCK: tl.constexpr):
@@ -1328,10 +1323,56 @@ def rope_inplace_kernel(x, cos, sin, T, h, BLOCK: tl.constexpr):
 
 
 def rope_inplace(x, cos, sin):
-    x = x.clone()
     N, T, d = x.shape
     rope_inplace_kernel[(N * T,)](x, cos, sin, T, d // 2, BLOCK=triton.next_power_of_2(d // 2))
     return x
+
+# %% exercise="rope_inplace" wrong="turns_a_copy"
+"""A copy of x is turned and returned: x stays as it was, and the copy costs as many bytes as the turning.
+
+Which tensor should hold the turned numbers afterwards?
+"""
+@triton.jit
+def rope_inplace_kernel(x, cos, sin, T, h, x0, x1, x2, BLOCK: tl.constexpr):
+    n, t = tl.program_id(0) // T, tl.program_id(0) % T
+    i = tl.arange(0, BLOCK)
+    m = i < h
+    p = x + n * x0 + t * x1 + i * x2
+    a, b = tl.load(p, mask=m).to(tl.float32), tl.load(p + h * x2, mask=m).to(tl.float32)
+    c, s = tl.load(cos + t * h + i, mask=m), tl.load(sin + t * h + i, mask=m)
+    tl.store(p, a * c - b * s, mask=m)
+    tl.store(p + h * x2, a * s + b * c, mask=m)
+
+
+def rope_inplace(x, cos, sin):
+    x = x.clone()
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](x, cos, sin, T, d // 2, *x.stride(), BLOCK=triton.next_power_of_2(d // 2))
+    return x
+
+# %% exercise="rope_inplace" wrong="written_to_a_new_tensor"
+"""The turned numbers are written to a new tensor: x stays as it was, and the engine holds two of it.
+
+How many pointers to vectors does a kernel need that works in place?
+"""
+@triton.jit
+def rope_inplace_kernel(x, out, cos, sin, T, h, x0, x1, x2, BLOCK: tl.constexpr):
+    n, t = tl.program_id(0) // T, tl.program_id(0) % T
+    i = tl.arange(0, BLOCK)
+    m = i < h
+    p = x + n * x0 + t * x1 + i * x2
+    q = out + tl.program_id(0) * 2 * h + i
+    a, b = tl.load(p, mask=m).to(tl.float32), tl.load(p + h * x2, mask=m).to(tl.float32)
+    c, s = tl.load(cos + t * h + i, mask=m), tl.load(sin + t * h + i, mask=m)
+    tl.store(q, a * c - b * s, mask=m)
+    tl.store(q + h, a * s + b * c, mask=m)
+
+
+def rope_inplace(x, cos, sin):
+    N, T, d = x.shape
+    out = torch.empty((N, T, d), dtype=x.dtype, device=x.device)
+    rope_inplace_kernel[(N * T,)](x, out, cos, sin, T, d // 2, *x.stride(), BLOCK=triton.next_power_of_2(d // 2))
+    return out
 
 # %% exercise="rope_inplace" wrong="torch_instead_of_a_kernel"
 """torch does the turning; the kernel only stands there.
