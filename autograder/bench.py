@@ -8,7 +8,7 @@ A class is solved notebooks, each with a line of its own, so that no two hand-in
 commands an instructor types, on a copy of this clone with one more unit, `90_tiny`: three exercises that take no time.
 Plain nbgrader runs each notebook in a kernel with the instructor's rights (COURSE_TRUSTED=1) and the same hidden
 trials, one after another; its time grows with the number of notebooks, so fewer of them are measured. otter-grader is
-not measured: its test format would need the checks written a second time.
+measured on the trivial class only, and only where --otter names an environment that has it (autograder.otter).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 import msgspec
 import nbformat
 
-from autograder import interpreters
+from autograder import interpreters, otter
 from autograder.class_folder import ClassFolder
 from autograder.solve import PeakMemory
 from autograder.unit import Unit
@@ -145,6 +145,19 @@ def plain_nbgrader(clone: Path, kind: Kind, students: int) -> Took:
     return took
 
 
+def otter_grader(clone: Path, environment: Path, kind: Kind, students: int) -> Took:
+    """`otter run`, once for each hand-in; making the assignment does not count."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=clone.parent) as folder:
+        root = Path(folder)
+        unit = make_class(clone, root, kind, students)
+        assignment = otter.make_assignment(environment, unit, root)
+        hand_ins = sorted((root / "submitted").glob("*/*/*.ipynb"))
+        notebooks = [otter.as_otters(each, unit, root / "otter" / str(n)) for n, each in enumerate(hand_ins)]
+        took = [run(clone, otter.command(environment, assignment, each), each.parent) for each in notebooks]
+        _expect([otter.score(each) for each in notebooks], sum(unit.points.values()), students, "otter-grader")
+    return Took(sum(t.wall for t in took), sum(t.processor for t in took), max(t.peak for t in took), students)
+
+
 def _expect(scores: list[float], want: float, students: int, who: str) -> None:
     if len(scores) != students or any(abs(score - want) > 1e-6 for score in scores):
         raise RuntimeError(f"{who}: expected {students} times {want:g} points, got {sorted(set(scores))}")
@@ -161,13 +174,19 @@ def kinds(clone: Path) -> list[Kind]:
     ]
 
 
-def compare(clone: Path, students: int, theirs: int, jobs: int) -> list[str]:
-    """The table of the three classes, line by line."""
+def compare(clone: Path, students: int, theirs: int, jobs: int, environment: Path | None = None) -> list[str]:
+    """The table of the three classes, line by line. ratio: how many times as long as this grader another one takes."""
     lines = [f"{'':36}{'hand-ins':>9}{'s each':>9}{'CPU s each':>12}{'peak MiB':>10}{'ratio':>8}"]
     for kind in kinds(clone):
         mine, stages = ours(clone, kind, students, jobs)
         plain = plain_nbgrader(clone, kind, theirs)
-        lines += [_row(kind.title, mine, plain.each / mine.each), _row("   plain nbgrader", plain)]
+        lines += [_row(kind.title, mine), _row("   plain nbgrader", plain, plain.each / mine.each)]
+        if kind.unit == TINY and environment:
+            other = otter_grader(clone, environment, kind, theirs)
+            lines.append(_row("   otter-grader, otter run", other, other.each / mine.each))
+        else:
+            why = "needs --otter ENV" if kind.unit == TINY else "its checks are not written for otter"
+            lines.append(f"   otter-grader: not measured, {why}")
         spent = ", ".join(f"{says} {stages.get(key, 0):.3f}" for key, says in STAGES.items())
         cpu = f"judge {stages.get('of the judge', 0):.3f}, sandbox {stages.get('of the sandbox', 0):.3f}"
         lines += [f"   seconds a hand-in by stage: {spent}", f"   processor seconds a hand-in: {cpu}"]
@@ -201,13 +220,17 @@ def main(words: list[str]) -> int:
     parser.add_argument("--theirs", type=int, default=3, help="how many of them plain nbgrader grades")
     parser.add_argument("--sizes", type=int, nargs="*", default=[], help="sizes of the trivial class, to see it grow")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    there = "a virtual environment with otter-grader and torch"
+    parser.add_argument("--otter", type=lambda text: Path(text).absolute(), metavar="ENV", help=there)
     parser.add_argument("--attacks", action="store_true", help="the attack corpus instead of the clock")
     asked = parser.parse_args(words)
     if asked.attacks:
         return attacks()
+    if asked.otter and not os.access(asked.otter / "bin" / "otter", os.X_OK):
+        parser.error(f"expected a virtual environment with otter-grader, and {asked.otter}/bin/otter is no program")
     with copied_clone() as clone:
         print(f"{asked.jobs} judging at the same time, one run, {os.uname().machine}")
-        print(*compare(clone, asked.students, asked.theirs, asked.jobs), sep="\n", flush=True)
+        print(*compare(clone, asked.students, asked.theirs, asked.jobs, asked.otter), sep="\n", flush=True)
         if asked.sizes:
             print(*scaling(clone, asked.sizes, sorted({1, asked.jobs})), sep="\n", flush=True)
     print(*interpreters.table(), sep="\n")
