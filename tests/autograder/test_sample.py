@@ -383,7 +383,7 @@ def bundled():
 def test_the_bundled_class_states_scores_that_add_up():
     expected = expectations()
     assert sum(unit == "02_attention" for _, unit in expected) >= 16
-    assert {"00_orientation", "01_rnn_limits"} <= {unit for _, unit in expected}
+    assert {"00_orientation", "01_rnn_limits", "03_tokens_and_positions"} <= {unit for _, unit in expected}
 
 
 def test_the_bundled_class_has_every_kind_of_hand_in(bundled):
