@@ -343,10 +343,11 @@ def logits_and_targets(trial, rows, classes, spread=3.0, dtype=torch.float32):
     return trial.normal((rows, classes), spread=spread, dtype=dtype), trial.integers(0, classes, (rows,))
 
 
-@entropy.case("rows that fill a block exactly")
+@entropy.case("rows that fill a block exactly, and are read once")
 def _(subject, trial):
     logits, target = logits_and_targets(trial, 4, 64)
     trial.close(subject.launch(logits, target, block=64), loss_and_gradient(logits, target), condition=12)
+    trial.lean(subject, problem.load("cross_entropy").floor(logits, target))
 
 
 @entropy.case("rows wider than a block, with a ragged tail", weight=3)

@@ -32,6 +32,8 @@ gets what the forward pass was given and the gradient of what it returned, and g
 For $y = f(x)$ and a loss $L$ it gets $x$ and $dy = \partial L / \partial y$ and returns $dx = \partial L / \partial x$.
 Autograd calls it, you write it; no graph is recorded inside a kernel.
 
+The kernels see matrices: a stream of shape $(B, T, D)$ is $R = B \cdot T$ rows of $C = D$ columns.
+
 ### RMSNorm, forward
 
 A row of width $C$ fits into one program here, in a block of the next power of two. The lanes past the end of the row
