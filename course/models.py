@@ -61,9 +61,9 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         if d_model % num_heads:
             raise ValueError(f"d_model must be a multiple of num_heads; {d_model} is not one of {num_heads}")
+        square = lambda: nn.Linear(d_model, d_model)  # noqa: E731
+        self.w_q, self.w_k, self.w_v, self.w_o = square(), square(), square(), square()
         self.heads, self.p = num_heads, dropout
-        for name in ("w_q", "w_k", "w_v", "w_o"):
-            self.add_module(name, nn.Linear(d_model, d_model))
 
     def forward(self, x: Tensor, mask: Tensor | None = None, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (B, T, D) asks, memory (B, S, D) answers (None: x itself) -> out (B, T, D), weights (B, H, T, S).
