@@ -61,8 +61,8 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         if d_model % num_heads:
             raise ValueError(f"d_model must be a multiple of num_heads; {d_model} is not one of {num_heads}")
-        square = lambda: nn.Linear(d_model, d_model)  # noqa: E731
-        self.w_q, self.w_k, self.w_v, self.w_o = square(), square(), square(), square()
+        linears = [nn.Linear(d_model, d_model) for _ in range(4)]
+        self.w_q, self.w_k, self.w_v, self.w_o = linears
         self.heads, self.p = num_heads, dropout
 
     def forward(self, x: Tensor, mask: Tensor | None = None, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ PARTS = {f"norm{n}": f"norm{n}" for n in (1, 2, 3)} | {"linear1": "feed_forward.
 def solved():
     """The solved exercises' names."""
     unit = Unit.load(find_unit("transformer"))
-    namespace = {"__name__": "solved", "PAD": 0}
+    namespace = {"__name__": "solved", "PAD": 0, "Mask": torch.Tensor | None}
     exec("import math, torch\nfrom torch import Tensor, nn\nfrom course.models import *", namespace)
     for cell in unit.cells:
         if cell.kind == "exercise" and cell.name in WRITTEN:

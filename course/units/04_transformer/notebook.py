@@ -3,7 +3,7 @@ r"""
 # 04 · The Transformer
 
 You build the model of 2017 from its parts: normalisation, feed-forward layers, encoder and decoder layers, and the
-whole encoder-decoder. You measure why the place of one normalisation decides whether a deep stack trains. Then you
+whole encoder-decoder. You measure what the place of one normalisation does to the gradients of a deep stack. Then you
 train the model to translate, and write the kernels that its normalisation and its loss run on.
 
 **You need** unit 02 (attention and masks), unit 03 (embeddings and positions) and unit 00 (programs, offsets, masks
@@ -44,6 +44,7 @@ matplotlib.rcParams.update(plots.STYLE)
 torch.set_num_threads(1)  # the matrices here are small: a second thread would cost more than it brings
 RUNS = range(seed, seed + (10 if profile == "fast" else 30))  # seeds of every measurement below
 PAD, BOS, EOS = 0, 1, 2
+Mask = Tensor | None  # bool, True = may look; None hides nothing
 
 # %% [markdown]
 r"""
@@ -156,8 +157,9 @@ class LayerNorm(nn.Module):
 
 # %% [markdown]
 r"""
-RMSNorm leaves the mean alone. It is cheaper by one reduction, works as well in practice, and most current language
-models use it (Llama does). Half precision needs care: 400 squared is 160,000, and float16 ends at 65,504.
+RMSNorm leaves the mean alone. It is cheaper by one reduction, Zhang and Sennrich found it as good as LayerNorm in
+their experiments, and Llama and many later language models use it. Half precision needs care: 400 squared is 160,000,
+and float16 ends at 65,504.
 """
 
 # %% exercise="RMSNorm"
@@ -277,9 +279,10 @@ if ready(lambda: (BatchNorm(2)(torch.zeros(1, 2, 2)), LayerNorm(2)(torch.zeros(1
 r"""
 With batch normalisation a translation depends on who else is being translated, and on how much they were padded. In
 evaluation the running statistics take over and the dependence is gone, but now the layer computes something it never
-computed in training. With large batches of images the two agree well; for text they have been measured to agree badly
-(Shen et al. 2020, "PowerNorm: Rethinking Batch Normalization in Transformers"). A decoder that writes one token at a
-time would have a batch of one vector. Layer normalisation has one mode and needs nobody else.
+computed in training. How far the two are apart depends on how much the statistics fluctuate from batch to batch. Text
+has been measured to be much worse than images (Shen et al. 2020, "PowerNorm: Rethinking Batch Normalization in
+Transformers"). A decoder that writes one token at a time would have a batch of one vector. Layer normalisation has
+one mode and needs nobody else.
 
 ## 3. The feed-forward layer
 
@@ -413,7 +416,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         ### END SOLUTION
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
         """x (B, S, D), mask broadcastable to (B, H, S, S), True = may look -> (B, S, D)."""
         ### BEGIN SOLUTION
         if self.pre:
@@ -461,9 +464,7 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         ### END SOLUTION
 
-    def forward(
-        self, x: Tensor, memory: Tensor, mask: Tensor | None = None, memory_mask: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
         """x (B, T, D) target stream, memory (B, S, D) -> (B, T, D).
 
         mask         broadcastable to (B, H, T, T), True = may look; usually causal
@@ -611,10 +612,11 @@ if ready(lambda: Transformer(3, 3, 4, 2, 1, 8)(two_tokens, two_tokens)):
 r"""
 ## 6. Experiment: pre- against post-norm, without training
 
-Post-norm models are known to need a warm-up: start with the full learning rate and they do not train. Xiong et al.
-2020 ("On Layer Normalization in the Transformer Architecture") looked at the gradients *before the first step*. Their
-theorem 1 bounds the gradient of the last layer's feed-forward weights: by something that does not depend on the depth
-$L$ for post-norm, and by something that falls like $1/\sqrt{L}$ for pre-norm.
+Post-norm models need a warm-up: a learning rate that starts small. Without it Xiong et al. 2020 ("On Layer
+Normalization in the Transformer Architecture", section 3.2) got 8.45 BLEU on a translation task, with it about 34.
+They asked why, and looked at the gradients *before the first step*. Their theorem 1 bounds the gradient of the last
+layer's feed-forward weights: by something that does not depend on the depth $L$ for post-norm, and by something that
+falls like $1/\sqrt{L}$ for pre-norm.
 
 First the measurement, then what it says.
 """
@@ -726,8 +728,8 @@ depth_finding = {"post_last": 1.0, "pre_last": 0.4, "pre_first": 5.1, "post_firs
 r"""
 What came out, of 100 seeds in groups of ten (medians of each group):
 
-- **The last layer does what theorem 1 says.** Post-norm: 24 layers have 0.93 to 1.02 times the gradient of 6 layers.
-  Pre-norm: 0.43 to 0.48 times, and $\sqrt{6/24} = 0.5$.
+- **The last layer behaves like the bounds of theorem 1.** Post-norm: 24 layers have 0.93 to 1.02 times the gradient
+  of 6 layers. Pre-norm: 0.43 to 0.48 times, and $\sqrt{6/24} = 0.5$.
 - **Pre-norm gradients are not the same at every depth.** The first layer's is 4.5 to 5.6 times the last one's. The
   three curves lie on each other: what a layer gets depends on how many layers stand before it, not on how many
   follow.
@@ -747,9 +749,9 @@ if gradients is not None:
 
 # %% [markdown]
 r"""
-All differences are gone: at this width such weights make each sublayer's output so small, beside the stream, that the
-place of the norm hardly matters yet. What a gradient is worth also depends on the optimiser: Adam divides by its
-size. Xiong et al. show training runs; here only the first step's gradients were measured.
+All differences are gone: such weights make each sublayer's output so small beside a stream of width 64 that the place
+of the norm hardly matters yet. What a gradient is worth also depends on the optimiser: Adam divides by its size.
+Xiong et al. show training runs; here only the first step's gradients were measured.
 """
 
 # %% [markdown]
@@ -843,7 +845,8 @@ without either, and what changes when the norm moves from the sum to the input o
 - 0.5 points: post-norm normalises the stream itself, so nothing passes untouched; pre-norm leaves a path of additions
   only and needs a closing norm.
 - 0.5 points: a consequence that was measured: with pre-norm the last layer's gradient falls with depth, about as 1 /
-  sqrt(L), with post-norm it does not, hence the warm-up; or: in pre-norm late layers change the stream little.
+  sqrt(L), with post-norm it does not (Xiong et al. explain the need for a warm-up by this); or: in pre-norm late
+  layers change the stream little.
 - No credit for "post-norm gradients vanish" alone: section 6 did not find it.
 === END MARK SCHEME ===
 """
