@@ -72,6 +72,21 @@ FAMILIES = {
         "rnn_tanh_cell rnn_relu_cell lstm_cell gru_cell rnn_tanh.input rnn_relu.input lstm.input gru.input "
         "mkldnn_rnn_layer",
     ),
+    "normalisation": _family(
+        "a library normalisation",
+        """torch.layer_norm torch.native_layer_norm torch.rms_norm torch.batch_norm torch.native_batch_norm
+        torch.group_norm torch.native_group_norm torch.instance_norm torch.nn.functional.layer_norm
+        torch.nn.functional.rms_norm torch.nn.functional.batch_norm torch.nn.functional.group_norm
+        torch.nn.functional.instance_norm torch.nn.LayerNorm torch.nn.RMSNorm torch.nn.BatchNorm1d torch.nn.BatchNorm2d
+        torch.nn.BatchNorm3d torch.nn.LazyBatchNorm1d torch.nn.SyncBatchNorm torch.nn.GroupNorm torch.nn.InstanceNorm1d
+        torch.nn.InstanceNorm2d torch.nn.modules.normalization torch.nn.modules.batchnorm
+        torch.nn.modules.instancenorm torch._fused_rms_norm""",
+        "",
+        "layer_norm native_layer_norm rms_norm _fused_rms_norm batch_norm native_batch_norm _batch_norm_impl_index "
+        "_native_batch_norm_legit _native_batch_norm_legit_functional _native_batch_norm_legit_no_training "
+        "_batch_norm_with_update _batch_norm_with_update_functional _batch_norm_no_update group_norm "
+        "native_group_norm instance_norm",
+    ),
 }
 HOLDING_NAMES = frozenset(
     "exec eval compile __import__ globals locals vars breakpoint __builtins__ __loader__ get_ipython".split()

@@ -60,4 +60,11 @@ def test_a_cell_that_is_no_python_stops_nothing():
 
 
 def test_families_name_operators_to_poison():
-    assert "_softmax" in poisons(["softmax"]) and set(FAMILIES) == {"softmax", "attention", "recurrence"}
+    assert "_softmax" in poisons(["softmax"])
+    assert set(FAMILIES) == {"softmax", "attention", "recurrence", "normalisation"}
+
+
+@pytest.mark.parametrize("call", ["F.layer_norm(x, x.shape[-1:])", "nn.RMSNorm(8)(x)", "nn.BatchNorm1d(8)(x)"])
+def test_a_library_normalisation_is_found(call):
+    found = read_source([PRELUDE, f"def f(x): return {call}"], "f", ["normalisation"])
+    assert [f.kind for f in found] == ["shortcut"]

@@ -1,23 +1,776 @@
 # %% [markdown]
 r"""
-# 04 · The transformer: its kernels
+# 04 · The Transformer
 
-The kernel section of the unit, on its own. When the unit is put together these first three cells are left out.
+You build the model of 2017 from its parts: normalisation, feed-forward layers, encoder and decoder layers, and the
+whole encoder-decoder. You measure what the place of one normalisation does to the gradients of a deep stack. Then you
+train the model to translate, and write the kernels that its normalisation and its loss run on.
+
+**You need** unit 02 (attention and masks), unit 03 (embeddings and positions) and unit 00 (programs, offsets, masks
+in Triton).
+
+**Conventions, for the whole unit:**
+
+| what | here |
+| --- | --- |
+| letters | `B` batch, `T` target length, `S` source length, `D` width, `H` heads, `V` vocabulary, `F` hidden width |
+| boolean mask | `True` = this query **may look** at this key, as in unit 02 |
+| `keep` | (B, S) bool, `True` = a real token, `False` = padding |
+| special tokens | 0 = PAD, 1 = BOS (begins a target), 2 = EOS (ends one) |
+| `eps` | stands **inside** the root |
+| `norm="pre"` / `"post"` | normalise what goes **into** a sublayer / the **sum** behind it |
+
+Attention was unit 02's exercise and sinusoidal positions were unit 03's: both are given here, in `course.models`.
+Below every exercise stand two folded hints and a check. Run the check as often as you like.
 """
 
 # %% tags=["parameters"]
-profile = "fast"
+profile = "fast"  # ten seeds for each measurement; "full" takes thirty
 seed = 0
 device = "cpu"
 
 # %%
+import math
+
+import matplotlib
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from course import check, ready
-from course.kernels import show_accesses, tl, triton
+from course import check, models, plots, ready
+from course.models import MultiHeadAttention, sinusoidal_encoding
 
-torch.set_num_threads(1)
+matplotlib.rcParams.update(plots.STYLE)
+torch.set_num_threads(1)  # the matrices here are small: a second thread would cost more than it brings
+RUNS = range(seed, seed + (10 if profile == "fast" else 30))  # seeds of every measurement below
+PAD, BOS, EOS = 0, 1, 2
+Mask = Tensor | None  # bool, True = may look; None hides nothing
+
+# %% [markdown]
+r"""
+## 1. Why
+
+Unit 02 built attention, unit 03 gave it tokens and positions. Attention moves information *between* tokens: each
+output is a weighted mean of values. Is a stack of such layers a model?
+
+The figure says no. It measures how different the 24 tokens of a random sequence still are after each layer: the
+distance of all vectors from their common mean, relative to their size. Means of means come together. Four layers of
+attention alone leave 24 copies of one vector, up to rounding (Dong, Cordonnier and Loukas 2021, "Attention is not all
+you need: pure attention loses rank doubly exponentially with depth"). Adding each layer's input back slows it down.
+Whole Transformer layers, which also normalise and compute something on each token, keep the tokens apart longest. No
+training; ten seeds; line and band are median and range.
+"""
+
+# %%
+DEPTH, WIDE, TOKENS = 12, 64, 24
+
+
+def unequal(x):
+    """How far the tokens of x (1, T, D) are from their common mean, relative to their size."""
+    return ((x - x.mean(dim=1, keepdim=True)).norm() / x.norm()).item()
+
+
+@torch.no_grad()
+def through_depth(kind, run):
+    """(DEPTH + 1,) unequal(x) before the first layer and behind each; Xavier-initialised weights."""
+    torch.manual_seed(run)
+    if kind == "whole layers":
+        stack = [nn.TransformerEncoderLayer(WIDE, 4, 4 * WIDE, 0.0, batch_first=True, norm_first=True)
+                 for _ in range(DEPTH)]
+    else:
+        stack = [MultiHeadAttention(WIDE, 4) for _ in range(DEPTH)]
+    for matrix in (p for part in stack for p in part.parameters() if p.dim() == 2):
+        nn.init.xavier_normal_(matrix)
+    x = torch.randn(1, TOKENS, WIDE)
+    found = [unequal(x)]
+    for part in stack:
+        made = part(x) if kind == "whole layers" else part(x)[0]
+        x = x + made if kind == "attention, input added" else made
+        found.append(unequal(x))
+    return torch.tensor(found)
+
+
+figure, axes = plots.new(7, 3.2)
+for kind, style in (("attention alone", "--"), ("attention, input added", "-."), ("whole layers", "-")):
+    left_over = torch.stack([through_depth(kind, run) for run in RUNS])
+    axes.semilogy(left_over.median(0).values, style, label=kind)
+    axes.fill_between(range(DEPTH + 1), left_over.amin(0), left_over.amax(0), alpha=0.2)
+    deepest = left_over[:, -1]
+    print(f"{kind:24s} behind layer 4: {left_over[:, 4].median():.1e}, behind layer {DEPTH}: {deepest.median():.1e} "
+          f"({deepest.min():.1e} to {deepest.max():.1e})")
+axes.set(xlabel="layers", ylabel="difference between tokens", title="What is left of 24 different tokens?")
+plots.legend(axes, "center right")
+plots.show(figure, alt="Difference between tokens over depth: attention alone falls to rounding errors in four layers.")
+
+# %% [markdown]
+r"""
+So three things are missing, and this unit writes them: the **residual stream** that every sublayer adds to,
+**normalisation** that keeps the stream in a range, and a **feed-forward layer** that computes on each token. Then the
+parts become an encoder, a decoder and a model.
+
+## 2. Normalisation
+
+A sublayer adds to the stream, so the stream grows. Normalisation brings a vector back to a fixed size. Whose mean and
+variance? That is the only question, and it has three answers here.
+
+| | mean and variance of | parameters | statistics kept |
+| --- | --- | --- | --- |
+| LayerNorm | the coordinates of **one token** | scale, shift | none |
+| RMSNorm | the coordinates of one token; no mean | scale | none |
+| BatchNorm | one coordinate over **all tokens of the batch** | scale, shift | running mean and variance |
+"""
+
+# %% exercise="LayerNorm"
+class LayerNorm(nn.Module):
+    """Layer normalisation: every vector gets mean 0 and variance 1, then a scale and a shift for each coordinate.
+
+    width  D
+    eps    added to the variance, inside the root
+
+    Parameters, by their names in the state dict: `weight` (D,), ones at first; `bias` (D,), zeros at first.
+
+        y = (x - mean) / sqrt(variance + eps) * weight + bias
+
+    Mean and variance are taken over the D coordinates of one vector; the variance divides by D.
+
+    Source: Ba, Kiros and Hinton 2016, "Layer Normalization", section 3, equations 3 and 4.
+    Difficulty 1 of 5, about 10 minutes.
+    """
+
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., D) -> (..., D), same dtype."""
+        ### BEGIN SOLUTION
+        centred = x - x.mean(dim=-1, keepdim=True)
+        variance = centred.square().mean(dim=-1, keepdim=True)
+        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+        ### END SOLUTION
+
+# %% check="LayerNorm" points=2
+
+# %% [markdown]
+r"""
+RMSNorm leaves the mean alone. It is cheaper by one reduction, Zhang and Sennrich found it as good as LayerNorm in
+their experiments, and Llama and many later language models use it. Half precision needs care: 400 squared is 160,000,
+and float16 ends at 65,504.
+"""
+
+# %% exercise="RMSNorm"
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation: each vector is divided by its root mean square. No mean, no shift.
+
+    width  D
+    eps    added to the mean square, inside the root
+
+    Parameter, by its name in the state dict: `weight` (D,), ones at first.
+
+        y = x / sqrt(mean(x^2) + eps) * weight
+
+    float16 and bfloat16 vectors are squared, averaged and scaled in float32; the result is rounded to x's dtype at the
+    end. float32 and float64 stay what they are.
+
+    Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", section 4, equation 4.
+    Difficulty 2 of 5, about 10 minutes.
+    """
+
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., D) -> (..., D), same dtype."""
+        ### BEGIN SOLUTION
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        mean_square = wide.square().mean(dim=-1, keepdim=True)
+        return (wide * torch.rsqrt(mean_square + self.eps) * self.weight).to(x.dtype)
+        ### END SOLUTION
+
+# %% check="RMSNorm" points=2
+
+# %% [markdown]
+r"""
+Batch normalisation came first (2015) and made deep image models trainable. It asks another question: how large is
+this coordinate, compared with the same coordinate of the other examples? While training the answer comes from the
+batch. Later there may be no batch, so it comes from a record that was kept: **two modes**, one layer.
+"""
+
+# %% exercise="BatchNorm"
+class BatchNorm(nn.Module):
+    """Batch normalisation of (..., D): each of the D coordinates gets mean 0 and variance 1 over all other axes.
+
+    width     D
+    eps       added to the variance, inside the root
+    momentum  how much of the newest batch goes into the running statistics:
+              running = (1 - momentum) * running + momentum * batch   (torch's convention)
+
+    Parameters: `weight` (D,), ones at first; `bias` (D,), zeros at first. Buffers, in the state dict too:
+    `running_mean` (D,), zeros at first; `running_var` (D,), ones at first.
+
+    In training (`self.training`) it normalises with mean and variance of this batch, the variance dividing by the
+    number N of vectors, and moves the running statistics; into `running_var` goes the unbiased variance, which divides
+    by N - 1. In evaluation it normalises with the running statistics and leaves them alone. N is at least 2 in
+    training.
+
+    Source: Ioffe and Szegedy 2015, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal
+    Covariate Shift", algorithms 1 and 2.
+    Difficulty 3 of 5, about 20 minutes.
+    """
+
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., D) -> (..., D)."""
+        ### BEGIN SOLUTION
+        mean, variance = self.running_mean, self.running_var
+        if self.training:
+            vectors = x.reshape(-1, x.shape[-1])  # (N, D)
+            mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(vectors.var(dim=0), self.momentum)
+        return (x - mean) / torch.sqrt(variance + self.eps) * self.weight + self.bias
+        ### END SOLUTION
+
+# %% check="BatchNorm" points=4
+
+# %% [markdown]
+r"""
+Why not here? Take a sentence of 12 tokens. Keep it as it is and change its neighbours in the batch, or pad them. How
+much does *its* output change, relative to its size?
+"""
+
+# %%
+if ready(lambda: (BatchNorm(2)(torch.zeros(1, 2, 2)), LayerNorm(2)(torch.zeros(1, 2)))):
+    changes = {}
+    for run in RUNS:
+        gen = torch.Generator().manual_seed(run)
+        sentence, friends, others = (torch.randn(n, 12, 16, generator=gen) for n in (1, 3, 3))
+        padded = friends.clone()
+        padded[:, 6:] = 0.0
+        for layer_name, make in (("BatchNorm, training", BatchNorm), ("LayerNorm", LayerNorm)):
+            before = make(16)(torch.cat([sentence, friends]))[0]
+            for what, now in (("other neighbours", others), ("neighbours padded", padded)):
+                after = make(16)(torch.cat([sentence, now]))[0]
+                changes.setdefault((layer_name, what), []).append(((after - before).norm() / before.norm()).item())
+    print(f"relative change of one sentence's output, {len(RUNS)} seeds: median (smallest to largest)")
+    for (layer_name, what), values in changes.items():
+        values = sorted(values)
+        print(f"{layer_name:20s} {what:18s} {values[len(values) // 2]:.3f}  ({values[0]:.3f} to {values[-1]:.3f})")
+
+# %% [markdown]
+r"""
+With batch normalisation a translation depends on who else is being translated, and on how much they were padded. In
+evaluation the running statistics take over and the dependence is gone, but now the layer computes something it never
+computed in training. How far the two are apart depends on how much the statistics fluctuate from batch to batch. Text
+has been measured to be much worse than images (Shen et al. 2020, "PowerNorm: Rethinking Batch Normalization in
+Transformers"). A decoder that writes one token at a time would have a batch of one vector. Layer normalisation has
+one mode and needs nobody else.
+
+## 3. The feed-forward layer
+
+Attention mixes tokens with weights that depend on the input, but what it mixes are linear maps of them. The
+feed-forward layer is where each token is computed on: widen, squash, narrow. It holds two thirds of a layer's weights
+when $F = 4D$ ($8D^2$ against $4D^2$ of attention). GELU exists in two versions, exact and a tanh approximation; a
+checkpoint trained with one is slightly wrong with the other. Here it is the exact one.
+"""
+
+# %% exercise="FeedForward"
+class FeedForward(nn.Module):
+    """Two linear maps with a nonlinearity between them, applied to every token on its own.
+
+    width       D
+    hidden      F
+    activation  "relu", or "gelu" for the exact GELU, x * Phi(x) with Phi the normal distribution function (erf, no
+                tanh approximation); anything else raises ValueError
+
+    Parameters, by their names in the state dict: `up`, an nn.Linear(D, F), and `down`, an nn.Linear(F, D), with biases.
+
+        y = down(activation(up(x)))
+
+    Source: Vaswani et al. 2017, section 3.3, equation 2. GELU: Hendrycks and Gimpel 2016, "Gaussian Error Linear Units
+    (GELUs)", section 2.
+    Difficulty 1 of 5, about 8 minutes.
+    """
+
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        ### BEGIN SOLUTION
+        known = {"relu": nn.functional.relu, "gelu": nn.functional.gelu}  # this gelu is the exact one unless told
+        if activation not in known:
+            raise ValueError(f"activation is 'relu' or 'gelu', not {activation!r}")
+        self.activation = known[activation]
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., D) -> (..., D)."""
+        ### BEGIN SOLUTION
+        return self.down(self.activation(self.up(x)))
+        ### END SOLUTION
+
+# %% check="FeedForward" points=2
+
+# %% [markdown]
+r"""
+Gated layers multiply two branches. They have three matrices, so their hidden width is cut to two thirds ($F = 8D/3$)
+when the number of weights should stay the same (Shazeer 2020, section 3). Llama uses this one.
+"""
+
+# %% exercise="SwiGLU"
+class SwiGLU(nn.Module):
+    """The gated feed-forward layer of Llama: one branch opens and closes the other, coordinate by coordinate.
+
+    width   D
+    hidden  F
+
+    Parameters, by their names in the state dict: `gate` and `up`, each an nn.Linear(D, F), and `down`, an
+    nn.Linear(F, D); no biases.
+
+        y = down(silu(gate(x)) * up(x)),    silu(z) = z * sigmoid(z)
+
+    Source: Shazeer 2020, "GLU Variants Improve Transformer", section 2, equation 6.
+    Difficulty 1 of 5, about 8 minutes.
+    """
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., D) -> (..., D)."""
+        ### BEGIN SOLUTION
+        return self.down(nn.functional.silu(self.gate(x)) * self.up(x))
+        ### END SOLUTION
+
+# %% check="SwiGLU" points=2
+
+# %% [markdown]
+r"""
+## 4. Layers
+
+The original layer normalises the **sum**; most later models normalise what goes **into** the sublayer:
+
+```
+post-norm (2017)    x = norm(x + f(x))       the stream itself is normalised, 2 times in each encoder layer
+pre-norm            x = x + f(norm(x))       nothing ever touches the stream but additions
+```
+
+One line differs. Section 6 measures what it does. The mask follows unit 02: boolean, broadcastable to (B, H, queries,
+keys), `True` = may look. `MultiHeadAttention` from `course.models` returns `(out, weights)`; with a third argument it
+reads another sequence: `attention(x, mask, memory)`.
+"""
+
+# %% exercise="EncoderLayer"
+class EncoderLayer(nn.Module):
+    """Self-attention, then a feed-forward layer; each is added to the stream, with a normalisation before or behind.
+
+    width       D
+    heads       H
+    hidden      F
+    norm        "pre":  x = x + dropout(sublayer(norm(x)))
+                "post": x = norm(x + dropout(sublayer(x)));  anything else raises ValueError
+    activation  of FeedForward, "relu" or "gelu"
+    dropout     probability from 0 to 1 that a number of a sublayer's output is set to zero, in training only
+
+    Parts, by their names in the state dict: `attention`, a MultiHeadAttention; `norm1`, a LayerNorm, belongs to it;
+    `feed_forward`, a FeedForward; `norm2` belongs to that. eps as in LayerNorm.
+
+    Source: Vaswani et al. 2017, section 3.1 and figure 1 (post-norm), section 5.4 (dropout); Xiong et al. 2020, "On
+    Layer Normalization in the Transformer Architecture", figure 1 (both).
+    Difficulty 2 of 5, about 20 minutes.
+    """
+
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        ### BEGIN SOLUTION
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm is 'pre' or 'post', not {norm!r}")
+        self.pre = norm == "pre"
+        self.attention, self.norm1 = MultiHeadAttention(width, heads), LayerNorm(width)
+        self.feed_forward, self.norm2 = FeedForward(width, hidden, activation), LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        ### END SOLUTION
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        """x (B, S, D), mask broadcastable to (B, H, S, S), True = may look -> (B, S, D)."""
+        ### BEGIN SOLUTION
+        if self.pre:
+            x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+            return x + self.dropout(self.feed_forward(self.norm2(x)))
+        x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+        return self.norm2(x + self.dropout(self.feed_forward(x)))
+        ### END SOLUTION
+
+# %% check="EncoderLayer" points=4
+
+# %% [markdown]
+r"""
+The decoder's layer has one sublayer more. It writes the target, so it looks at what is written already
+(self-attention, causal) and at the source (cross-attention, not causal).
+"""
+
+# %% exercise="DecoderLayer"
+class DecoderLayer(nn.Module):
+    """Self-attention, cross-attention to the encoder's output, feed-forward: three sublayers, each added to the stream.
+
+    Arguments as in EncoderLayer.
+
+    Parts, by their names in the state dict, in the order in which they act: `self_attention` with `norm1`,
+    `cross_attention` with `norm2`, `feed_forward` with `norm3`.
+
+    The memory is read as it is: no norm of this layer acts on it. The layer hides nothing by itself; the masks that it
+    is given say who may look where.
+
+    Source: Vaswani et al. 2017, section 3.1 and figure 1.
+    Difficulty 3 of 5, about 20 minutes.
+    """
+
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        ### BEGIN SOLUTION
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm is 'pre' or 'post', not {norm!r}")
+        self.pre = norm == "pre"
+        self.self_attention, self.norm1 = MultiHeadAttention(width, heads), LayerNorm(width)
+        self.cross_attention, self.norm2 = MultiHeadAttention(width, heads), LayerNorm(width)
+        self.feed_forward, self.norm3 = FeedForward(width, hidden, activation), LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        ### END SOLUTION
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        """x (B, T, D) target stream, memory (B, S, D) -> (B, T, D).
+
+        mask         broadcastable to (B, H, T, T), True = may look; usually causal
+        memory_mask  broadcastable to (B, H, T, S), True = may look; usually hides the padding of the source
+        """
+        ### BEGIN SOLUTION
+        sublayers = (
+            (self.norm1, lambda x: self.self_attention(x, mask)[0]),
+            (self.norm2, lambda x: self.cross_attention(x, memory_mask, memory)[0]),
+            (self.norm3, self.feed_forward),
+        )
+        for norm, sublayer in sublayers:
+            x = x + self.dropout(sublayer(norm(x))) if self.pre else norm(x + self.dropout(sublayer(x)))
+        return x
+        ### END SOLUTION
+
+# %% check="DecoderLayer" points=4
+
+# %% [markdown]
+r"""
+## 5. The model
+
+```
+ source ids                                   target ids, shifted right
+     | embed * sqrt(D) + positions                | embed * sqrt(D) + positions
+ [ encoder layer ] x N                        [ decoder layer ] x N  <-- memory, where keep is True
+     | closing norm (pre-norm only)               | closing norm (pre-norm only)
+   memory, keep  ------------------------->     @ target embedding, transposed = logits
+```
+
+Why the factor $\sqrt{D}$? The embedding is also the output head. As a head it wants numbers of size $1/\sqrt{D}$, so
+that a fresh model's logits are about as large as 1. As an input it is added to sinusoids of size about $0.7$ and
+wants to be as loud as they are. The factor serves both.
+"""
+
+# %% exercise="Transformer"
+class Transformer(nn.Module):
+    """The encoder-decoder of 2017.
+
+    source_vocab, target_vocab  sizes of the two vocabularies
+    width, heads, layers, hidden  D, H, layers of the encoder and as many of the decoder, F
+    norm, activation, dropout   of every layer; dropout also acts on the sum of embedding and position
+    max_length                  longest sequence; a longer one raises ValueError
+
+    Parts, by their names in the state dict: `source_embedding` and `target_embedding`, each an nn.Embedding;
+    `encoder.0`, `encoder.1` ... (EncoderLayer), `decoder.0` ... (DecoderLayer); with norm="pre" also `encoder_norm` and
+    `decoder_norm` (LayerNorm) behind the last layer of each side, since nothing else normalises the stream there.
+
+    - Embeddings are multiplied by sqrt(D), then sinusoidal_encoding is added. At the start they are normal with
+      standard deviation 1 / sqrt(D).
+    - The output head is the target embedding: logits = x @ target_embedding.weight.T, no bias.
+    - Position t of the target sees targets 0 to t. Padding of the source is hidden from every query, in the encoder and
+      in the decoder. Padding of the target stands behind its tokens, so the causal mask hides it from them.
+
+    Source: Vaswani et al. 2017, sections 3.1 to 3.5 (3.4: embeddings, their scale and the shared head).
+    Difficulty 4 of 5, about 40 minutes.
+    """
+
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        ### BEGIN SOLUTION
+        options = (width, heads, hidden, norm, activation, dropout)
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        self.encoder = nn.ModuleList(EncoderLayer(*options) for _ in range(layers))
+        self.decoder = nn.ModuleList(DecoderLayer(*options) for _ in range(layers))
+        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
+        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        ### END SOLUTION
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """source (B, S) int64 -> memory (B, S, D), keep (B, S) bool, True where the source is no padding."""
+        ### BEGIN SOLUTION
+        keep = source != PAD
+        x = self.embedded(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+        ### END SOLUTION
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        """target (B, T) int64, memory (B, S, D) and source_keep (B, S) as `encode` gives them -> logits (B, T, V)."""
+        ### BEGIN SOLUTION
+        T = target.shape[1]
+        causal = target.new_ones((T, T), dtype=torch.bool).tril()
+        x = self.embedded(target, self.target_embedding)
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+        ### END SOLUTION
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """source (B, S), target (B, T) int64 -> logits (B, T, V): decode what encode gives."""
+        ### BEGIN SOLUTION
+        return self.decode(target, *self.encode(source))
+
+    def embedded(self, ids: Tensor, table: nn.Embedding) -> Tensor:
+        """(B, T) ids -> (B, T, D): scaled embeddings plus positions."""
+        T, D = ids.shape[1], table.embedding_dim
+        if T > len(self.positions):
+            raise ValueError(f"a sequence of {T} tokens is longer than max_length={len(self.positions)}")
+        return self.dropout(table(ids) * math.sqrt(D) + self.positions[:T])
+        ### END SOLUTION
+
+# %% check="Transformer" points=6
+
+# %% [markdown]
+r"""
+A fresh model, before any training. A model that gives all 50 tokens the same probability has a loss of $\ln 50 =
+3.91$. Yours has more, and a favourite: the token it has just read. Its embedding is still in the stream, and the head
+is the same matrix.
+"""
+
+# %%
+two_tokens = torch.tensor([[1, 2]])
+if ready(lambda: Transformer(3, 3, 4, 2, 1, 8)(two_tokens, two_tokens)):
+    torch.manual_seed(seed)
+    fresh = Transformer(40, 50, 64, 4, 2, 256)
+    source, target = torch.randint(3, 40, (32, 12)), torch.randint(3, 50, (32, 10))
+    with torch.no_grad():
+        guesses = fresh(source, target)
+    loss = nn.functional.cross_entropy(guesses.flatten(0, 1), torch.randint(3, 50, (320,)))
+    print(f"{sum(p.numel() for p in fresh.parameters()):,} weights; logits {tuple(guesses.shape)}")
+    print(f"loss on random answers {loss:.2f}; ln 50 = {math.log(50):.2f}")
+    copies = (guesses.argmax(-1) == target).float().mean()
+    print(f"places at which the likeliest next token is the one just read: {copies:.0%}")
+
+# %% [markdown]
+r"""
+## 6. Experiment: pre- against post-norm, without training
+
+Post-norm models need a warm-up: a learning rate that starts small. Without it Xiong et al. 2020 ("On Layer
+Normalization in the Transformer Architecture", section 3.2) got 8.45 BLEU on a translation task, with it about 34.
+They asked why, and looked at the gradients *before the first step*. Their theorem 1 bounds the gradient of the last
+layer's feed-forward weights: by something that does not depend on the depth $L$ for post-norm, and by something that
+falls like $1/\sqrt{L}$ for pre-norm.
+
+First the measurement, then what it says.
+"""
+
+# %% exercise="gradient_norms_by_depth"
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    """How large is the gradient of each layer's `feed_forward.down.weight`?
+
+    states     L state dicts of EncoderLayers (relu), the layer that reads the input first
+    x          (B, T, D)  the input of the first layer
+    direction  (B, T, D)  the loss is the mean over all B * T tokens of the dot product <output, direction>
+    norm       "pre": a new LayerNorm (weight 1, bias 0) stands behind the last layer; "post": nothing does
+    returns    (L,)  Frobenius norms of the gradients, first layer first, without a graph
+
+    Source: the quantity of Xiong et al. 2020, section 3.3, theorem 1.
+    Difficulty 2 of 5, about 15 minutes.
+    """
+    ### BEGIN SOLUTION
+    hidden, width = states[0]["feed_forward.up.weight"].shape
+    stack = [EncoderLayer(width, heads, hidden, norm) for _ in states]
+    for layer, state in zip(stack, states):
+        layer.load_state_dict(state)
+        x = layer(x)
+    if norm == "pre":
+        x = LayerNorm(width)(x)
+    loss = (x * direction).sum(dim=-1).mean()
+    grads = torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack])
+    return torch.stack([grad.norm() for grad in grads])
+    ### END SOLUTION
+
+# %% check="gradient_norms_by_depth" points=3
+
+# %%
+DEPTHS = [6, 12, 24]
+PARTS = ("attention.w_q", "attention.w_k", "attention.w_v", "attention.w_o", "feed_forward.up", "feed_forward.down")
+
+
+def fresh_states(depth, gen, deviation=None, width=64, hidden=256):
+    """State dicts of `depth` layers. Matrices are normal with Xavier's deviation, sqrt(2 / (rows + columns)), or a
+    fixed one; biases are 0, norms as they start."""
+    shapes = dict.fromkeys(PARTS, (width, width)) | {"feed_forward.up": (hidden, width)}
+    shapes["feed_forward.down"] = (width, hidden)
+    states = []
+    for _ in range(depth):
+        state = {f"norm{n}.{part}": torch.full((width,), float(part == "weight")) for n in (1, 2)
+                 for part in ("weight", "bias")}
+        for name, (rows, columns) in shapes.items():
+            spread = deviation or math.sqrt(2 / (rows + columns))
+            state[f"{name}.weight"] = spread * torch.randn(rows, columns, generator=gen)
+            state[f"{name}.bias"] = torch.zeros(rows)
+        states.append(state)
+    return states
+
+
+def measured(norm, depth, runs, deviation=None):
+    """(runs, depth) gradient norms of fresh stacks, batches of 4 sequences of 16 random tokens."""
+    rows = []
+    for run in runs:
+        gen = torch.Generator().manual_seed(run)
+        x, direction = torch.randn(2, 4, 16, 64, generator=gen)
+        rows.append(gradient_norms_by_depth(fresh_states(depth, gen, deviation), x, direction, norm))
+    return torch.stack(rows)
+
+
+gradients = None
+if ready(lambda: gradient_norms_by_depth(fresh_states(1, torch.Generator()), *torch.zeros(2, 1, 2, 64), "pre")):
+    gradients = {(norm, depth): measured(norm, depth, RUNS) for norm in ("pre", "post") for depth in DEPTHS}
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, norm in zip(panels, ("post", "pre"), strict=True):
+        for depth, style in zip(DEPTHS, (":", "--", "-"), strict=True):
+            table, places = gradients[norm, depth], torch.arange(1, depth + 1)
+            panel.semilogy(places, table.median(0).values, style, label=f"{depth} layers")
+            panel.fill_between(places, table.amin(0), table.amax(0), alpha=0.2)
+        panel.set(title=f"{norm}-norm", xlabel="layer")
+        plots.legend(panel, "lower left")
+    panels[0].set_ylabel("gradient norm")
+    plots.show(figure, alt="Gradient norm by layer for 6, 12 and 24 layers, post-norm beside pre-norm.")
+
+    def told(numbers):
+        return f"{numbers.median():6.2f}  ({numbers.min():.2f} to {numbers.max():.2f})"
+
+    print(f"{len(RUNS)} seeds: median (smallest to largest)")
+    for norm in ("post", "pre"):
+        last = {depth: gradients[norm, depth][:, -1] for depth in DEPTHS}
+        for depth in DEPTHS:
+            print(f"{norm:5s} {depth:2d} layers  last layer {told(last[depth])}".ljust(56),
+                  f"first / last {told(gradients[norm, depth][:, 0] / last[depth])}")
+        print(f"{norm:5s} last layer of 24 / last layer of 6, seed by seed: {told(last[24] / last[6])}")
+
+# %% exercise="depth_finding"
+# What the table shows: a dict of four medians, one decimal each:
+#
+#   "post_last"   gradient of the last layer of 24, divided by that of the last layer of 6, with post-norm
+#   "pre_last"    the same with pre-norm
+#   "pre_first"   first layer's gradient divided by the last layer's, in the pre-norm stack of 24 layers
+#   "post_first"  the same with post-norm
+#
+# Difficulty 1 of 5, about 5 minutes.
+### BEGIN SOLUTION
+depth_finding = {"post_last": 1.0, "pre_last": 0.4, "pre_first": 5.1, "post_first": 1.0}
+### END SOLUTION
+
+# %% check="depth_finding" points=3
+
+# %% [markdown]
+r"""
+What came out, of 100 seeds in groups of ten (medians of each group):
+
+- **The last layer behaves like the bounds of theorem 1.** Post-norm: 24 layers have 0.93 to 1.02 times the gradient
+  of 6 layers. Pre-norm: 0.43 to 0.48 times, and $\sqrt{6/24} = 0.5$.
+- **Pre-norm gradients are not the same at every depth.** The first layer's is 4.5 to 5.6 times the last one's. The
+  three curves lie on each other: what a layer gets depends on how many layers stand before it, not on how many
+  follow.
+- **Post-norm gradients do not vanish towards the input**, though this is often said. First and last layer are about
+  equal (0.8 to 1.3); single seeds scatter from 0.3 to 4.7.
+
+The check takes 0.8 to 1.2, 0.35 to 0.6, 4 to 6.5 and 0.6 to 1.6. Read it for what it is: relu layers of width 64,
+random inputs, one kind of initial weights. The same measurement with the small initial weights of the first GPT,
+normal with deviation 0.02 (Radford et al. 2018, section 4.1):
+"""
+
+# %%
+if gradients is not None:
+    for norm in ("post", "pre"):
+        small = measured(norm, 12, range(seed, seed + 10), deviation=0.02)
+        print(f"{norm:5s} 12 layers, deviation 0.02: first / last {told(small[:, 0] / small[:, -1])}")
+
+# %% [markdown]
+r"""
+All differences are gone: such weights make each sublayer's output so small beside a stream of width 64 that the place
+of the norm hardly matters yet. What a gradient is worth also depends on the optimiser: Adam divides by its size.
+Xiong et al. show training runs; here only the first step's gradients were measured.
+"""
+
+# %% [markdown]
+r"""
+## 7. Explore: the residual stream, layer by layer
+
+The panel sends random tokens through twelve of your layers and shows, sublayer by sublayer, how long the stream's
+vectors are and which share of a sublayer's sum is new. Move the slider: it multiplies the output weights of every
+sublayer. Where does each of the two arrangements go when the sublayers get louder? In which layers does a pre-norm
+model still change much?
+"""
+
+# %%
+from course.widgets import residual_stream
+
+learner_layer = None
+if ready(lambda: (EncoderLayer(4, 2, 8)(torch.zeros(1, 2, 4)), EncoderLayer(4, 2, 8, "post")(torch.zeros(1, 2, 4)))):
+    learner_layer = EncoderLayer
+residual_stream.show(learner_layer)
 
 # %% [markdown]
 r"""
@@ -513,3 +1266,818 @@ if ready(every_kernel):
     for name, mine, torchs in pairs:
         gap = ((mine - torchs).abs().max() / torchs.abs().max()).item()
         print(f"gradient of {name:11s} largest difference, relative to its largest number: {gap:.1e}")
+
+# %% [markdown]
+r"""
+## 9. What goes in, what should come out
+
+The model is there. Training it takes three small pieces, each of which is wrong in some published code: what the
+decoder is given, how its answer is scored, and how fast it learns.
+
+A decoder is trained on all positions at once: at position $t$ it is given the **true** tokens before $t$ and has to
+predict token $t$ (*teacher forcing*). Its input is therefore the target, moved to the right by one place, with BOS in
+front:
+
+```
+target           22   .   Mai   EOS  PAD       what should come out
+decoder input   BOS  22    .    Mai  EOS       what goes in
+```
+
+The causal mask does not do this for you. It lets position $t$ see positions 0 to $t$ of its *input*; if the input is
+the target itself, the answer stands at position $t$.
+"""
+
+# %% exercise="shift_right"
+def shift_right(target: Tensor) -> Tensor:
+    """The decoder's input for a batch of targets.
+
+    target   (B, T) int64, tokens and then EOS in each row, PAD behind it; T is at least 1
+    returns  (B, T) int64, a new tensor: BOS (1) first, then the target without its last column. `target` stays as it
+             was. What stands behind EOS in the result does not matter to the loss: nothing has to be cleaned up.
+
+    Elsewhere: T5 begins with PAD, BART with EOS, instead of a BOS.
+
+    Source: Vaswani et al. 2017, section 3.1 ("offset by one position") and figure 1 ("shifted right").
+    Difficulty 1 of 5, about 5 minutes.
+    """
+    ### BEGIN SOLUTION
+    first = torch.full_like(target[:, :1], BOS)
+    return torch.cat([first, target[:, :-1]], dim=1)
+    ### END SOLUTION
+
+# %% check="shift_right" points=2
+
+# %% [markdown]
+r"""
+**Label smoothing** asks for a little less than certainty. The target of a token is not 1 at the right class and 0
+elsewhere; a share $\epsilon$ of it is spread over the vocabulary. There are three conventions, and papers rarely say
+which one they mean:
+
+| who | the right class gets | every other class gets |
+| --- | --- | --- |
+| Szegedy et al. 2016 (section 7), PyTorch, **here** | $1 - \epsilon + \epsilon / V$ | $\epsilon / V$ |
+| tensor2tensor, the code of Vaswani et al. 2017 | $1 - \epsilon$ | $\epsilon / (V - 1)$ |
+| The Annotated Transformer | $1 - \epsilon$ | $\epsilon / (V - 2)$, and PAD nothing |
+
+Each row sums to 1. Padding is another matter: a *position* whose target is PAD does not count at all, in the sum or
+in the number it is divided by. Otherwise the loss depends on what else happened to be in the batch.
+"""
+
+# %% exercise="smoothed_cross_entropy"
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    """Mean cross-entropy over the real tokens of a batch, with smoothed targets.
+
+    logits     (B, T, V) float, any size of numbers
+    target     (B, T) int64; PAD (0) does not count, at least one token is real
+    smoothing  epsilon, from 0 to 1. The target distribution of a token is
+               q = (1 - epsilon) * one_hot(token) + epsilon / V, over all V classes, PAD among them
+    returns    () same dtype as logits: mean over real tokens of -sum_v q_v log softmax(logits)_v, in nats
+
+    Every real token of the batch counts the same, however long its row is. Library softmax functions and losses are not
+    allowed here (log_softmax and logsumexp neither): subtract the largest logit, then exp, sum and log.
+
+    Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", section 7; Vaswani et al.
+    2017, section 5.4 (epsilon 0.1).
+    Difficulty 3 of 5, about 20 minutes.
+    """
+    ### BEGIN SOLUTION
+    shifted = logits - logits.amax(dim=-1, keepdim=True)
+    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()  # (B, T, V)
+    right = log_probs.gather(-1, target[..., None])[..., 0]  # (B, T)
+    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)
+    return losses[target != PAD].mean()
+    ### END SOLUTION
+
+# %% check="smoothed_cross_entropy" points=4
+
+# %% [markdown]
+r"""
+**Warm-up.** At the start Adam's estimates of the gradient's size rest on a few batches, and in a post-norm model the
+gradients near the output are large (section 6). So the first steps are kept small: the rate grows in a straight line
+for `warmup` steps and then falls with the square root of the step.
+"""
+
+# %% exercise="warmup_schedule"
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    """The learning rate at a step.
+
+    step     counts from 1, one for each update of the weights (not for each epoch); below 1: raise ValueError
+    width    D
+    warmup   the step at which the rate is largest
+    factor   multiplies everything; 1 in the paper
+    returns  factor * D^(-1/2) * min(step^(-1/2), step * warmup^(-3/2)), a float
+
+    Source: Vaswani et al. 2017, section 5.3, equation 3.
+    Difficulty 1 of 5, about 6 minutes.
+    """
+    ### BEGIN SOLUTION
+    if step < 1:
+        raise ValueError(f"steps count from 1, this one is {step}")
+    return factor * width**-0.5 * min(step**-0.5, step * warmup**-1.5)
+    ### END SOLUTION
+
+# %% check="warmup_schedule" points=1
+
+# %%
+if ready(lambda: warmup_schedule(1, 4)):
+    figure, axes = plots.new(7, 2.6)
+    for width, warmup in ((512, 4000), (256, 4000), (512, 8000)):
+        steps = range(1, 20_001, 50)
+        axes.plot(steps, [warmup_schedule(step, width, warmup) for step in steps], label=f"D {width}, {warmup} steps")
+        print(f"D = {width}, warm-up {warmup}: largest rate {warmup_schedule(warmup, width, warmup):.2e}")
+    axes.set(xlabel="step", ylabel="learning rate")
+    plots.legend(axes, "upper right")
+    plots.show(figure, alt="Three learning rates over steps: up in a line to the warm-up step, then slowly down.")
+
+# %% [markdown]
+r"""
+## 10. One token after another
+
+Training knows the target; translating does not. The decoder begins with BOS, its most likely next token is appended,
+and the longer row goes in again, until EOS. In a batch the rows end at different steps. A row that has ended gets PAD
+from then on, whatever the model says about it, and the loop ends when all rows have ended, or at `max_length`.
+"""
+
+# %% exercise="greedy_decode"
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    """The most likely next token, again and again, for a batch.
+
+    model       any object with encode(source) -> (memory, source_keep) and
+                decode(target (B, t), memory, source_keep) -> logits (B, t, V)
+    source      (B, S) int64, PAD behind the shorter rows
+    max_length  at most this many tokens in a row, EOS counted, BOS not; at least 1
+    returns     (B, L) int64 without BOS: each row ends with its EOS and is PAD after it; a row that reaches max_length
+                is cut there. L is the length of the longest row, so it is less than max_length when all rows end early.
+
+    The source is encoded once. No gradients are recorded, no step is taken after the last row has ended, and the
+    model's mode (train or eval) stays as it is.
+
+    Difficulty 3 of 5, about 20 minutes.
+    """
+    ### BEGIN SOLUTION
+    with torch.no_grad():
+        memory, source_keep = model.encode(source)
+        tokens = torch.full((len(source), 1), BOS)
+        ended = torch.zeros(len(source), dtype=torch.bool)
+        for _ in range(max_length):
+            if ended.all():
+                break
+            likeliest = model.decode(tokens, memory, source_keep)[:, -1].argmax(dim=-1)  # (B,)
+            likeliest[ended] = PAD
+            ended = ended | (likeliest == EOS)
+            tokens = torch.cat([tokens, likeliest[:, None]], dim=1)
+    return tokens[:, 1:]
+    ### END SOLUTION
+
+# %% check="greedy_decode" points=4
+
+# %% [markdown]
+r"""
+## 11. How good is a translation?
+
+**Exact match** is the share of outputs that equal their reference, piece for piece. **BLEU** (Papineni et al. 2002)
+gives credit for parts: for $n = 1 \dots 4$ it counts which of the candidate's n-grams occur in a reference,
+
+$$p_n = \frac{\sum_{\text{candidates}} \sum_{g}
+\min\big(\text{count}(g),\; \max_{\text{references}} \text{count}_{\text{ref}}(g)\big)}
+{\sum_{\text{candidates}} \sum_{g} \text{count}(g)}, \qquad
+\text{BLEU} = \min\!\big(1,\, e^{1 - r/c}\big) \cdot \Big(\prod_{n=1}^{4} p_n\Big)^{1/4},$$
+
+with $c$ the length of all candidates together and $r$ the length of their references. The minimum **clips**: without
+it, "the the the the the the the" would have a precision of one (the paper's example 2). The factor in front, the
+**brevity penalty**, is there because precision alone rewards saying little.
+"""
+
+# %% exercise="bleu"
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    """Corpus BLEU, without smoothing.
+
+    candidates  one list of tokens (strings or ints) for each sentence
+    references  for each sentence a list of one or more references, each a list of tokens
+    max_n       n-grams from 1 to max_n, all with the same weight
+    returns     a float from 0 to 1
+
+    - Counts are summed over the whole corpus before anything is divided: this is not the mean of sentence scores.
+    - An n-gram is clipped at the largest number of times it occurs in one reference of its sentence.
+    - r adds up, for each sentence, the reference length nearest to the candidate's; the shorter one on a tie.
+    - 0 where some p_n is 0, or where no candidate has an n-gram that long.
+
+    Elsewhere: sentence BLEU with smoothing (Lin and Och 2004); scores times 100; the tokenizer is a convention, too
+    (Post 2018, "A Call for Clarity in Reporting BLEU Scores").
+
+    Source: Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine Translation", sections 2.1 to 2.3.
+    Difficulty 3 of 5, about 30 minutes.
+    """
+    ### BEGIN SOLUTION
+    def grams(tokens, n):
+        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+
+    pairs = list(zip(candidates, references))
+    c = sum(len(candidate) for candidate in candidates)
+    r = sum(min((abs(len(ref) - len(cand)), len(ref)) for ref in refs)[1] for cand, refs in pairs)
+    product = 1.0
+    for n in range(1, max_n + 1):
+        matched = total = 0
+        for candidate, refs in pairs:
+            counts, allowed = grams(candidate, n), Counter()
+            for reference in refs:
+                allowed |= grams(reference, n)  # the larger of the two counts
+            matched += sum((counts & allowed).values())  # the smaller one
+            total += sum(counts.values())
+        if matched == 0:
+            return 0.0
+        product *= matched / total
+    return product ** (1 / max_n) * min(1.0, math.exp(1 - r / c))
+    ### END SOLUTION
+
+# %% check="bleu" points=3
+
+# %% [markdown]
+r"""
+The example 1 of the paper: two translations of a Chinese sentence and three references. Count along for the first
+candidate: 17 of its 18 words occur in a reference (the paper's own number; the missing one is *obeys*).
+"""
+
+# %%
+REFERENCES = [
+    "It is a guide to action that ensures that the military will forever heed Party commands",
+    "It is the guiding principle which guarantees the military forces always being under the command of the Party",
+    "It is the practical guide for the army always to heed the directions of the party",
+]
+CANDIDATES = {
+    "candidate 1": "It is a guide to action which ensures that the military always obeys the commands of the party",
+    "candidate 2": "It is to insure the troops forever hearing the activity guidebook that party direct",
+    "the x 7": "the the the the the the the",
+}
+if ready(lambda: bleu([["a"]], [[["a"]]], 1)):
+    allowed = [line.lower().split() for line in REFERENCES]
+    for name, line in CANDIDATES.items():
+        scores = [bleu([line.lower().split()], [allowed], n) for n in (1, 2, 3, 4)]
+        print(f"{name:12s} BLEU up to n = 1, 2, 3, 4:", "  ".join(f"{score:.3f}" for score in scores))
+
+# %% [markdown]
+r"""
+## 12. Experiment: translate dates
+
+Now your parts work together. The data are days from 1930 to 2049, written in English and in French or German, in three
+styles of Unicode's CLDR tables (through Babel): short, medium and long. A source begins with the language that is
+wanted. The split is by day, and that takes care. The short style has two digits for the year, so 1926 and 2026 are the
+same text: the side of a day is decided by its year *without century*, its month and its day. No text of the held-out
+side occurs in training.
+"""
+
+# %%
+train_pairs, held_pairs = data.split_dates(styles=("short", "medium", "long"))
+held_pairs = [pair for pair in held_pairs if pair.day.day % 3 == 1]  # days 1, 4, 7 ...: a third is enough
+
+
+def asked(pair):
+    """What the encoder reads."""
+    return f"<{pair.language}>{pair.source}"
+
+
+english, foreign = data.Pieces(map(asked, train_pairs)), data.Pieces(pair.target for pair in train_pairs)
+
+
+def batch_of(texts, pieces, end):
+    rows = [torch.tensor(pieces.encode(text) + end) for text in texts]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+
+
+sources = batch_of(map(asked, train_pairs), english, [])
+targets = batch_of([pair.target for pair in train_pairs], foreign, [EOS])
+held_sources = batch_of(map(asked, held_pairs), english, [])
+held_targets = batch_of([pair.target for pair in held_pairs], foreign, [EOS])
+print(f"{len(train_pairs):,} pairs to train on, {len(held_pairs):,} held out; "
+      f"{len(english)} pieces of English, {len(foreign)} of French and German")
+for pair in train_pairs[:6]:
+    print(f"  {asked(pair):32s} -> {pair.target}")
+print("as pieces:", [english.pieces[i] for i in sources[0].tolist() if i != PAD])
+
+# %% [markdown]
+r"""
+The model has two layers, width 48 and four heads; it is trained for 350 steps of 128 pairs with Adam as in the paper
+(section 5.3: betas 0.9 and 0.98), your loss and your schedule. At the end stands the mean of its last five checkpoints,
+as in the paper's section 6.1: the steps are large, and each single one leaves the weights a little off. All this takes
+less than a minute. The fast profile trains one translator, `pre-norm`. Four arms were recorded by the course's authors,
+`pre-norm` with ten seeds, with a model made of PyTorch's own layers:
+
+- `pre-norm`, and `post-norm`: the same but for the place of the normalisation;
+- `not shifted`: the decoder is given the target itself;
+- `shifted twice`: the target is moved once for the decoder and once more in the loss.
+"""
+
+# %%
+recorded = json.loads((Path(course.__file__).parent / "runs" / "dates.json").read_text())
+WIDTH, HIDDEN, STEPS, BATCH = (recorded[name] for name in ("width", "hidden", "steps", "batch"))
+WARMUP, FACTOR, KEPT, APART = (recorded[name] for name in ("warmup", "factor", "kept", "apart"))
+HEADS, LAYERS = 4, 2
+ARMS = {
+    "pre-norm": {},
+    "not shifted": {"shifts": 0},
+    "shifted twice": {"shifts": 2},
+    "post-norm": {"norm": "post"},
+}
+
+
+def fed(target, shifts):
+    """What goes into the decoder and what should come out. One shift is right."""
+    given = target if shifts == 0 else shift_right(target)
+    return (given[:, :-1], target[:, 1:]) if shifts == 2 else (given, target)
+
+
+def train_translator(run, norm="pre", shifts=1):
+    gen, kept = torch.Generator().manual_seed(run), []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run)
+        model = Transformer(len(english), len(foreign), WIDTH, HEADS, LAYERS, HIDDEN, norm=norm)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1.0, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    for step in range(1, STEPS + 1):
+        optimiser.param_groups[0]["lr"] = warmup_schedule(step, WIDTH, WARMUP, FACTOR)
+        some = torch.randint(len(sources), (BATCH,), generator=gen)
+        given, labels = fed(targets[some], shifts)
+        loss = smoothed_cross_entropy(model(sources[some], given), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step > STEPS - KEPT * APART and step % APART == 0:
+            kept.append([p.detach().clone() for p in model.parameters()])
+    with torch.no_grad():
+        for p, *versions in zip(model.parameters(), *kept, strict=True):
+            p.copy_(torch.stack(versions).mean(0))
+    return model.eval(), loss.item()
+
+
+def translate(model, ids):
+    return [foreign.decode(row) for row in greedy_decode(model, ids, 16).tolist()]
+
+
+def token_accuracy(model, shifts=1):
+    """Share of tokens that are right when all earlier ones are given (teacher forcing)."""
+    given, labels = fed(held_targets, shifts)
+    with torch.no_grad():
+        guesses = model(held_sources, given).argmax(-1)
+    return (guesses == labels)[labels != PAD].float().mean().item()
+
+
+right_answers = {}  # what a source may be translated to: every target that stands beside it in the data
+for pair in held_pairs:
+    right_answers.setdefault(asked(pair), set()).add(pair.target)
+
+# %%
+translator = outputs = None
+word = torch.ones(1, 1, dtype=torch.int64)
+parts_ready = ready(lambda: (
+    Transformer(4, 4, 8, 2, 1, 8)(word, shift_right(word)), smoothed_cross_entropy(torch.zeros(1, 1, 4), word),
+    warmup_schedule(1, 4), greedy_decode(ScriptedModel(torch.zeros(2, 4)), word, 2), bleu([["a"]], [[["a"]]]),
+))  # fmt: skip
+if parts_ready:
+    for name, settings in ARMS.items():
+        if profile == "fast" and name != "pre-norm":
+            continue
+        model, loss = train_translator(seed, **settings)
+        texts = translate(model, held_sources)
+        exact = sum(text == pair.target for text, pair in zip(texts, held_pairs)) / len(texts)
+        right = sum(text in right_answers[asked(pair)] for text, pair in zip(texts, held_pairs)) / len(texts)
+        print(f"yours, {name}, seed {seed}: last loss {loss:.3f}, token accuracy "
+              f"{token_accuracy(model, settings.get('shifts', 1)):.4f}, exact match {exact:.4f}, right {right:.4f}")
+        if translator is None:
+            translator, outputs = model, texts
+
+# %%
+print("recorded: number of seeds, then median (smallest to largest)")
+print(f"{'':18s}" + "".join(f"{title:>26s}" for title in ("token accuracy", "exact match", "right", "BLEU")))
+for name, by_seed in recorded["runs"].items():
+    line = f"{name:15s}{len(by_seed):3d}"
+    for measure in ("tokens", "exact", "right", "bleu"):
+        values = sorted(run[measure] for run in by_seed.values())
+        line += f"{values[len(values) // 2]:.3f} ({values[0]:.3f} to {values[-1]:.3f})".rjust(26)
+    print(line)
+for name, by_seed in recorded["runs"].items():
+    print(f"{name:15s} its first seed writes {min(by_seed.items())[1]['first']}")
+
+# %% [markdown]
+r"""
+`token accuracy` is measured with teacher forcing, all the others on what `greedy_decode` wrote. `right` counts every
+answer that is the translation of its source *somewhere* in the held-out data. Why is it larger than exact match? Look
+at the errors before you go on.
+"""
+
+# %%
+def pieces_of(text):
+    return data.Pieces.PATTERN.findall(text)
+
+
+def where_it_differs(pair, text):
+    """"length", "year" (the rest is right), or "day or month"."""
+    got, wanted = pieces_of(text), pieces_of(pair.target)
+    digits = 2 if (pair.language, pair.style) == ("de", "short") else 4
+    if len(got) != len(wanted):
+        return "length"
+    return "year" if got[:-digits] == wanted[:-digits] else "day or month"
+
+
+if outputs:
+    misses = [(pair, text) for pair, text in zip(held_pairs, outputs) if text != pair.target]
+    print(f"{len(misses)} of {len(held_pairs)} are not their reference")
+    for language in ("fr", "de"):
+        for style in ("short", "medium", "long"):
+            group = [(pair, text) for pair, text in misses if (pair.language, pair.style) == (language, style)]
+            other = sum(text in right_answers[asked(pair)] for pair, text in group)
+            parts = dict(Counter(where_it_differs(pair, text) for pair, text in group))
+            print(f"  {language} {style:7s} {len(group):3d}, of which {other:3d} are another right answer   {parts}")
+    shown = Counter()
+    for pair, text in misses:
+        kind = "right elsewhere" if text in right_answers[asked(pair)] else "wrong"
+        shown[kind, pair.language, pair.style] += 1
+        if shown[kind, pair.language, pair.style] <= 2:
+            print(f"  {kind:16s} {asked(pair):32s} -> {text:28s} reference: {pair.target}")
+
+# %% [markdown]
+r"""
+Two of the groups are no mistakes of the model. *5/16/35* is 1935 or 2035, and French writes the whole year: the answer
+is not in the input. *May 16, 1935* is the medium style and also the long style, because *May* has no shorter form; in
+German the two differ (16.05.1935 and 16. Mai 1935). Nobody can know which one is meant, and whoever guesses is wrong
+half of the time. So exact match has a **ceiling** that belongs to the data. A translator gives one answer for each
+source; with k right answers in the data it meets one of k.
+"""
+
+# %%
+ceiling = sum(1 / len(right_answers[asked(pair)]) for pair in held_pairs) / len(held_pairs)
+print(f"the best exact match that any translator can reach: {ceiling:.4f}")
+for name in ("pre-norm", "post-norm"):
+    runs = recorded["runs"][name].values()
+    groups, wrong = Counter(), Counter()
+    for run in runs:
+        groups.update(run["not_exact"])
+        wrong.update(run["not_right"])
+    print(f"{name}, {len(runs)} seeds together, not the reference:", dict(groups.most_common(4)))
+    print("    wrong by any reference:", dict(wrong.most_common(4)), f"of {len(runs) * recorded['pairs']:,}")
+
+# %% exercise="translation_finding"
+# What came out: a dict with
+#
+#   "right"    share of YOUR translator's outputs that are a right answer, three decimals
+#   "exact"    its exact match, three decimals
+#   "ceiling"  the best exact match that any translator can reach on these pairs, three decimals
+#   "group"    the language and style with the most outputs that are not their reference: "fr long", for example
+#   "missing"  what the source of that group does not say: "day", "month", "year" or "language"
+#
+# Difficulty 2 of 5, about 10 minutes.
+### BEGIN SOLUTION
+translation_finding = {"right": 0.999, "exact": 0.953, "ceiling": 0.954, "group": "fr short", "missing": "year"}
+### END SOLUTION
+
+# %% check="translation_finding" points=3
+
+# %% [markdown]
+r"""
+The check accepts what the ten recorded seeds gave and a little more. Of the answers 0.985 to 1.000 were
+right (0.97 counts), 0.939 to 0.954 equalled their reference (0.92 counts), and French short dates were the largest
+group in all ten. What is wrong by any reference is mostly in
+short dates, too: 72 of 76 in the ten seeds together, for example a year of three digits.
+
+Two arms deserve a look. `not shifted` has the best token accuracy of all, exactly 1, and not one right date: it learned
+to copy its input, and when it translates there is nothing to copy. `shifted twice` looks healthy too, and writes every
+other piece: the one in between it was never asked for. Between `pre-norm` and `post-norm` there is nothing to see: two
+layers are not deep, and there is a warm-up.
+
+**Where does it look?** The cross-attention of the last decoder layer for one date, mean over the heads. Each row is the
+step that writes a piece, each column a piece of the source. Before you run it: which column should the row of the month
+read, and which one the last row?
+"""
+
+# %%
+if translator is not None:
+    pair = next(p for p in held_pairs if (p.language, p.style) == ("de", "long") and p.day.day > 9)
+    kept = []
+    watch = translator.decoder[-1].cross_attention.register_forward_hook(lambda _, given, out: kept.append(out[1]))
+    ids = torch.tensor([english.encode(asked(pair))])
+    with torch.no_grad():
+        translator(ids, shift_right(torch.tensor([[*foreign.encode(pair.target), EOS]])))
+    watch.remove()
+    weights = kept[0][0].mean(0)  # (T, S)
+    figure, axes = plots.new(6.4, 5)
+    axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    below = [english.pieces[i] for i in ids[0].tolist()]
+    beside = [foreign.pieces[i] for i in foreign.encode(pair.target)] + ["<eos>"]
+    axes.set(xticks=range(len(below)), yticks=range(len(beside)), xlabel="is read", ylabel="is written")
+    axes.set_xticklabels(below, rotation=60, ha="right")
+    axes.set_yticklabels(beside)
+    plots.show(figure, alt="Cross-attention of one date as a grid: the digits of the year lie on a diagonal.")
+
+# %% [markdown]
+r"""
+The digits read their digits. Do not take the other rows for an explanation: behind two encoder layers a column stands
+for what the encoder has gathered at that place, not for the piece written below it. (The authors' month read the comma
+behind the month as much as the month itself.)
+
+**What does BLEU say about it?** Take the references themselves and spoil each one a little: in every translation the
+last digit of the year is wrong. Then compare with your translator.
+"""
+
+# %%
+def spoiled(text):
+    """The same date with its last digit one too large (9 becomes 0)."""
+    return text[:-1] + str((int(text[-1]) + 1) % 10)
+
+
+if outputs:
+    one = [[pieces_of(pair.target)] for pair in held_pairs]
+    several = [[pieces_of(text) for text in sorted(right_answers[asked(pair)])] for pair in held_pairs]
+    everything_wrong = [pieces_of(spoiled(pair.target)) for pair in held_pairs]
+    yours = [pieces_of(text) for text in outputs]
+    print(f"your translator: BLEU {bleu(yours, one):.3f} with one reference, {bleu(yours, several):.3f} with several")
+    print(f"each year wrong: BLEU {bleu(everything_wrong, one):.3f}, exact match 0")
+
+# %% [markdown]
+r"""
+BLEU does not know that one digit is the whole point. It was made to rank systems on whole corpora of free text, where
+no output equals its reference and where judgements of people agree with the ranking; for a date, a price or a dose it
+answers another question. With several references, as the paper meant it, the undecidable dates cost nothing any more.
+
+## 13. Bug hunt
+
+**The first: count the shifts.** A model class prepares its decoder's input by itself and then computes its loss with
+the library's function for language models:
+"""
+
+# %%
+def causal_lm_loss(logits, labels):
+    """The library's loss for models without an encoder: position t is scored on label t + 1."""
+    return nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=PAD)
+
+
+def published_loss(model, source, target):
+    """Training loss of an encoder-decoder."""
+    batch_size, length = target.shape
+    decoder_input = torch.cat([torch.full((batch_size, 1), BOS), target[:, : length - 1]], dim=1)
+    return causal_lm_loss(model(source, decoder_input), target)
+
+
+for name in ("not shifted", "pre-norm", "shifted twice"):
+    middle = {m: sorted(run[m] for run in recorded["runs"][name].values()) for m in ("tokens", "exact")}
+    print(f"{name:14s} median token accuracy {middle['tokens'][len(middle['tokens']) // 2]:.3f}, "
+          f"exact match {middle['exact'][len(middle['exact']) // 2]:.3f}")
+
+# %% [markdown]
+r"""
+Each function is right on its own. Together they shift twice: given the tokens *before* t, the model is asked for token
+t + 1, and token t is never asked for. In the transformers library a common loss function brought this into
+`VisionEncoderDecoderModel` (pull request 40185 names release 4.50 as the first), and in 2026 the same was found in
+Moonshine, CohereASR, Florence-2 and PPFormulaNet (46784, 46895, 46898, issue 46901). The opposite, no shift at all, was
+in MONAI's GenerativeModels until its issue 314.
+
+What it costs: loss and token accuracy look healthy, on the validation set too, because both are measured with the same
+two shifts. Fine-tuning damages a good model, step by step, and the first one to notice is whoever reads what it writes.
+"""
+
+# %% exercise="repaired_loss"
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    """Training loss of an encoder-decoder.
+
+    model    called as model(source, decoder_input) -> logits (B, T, V); it does not shift anything by itself
+    source   (B, S) int64
+    target   (B, T) int64, tokens and EOS, PAD behind
+    returns  () mean cross-entropy in nats, without smoothing, over all real tokens of the batch, the first token and
+             EOS among them
+
+    Difficulty 2 of 5, about 10 minutes.
+    """
+    ### BEGIN SOLUTION
+    return smoothed_cross_entropy(model(source, shift_right(target)), target, smoothing=0.0)
+    ### END SOLUTION
+
+# %% check="repaired_loss" points=2
+
+# %% [markdown]
+r"""
+**The second: what validation leaves behind.** This is called every thousand steps, in the middle of an epoch:
+"""
+
+# %%
+def published_validation(model, batches):
+    """Mean loss on the validation set."""
+    model.eval()
+    losses = [repaired_loss(model, source, target) for source, target in batches]
+    return (sum(losses) / len(losses)).item()
+
+
+if ready(lambda: repaired_loss(ScriptedModel(torch.zeros(2, 4)), word, word)):
+    probe = ScriptedModel(torch.zeros(2, 4)).train()
+    published_validation(probe, [(word, word)])
+    print("after a validation the model is in", "training" if probe.training else "evaluation", "mode")
+
+# %% [markdown]
+r"""
+Nobody calls `model.train()` afterwards. From the first validation to the end of the epoch the model trains without
+dropout. fartashf/vsepp, the code of a published paper, did this (issue 4); the repair changed its results noticeably,
+and became an option, so that the published numbers could still be reproduced. The reverse, measuring with dropout
+switched on, was reported for PyTorch's own translation tutorial (pytorch/tutorials, issue 208). Two smaller mistakes
+stand beside it: each batch counts the same however many tokens it holds, and a graph is built for a backward pass
+that never comes.
+"""
+
+# %% exercise="repaired_validation"
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    """Mean loss on the validation set.
+
+    model    an nn.Module, called as model(source, decoder_input) -> logits (B, T, V), in training or evaluation mode
+    batches  (source, target) pairs as in repaired_loss; the batches differ in their number of tokens
+    returns  a float: cross-entropy in nats per real token, every token of all batches counting the same; measured in
+             evaluation mode, without recording gradients
+
+    Afterwards the model is in the mode in which it came.
+
+    Difficulty 2 of 5, about 10 minutes.
+    """
+    ### BEGIN SOLUTION
+    mode = model.training
+    model.eval()
+    total = tokens = 0
+    with torch.no_grad():
+        for source, target in batches:
+            real = (target != PAD).sum().item()
+            total += repaired_loss(model, source, target).item() * real
+            tokens += real
+    model.train(mode)
+    return total / tokens
+    ### END SOLUTION
+
+# %% check="repaired_validation" points=2
+
+# %% [markdown]
+r"""
+## 14. Widely repeated, and wrong
+
+**"97 % of the tokens are right, so nearly all translations are."** The accuracy that training loops print is measured
+with teacher forcing: every guess is made with all earlier tokens right. A date is right when all of its pieces are, and
+when translating, one wrong piece is an input for all later ones (Ranzato et al. 2016, "Sequence Level Training with
+Recurrent Neural Networks", call it exposure bias). The recorded runs were measured both ways as they trained:
+"""
+
+# %%
+curves = torch.tensor([run["curve"] for run in recorded["runs"]["pre-norm"].values()])  # (seeds, moments, 2)
+moments = [recorded["every"] * (i + 1) for i in range(curves.shape[1])]
+figure, axes = plots.new(7, 3)
+for column, (name, style) in enumerate((("token accuracy, teacher forcing", "s--"), ("exact match", "o-"))):
+    axes.plot(moments, curves[:, :, column].median(0).values, style, label=name)
+    axes.fill_between(moments, curves[:, :, column].amin(0), curves[:, :, column].amax(0), alpha=0.2)
+axes.set(xlabel="step", ylabel="share", ylim=(0, 1.05), xticks=moments)
+axes.legend(loc="lower right")
+plots.show(figure, alt="Over training steps: token accuracy is high early, exact match follows much later.")
+length = (held_targets != PAD).sum(1).float().mean().item()
+for moment, (tokens, exact) in zip(moments, curves.median(0).values.tolist()):
+    print(f"step {moment:4d}: {tokens:.3f} of the tokens, {exact:.3f} of the dates "
+          f"({tokens:.3f} to the power of {length:.1f} pieces is {tokens**length:.3f})")
+
+# %% [markdown]
+r"""
+**"A loss that stops at 0.72 has not converged."** With smoothed targets no model reaches zero: the cross-entropy is
+never less than the entropy of the target, and a smoothed target has one. Your own function says how much, given a
+model that predicts the smoothed distribution exactly:
+"""
+
+# %%
+if ready(lambda: smoothed_cross_entropy(torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.int64))):
+    for smoothing in (0.0, 0.1, 0.2):
+        V = len(foreign)
+        best = torch.full((1, 1, V), smoothing / V)
+        best[..., BOS] += 1 - smoothing  # any class will do
+        floor = smoothed_cross_entropy(best.clamp(min=1e-30).log(), torch.full((1, 1), BOS), smoothing)
+        print(f"epsilon {smoothing:.1f}, {V} classes: the lowest possible loss is {floor.item():.3f}")
+    last = sorted(run["loss"] for run in recorded["runs"]["pre-norm"].values())
+    print(f"the recorded translators ended between {last[0]:.3f} and {last[-1]:.3f}, each on its last batch")
+
+# %% [markdown]
+r"""
+Losses under different smoothing are therefore not comparable, and "perplexity" computed from a smoothed loss means
+nothing. Measure both on the plain cross-entropy.
+"""
+
+# %% [markdown]
+r"""
+**"Batch normalisation fails on text because sentences have different lengths."** Lengths are no obstacle: pick the
+real tokens with `keep`, and batch normalisation sees N vectors and no padding. The cell pads the same sentences to 12
+and to 40 tokens. What stays is what section 2 measured, and a gap between the two modes: in training the statistics
+of a small batch, in evaluation those of many.
+"""
+
+# %%
+if ready(lambda: BatchNorm(2)(torch.zeros(2, 2))):
+    gaps = {"padded to 12 or to 40": [], "training against evaluation": []}
+    for run in RUNS:
+        gen = torch.Generator().manual_seed(run)
+        keep = torch.arange(40) < torch.tensor([12, 5, 9, 3])[:, None]  # 29 real tokens
+        long = torch.randn(4, 40, 16, generator=gen)
+        norm = BatchNorm(16)
+        one, other = norm(long[keep]), norm(long[:, :12][keep[:, :12]])
+        gaps["padded to 12 or to 40"].append((one - other).abs().max().item())
+        for _ in range(200):  # many batches of 29 tokens move the running statistics
+            trained = norm(torch.randn(29, 16, generator=gen))
+        batch = torch.randn(29, 16, generator=gen)
+        trained, asked = norm(batch), norm.eval()(batch)
+        gaps["training against evaluation"].append(((trained - asked).norm() / asked.norm()).item())
+    for what, values in gaps.items():
+        values = sorted(values)
+        print(f"{what:28s} difference: median {values[len(values) // 2]:.3f}  ({values[0]:.3f} to {values[-1]:.3f})")
+
+# %% [markdown]
+r"""
+All batches here come from one distribution, which is the best case. Shen et al. 2020 measured that the batch
+statistics of real text fluctuate much more than those of images, throughout training, and name this as the cause.
+
+**"Layer normalisation uses the statistics of training at inference."** That is batch normalisation. Layer
+normalisation computes mean and variance anew from each vector, in training and after it (Ba et al. 2016, section 3).
+It has nothing to remember, and `eval()` changes nothing:
+"""
+
+# %%
+def asked_after_training(torchs):
+    """Trains a layer of torch's on 100 batches: the largest change by eval(), and the names of what it keeps."""
+    torch.manual_seed(seed)
+    for _ in range(100):
+        batch = 5 + 3 * torch.randn(64, 16)
+        trained = torchs(batch)
+    return (trained - torchs.eval()(batch)).abs().max().item(), [name for name, _ in torchs.named_buffers()]
+
+
+for torchs_norm in (nn.LayerNorm, nn.BatchNorm1d):
+    by_eval, remembered = asked_after_training(torchs_norm(16))
+    print(f"{torchs_norm.__name__:12s} largest change by eval(): {by_eval:.3f}; it keeps {remembered}")
+
+# %% [markdown]
+r"""
+## 15. Explain
+
+Answer in your own words, in four to eight sentences each. These are read and marked by a person.
+"""
+
+# %% [markdown] explain="residuals_and_normalisation" points=2
+r"""
+**What are residual connections and normalisation for, and how do they work together?** Say what happens to a stack
+without either, and what changes when the norm moves from the sum to the input of the sublayer.
+
+=== BEGIN MARK SCHEME ===
+- 0.5 points: residual: a sublayer adds to the stream instead of replacing it, so information and gradients have a
+  path past every sublayer; attention alone makes all tokens equal within a few layers (section 1).
+- 0.5 points: normalisation: sublayers add up, so the stream would grow with depth; it keeps what a sublayer reads (or
+  what leaves it) at a fixed size.
+- 0.5 points: post-norm normalises the stream itself, so nothing passes untouched; pre-norm leaves a path of additions
+  only and needs a closing norm.
+- 0.5 points: a consequence that was measured: with pre-norm the last layer's gradient falls with depth, about as 1 /
+  sqrt(L), with post-norm it does not (Xiong et al. explain the need for a warm-up by this); or: in pre-norm late
+  layers change the stream little.
+- No credit for "post-norm gradients vanish" alone: section 6 did not find it.
+=== END MARK SCHEME ===
+"""
+
+# %% [markdown] explain="layer_or_batch_normalisation" points=2
+r"""
+**Layer or batch normalisation: what does each average over, and what does each do in training and at inference?** Why
+do language models use the first?
+
+=== BEGIN MARK SCHEME ===
+- 0.5 points: layer: over the coordinates of one token; batch: over all tokens of the batch, for each coordinate.
+- 0.5 points: layer: the same computation in training and at inference, nothing is kept. Batch: batch statistics (and
+  the gradient through them) in training, running averages at inference.
+- 0.5 points: consequences: with batch normalisation an output depends on its neighbours and on padding in training;
+  the two modes differ, more so for small batches and for data whose statistics fluctuate, as text does.
+- 0.5 points: a decoder makes one token at a time, batch of one: layer normalisation does not notice. Accept: sequence
+  parallel or small-batch training needs no exchange of statistics.
+- "Sentences have different lengths" alone: no credit. The two variances (N and N - 1) may be named and are not
+  needed.
+=== END MARK SCHEME ===
+"""
+
+# %% [markdown] explain="the_architecture" points=2
+r"""
+**Describe the Transformer of 2017 to somebody who knows what a neural network is.** From the tokens of the source to
+the probabilities of the next target token: which parts, in which order, and what each is there for.
+
+=== BEGIN MARK SCHEME ===
+- 0.5 points: tokens become embeddings (scaled by sqrt(D)) plus positions, since attention alone knows no order.
+- 0.5 points: encoder layers: self-attention (tokens exchange information), feed-forward (each token is computed on),
+  each with a residual and a norm; repeated; the result is the memory.
+- 0.5 points: decoder layers: causal self-attention over what is written, cross-attention to the memory (queries from
+  the decoder, keys and values from the memory), feed-forward.
+- 0.5 points: the head: a linear map (here the target embedding, shared) to V logits, softmax; training in parallel
+  with shifted targets, generation one token at a time.
+- Half of the last point where masks (causal, padding) are missing altogether.
+=== END MARK SCHEME ===
+"""
+
+# %% [markdown] explain="teacher_forcing" points=2
+r"""
+**What is teacher forcing, and what does it hide?** Say what the decoder is given in training and in translation, why
+the target is shifted by exactly one place, and which measurement you would trust before a release.
+
+=== BEGIN MARK SCHEME ===
+- 0.5 points: training: the true earlier tokens, all positions at once under a causal mask; translation: its own earlier
+  outputs, one step after another.
+- 0.5 points: without a shift the answer stands in the input and is copied (token accuracy 1, exact match 0 in section
+  12); with two shifts a token is skipped.
+- 0.5 points: it hides how errors act on later tokens, and that all tokens of an output must be right together.
+- 0.5 points: measure what is generated (exact match for dates; BLEU or people for free text), and read the errors.
+=== END MARK SCHEME ===
+"""
