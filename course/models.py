@@ -1,7 +1,8 @@
-"""Models that a lesson is given. So far one: a small causal transformer with a place to plug a position scheme in.
+"""Models that a lesson is given, and parts of models that earlier units taught.
 
-It is small enough to train in seconds on one CPU core. Not here: anything a learner is asked to write. The position
-schemes themselves are exercises of unit 03; attention is torch's own.
+`SmallTransformer` (unit 03): a small causal transformer with a place to plug a position scheme in, trained in seconds
+on one CPU core; its attention is torch's own. `MultiHeadAttention` (taught in unit 02) and `sinusoidal_encoding` (unit
+03): given to every later unit. Not here: anything that the unit which uses it asks a learner to write.
 """
 
 from __future__ import annotations
@@ -29,6 +30,65 @@ class Positions(NamedTuple):
     add: Callable[[int, int], Tensor] | None = None
     rotate: Callable[[Tensor, Tensor], Tensor] | None = None
     bias: Callable[[int, int, int], Tensor] | None = None
+
+
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    """(T, D) float32: column 2i holds sin(t / 10000^(2i/D)), column 2i + 1 the cosine. D even.
+
+    Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
+    """
+    slowness = 10000.0 ** torch.linspace(0, 1, d_model // 2 + 1, dtype=torch.float64)[:-1]
+    angles = torch.arange(length, dtype=torch.float64).unsqueeze(1) / slowness  # (T, D / 2)
+    table = torch.empty(length, d_model)
+    table[:, 0::2], table[:, 1::2] = angles.sin(), angles.cos()
+    return table
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention: self-attention, or cross-attention where a memory is given.
+
+    d_model, num_heads  D and H; raises ValueError when D is not a multiple of H
+    dropout             probability that a weight is set to zero, in training only
+
+    State dict: w_q, w_k, w_v, w_o, each with .weight (D, D) and .bias (D,). Head h owns columns h * d to (h + 1) * d of
+    the first three, d = D / H. torch's nn.MultiheadAttention holds the same as in_proj_weight and in_proj_bias (w_q,
+    w_k and w_v one above the other) and out_proj.weight, out_proj.bias (w_o).
+
+    Source: Vaswani et al. 2017, section 3.2.2. An exercise of unit 02.
+    """
+
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"d_model must be a multiple of num_heads; {d_model} is not one of {num_heads}")
+        self.heads, self.p = num_heads, dropout
+        for name in ("w_q", "w_k", "w_v", "w_o"):
+            self.add_module(name, nn.Linear(d_model, d_model))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x (B, T, D) asks, memory (B, S, D) answers (None: x itself) -> out (B, T, D), weights (B, H, T, S).
+
+        mask  broadcastable to (B, H, T, S); bool: True = may look; float: added to the scaled scores, -inf hides.
+              A query that may look at nothing has weights 0. The weights are returned as before dropout.
+        """
+        source = x if memory is None else memory
+        q, k, v = self._heads(self.w_q(x)), self._heads(self.w_k(source)), self._heads(self.w_v(source))
+        weights = masked_softmax(q @ k.mT * q.shape[-1] ** -0.5, mask)
+        mixed = F.dropout(weights, self.p, self.training) @ v  # (B, H, T, d)
+        return self.w_o(mixed.transpose(1, 2).flatten(2)), weights
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, d)
+
+
+def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Softmax over the last dimension; hidden keys get 0, rows without a key too, and no gradient becomes NaN."""
+    if mask is None:
+        return scores.softmax(-1)
+    hidden = ~mask if mask.dtype == torch.bool else mask.isneginf()
+    biased = scores if mask.dtype == torch.bool else scores + mask.masked_fill(hidden, 0.0)
+    lowest = torch.finfo(scores.dtype).min
+    return biased.masked_fill(hidden, lowest).softmax(-1).masked_fill(hidden, 0.0)
 
 
 class Block(nn.Module):
