@@ -86,7 +86,9 @@ class DatePair(NamedTuple):
 
 
 @cache
-def split_dates(languages: tuple[str, ...] = ("fr", "de"), one_in: int = 10) -> tuple[list[DatePair], list[DatePair]]:
+def split_dates(
+    languages: tuple[str, ...] = ("fr", "de"), styles: tuple[str, ...] = STYLES, one_in: int = 10
+) -> tuple[list[DatePair], list[DatePair]]:
     """(training pairs, held-out pairs) of days from 1930 to 2049: one day in `one_in`, in every style and language.
 
     A day's side is decided by the SHA-256 of its year without the century, its month and its day ("26-11-22"), so it
@@ -97,7 +99,7 @@ def split_dates(languages: tuple[str, ...] = ("fr", "de"), one_in: int = 10) -> 
     for offset in range((LAST_DAY - FIRST_DAY).days + 1):
         day = FIRST_DAY + timedelta(offset)
         if (side := date_side(day, one_in)) is not None:
-            sides[side].extend(_pairs(day, languages))
+            sides[side].extend(_pairs(day, languages, styles))
     return sides
 
 
@@ -107,12 +109,12 @@ def date_side(day: date, one_in: int = 10) -> int | None:
     return int(digest[0] < 32) if int.from_bytes(digest[1:3]) % one_in == 0 else None
 
 
-def _pairs(day: date, languages: Iterable[str]) -> list[DatePair]:
-    english = {style: date_text(day, "en", style) for style in STYLES}
+def _pairs(day: date, languages: Iterable[str], styles: Iterable[str]) -> list[DatePair]:
+    english = {style: date_text(day, "en", style) for style in styles}
     return [
         DatePair(day, language, style, english[style], date_text(day, language, style))
         for language in languages
-        for style in STYLES
+        for style in english
     ]
 
 
@@ -124,13 +126,14 @@ def date_text(day: date, locale: str, style: str) -> str:
 
 
 class Pieces:
-    """A small vocabulary: every word, every digit and every sign of some texts, each language as a piece "<fr>".
+    """A small vocabulary: every word, digit and sign of some texts, and a language as a piece of its own, "<fr>".
 
-    PAD is 0, BOS 1, EOS 2; the pieces follow in sorted order. Texts with a piece that was not among them can't be
-    encoded (KeyError). A text encoded and decoded is the same text.
+    A space belongs to the word or sign before it; behind a digit it is a piece. PAD is 0, BOS 1,
+    EOS 2; the pieces follow in sorted order. Texts with a piece that was not among them can't be encoded (KeyError). A
+    text encoded and decoded is the same text.
     """
 
-    PATTERN = re.compile(r"<\w+>|\d|[^\W\d_]+|.")
+    PATTERN = re.compile(r"<\w+>|\d|[^\W\d_]+ ?|[^\w ] ?|.", re.DOTALL)
 
     def __init__(self, texts: Iterable[str]) -> None:
         found = {piece for text in texts for piece in self.PATTERN.findall(text)}
