@@ -2,7 +2,8 @@
 
 `prose` is the standard library's documentation of the language (pydoc_data.topics): English technical prose, about
 465,000 characters on Python 3.11, a little more on later versions, so nothing may depend on its exact text.
-`split_prose` cuts it into a part to train on and a part to test on. `language_names` are CLDR's tables (Babel).
+`split_prose` cuts it into a part to train on and a part to test on. `language_names` and `split_dates`, the same day
+written in several languages, come from CLDR's tables (Babel); `Pieces` turns such a date into ids and back.
 
 Not here: tokenizers, batches for a particular unit, anything random.
 """
@@ -11,9 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
+from datetime import date, timedelta
 from functools import cache
+from typing import NamedTuple
 
 STRETCH = 48  # no run of this many characters, spaces collapsed, stands in both parts of the split
+FIRST_DAY, LAST_DAY = date(1930, 1, 1), date(2049, 12, 31)
+STYLES = ("short", "medium", "long", "full")  # CLDR's four ways to write a date
+PAD, BOS, EOS = 0, 1, 2
 
 
 @cache
@@ -66,3 +73,86 @@ def language_names(locale: str) -> dict[str, str]:
     from babel import Locale
 
     return {code: name for code, name in sorted(Locale(locale).languages.items()) if len(code) == 2}
+
+
+class DatePair(NamedTuple):
+    """One day, written in English and in another language in the same style."""
+
+    day: date
+    language: str
+    style: str
+    source: str
+    target: str
+
+
+@cache
+def split_dates(
+    languages: tuple[str, ...] = ("fr", "de"), styles: tuple[str, ...] = STYLES, one_in: int = 10
+) -> tuple[list[DatePair], list[DatePair]]:
+    """(training pairs, held-out pairs) of days from 1930 to 2049: one day in `one_in`, in every style and language.
+
+    A day's side is decided by the SHA-256 of its year without the century, its month and its day ("26-11-22"), so it
+    is the same for every style, every language and every version of Python or Babel. The century is left out because
+    the short style leaves it out: 1926 and 2026 are both 11/22/26, and must not stand on two sides.
+    """
+    sides: tuple[list[DatePair], list[DatePair]] = [], []
+    for offset in range((LAST_DAY - FIRST_DAY).days + 1):
+        day = FIRST_DAY + timedelta(offset)
+        if (side := date_side(day, one_in)) is not None:
+            sides[side].extend(_pairs(day, languages, styles))
+    return sides
+
+
+def date_side(day: date, one_in: int = 10) -> int | None:
+    """0: the day is trained on. 1: it is held out (one in eight). None: it is not among the days that are used."""
+    digest = hashlib.sha256(f"{day.year % 100:02d}-{day.month:02d}-{day.day:02d}".encode()).digest()
+    return int(digest[0] < 32) if int.from_bytes(digest[1:3]) % one_in == 0 else None
+
+
+def _pairs(day: date, languages: Iterable[str], styles: Iterable[str]) -> list[DatePair]:
+    english = {style: date_text(day, "en", style) for style in styles}
+    return [
+        DatePair(day, language, style, english[style], date_text(day, language, style))
+        for language in languages
+        for style in english
+    ]
+
+
+def date_text(day: date, locale: str, style: str) -> str:
+    """A day in words and figures, as the Unicode CLDR says, with every kind of space as a plain one."""
+    from babel.dates import format_date
+
+    return re.sub(r"\s+", " ", format_date(day, style, locale))
+
+
+class Pieces:
+    """A small vocabulary: every word, digit and sign of some texts, and a language as a piece of its own, "<fr>".
+
+    A space belongs to the word or sign before it; behind a digit it is a piece. PAD is 0, BOS 1,
+    EOS 2; the pieces follow in sorted order. Texts with a piece that was not among them can't be encoded (KeyError). A
+    text encoded and decoded is the same text.
+    """
+
+    PATTERN = re.compile(r"<\w+>|\d|[^\W\d_]+ ?|[^\w ] ?|.", re.DOTALL)
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        found = {piece for text in texts for piece in self.PATTERN.findall(text)}
+        self.pieces = ["<pad>", "<bos>", "<eos>", *sorted(found)]
+        self._ids = {piece: i for i, piece in enumerate(self.pieces) if i > EOS}
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text's pieces, without BOS and EOS."""
+        return [self._ids[piece] for piece in self.PATTERN.findall(text)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text up to the first EOS, without PAD and BOS."""
+        found: list[str] = []
+        for i in map(int, ids):
+            if i == EOS:
+                break
+            if i not in (PAD, BOS):
+                found.append(self.pieces[i])
+        return "".join(found)

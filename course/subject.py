@@ -191,6 +191,10 @@ class LocalSubject:
             raise SubjectError("bad_value", "the object was released or never made")
         return self._objects[handle.id]
 
+    def _opened(self, value: Any) -> Any:
+        """An argument that is a handle stands for its object: a model that a function is called with."""
+        return self._object(value) if isinstance(value, Handle) else value
+
     def _bound(self, handle: Handle, method: str) -> Callable:
         target = self._object(handle)
         if method == "__call__":
@@ -203,6 +207,7 @@ class LocalSubject:
 
     def _run(self, function: Callable, args: tuple, kwargs: dict, copy: bool = True) -> Any:
         self.mutated = []
+        args, kwargs = tuple(map(self._opened, args)), {k: self._opened(v) for k, v in kwargs.items()}
         mine, names = (_copies(args, kwargs)) if copy else ((args, kwargs), {})
         if not callable(function):
             raise SubjectError("missing", f"`{self.name}` is a {type(function).__name__}, not something to call")

@@ -1,6 +1,9 @@
 """The course's texts: they are there, and nothing of the held-out part can be learned by heart."""
 
 import re
+from datetime import date
+
+import pytest
 
 from course import data
 
@@ -29,9 +32,65 @@ def test_stretches_ignore_white_space_and_short_texts():
 
 def test_ascii_is_ascii():
     text = data.as_ascii("“don’t” – 3° …")
-    assert text == "\"don't\" - 3? ..." and not re.search(r"[^\x00-\x7f]", data.as_ascii(data.split_prose()[0]))
+    assert text == '"don\'t" - 3? ...' and not re.search(r"[^\x00-\x7f]", data.as_ascii(data.split_prose()[0]))
 
 
 def test_language_names_come_from_cldr():
     assert data.language_names("en")["de"] == "German" and data.language_names("fr")["de"] == "allemand"
     assert all(len(code) == 2 for code in data.language_names("hi"))
+
+
+ALL = ("fr", "de", "es")
+HELD_IN_2026 = ["2026-01-24", "2026-08-13", "2026-09-20", "2026-10-02", "2026-11-11"]
+
+
+def test_no_held_out_date_is_trained_on_in_any_form():
+    train, held = data.split_dates(ALL)
+    assert {p.day for p in train}.isdisjoint(p.day for p in held)
+    for side in ("source", "target"):
+        assert {getattr(p, side) for p in train}.isdisjoint(getattr(p, side) for p in held)
+
+
+def test_the_same_day_of_two_centuries_is_on_one_side():
+    assert data.date_text(date(1935, 5, 16), "en", "short") == data.date_text(date(2035, 5, 16), "en", "short")
+    days = [date(1935 + 100 * later, month, 16) for month in range(1, 13) for later in (0, 1)]
+    sides = [data.date_side(day, one_in=1) for day in days]
+    assert sides[::2] == sides[1::2] and set(sides) == {0, 1}
+
+
+def test_the_split_is_the_same_everywhere():
+    held = [
+        f"2026-{m:02d}-{d:02d}" for m in range(1, 13) for d in range(1, 29) if data.date_side(date(2026, m, d)) == 1
+    ]
+    assert held == HELD_IN_2026 and data.date_side(date(2026, 1, 1)) is None
+
+
+def test_every_day_stands_there_in_every_language_and_style():
+    train, held = data.split_dates(ALL)
+    for side in (train, held):
+        days = {p.day for p in side}
+        assert len(side) == len(days) * len(ALL) * len(data.STYLES)
+    assert 0.08 < len(held) / (len(train) + len(held)) < 0.17
+    assert {p.style for p in data.split_dates(styles=("long",))[0]} == {"long"}
+
+
+def test_pieces_make_a_round_trip():
+    train, held = data.split_dates(ALL)
+    texts = [t for p in train + held for t in (f"<{p.language}>{p.source}", p.target)]
+    pieces = data.Pieces(texts)
+    ids = [pieces.encode(text) for text in texts]
+    assert [pieces.decode([*row, data.EOS, data.PAD, 7]) for row in ids] == texts
+    assert min(map(min, ids)) > data.EOS and max(map(max, ids)) == len(pieces) - 1
+    assert pieces.decode([data.BOS, *ids[0]]) == texts[0] and pieces.encode("<fr>3")[0] == pieces.pieces.index("<fr>")
+
+
+def test_pieces_of_the_training_side_are_enough_for_the_other():
+    train, held = data.split_dates(ALL)
+    pieces = data.Pieces(p.target for p in train)
+    assert all(pieces.decode(pieces.encode(p.target)) == p.target for p in held)
+    with pytest.raises(KeyError):
+        pieces.encode("no such word")
+
+
+def test_spaces_are_plain():
+    assert {c for p in data.split_dates()[1] for c in p.source + p.target if c.isspace()} == {" "}

@@ -54,6 +54,15 @@ def test_module_state_call_and_gradients():
     assert torch.equal(gx, torch.tensor([[1.0, 2.0, 3.0]] * 2)) and torch.equal(params["w"], torch.full((3,), 2.0))
 
 
+def test_an_object_is_an_argument_for_another_function():
+    s = subject("twice", twice=lambda counter, k: counter.add(k) + counter.add(k))
+    h = s.construct(name="Counter")
+    assert s(h, 2) == 6 and s(k=1, counter=h) == 11 and s.method(h, "add", 0) == 6
+    s.release(h)
+    with pytest.raises(SubjectError, match="released"):
+        s(h, 2)
+
+
 def test_stateful_object_and_release():
     s = subject("Counter")
     h = s.construct()

@@ -1,11 +1,16 @@
-"""What a right answer is, for the model part of unit 04.
+"""What a right answer is, for every exercise of unit 04.
 
-The oracles are torch's own functions and layers, in float64 and rounded once. All dimensions of an input differ,
+The oracles are torch's own functions, layers and autograd, in float64 and rounded once; for decoding a walk over each
+row on its own, for BLEU counts that are made one n-gram after another. The bytes that a kernel has to move are those of
+the kernel problem of the same name; models to decode with are course.mocks.ScriptedModel, whose logits stand in a table.
+
+All dimensions of an input differ,
 weights are random and far from their initial ones, so that no part of a layer can be left out unseen. `condition` is
 how much a layer magnifies a rounding error; a whole model of a few layers stays below 30.
 """
 
 import math
+from fractions import Fraction
 
 import torch
 from torch import nn
@@ -13,6 +18,7 @@ from torch.func import functional_call
 
 from autograder import oracle
 from autograder.checks import Check
+from grader_kernels import problem
 
 F64 = torch.float64
 
@@ -1686,7 +1692,7 @@ smoothed = Check(
 def expected_loss(logits, target, smoothing=0.1):
     """torch's own, in float64: its classes stand on axis 1."""
     wide = logits.double().transpose(1, 2)
-    return F.cross_entropy(wide, target, ignore_index=PAD, label_smoothing=smoothing).to(logits.dtype)
+    return nn.functional.cross_entropy(wide, target, ignore_index=PAD, label_smoothing=smoothing).to(logits.dtype)
 
 
 @smoothed.case("one sentence, no smoothing: plain cross-entropy")
@@ -2116,7 +2122,7 @@ def scripted_logits(table, source, given):
 def plain_loss(table, source, target):
     """Sum of the losses of the real tokens, and their number."""
     logits = scripted_logits(table, source, shifted_by_hand(target))
-    total = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=PAD, reduction="sum")
+    total = nn.functional.cross_entropy(logits.transpose(1, 2), target, ignore_index=PAD, reduction="sum")
     return total, int((target != PAD).sum())
 
 

@@ -1,0 +1,53 @@
+"""A translator that never learned anything: its logits stand in a table, so what a loop makes of them can be foretold.
+
+The checks of decoding and evaluation loops hand it to a learner's code. Not here: a model that can be trained.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ScriptedModel(nn.Module):
+    """A mock of an encoder-decoder: encode, decode and forward like the real one, logits off a table.
+
+    table  (N, V) float. A row of a batch is a walk over N states: it starts at the sum of its source tokens that are
+           not PAD (0), token k takes state s to (5 s + k + 1) mod N, and the logits at a position are the table's row of
+           the state that the tokens up to there, the first one too, have led to. So each position depends on the source
+           and on all tokens so far, on none that come later, and on no other row of the batch.
+    In training mode (what dropout does, without the luck) it reads the table upside down: state N - 1 - s.
+
+    `calls` counts encode, decode and "recorded": decodes during which gradients were recorded.
+    """
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = nn.Parameter(table.clone())
+        self._calls = {"encode": 0, "decode": 0, "recorded": 0}
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S) int64 -> memory (B, S, 1), which says something wrong about PAD; keep (B, S) bool, False at PAD."""
+        self._calls["encode"] += 1
+        return torch.where(source == 0, 7, source)[..., None].float(), source != 0
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        """(B, T) int64 -> logits (B, T, V)."""
+        self._calls["decode"] += 1
+        self._calls["recorded"] += torch.is_grad_enabled()
+        state, states = (memory[..., 0] * source_keep).sum(1).long(), []
+        for tokens in target.unbind(1):
+            state = (5 * state + tokens + 1) % len(self.table)
+            states.append(len(self.table) - 1 - state if self.training else state)
+        return self.table[torch.stack(states, 1)]
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+    def calls(self) -> dict[str, int]:
+        """How often each was called so far."""
+        return dict(self._calls)
+
+    def is_training(self) -> bool:
+        """The mode that it is in."""
+        return self.training
