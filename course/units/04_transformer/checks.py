@@ -1840,11 +1840,11 @@ def walk(table, source, max_length):
     return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
 
 
-def sentences(trial, B=5, S=6):
+def source_batch(trial, B=5, S=6):
     return ragged(trial, trial.integers(1, S + 1, (B,)).tolist(), 30, longest=S)
 
 
-def decoded(subject, trial, table, source, max_length):
+def decoded_greedily(subject, trial, table, source, max_length):
     model = subject.construct(table, name="ScriptedModel")
     subject.method(model, "eval")
     return model, subject(model, source, max_length)
@@ -1852,52 +1852,52 @@ def decoded(subject, trial, table, source, max_length):
 
 @greedy.case("one row, as the table tells it", weight=2)
 def _(subject, trial):
-    table, source = script(trial, 1.0), sentences(trial, B=1)
-    _, found = decoded(subject, trial, table, source, 12)
+    table, source = script(trial, 1.0), source_batch(trial, B=1)
+    _, found = decoded_greedily(subject, trial, table, source, 12)
     trial.equal(found, walk(table, source, 12))
 
 
 @greedy.case("rows that end at different steps: PAD behind each EOS", weight=3)
 def _(subject, trial):
-    table, source = script(trial, 2.0), sentences(trial, B=7)
-    _, found = decoded(subject, trial, table, source, 15)
+    table, source = script(trial, 2.0), source_batch(trial, B=7)
+    _, found = decoded_greedily(subject, trial, table, source, 15)
     trial.equal(found, walk(table, source, 15))
 
 
 @greedy.case("EOS that never comes: exactly max_length tokens", weight=2)
 def _(subject, trial):
-    table, source = script(trial, -60.0), sentences(trial, B=3)
+    table, source = script(trial, -60.0), source_batch(trial, B=3)
     for max_length in (1, 6):
-        _, found = decoded(subject, trial, table, source, max_length)
+        _, found = decoded_greedily(subject, trial, table, source, max_length)
         trial.equal(found, walk(table, source, max_length))
 
 
 @greedy.case("EOS at once: one column")
 def _(subject, trial):
-    table, source = script(trial, 80.0), sentences(trial, B=4)
-    _, found = decoded(subject, trial, table, source, 5)
+    table, source = script(trial, 80.0), source_batch(trial, B=4)
+    _, found = decoded_greedily(subject, trial, table, source, 5)
     trial.equal(found, walk(table, source, 5))
 
 
 @greedy.case("encodes once, decodes once for each column, records no gradient", weight=2)
 def _(subject, trial):
-    table, source = script(trial, 1.0), sentences(trial, B=4)
+    table, source = script(trial, 1.0), source_batch(trial, B=4)
     expected = walk(table, source, 9)
-    model, found = decoded(subject, trial, table, source, 9)
+    model, found = decoded_greedily(subject, trial, table, source, 9)
     trial.equal(found, expected)
     trial.equal(subject.method(model, "calls"), {"encode": 1, "decode": expected.shape[1], "recorded": 0})
 
 
 @greedy.case("some rows are cut at max_length, others ended long before")
 def _(subject, trial):
-    table, source = script(trial, 0.5), sentences(trial, B=8)
-    _, found = decoded(subject, trial, table, source, 4)
+    table, source = script(trial, 0.5), source_batch(trial, B=8)
+    _, found = decoded_greedily(subject, trial, table, source, 4)
     trial.equal(found, walk(table, source, 4))
 
 
 @greedy.trial("a model in training mode stays in it, and is read as it is")
 def _(subject, trial):
-    table, source = script(trial, 1.0), sentences(trial, B=3)
+    table, source = script(trial, 1.0), source_batch(trial, B=3)
     model = subject.construct(table, name="ScriptedModel")
     trial.equal(subject(model, source, 8), walk(table.flip(0), source, 8))
     trial.true(subject.method(model, "is_training"), "the model came in training mode and left in another one")
@@ -1906,9 +1906,9 @@ def _(subject, trial):
 @greedy.trial("many batches", weight=3)
 def _(subject, trial):
     for _ in range(6):
-        table, source = script(trial, float(trial.integers(-1, 4))), sentences(trial, trial.integers(1, 9))
+        table, source = script(trial, float(trial.integers(-1, 4))), source_batch(trial, trial.integers(1, 9))
         max_length = trial.integers(1, 20)
-        _, found = decoded(subject, trial, table, source, max_length)
+        _, found = decoded_greedily(subject, trial, table, source, max_length)
         trial.equal(found, walk(table, source, max_length))
 
 
@@ -2136,7 +2136,7 @@ def scripted(subject, trial, training=False):
 @loss.case("full rows: every token is asked for, the first and EOS too", weight=2)
 def _(subject, trial):
     model, table = scripted(subject, trial)
-    source, target = sentences(trial, 3), ragged(trial, [5, 5, 5], WORDS)
+    source, target = source_batch(trial, 3), ragged(trial, [5, 5, 5], WORDS)
     total, tokens = plain_loss(table, source, target)
     trial.close(subject(model, source, target), (total / tokens).float(), condition=8)
 
@@ -2144,7 +2144,7 @@ def _(subject, trial):
 @loss.case("rows of different length: padding does not count", weight=2)
 def _(subject, trial):
     model, table = scripted(subject, trial)
-    source, target = sentences(trial, 4), ragged(trial, [2, 7, 4, 3], WORDS)
+    source, target = source_batch(trial, 4), ragged(trial, [2, 7, 4, 3], WORDS)
     total, tokens = plain_loss(table, source, target)
     trial.close(subject(model, source, target), (total / tokens).float(), condition=8)
 
@@ -2152,7 +2152,7 @@ def _(subject, trial):
 @loss.case("a target of EOS alone")
 def _(subject, trial):
     model, table = scripted(subject, trial)
-    source, target = sentences(trial, 2), ragged(trial, [1, 1], WORDS)
+    source, target = source_batch(trial, 2), ragged(trial, [1, 1], WORDS)
     total, tokens = plain_loss(table, source, target)
     trial.close(subject(model, source, target), (total / tokens).float(), condition=8)
 
@@ -2162,7 +2162,7 @@ def _(subject, trial):
     for _ in range(3):
         model, table = scripted(subject, trial)
         B = trial.integers(1, 6)
-        source, target = sentences(trial, B), ragged(trial, trial.integers(1, 9, (B,)).tolist(), WORDS, longest=9)
+        source, target = source_batch(trial, B), ragged(trial, trial.integers(1, 9, (B,)).tolist(), WORDS, longest=9)
         total, tokens = plain_loss(table, source, target)
         trial.close(subject(model, source, target), (total / tokens).float(), condition=8)
 
@@ -2186,7 +2186,7 @@ def batches_of(trial, *shapes):
     made = []
     for B, T in shapes:
         lengths = trial.integers(1, T + 1, (B,)).tolist()
-        made.append((sentences(trial, B), ragged(trial, lengths, WORDS, longest=T)))
+        made.append((source_batch(trial, B), ragged(trial, lengths, WORDS, longest=T)))
     return made
 
 
