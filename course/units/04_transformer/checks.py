@@ -1240,7 +1240,7 @@ def _(subject, trial):
     trial.close(subject.launch(x, weight), normed(x, weight))
 
 
-@norm_forward.case("any strides, without a copy", weight=2)
+@norm_forward.case("any strides, without a copy", weight=3)
 def _(subject, trial):
     x, weight = norm_inputs(trial, 6, 41)
     for layout in ("transposed", "every_other"):
@@ -1255,7 +1255,7 @@ def _(subject, trial):
     trial.close(subject.launch(x, weight), normed(x, weight))
 
 
-@norm_forward.case("every row is read once and written once", weight=2)
+@norm_forward.case("every row is read once and written once", weight=3)
 def _(subject, trial):
     x, weight = norm_inputs(trial, 4, 300)
     trial.close(subject.launch(x, weight), normed(x, weight))
@@ -1331,7 +1331,7 @@ def _(subject, trial):
     trial.close(subject.launch(dy, x * 1e-3, weight), pulled_back(dy, x * 1e-3, weight), condition=4)
 
 
-@norm_backward.case("dy and x each have strides of their own", weight=2)
+@norm_backward.case("dy and x each have strides of their own", weight=3)
 def _(subject, trial):
     dy, x, weight = norm_inputs(trial, 6, 40, matrices=2)
     for a, b in (("transposed", "every_other"), ("every_other", "transposed")):
@@ -1339,7 +1339,7 @@ def _(subject, trial):
         trial.close(got, pulled_back(dy, x, weight), f"dy is {a.replace('_', ' ')}", condition=4)
 
 
-@norm_backward.case("bfloat16: small shares between two large ones are not lost", weight=2)
+@norm_backward.case("bfloat16: small shares between two large ones are not lost", weight=4)
 def _(subject, trial):
     dy, x, weight = norm_inputs(trial, 22, 9, matrices=2, dtype=BRAIN)
     dy *= 0.3
@@ -1356,7 +1356,7 @@ def _(subject, trial):
     trial.close(subject.launch(dy, x, weight, programs=2), pulled_back(dy, x, weight))
 
 
-@norm_backward.case("every row of dy and x is read once; only partial sums travel twice", weight=2)
+@norm_backward.case("every row of dy and x is read once; only partial sums travel twice", weight=4)
 def _(subject, trial):
     given = norm_inputs(trial, 48, 64, matrices=2)
     trial.close(subject.launch(*given, programs=2), pulled_back(*given), condition=4)
@@ -1457,7 +1457,7 @@ def _(subject, trial):
     trial.close(subject.launch(*given), added_and_normed(*given), condition=1.3)
 
 
-@fused_norm.case("one launch: both inputs are read once, both results written once", weight=2)
+@fused_norm.case("one launch: both inputs are read once, both results written once", weight=4)
 def _(subject, trial):
     given = norm_inputs(trial, 4, 150, matrices=2)
     trial.close(subject.launch(*given), added_and_normed(*given))
@@ -1537,7 +1537,7 @@ def _(subject, trial):
     trial.close(subject.launch(logits, target, block=16), loss_and_gradient(logits, target), condition=10)
 
 
-@entropy.case("rows near -500 and near 300", weight=2)
+@entropy.case("rows near -500 and near 300", weight=4)
 def _(subject, trial):
     logits, target = logits_and_targets(trial, 4, 50)
     logits += torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
@@ -1546,7 +1546,7 @@ def _(subject, trial):
         trial.close(subject.launch(logits, target, block=block), expected, condition=100)
 
 
-@entropy.case("ignored rows have loss 0 and gradient 0", weight=2)
+@entropy.case("ignored rows have loss 0 and gradient 0", weight=3)
 def _(subject, trial):
     logits, target = logits_and_targets(trial, 6, 41)
     target[[1, 4]] = -100
@@ -1565,7 +1565,7 @@ def _(subject, trial):
     trial.close(subject.launch(logits, nothing, block=8, ignore=0), loss_and_gradient(logits, nothing, 0))
 
 
-@entropy.case("any strides of the logits")
+@entropy.case("any strides of the logits", weight=2)
 def _(subject, trial):
     logits, target = logits_and_targets(trial, 5, 37)
     for layout in ("transposed", "every_other"):
@@ -1587,7 +1587,7 @@ def _(subject, trial):
     trial.lean(subject, problem.load("cross_entropy").floor(logits, target))
 
 
-@entropy.case("a wider row is read twice", weight=2)
+@entropy.case("a wider row is read twice", weight=3)
 def _(subject, trial):
     logits, target = logits_and_targets(trial, 3, 201)
     trial.close(subject.launch(logits, target, block=64), loss_and_gradient(logits, target), condition=12)
