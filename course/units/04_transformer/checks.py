@@ -448,7 +448,8 @@ def _(subject, trial):
 
 # ----------------------------------------------------------------------------------------------------------------------
 
-# Ten recorded seeds of torch's layers: see course/runs/dates.json.
+# Ten recorded seeds of torch's layers (course/runs/dates.json): right 0.985 to 1.000, exact match 0.939 to 0.954; "fr
+# short" has 38 to 57 misses, the next group 13 to 22.
 translation = Check(
     "translation_finding",
     hints=(
@@ -468,7 +469,7 @@ def _(subject, trial):
 
 @translation.case("exact match stays below its ceiling", weight=2)
 def _(subject, trial):
-    trial.between(subject.value()["ceiling"], 0.945, 0.965, "the best exact match that anybody can expect")
+    trial.between(subject.value()["ceiling"], 0.945, 0.965, "the best exact match that anybody can reach")
     trial.between(subject.value()["exact"], 0.92, 0.965, "your exact match")
 
 
@@ -564,7 +565,7 @@ validation = Check(
         "Remember model.training before you change it. What has to be added up so that a batch of few tokens does not "
         "weigh as much as one of many?",
         "Sum loss * number of real tokens over the batches, divide by all real tokens. torch.no_grad() goes around the "
-        "loop, model.train(mode) behind it.",
+        "loop. model.train(...) takes a mode: give it back the one it had.",
     ),
     minutes=10,
 )

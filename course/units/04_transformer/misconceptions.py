@@ -697,7 +697,7 @@ def repaired_loss(model, source, target):
     return smoothed_cross_entropy(model(source, shift_right(target)), target)
 
 # %% exercise="repaired_validation" wrong="always_back_to_training"
-"""You always end with model.train(): a model that came in evaluation mode leaves in training mode, with dropout on.
+"""You always end in training mode: a model that came in evaluation mode leaves in training mode, with dropout on.
 
 Who knows in which mode the model came?
 """
@@ -709,7 +709,7 @@ def repaired_validation(model, batches):
             real = int((target != PAD).sum())
             total += repaired_loss(model, source, target).item() * real
             tokens += real
-    model.train()
+    model.train(True)
     return total / tokens
 
 # %% exercise="repaired_validation" wrong="stays_in_evaluation"

@@ -638,6 +638,8 @@ for name, by_seed in recorded["runs"].items():
         values = sorted(run[measure] for run in by_seed.values())
         line += f"{values[len(values) // 2]:.3f} ({values[0]:.3f} to {values[-1]:.3f})".rjust(26)
     print(line)
+for name, by_seed in recorded["runs"].items():
+    print(f"{name:15s} its first seed writes {min(by_seed.items())[1]['first']}")
 
 # %% [markdown]
 r"""
@@ -647,6 +649,19 @@ at the errors before you go on.
 """
 
 # %%
+def pieces_of(text):
+    return data.Pieces.PATTERN.findall(text)
+
+
+def where_it_differs(pair, text):
+    """"length", "year" (the rest is right), or "day or month"."""
+    got, wanted = pieces_of(text), pieces_of(pair.target)
+    digits = 2 if (pair.language, pair.style) == ("de", "short") else 4
+    if len(got) != len(wanted):
+        return "length"
+    return "year" if got[:-digits] == wanted[:-digits] else "day or month"
+
+
 if outputs:
     misses = [(pair, text) for pair, text in zip(held_pairs, outputs) if text != pair.target]
     print(f"{len(misses)} of {len(held_pairs)} are not their reference")
@@ -654,12 +669,13 @@ if outputs:
         for style in ("short", "medium", "long"):
             group = [(pair, text) for pair, text in misses if (pair.language, pair.style) == (language, style)]
             other = sum(text in right_answers[asked(pair)] for pair, text in group)
-            print(f"  {language} {style:7s} {len(group):3d}, of which {other:3d} are another right answer")
+            parts = dict(Counter(where_it_differs(pair, text) for pair, text in group))
+            print(f"  {language} {style:7s} {len(group):3d}, of which {other:3d} are another right answer   {parts}")
     shown = Counter()
     for pair, text in misses:
         kind = "right elsewhere" if text in right_answers[asked(pair)] else "wrong"
-        shown[kind] += 1
-        if shown[kind] <= 6:
+        shown[kind, pair.language, pair.style] += 1
+        if shown[kind, pair.language, pair.style] <= 2:
             print(f"  {kind:16s} {asked(pair):32s} -> {text:28s} reference: {pair.target}")
 
 # %% [markdown]
@@ -667,12 +683,13 @@ r"""
 Two of the groups are no mistakes of the model. *5/16/35* is 1935 or 2035, and French writes the whole year: the answer
 is not in the input. *May 16, 1935* is the medium style and also the long style, because *May* has no shorter form; in
 German the two differ (16.05.1935 and 16. Mai 1935). Nobody can know which one is meant, and whoever guesses is wrong
-half of the time. So exact match has a **ceiling** that belongs to the data, and it can be computed.
+half of the time. So exact match has a **ceiling** that belongs to the data. A translator gives one answer for each
+source; with k right answers in the data it meets one of k.
 """
 
 # %%
 ceiling = sum(1 / len(right_answers[asked(pair)]) for pair in held_pairs) / len(held_pairs)
-print(f"the best exact match that any translator can expect: {ceiling:.4f}")
+print(f"the best exact match that any translator can reach: {ceiling:.4f}")
 for name in ("pre-norm", "post-norm"):
     runs = recorded["runs"][name].values()
     groups, wrong = Counter(), Counter()
@@ -680,14 +697,14 @@ for name in ("pre-norm", "post-norm"):
         groups.update(run["not_exact"])
         wrong.update(run["not_right"])
     print(f"{name}, {len(runs)} seeds together, not the reference:", dict(groups.most_common(4)))
-    print(f"{'':10s} wrong by any reference:", dict(wrong.most_common(4)), f"of {len(runs) * recorded['pairs']:,}")
+    print("    wrong by any reference:", dict(wrong.most_common(4)), f"of {len(runs) * recorded['pairs']:,}")
 
 # %% exercise="translation_finding"
 # What came out: a dict with
 #
 #   "right"    share of YOUR translator's outputs that are a right answer, three decimals
 #   "exact"    its exact match, three decimals
-#   "ceiling"  the best exact match that any translator can expect on these pairs, three decimals
+#   "ceiling"  the best exact match that any translator can reach on these pairs, three decimals
 #   "group"    the language and style with the most outputs that are not their reference: "fr long", for example
 #   "missing"  what the source of that group does not say: "day", "month", "year" or "language"
 #
@@ -700,10 +717,15 @@ translation_finding = {"right": 0.999, "exact": 0.953, "ceiling": 0.954, "group"
 
 # %% [markdown]
 r"""
-The check accepts what the ten recorded seeds gave and a little more. @@RANGES@@
+The check accepts what the ten recorded seeds gave and a little more. Of the answers 0.985 to 1.000 were
+right (0.97 counts), 0.939 to 0.954 equalled their reference (0.92 counts), and French short dates were the largest
+group in all ten. What is wrong by any reference is mostly in
+short dates, too: 72 of 76 in the ten seeds together, for example a year of three digits.
 
-Two arms deserve a look. `not shifted` has the best token accuracy of all and hardly a right date: it learned to
-copy its input, and when it translates there is nothing to copy. `shifted twice` @@TWICE@@ @@POST@@
+Two arms deserve a look. `not shifted` has the best token accuracy of all, exactly 1, and not one right date: it learned
+to copy its input, and when it translates there is nothing to copy. `shifted twice` looks healthy too, and writes every
+other piece: the one in between it was never asked for. Between `pre-norm` and `post-norm` there is nothing to see: two
+layers are not deep, and there is a warm-up.
 
 **Where does it look?** The cross-attention of the last decoder layer for one date, mean over the heads. Each row is the
 step that writes a piece, each column a piece of the source. Before you run it: which column should the row of the month
@@ -740,10 +762,6 @@ last digit of the year is wrong. Then compare with your translator.
 """
 
 # %%
-def pieces_of(text):
-    return data.Pieces.PATTERN.findall(text)
-
-
 def spoiled(text):
     """The same date with its last digit one too large (9 becomes 0)."""
     return text[:-1] + str((int(text[-1]) + 1) % 10)

@@ -169,7 +169,7 @@ def repaired_validation(model, batches):
         total += nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PAD, reduction="sum")
         tokens += int((target > PAD).sum())
     if was_training:
-        model.train()
+        model.train(True)
     return float(total / tokens)
 
 # %% exercise="repaired_validation" right="all_tokens_in_one_list"
