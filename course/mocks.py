@@ -13,7 +13,7 @@ class ScriptedModel(nn.Module):
     """A mock of an encoder-decoder: encode, decode and forward like the real one, logits off a table.
 
     table  (N, V) float. A row of a batch is a walk over N states: it starts at the sum of its source tokens that are
-           not PAD (0), token k takes state s to (5 s + k + 1) mod N, and the logits at a position are the table's row of
+           not PAD (0), token k takes state s to (5 s + k + 1) mod N, and the logits at a position are the table row of
            the state that the tokens up to there, the first one too, have led to. So each position depends on the source
            and on all tokens so far, on none that come later, and on no other row of the batch.
     In training mode (what dropout does, without the luck) it reads the table upside down: state N - 1 - s.

@@ -1,12 +1,12 @@
 """What a right answer is, for every exercise of unit 04.
 
 The oracles are torch's own functions, layers and autograd, in float64 and rounded once; for decoding a walk over each
-row on its own, for BLEU counts that are made one n-gram after another. The bytes that a kernel has to move are those of
-the kernel problem of the same name; models to decode with are course.mocks.ScriptedModel, whose logits stand in a table.
+row on its own, for BLEU counts that are made one n-gram after another. Models to decode with are
+course.mocks.ScriptedModel, whose logits stand in a table. The bytes that a kernel has to move are those of the kernel
+problem of the same name.
 
-All dimensions of an input differ,
-weights are random and far from their initial ones, so that no part of a layer can be left out unseen. `condition` is
-how much a layer magnifies a rounding error; a whole model of a few layers stays below 30.
+All dimensions of an input differ, weights are random and far from their initial ones, so that no part of a layer can be
+left out unseen. `condition` is how much a layer magnifies a rounding error; a whole model of a few layers stays below 30.
 """
 
 import math
@@ -2058,8 +2058,8 @@ def _(subject, trial):
 
 # ----------------------------------------------------------------------------------------------------------------------
 
-# Ten recorded seeds of torch's layers: right 0.985 to 1.000, exact match 0.939 to 0.954; "fr short" has 38 to 57 misses,
-# the next group 13 to 22 (course/runs/dates.json).
+# Ten recorded seeds of torch's layers (course/runs/dates.json): right 0.985 to 1.000, exact match 0.939 to 0.954; "fr
+# short" has 38 to 57 misses, the next group 13 to 22.
 translation = Check(
     "translation_finding",
     hints=(
