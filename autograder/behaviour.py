@@ -45,6 +45,14 @@ class Raised(NamedTuple):
     meant: bool
 
 
+class Given(NamedTuple):
+    """What a step gave: its value, which arguments it changed, which parts of the value have a graph behind them."""
+
+    value: Any
+    changed: list[str]
+    graph: list[bool]
+
+
 class Spy:
     """Passes operations on to a subject and writes them down, tensors copied, objects as Refs to their making."""
 
@@ -84,16 +92,17 @@ def record(check: Check, solved: dict[str, Any], seeds: int = SEEDS) -> list[Scr
 
 
 def perform(script: Script, namespace: dict[str, Any], name: str) -> list[Any]:
-    """What each step gives, with the arguments it changed; a Raised is the last. Randomness begins anew."""
+    """What each step gives, as Given; a Raised is the last. Randomness begins anew."""
     subject, results, seen = LocalSubject(namespace, name), {}, []
-    torch.manual_seed(0), random.seed(0), np.random.seed(0)
+    torch.default_generator.manual_seed(0), random.seed(0), np.random.seed(0)
     for index, step in enumerate(script):
         try:
             with quiet():
                 results[index] = cases.perform(subject, step, results)
         except SubjectError as error:
             return [*seen, Raised(error.exception or error.kind, _meant(error))]
-        seen.append((cases.storable(results[index]), list(subject.mutated)))
+        graph = [v.requires_grad for v in _leaves(results[index]) if isinstance(v, torch.Tensor)]
+        seen.append(Given(cases.storable(results[index]), list(subject.mutated), graph))
     return seen
 
 
@@ -111,7 +120,10 @@ def _meant(error: SubjectError) -> bool:
 
 
 class Bench:
-    """Scripts and what the solution gives for each. `count` of them, or fewer when `seconds` are over."""
+    """Scripts and what the solution gives for each: the recorded ones and `count` wider ones, all different.
+
+    Fewer when there are no more, or after `seconds` of CPU.
+    """
 
     def __init__(
         self, check: Check, solved: dict[str, Any], count: int = 1000, seconds: float = 60.0, seed: int = 0
@@ -124,7 +136,7 @@ class Bench:
         self.recorded = len(self.pairs)
         if check.kind != "value":  # a value has no inputs
             drawn = widen(recorded, np.random.Generator(np.random.Philox(key=seed)))
-            self._fill(drawn, count, time.monotonic() + seconds)
+            self._fill(drawn, count, time.process_time() + seconds)
 
     @property
     def wider(self) -> int:
@@ -135,7 +147,7 @@ class Bench:
         """Take up to `count` more scripts that are new, legal and accepted; give up after 30 times as many."""
         enough = len(self.pairs) + count
         for script in itertools.islice(scripts, 30 * count):
-            if len(self.pairs) >= enough or time.monotonic() > until:
+            if len(self.pairs) >= enough or time.process_time() > until:
                 return
             key = _digest(script)
             if key in self._seen or not self._legal(script):
@@ -160,7 +172,7 @@ class Bench:
         if isinstance(last, Raised):
             return last.meant
         given_nan = any(compare.has_nan([*s.args, s.kwargs]) for s in script)
-        return given_nan or not compare.has_nan([result for result, _ in given])
+        return given_nan or not compare.has_nan([each.value for each in given])
 
     def difference(self, namespace: dict[str, Any]) -> str:
         """The first input on which the objects of `namespace` behave differently, in words; "" if there is none."""
@@ -176,12 +188,14 @@ class Bench:
 
 def _digest(script: Script) -> bytes:
     """Equal for scripts that do the same."""
-    text = repr(_mapped(lambda v: _content(v) if isinstance(v, torch.Tensor) else v, [[s.do, s.args, s.kwargs] for s in script]))
-    return hashlib.sha256(text.encode()).digest()
+    plain = _mapped(_content, [[step.do, step.args, step.kwargs] for step in script])
+    return hashlib.sha256(repr(plain).encode()).digest()
 
 
-def _content(value: torch.Tensor) -> str:
-    flat = value.detach().contiguous().reshape(-1).view(torch.uint8) if value.numel() else torch.empty(0)
+def _content(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    flat = torch.empty(value.numel(), dtype=value.dtype).copy_(value.detach().reshape(-1)).view(torch.uint8)
     return f"{value.dtype} {value.shape} {value.stride()} {hashlib.sha256(flat.numpy().tobytes()).hexdigest()}"
 
 
@@ -214,8 +228,11 @@ def same(got: Any, expected: Any, shaken: list[Any]) -> bool:
     if isinstance(expected, torch.Tensor) and isinstance(got, torch.Tensor):
         return _same_tensors(got, expected, shaken)
     if isinstance(expected, float) and isinstance(got, float):
-        wide = [torch.tensor(v, dtype=torch.float64) for v in (got, expected)]
-        return _same_tensors(*wide, [torch.tensor(s, dtype=torch.float64) for s in shaken if isinstance(s, float)])
+        as_told = [s for s in shaken if isinstance(s, float)]  # most floats were float32 numbers of a tensor
+        return compare.close(got, expected) is None or any(compare.close(s, got) is None for s in as_told)
+    if isinstance(got, Given) and isinstance(expected, Given):
+        told = [s.value for s in shaken if isinstance(s, Given)]
+        return got[1:] == expected[1:] and same(got.value, expected.value, told)
     if isinstance(expected, (list, tuple)) and type(got) is type(expected):
         if len(got) != len(expected):
             return any(not isinstance(s, type(expected)) or len(s) != len(expected) for s in shaken)
@@ -275,6 +292,7 @@ class Draw:
 
     def __init__(self, rng: np.random.Generator, scripts: list[Script]) -> None:
         self.rng, self.pool, self.level = rng, _pool(scripts), None
+        self._ranges: dict[tuple, tuple[int, int]] = {}
 
     def chance(self, p: float) -> bool:
         return bool(self.rng.random() < p)
@@ -286,6 +304,13 @@ class Draw:
     def one(self, things: Any) -> Any:
         things = list(things)
         return things[int(self.rng.integers(len(things)))]
+
+    def range(self, place: tuple, value: int) -> tuple[int, int]:
+        """Smallest and largest recorded int of a place."""
+        if place not in self._ranges:
+            known = [v for v in self.pool.get(place, []) if isinstance(v, int)] or [value]
+            self._ranges[place] = min(known), max(known)
+        return self._ranges[place]
 
     def normal(self, shape: tuple) -> torch.Tensor:
         return torch.from_numpy(np.asarray(self.rng.standard_normal(tuple(shape))))
@@ -360,8 +385,7 @@ def _several(value: Any, draw: Draw, place: tuple) -> Any:
 
 
 def _int(value: int, draw: Draw, place: tuple) -> int:
-    known = [v for v in draw.pool.get(place, []) if isinstance(v, int)] or [value]
-    low, high = min(known), max(known)
+    low, high = draw.range(place, value)
     if min(value, low) < 0:
         return draw.whole(low - 2, high + 4)
     near = draw.whole(max(0, value - 2), value + 2)
@@ -566,9 +590,10 @@ def _brief(value: Any) -> str:
         return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
     if isinstance(value, Raised):
         return value.exception
-    if isinstance(value, (list, tuple)) and len(value) == 1:
-        return _brief(value[0])
-    if isinstance(value, (list, tuple)) and value and isinstance(value[-1], list) and not value[-1]:
-        return _brief(value[0])
+    if isinstance(value, list) and value and isinstance(value[-1], (Given, Raised)):
+        return _brief(value[-1])
+    if isinstance(value, Given):
+        changed = f", changed {', '.join(value.changed)}" if value.changed else ""
+        return _brief(value.value) + changed + (" with a graph" if any(value.graph) else "")
     text = "(" + ", ".join(map(_brief, value)) + ")" if isinstance(value, (list, tuple)) else repr(value)
     return text if len(text) < 70 else text[:67] + "..."

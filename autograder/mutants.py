@@ -141,10 +141,10 @@ def fates(unit: Unit, check: Check, solved: dict[str, Any], inputs: int = INPUTS
     verdicts = forked([lambda m=m: _verdict(check, m, solved) for m in made], limit)
     alive = [m for m, verdict in zip(made, verdicts, strict=True) if verdict == "survives"]
     found = iter(_differences(check, alive, solved, inputs) if alive else [])
-    lines, rows = source.splitlines(), []
+    lines, rows = [line.split("  #")[0].strip() for line in source.splitlines()], []
     for mutant, verdict in zip(made, verdicts, strict=True):
         if verdict != "no cell":
-            row = Fate(unit.id, check.name, mutant.line, lines[mutant.line - 1].strip(), mutant.change, "caught", verdict)
+            row = Fate(unit.id, check.name, mutant.line, lines[mutant.line - 1], mutant.change, "caught", verdict)
             rows.append(_settled(row, *next(found)) if verdict == "survives" else row)
     return rows
 
@@ -225,14 +225,16 @@ def summary(rows: list[Fate]) -> str:
 
 
 def listed(rows: list[Fate], state: str) -> str:
-    """The mutants of one state, one line each, as Markdown."""
-    rows = [r for r in rows if r.state == state]
-    return "".join(f"- {_told(r)}{': ' if r.says else ''}{r.says}\n" for r in rows) or "None.\n"
-
-
-def _told(row: Fate) -> str:
-    asked = f" ({row.inputs} inputs)" if row.inputs != INPUTS else ""
-    return f"{row.exercise}, line {row.line}: `{row.change}`{asked}"
+    """The mutants of one state as Markdown, those with the same reason under it."""
+    groups: dict[tuple[str, str], list[Fate]] = {}
+    for row in (r for r in rows if r.state == state):
+        groups.setdefault((row.exercise, row.says), []).append(row)
+    lines = []
+    for (exercise, says), mine in groups.items():
+        lines += [f"- {exercise}{': ' if says else ''}{says}", *(f"    - line {r.line}: `{r.change}`" for r in mine)]
+        if mine[0].inputs != INPUTS:
+            lines[-len(mine) - 1] += " (a value: no inputs)" if not mine[0].inputs else f" ({mine[0].inputs} inputs)"
+    return "\n".join(lines or ["None."]) + "\n"
 
 
 def render(rows: list[Fate]) -> str:

@@ -37,16 +37,21 @@ class Mutant(NamedTuple):
 def mutants(source: str) -> list[Mutant]:
     """Every single-change mutant of a solution, each once, in the order of the source."""
     tree = ast.parse(source)
-    seen, found = {ast.unparse(tree)}, []
+    seen, found = {_sense(tree)}, []
     alone = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}  # `statement` leaves these out
+    parents = {id(child): node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in _nodes(tree):
+        shown = _shown(node, parents)
         for family, new in changes(node):
             if family == "call" and id(node) in alone:
                 continue
-            mutated = ast.unparse(ast.fix_missing_locations(copy.deepcopy(tree, {id(node): new})))
-            if mutated not in seen and _compiles(mutated):
-                seen.add(mutated)
-                found.append(Mutant(_line(node), family, f"{_words(node)} -> {_words(new)}", mutated))
+            put = {id(node): new}
+            mutated = copy.deepcopy(tree, dict(put))
+            sense, text = _sense(mutated), ast.unparse(ast.fix_missing_locations(mutated))
+            if sense not in seen and _compiles(text):
+                seen.add(sense)
+                change = f"{_words(shown)} -> {_words(copy.deepcopy(shown, put))}"
+                found.append(Mutant(_line(node), family, change, text))
     return sorted(found, key=lambda m: m.line)
 
 
@@ -175,6 +180,14 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
                     yield from _nodes(child)
 
 
+def _shown(node: ast.AST, parents: dict[int, ast.AST]) -> ast.AST:
+    """The smallest part that tells a change: a number or a slice alone could stand anywhere in its line."""
+    small = (ast.Constant, ast.UnaryOp, ast.Slice, ast.Name)
+    while isinstance(node, small) and isinstance(parents.get(id(node)), (ast.expr, ast.keyword, ast.comprehension)):
+        node = parents[id(node)]
+    return node
+
+
 def _with(node: ast.AST, **fields: object) -> ast.AST:
     """A copy with other fields."""
     twin = copy.copy(node)
@@ -214,6 +227,42 @@ def _is_module(node: ast.AST) -> bool:
 
 def _names(node: ast.AST) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} or {""}
+
+
+def _sense(tree: ast.AST) -> str:
+    """The same for sources that plainly do the same."""
+    return ast.unparse(ast.fix_missing_locations(_Plainly().visit(copy.deepcopy(tree))))
+
+
+def _steps(node: ast.AST) -> tuple[ast.AST, float | None]:
+    """x and 2 for x + 2, x and -2 for x - 2, the node and None for anything else."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+        if isinstance(node.right, ast.Constant) and type(node.right.value) in (int, float):
+            return node.left, node.right.value if isinstance(node.op, ast.Add) else -node.right.value
+    return node, None
+
+
+class _Plainly(ast.NodeTransformer):
+    """Writes x + 0 as x, x + 1 - 1 as x, -0 as 0, x[0:] as x[:]."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        start, first = _steps(node.left)
+        _, second = _steps(node)
+        if second is None:
+            return node
+        total = second + (first or 0)
+        left = node.left if first is None else start
+        return ast.BinOp(left, ast.Add(), ast.Constant(total)) if total else left
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        return node.operand if isinstance(node.operand, ast.Constant) and node.operand.value == 0 else node
+
+    def visit_Slice(self, node: ast.Slice) -> ast.AST:
+        self.generic_visit(node)
+        zero = isinstance(node.lower, ast.Constant) and node.lower.value == 0
+        return _with(node, lower=None) if zero else node
 
 
 def _compiles(source: str) -> bool:
