@@ -224,7 +224,7 @@ def identical(a: Any, b: Any) -> bool:
 
 
 def same(got: Any, expected: Any, shaken: list[Any]) -> bool:
-    """Equal within rounding. shaken: results of the solution for inputs rounded anew; where they jump, anything goes."""
+    """Equal within rounding. shaken: the solution's results for inputs rounded anew; where they jump, anything goes."""
     if isinstance(expected, torch.Tensor) and isinstance(got, torch.Tensor):
         return _same_tensors(got, expected, shaken)
     if isinstance(expected, float) and isinstance(got, float):
@@ -442,7 +442,7 @@ def _ids(value: torch.Tensor, draw: Draw, place: tuple) -> torch.Tensor:
 
 
 def _floats(value: torch.Tensor, draw: Draw, place: tuple) -> torch.Tensor:
-    """Redrawn at a scale from 1e-3 to 1e3. Weights stay weights, what is never negative mostly so; -inf stays in use."""
+    """Redrawn at a scale from 1e-3 to 1e3. Weights stay weights, what is never negative mostly so; -inf stays."""
     known = [v for v in draw.pool.get(place, []) if isinstance(v, torch.Tensor) and v.is_floating_point()]
     known = [v for v in known if v.numel()] or [value]
     if value.numel() and all(bool(_are_weights(v)) for v in known):

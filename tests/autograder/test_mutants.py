@@ -103,7 +103,7 @@ def test_a_job_that_only_sleeps_ends_too(monkeypatch):
 
 
 def test_too_much_memory_and_a_dead_process_are_told_apart_from_an_answer():
-    assert run.forked([lambda: str(len(bytearray(1 << 30))), lambda: os.abort()], 5, memory=100 << 20) == ["died"] * 2
+    assert run.forked([lambda: str(len(bytearray(1 << 30))), lambda: os._exit(3)], 5, memory=100 << 20) == ["died"] * 2
 
 
 # Behaviour
