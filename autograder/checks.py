@@ -64,6 +64,8 @@ class Check:
     mutates: argument names ("argument 1", "out") the exercise is meant to change in place; of a launcher its
         parameters' names ("x"), one of which it returns.
     minutes: expected time. seconds: limit for one call at grading.
+    legal: arguments -> does the docstring allow them? Asked by the mutation run (autograder.behaviour), which draws
+        inputs that no trial has; needed only where the solution gives something for arguments that it need not take.
     """
 
     def __init__(
@@ -76,11 +78,12 @@ class Check:
         mutates: tuple[str, ...] = (),
         minutes: int = 0,
         seconds: float = 20.0,
+        legal: Callable[..., Any] | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
         self.name, self.hints, self.forbids, self.kind = name, tuple(hints), tuple(forbids), kind
-        self.mutates, self.minutes, self.seconds = tuple(mutates), minutes, seconds
+        self.mutates, self.minutes, self.seconds, self.legal = tuple(mutates), minutes, seconds, legal
         self.specs: list[TrialSpec] = []
         frame = inspect.stack()[1]
         self.file, self.source_line = frame.filename, frame.lineno

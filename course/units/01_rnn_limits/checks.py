@@ -845,6 +845,14 @@ def _(subject, trial):
     trial.equal(subject.value()["dilated convolution"], 40, "how far does the dilated convolution get?")
 
 
+@recall.trial("right for all four at once, and the plain RNN's distance is one that was tried")
+def _(subject, trial):
+    right = {"lstm, forget bias 0": 5, "lstm, forget bias 3": 40, "dilated convolution": 40}
+    for name, expected in right.items():
+        trial.equal(subject.value()[name], expected, f"how far does this one get: {name}?")
+    trial.true(subject.value()["rnn"] in (5, 20), "how far does the plain RNN get? The distances are 5, 20 and 40")
+
+
 attention = Check(
     "additive_attention",
     hints=(

@@ -54,6 +54,8 @@ def _(subject, trial):
     x = trial.normal((3, 5, 7), spread=2)
     trial.close(subject(x, dim=1), oracle.softmax(x, 1), "dim=1 of a tensor of shape (3, 5, 7)", condition=8)
     trial.close(subject(x, dim=0), oracle.softmax(x, 0), "dim=0 of a tensor of shape (3, 5, 7)", condition=8)
+    says = "no dim given for a tensor of shape (3, 5, 7): the last one"
+    trial.close(subject(x), oracle.softmax(x), says, condition=8)
 
 
 @stable_softmax.case("scores near 300 do not overflow")
@@ -959,6 +961,7 @@ permutation = Check(
         "The causal mask is the same for both sentences: it belongs to positions, not to words.",
     ),
     minutes=15,
+    legal=lambda runs: len(runs) % 2 == 1,  # one median
 )
 
 
@@ -983,6 +986,29 @@ def _(subject, trial):
     trial.between(found["same_place"], 2.0, 5.0)
     trial.equal(found["same_word"], 0.0)
     trial.between(found["causal_word"], 0.1, 1.0)
+
+
+def medians(runs, names=("same_place", "same_word", "causal_word")):
+    """The three medians, from the reference attention on the words of the notebook."""
+    order, causal, found = [2, 3, 1, 0], oracle.causal_mask(4, 4), []
+    for run in runs:
+        x = torch.randn(4, 16, generator=torch.Generator().manual_seed(run)).double()
+        (before, after), (hidden, moved) = [
+            [oracle.attention(y, y, y, mask)[0] for y in (x, x[order])] for mask in (None, causal)
+        ]
+        pairs = (after, before), (after, before[order]), (moved, hidden[order])
+        found.append([(a - b).abs().max() for a, b in pairs])
+    return dict(zip(names, torch.tensor(found).median(dim=0).values.tolist(), strict=True))
+
+
+@permutation.trial("each number is the median over the runs of the largest difference, to four decimals", weight=2)
+def _(subject, trial):
+    for count in (1, 7, 9):
+        runs = [int(run) for run in trial.integers(100, 100_000, (count,))]
+        found = subject(runs)
+        for name, expected in medians(runs).items():
+            trial.between(found[name], expected - 1e-4, expected + 1e-4, f"{name} of {count} runs")
+            trial.equal(found[name], round(float(found[name]), 4), f"{name} should be rounded to four decimals")
 
 
 # 500 seeds for each width; the ranges are a little wider than what came out.
@@ -1031,6 +1057,15 @@ def _(subject, trial):
 @saturation.case("with the scale, the gradient passes at every width")
 def _(subject, trial):
     in_ranges(subject, trial, "scaled_gradient", "scaled_gradient should be close to 1, but not 1, for all widths")
+
+
+@saturation.trial("in all four tables each width has the numbers of ten seeds, all different")
+def _(subject, trial):
+    found = subject.value()
+    for name in SATURATION:
+        in_ranges(subject, trial, name, f"{name} is out of range")
+        different = [(len(row), len({float(number) for number in row})) for row in found[name]]
+        trial.true(different == [(10, 10)] * 4, f"{name} should have four rows of ten different numbers")
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -240,6 +240,7 @@ encode = Check(
         "them. What lies between is ordinary text.",
     ),
     minutes=30,
+    legal=lambda text, merges, specials=(): len(set(merges)) == len(merges),  # each is learned once
 )
 ABC = [(b"b", b"c"), (b"a", b"b"), (b"a", b"bc")]
 
@@ -474,6 +475,7 @@ embedding = Check(
         "(..., V) @ (V, D).",
     ),
     minutes=10,
+    legal=lambda ids, table, one_hot=False: bool(((ids >= 0) & (ids < len(table))).all()),
 )
 
 
@@ -665,6 +667,7 @@ rope = Check(
         "and the second half of the last dimension, put back with cat.",
     ),
     minutes=25,
+    legal=lambda x, *_, **__: x.shape[-1] % 2 == 0,
 )
 
 
@@ -744,7 +747,8 @@ def _(subject, trial):
 @rope.trial("float16 vectors at positions that float16 can't hold")
 def _(subject, trial):
     x, at = trial.normal((2, 3, 8), dtype=torch.float16), torch.tensor([2049, 2051, 4099])
-    trial.close(subject(x, at), slow_rope(x, at), condition=2)
+    for pairing in ("interleaved", "half"):
+        trial.close(subject(x, at, pairing), slow_rope(x, at, pairing), condition=2)
 
 
 @rope.trial("any memory layout, and an unknown pairing raises ValueError")
@@ -1231,3 +1235,10 @@ def _(subject, trial):
         length, d, base = trial.integers(400, 600), 2 * trial.integers(3, 6), float(trial.integers(100, 5000))
         trial.close(subject(length, d, torch.bfloat16, base), slow_rotations(length, d, torch.bfloat16, base))
         trial.close(subject(30, d, torch.float32, base), slow_rotations(30, d, torch.float32, base))
+
+
+@rotations.trial("far positions keep their digits in every dtype, for another base")
+def _(subject, trial):
+    length, d, base = trial.integers(1200, 1500), 2 * trial.integers(2, 5), float(trial.integers(100, 5000))
+    for dtype in (torch.bfloat16, torch.float32):
+        trial.close(subject(length, d, dtype, base), slow_rotations(length, d, dtype, base))

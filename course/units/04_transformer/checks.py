@@ -5,8 +5,9 @@ row on its own, for BLEU counts that are made one n-gram after another. Models t
 course.mocks.ScriptedModel, whose logits stand in a table. The bytes that a kernel has to move are those of the kernel
 problem of the same name.
 
-All dimensions of an input differ, weights are random and far from their initial ones, so that no part of a layer can be
-left out unseen. `condition` is how much a layer magnifies a rounding error; a whole model of a few layers stays below 30.
+All dimensions of an input differ, weights are random and far from their initial ones, so that no part of a layer can
+be left out unseen. `condition` is how much a layer magnifies a rounding error; a whole model of a few layers stays
+below 30.
 """
 
 import math
