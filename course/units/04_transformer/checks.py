@@ -1696,6 +1696,12 @@ def expected_loss(logits, target, smoothing=0.1):
     return nn.functional.cross_entropy(wide, target, ignore_index=PAD, label_smoothing=smoothing).to(logits.dtype)
 
 
+def surprised(trial, target, V):
+    """Logits that say the right class is unlikely, in each sentence more so: each share of q, each sentence shows."""
+    by_sentence = torch.arange(1.0, 1 + len(target))[:, None, None]
+    return trial.normal((*target.shape, V), spread=3) - 20 * by_sentence * nn.functional.one_hot(target, V)
+
+
 @smoothed.case("one sentence, no smoothing: plain cross-entropy")
 def _(subject, trial):
     logits, target = trial.normal((1, 5, 7), spread=3), ragged(trial, [5], 7)
@@ -1704,19 +1710,22 @@ def _(subject, trial):
 
 @smoothed.case("full rows, smoothing 0.1 unless told", weight=2)
 def _(subject, trial):
-    logits, target = trial.normal((3, 4, 6), spread=3), ragged(trial, [4, 4, 4], 6)
+    target = ragged(trial, [4, 4, 4], 6)
+    logits = surprised(trial, target, 6)
     trial.close(subject(logits, target), expected_loss(logits, target), condition=8)
 
 
 @smoothed.case("rows of different length: padding does not count", weight=3)
 def _(subject, trial):
-    logits, target = trial.normal((3, 7, 5), spread=3), ragged(trial, [2, 7, 4], 5)
+    target = ragged(trial, [2, 7, 4], 5)
+    logits = surprised(trial, target, 5)
     trial.close(subject(logits, target, 0.2), expected_loss(logits, target, 0.2), condition=8)
 
 
 @smoothed.case("three more columns of padding change nothing")
 def _(subject, trial):
-    logits, target = trial.normal((2, 8, 5), spread=3), ragged(trial, [5, 3], 5, longest=8)
+    target = ragged(trial, [5, 3], 5, longest=8)
+    logits = surprised(trial, target, 5)
     trial.close(subject(logits, target, 0.3), expected_loss(logits[:, :5], target[:, :5], 0.3), condition=8)
 
 
@@ -1728,7 +1737,8 @@ def _(subject, trial):
 
 @smoothed.case("logits of several hundred", weight=2)
 def _(subject, trial):
-    logits, target = trial.normal((2, 4, 6), spread=2) + 400, ragged(trial, [4, 3], 6)
+    target = ragged(trial, [4, 3], 6)
+    logits = 400 + surprised(trial, target, 6)
     trial.close(subject(logits, target), expected_loss(logits, target), condition=400)
     trial.close(subject(logits - 900, target), expected_loss(logits - 900, target), condition=500)
 
@@ -1826,23 +1836,48 @@ def script(trial, ends=0.0):
     return table
 
 
-def walk(table, source, max_length):
-    """Each row on its own, token by token."""
+def walked(table, source, max_length, forgetful=False):
+    """Each row on its own, token by token; a forgetful one knows its source and its last token, nothing between."""
     rows = []
     for words in source.tolist():
         state, token, row = sum(words), BOS, []
         while len(row) < max_length and token != EOS:
-            state = (5 * state + token + 1) % len(table)
+            state = (5 * (sum(words) if forgetful else state) + token + 1) % len(table)
             scores = table[state].tolist()
             token = scores.index(max(scores))
             row.append(token)
         rows.append(row)
+    return rows
+
+
+def walk(table, source, max_length):
+    """(B, L) what greedy decoding gives: the rows that were walked, PAD behind the shorter ones."""
+    rows = walked(table, source, max_length)
     longest = max(map(len, rows))
     return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
 
 
 def source_batch(trial, B=5, S=6):
     return ragged(trial, trial.integers(1, S + 1, (B,)).tolist(), 30, longest=S)
+
+
+def telling(trial, ends, B, max_length, cut=False, flipped=False):
+    """A table and sources on which wrong loops go wrong on every seed, not by luck.
+
+    All rows end before max_length, several not at the same step; with `cut` some end within two steps and some never.
+    Who hands the decoder its last token alone gets other rows. flipped: the model will read the table upside down.
+    """
+    while True:
+        table, source = script(trial, ends), source_batch(trial, B)
+        read = table.flip(0) if flipped else table
+        rows = walked(read, source, max_length)
+        ended = [len(row) for row in rows if row[-1] == EOS]
+        if cut:
+            tells = len(ended) < B and min(ended, default=9) <= 2
+        else:
+            tells = len(ended) == B and 3 <= max(ended) < max_length and len(set(ended)) >= min(B, 2)
+        if tells and rows != walked(read, source, max_length, forgetful=True):
+            return table, source
 
 
 def decoded_greedily(subject, trial, table, source, max_length):
@@ -1853,14 +1888,14 @@ def decoded_greedily(subject, trial, table, source, max_length):
 
 @greedy.case("one row, as the table tells it", weight=2)
 def _(subject, trial):
-    table, source = script(trial, 1.0), source_batch(trial, B=1)
+    table, source = telling(trial, 1.0, 1, 12)
     _, found = decoded_greedily(subject, trial, table, source, 12)
     trial.equal(found, walk(table, source, 12))
 
 
 @greedy.case("rows that end at different steps: PAD behind each EOS", weight=3)
 def _(subject, trial):
-    table, source = script(trial, 2.0), source_batch(trial, B=7)
+    table, source = telling(trial, 2.0, 7, 15)
     _, found = decoded_greedily(subject, trial, table, source, 15)
     trial.equal(found, walk(table, source, 15))
 
@@ -1882,7 +1917,7 @@ def _(subject, trial):
 
 @greedy.case("encodes once, decodes once for each column, records no gradient", weight=2)
 def _(subject, trial):
-    table, source = script(trial, 1.0), source_batch(trial, B=4)
+    table, source = telling(trial, 1.0, 4, 9)
     expected = walk(table, source, 9)
     model, found = decoded_greedily(subject, trial, table, source, 9)
     trial.equal(found, expected)
@@ -1891,14 +1926,14 @@ def _(subject, trial):
 
 @greedy.case("some rows are cut at max_length, others ended long before")
 def _(subject, trial):
-    table, source = script(trial, 0.5), source_batch(trial, B=8)
+    table, source = telling(trial, 0.5, 8, 4, cut=True)
     _, found = decoded_greedily(subject, trial, table, source, 4)
     trial.equal(found, walk(table, source, 4))
 
 
 @greedy.trial("a model in training mode stays in it, and is read as it is")
 def _(subject, trial):
-    table, source = script(trial, 1.0), source_batch(trial, B=3)
+    table, source = telling(trial, 1.0, 3, 8, flipped=True)
     model = subject.construct(table, name="ScriptedModel")
     trial.equal(subject(model, source, 8), walk(table.flip(0), source, 8))
     trial.true(subject.method(model, "is_training"), "the model came in training mode and left in another one")
@@ -1906,9 +1941,13 @@ def _(subject, trial):
 
 @greedy.trial("many batches", weight=3)
 def _(subject, trial):
-    for _ in range(6):
+    for batch in range(6):
         table, source = script(trial, float(trial.integers(-1, 4))), source_batch(trial, trial.integers(1, 9))
         max_length = trial.integers(1, 20)
+        if batch == 0:
+            table, source = telling(trial, 1.5, 5, max_length := 13)
+        elif batch == 1:
+            table[:, EOS] = -60.0  # all rows are cut
         _, found = decoded_greedily(subject, trial, table, source, max_length)
         trial.equal(found, walk(table, source, max_length))
 
@@ -2003,7 +2042,8 @@ def _(subject, trial):
 
 @score.case("a corpus: counts are summed before they are divided", weight=2)
 def _(subject, trial):
-    made = corpus(trial, (12, 5, 30, 8))
+    candidates, allowed = corpus(trial, (12, 5, 30, 8))
+    made = [(out + refs[0])[: len(refs[0])] for out, refs in zip(candidates, allowed, strict=True)], allowed
     trial.close(subject(*made), slow_bleu(*made))
 
 
@@ -2051,10 +2091,13 @@ def _(subject, trial):
 @score.trial("random corpora, one to three references", weight=6)
 def _(subject, trial):
     for references in (1, 2, 3):
-        sizes = [trial.integers(4, 25) for _ in range(5)]
-        made = corpus(trial, sizes, references)
-        for max_n in (1, 3, 4):
-            trial.close(subject(*made, max_n), slow_bleu(*made, max_n))
+        sizes = [trial.integers(9, 25) for _ in range(5)]
+        candidates, allowed = corpus(trial, sizes, references)
+        halves = [[*refs, refs[0][: len(refs[0]) // 2]] for refs in allowed]
+        shorter, longer = [out[:-2] for out in candidates], [out + chatter(trial, 5) for out in candidates]
+        for made in ((candidates, allowed), (shorter, halves), (longer, allowed)):
+            for max_n in (1, 4):
+                trial.close(subject(*made, max_n), slow_bleu(*made, max_n))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -2183,12 +2226,16 @@ validation = Check(
 
 
 def batches_of(trial, *shapes):
-    """(source, target) pairs of B rows of at most T tokens."""
-    made = []
-    for B, T in shapes:
-        lengths = trial.integers(1, T + 1, (B,)).tolist()
-        made.append((source_batch(trial, B), ragged(trial, lengths, WORDS, longest=T)))
-    return made
+    """(source, target) pairs of B rows of at most T tokens; no two with as many tokens, or as many a row."""
+    while True:
+        made = []
+        for B, T in shapes:
+            lengths = trial.integers(1, T + 1, (B,)).tolist()
+            made.append((source_batch(trial, B), ragged(trial, lengths, WORDS, longest=T)))
+        tokens = [(target != PAD).sum().item() for _, target in made]
+        a_row = [n / B for n, (B, _) in zip(tokens, shapes, strict=True)]
+        if len(set(tokens)) == len(set(a_row)) == len(shapes):
+            return made
 
 
 def mean_loss(table, batches):
