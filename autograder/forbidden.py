@@ -114,14 +114,20 @@ def poisons(forbids: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(op for f in forbids for op in FAMILIES[f].operators))
 
 
-def read_source(cells: list[str], exercise: str, forbids: Iterable[str]) -> list[Finding]:
-    """Findings in the definition of `exercise` and everything it uses, over all code cells of the hand-in."""
+def read_source(
+    cells: list[str], exercise: str, forbids: Iterable[str], given: Iterable[str] = ()
+) -> list[Finding]:
+    """Findings in the definition of `exercise` and everything it uses, over all code cells of the hand-in.
+
+    given  cells of the release, restored: what they define counts where it is used; what they do changes nothing of the
+           student's. A lesson may compare an exercise with the library, right below it.
+    """
     families = [FAMILIES[f] for f in forbids]
     if not families:
         return []
     found: list[Finding] = []
     try:
-        module = _module(tuple(cells))
+        module = _module(tuple(cells), tuple(given))
         for node in module.reachable(exercise):
             found += _findings(node, module, families)
         found += module.tampering
@@ -131,19 +137,22 @@ def read_source(cells: list[str], exercise: str, forbids: Iterable[str]) -> list
 
 
 @functools.lru_cache(maxsize=1)
-def _module(cells: tuple[str, ...]) -> _Module:
+def _module(cells: tuple[str, ...], given: tuple[str, ...]) -> _Module:
     """One reading of a hand-in serves all its exercises."""
-    return _Module(cells)
+    return _Module(cells, given)
 
 
 class _Module:
     """The names a notebook defines at its top level, and what they stand for."""
 
-    def __init__(self, cells: Iterable[str]) -> None:
+    def __init__(self, cells: Iterable[str], given: Iterable[str] = ()) -> None:
         self.definitions: dict[str, list[ast.AST]] = {}
         self.changes: dict[str, list[ast.AST]] = {}
         self.aliases: dict[str, str] = {}
         self.loose: list[ast.AST] = []
+        for node in (node for source in given for node in _statements(source)):
+            self._learn(node)
+        self.changes, self.loose = {}, []
         self.statements = [node for source in cells for node in _statements(source)]
         for node in self.statements:
             self._learn(node)

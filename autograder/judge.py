@@ -243,7 +243,9 @@ class _Session:
         if not check.forbids or not verdict.score:
             return verdict
         clean = [trial.passed for trial in verdict.trials]
-        findings = forbidden.read_source(self.handin.sources, check.name, check.forbids)
+        written = [cell.source for cell in self.handin.cells if not cell.given]
+        given = [cell.source for cell in self.handin.cells if cell.given]
+        findings = forbidden.read_source(written, check.name, check.forbids, given)
         called = next((f for f in findings if f.kind == "shortcut"), None)
         opaque = next((f for f in findings if f.kind == "hold"), None)
         changed = [p for c, p in zip(clean, poisoned or [None] * len(clean), strict=True) if c and not p]
