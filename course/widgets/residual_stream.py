@@ -123,7 +123,7 @@ def sentence(loudness: float, pre: Stream, post: Stream) -> str:
     """What the curves say, in words."""
     longer = float(pre.lengths[-1] / pre.lengths[0])
     return (
-        f"Sublayers {loudness:g} times as loud as Xavier's. Pre-norm: the stream ends {longer:.1f} times as long as it "
+        f"Output weights: Xavier's times {loudness:g}. Pre-norm: the stream ends {longer:.1f} times as long as it "
         f"began; the feed-forward layer's share goes from {float(pre.feed[0]):.0%} to {float(pre.feed[-1]):.0%}. "
         f"Post-norm: the length stays; the share goes from {float(post.feed[0]):.0%} to {float(post.feed[-1]):.0%}."
     )

@@ -73,4 +73,4 @@ def test_the_picture_draws_and_the_slider_moves_it():
     slider, image, text = residual_stream._panel(ipywidgets, None, pre, post).children
     before = image.value, text.value
     slider.value = 3.0
-    assert image.value != before[0] and "3 times as loud" in text.value != before[1]
+    assert image.value != before[0] and "Xavier's times 3." in text.value != before[1]

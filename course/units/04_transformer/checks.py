@@ -578,7 +578,7 @@ def gradients_of(subject, trial, made, function, arrays, state, cotangent, names
 
     want = oracle.gradients(applied, [*arrays, *(state[name] for name in names)], [cotangent])[1]
     for place, expected in enumerate(want[: len(arrays)]):
-        trial.close(grads[place], expected, f"gradient of input {place + 1}", condition=30)
+        trial.close(grads[place], expected, f"gradient of {('x', 'memory')[place]}", condition=30)
     for name, expected in zip(names, want[len(arrays) :], strict=True):
         if not name.endswith("w_k.bias"):  # its true gradient is 0: it adds the same to all scores of a row
             trial.close(params[name], expected, f"gradient of {name}", condition=30)

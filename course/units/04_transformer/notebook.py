@@ -1654,12 +1654,12 @@ if parts_ready:
 
 # %%
 print("recorded: number of seeds, then median (smallest to largest)")
-print(f"{'':18s}" + "".join(f"{title:>26s}" for title in ("token accuracy", "exact match", "right", "BLEU")))
+print(f"{'':16s}" + "".join(f"{title:>21s}" for title in ("token accuracy", "exact match", "right", "BLEU")))
 for name, by_seed in recorded["runs"].items():
-    line = f"{name:15s}{len(by_seed):3d}"
+    line = f"{name:14s}{len(by_seed):2d}"
     for measure in ("tokens", "exact", "right", "bleu"):
         values = sorted(run[measure] for run in by_seed.values())
-        line += f"{values[len(values) // 2]:.3f} ({values[0]:.3f} to {values[-1]:.3f})".rjust(26)
+        line += f"{values[len(values) // 2]:.3f} ({values[0]:.3f}-{values[-1]:.3f})".rjust(21)
     print(line)
 for name, by_seed in recorded["runs"].items():
     print(f"{name:15s} its first seed writes {min(by_seed.items())[1]['first']}")
@@ -1719,7 +1719,7 @@ for name in ("pre-norm", "post-norm"):
     for run in runs:
         groups.update(run["not_exact"])
         wrong.update(run["not_right"])
-    print(f"{name}, {len(runs)} seeds together, not the reference:", dict(groups.most_common(4)))
+    print(f"{name}, {len(runs)} seeds together, not the reference:", dict(groups.most_common(3)))
     print("    wrong by any reference:", dict(wrong.most_common(4)), f"of {len(runs) * recorded['pairs']:,}")
 
 # %% exercise="translation_finding"
@@ -1778,7 +1778,7 @@ if translator is not None:
 r"""
 The digits read their digits. Do not take the other rows for an explanation: behind two encoder layers a column stands
 for what the encoder has gathered at that place, not for the piece written below it. (The authors' month read the comma
-behind the month as much as the month itself.)
+behind the day more than its own name.)
 
 **What does BLEU say about it?** Take the references themselves and spoil each one a little: in every translation the
 last digit of the year is wrong. Then compare with your translator.
