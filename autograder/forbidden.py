@@ -114,9 +114,7 @@ def poisons(forbids: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(op for f in forbids for op in FAMILIES[f].operators))
 
 
-def read_source(
-    cells: list[str], exercise: str, forbids: Iterable[str], given: Iterable[str] = ()
-) -> list[Finding]:
+def read_source(cells: list[str], exercise: str, forbids: Iterable[str], given: Iterable[str] = ()) -> list[Finding]:
     """Findings in the definition of `exercise` and everything it uses, over all code cells of the hand-in.
 
     given  cells of the release, restored: what they define counts where it is used; what they do changes nothing of the
@@ -150,12 +148,18 @@ class _Module:
         self.changes: dict[str, list[ast.AST]] = {}
         self.aliases: dict[str, str] = {}
         self.loose: list[ast.AST] = []
-        for node in (node for source in given for node in _statements(source)):
-            self._learn(node)
-        self.changes, self.loose = {}, []
+        self._learn_lesson(given)
         self.statements = [node for source in cells for node in _statements(source)]
         for node in self.statements:
             self._learn(node)
+
+    def _learn_lesson(self, given: Iterable[str]) -> None:
+        """What the cells of the release define: functions, classes and plain names."""
+        for node in (node for source in given for node in _statements(source)):
+            self._learn(node)
+        self.changes, self.loose = {}, []
+        for name, nodes in self.definitions.items():
+            self.definitions[name] = [node for node in nodes if _defines(node, name)]
 
     @functools.cached_property
     def tampering(self) -> list[Finding]:
@@ -245,6 +249,14 @@ class _Module:
                     if found:
                         return found
         return ""
+
+
+def _defines(node: ast.AST, name: str) -> bool:
+    """False for `name.part = ...` and `name[...] = ...`, which only change what the name stands for."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return True
+    stored = (n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+    return any(n.id == name for n in stored)
 
 
 def _starred(module: str) -> list[str]:

@@ -7,6 +7,7 @@ the student's functions where no limit of an exercise holds.
 
 from __future__ import annotations
 
+import ast
 import symtable
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -42,10 +43,48 @@ def _names(source: str) -> tuple[set[str], set[str]]:
     """Names a cell binds at its top level, and names it uses from elsewhere."""
     try:
         table = symtable.symtable(source, "<cell>", "exec")
+        return _bound(table), _from_elsewhere(ast.parse(source).body, set())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set(), set()
-    bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
-    return bound, set(used_names(table))
+
+
+def _bound(table: symtable.SymbolTable) -> set[str]:
+    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+
+
+_BINDS_FOR_SURE = (ast.Assign, ast.AugAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+
+
+def _from_elsewhere(statements: list[ast.stmt], known: set[str]) -> set[str]:
+    """Names that statements read before they have surely bound them; what they surely bind is added to `known`.
+
+    Every figure of a lesson is called `figure`: a cell that makes its own needs no other one.
+    """
+    found: set[str] = set()
+    for node in statements:
+        if isinstance(node, ast.If):
+            either = set(known), set(known)
+            found |= _read(node.test) - known
+            found |= _from_elsewhere(node.body, either[0]) | _from_elsewhere(node.orelse, either[1])
+            known |= either[0] & either[1]
+        elif isinstance(node, ast.For):
+            found |= _read(node.iter) - known
+            found |= _from_elsewhere(node.body, known | _stored(node.target)) | _from_elsewhere(node.orelse, set(known))
+        else:
+            changed = _stored(node.target) if isinstance(node, ast.AugAssign) else set()
+            found |= (_read(node) | changed) - known
+            known |= _stored(node) if isinstance(node, _BINDS_FOR_SURE) else set()
+    return found
+
+
+def _read(node: ast.AST) -> set[str]:
+    return set(used_names(symtable.symtable(ast.unparse(node), "<part>", "exec")))
+
+
+def _stored(node: ast.AST) -> set[str]:
+    """Names bound by a simple statement or a loop's target; a target stands without its loop."""
+    text = ast.unparse(node) if isinstance(node, ast.stmt) else f"{ast.unparse(node)} = ()"
+    return _bound(symtable.symtable(text, "<part>", "exec"))
 
 
 def used_names(table: symtable.SymbolTable) -> Iterator[str]:

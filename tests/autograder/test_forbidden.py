@@ -68,3 +68,25 @@ def test_families_name_operators_to_poison():
 def test_a_library_normalisation_is_found(call):
     found = read_source([PRELUDE, f"def f(x): return {call}"], "f", ["normalisation"])
     assert [f.kind for f in found] == ["shortcut"]
+
+
+LESSON = """
+answer = torch.softmax(torch.zeros(3), 0)
+seen = {}
+for name in "ab":
+    f(torch.zeros(3)).exp().sum()
+    seen[f.kind, name] = answer
+    f.compared = answer
+def library(x): return torch.softmax(x, -1)
+"""
+
+
+def test_what_a_lesson_does_with_an_exercise_is_no_change_of_it():
+    honest = [PRELUDE, "def f(x): return x.exp()"]
+    assert read_source(honest, "f", ["softmax"], [LESSON]) == []
+    assert read_source([*honest, LESSON], "f", ["softmax"])  # in a cell of one's own it is one
+
+
+def test_what_a_lesson_defines_is_read_where_it_is_used():
+    found = read_source([PRELUDE, "def f(x): return library(x)"], "f", ["softmax"], [LESSON])
+    assert [each.kind for each in found] == ["shortcut"]
