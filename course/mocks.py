@@ -42,7 +42,8 @@ class ScriptedModel(nn.Module):
         return self.table[torch.stack(states, 1)]
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        return self.decode(target, *self.encode(source))
+        memory, source_keep = self.encode(source)
+        return self.decode(target, memory, source_keep)
 
     def calls(self) -> dict[str, int]:
         """How often each was called so far."""

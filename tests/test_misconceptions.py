@@ -129,9 +129,78 @@ TOKENS_AND_POSITIONS = {
     ],
     "Triton: output only partly written": ["embedding_gather.one_block_only"],
 }
+TRANSFORMER = {
+    "LayerNorm: eps outside the root": ["LayerNorm.eps_outside_the_root"],
+    "LayerNorm: statistics over batch or sequence": [
+        "LayerNorm.statistics_over_the_batch",
+        "LayerNorm.statistics_over_the_sentence",
+    ],
+    "RMSNorm: subtracts the mean": ["RMSNorm.subtracts_the_mean", "rmsnorm_forward.subtracts_the_mean"],
+    "RMSNorm: square root missing": ["RMSNorm.no_square_root", "rmsnorm_forward.no_root"],
+    "RMSNorm: squares in float16": [
+        "RMSNorm.squares_in_half_precision",
+        "rmsnorm_forward.squares_in_half_precision",
+        "residual_rmsnorm.squares_in_half_precision",
+    ],
+    "block: residual adds the normalised x": [
+        "EncoderLayer.residual_adds_the_normalised_stream",
+        "DecoderLayer.residual_adds_the_normalised_stream",
+    ],
+    "block: sublayers in parallel, second norm reads the original": [
+        "EncoderLayer.both_sublayers_read_the_input",
+        "EncoderLayer.second_norm_reads_the_original",
+    ],
+    "block: residuals missing": ["EncoderLayer.no_residual", "DecoderLayer.no_residual_around_cross_attention"],
+    "GELU: tanh where erf is required": ["FeedForward.tanh_gelu"],
+    "SwiGLU: gate and up swapped": ["SwiGLU.gate_and_up_swapped"],
+    "weights copied, not shared": ["Transformer.head_of_its_own"],
+    "cross-attention: masks of the wrong side": ["DecoderLayer.masks_swapped", "DecoderLayer.memory_mask_ignored"],
+    "teacher forcing: not shifted": ["shift_right.not_shifted", "repaired_loss.not_shifted_at_all"],
+    "shifted twice": ["repaired_loss.still_shifted_twice"],
+    "loss: PAD counted": [
+        "smoothed_cross_entropy.padding_counts",
+        "repaired_loss.padding_counts",
+        "cross_entropy.ignored_rows_keep_their_loss",
+        "cross_entropy.ignored_rows_keep_their_gradient",
+    ],
+    "label smoothing: spread to PAD, rows that don't sum to 1": [
+        "smoothed_cross_entropy.nothing_for_padding",
+        "smoothed_cross_entropy.rows_sum_to_more_than_one",
+    ],
+    "loss: flattened with a transpose before the view": ["smoothed_cross_entropy.rows_transposed"],
+    "greedy: goes on after EOS, never stops": ["greedy_decode.writes_on_after_eos", "greedy_decode.never_stops"],
+    "evaluation: eval() missing, mode not restored": [
+        "repaired_validation.never_in_evaluation",
+        "repaired_validation.stays_in_evaluation",
+        "repaired_validation.always_back_to_training",
+    ],
+    "Triton: grid, output only partly written": [
+        "rmsnorm_forward.tail_cut_off",
+        "rmsnorm_backward.columns_left_out",
+        "rmsnorm_backward.remainder_left_out",
+    ],
+    "Triton: masks, strides, torch": [
+        "rmsnorm_forward.no_masks",
+        "rmsnorm_forward.rows_assumed_contiguous",
+        "rmsnorm_forward.torch_instead_of_a_kernel",
+        "cross_entropy.no_masks",
+        "cross_entropy.rows_assumed_contiguous",
+        "cross_entropy.torch_instead_of_a_kernel",
+    ],
+    "Triton: zero in the maximum or the sum": ["cross_entropy.zero_in_the_tail"],
+    "Triton: low-precision sum": [
+        "rmsnorm_backward.partial_sums_in_half_precision",
+        "cross_entropy.half_precision_sum",
+    ],
+    "online softmax: sum not rescaled, no maximum": [
+        "cross_entropy.running_sum_not_rescaled",
+        "cross_entropy.no_maximum",
+    ],
+}
 ROWS = [("attention", row, names) for row, names in ATTENTION.items()]
 ROWS += [("rnn_limits", row, names) for row, names in RECURRENCE.items()]
 ROWS += [("tokens_and_positions", row, names) for row, names in TOKENS_AND_POSITIONS.items()]
+ROWS += [("transformer", row, names) for row, names in TRANSFORMER.items()]
 ROWS += [("orientation", row, names) for row, names in TRITON.items()]
 
 

@@ -1568,7 +1568,7 @@ The model has two layers, width 48 and four heads; it is trained for 350 steps o
 (section 5.3: betas 0.9 and 0.98), your loss and your schedule. At the end stands the mean of its last five checkpoints,
 as in the paper's section 6.1: the steps are large, and each single one leaves the weights a little off. All this takes
 less than a minute. The fast profile trains one translator, `pre-norm`. Four arms were recorded by the course's authors,
-`pre-norm` with ten seeds, with a model made of PyTorch's own layers:
+each with ten seeds, with a model made of PyTorch's own layers:
 
 - `pre-norm`, and `post-norm`: the same but for the place of the normalisation;
 - `not shifted`: the decoder is given the target itself;
@@ -1746,9 +1746,9 @@ group in all ten. What is wrong by any reference is mostly in
 short dates, too: 72 of 76 in the ten seeds together, for example a year of three digits.
 
 Two arms deserve a look. `not shifted` has the best token accuracy of all, exactly 1, and not one right date: it learned
-to copy its input, and when it translates there is nothing to copy. `shifted twice` looks healthy too, and writes every
-other piece: the one in between it was never asked for. Between `pre-norm` and `post-norm` there is nothing to see: two
-layers are not deep, and there is a warm-up.
+to copy its input, and when it translates there is nothing to copy. `shifted twice` looks healthy too, and what it
+writes begins with the second piece: the first one it was never asked for. `post-norm` does as well as
+`pre-norm` in nine seeds of ten, and one seed ended at 0.944: two layers are not deep, and there is a warm-up.
 
 **Where does it look?** The cross-attention of the last decoder layer for one date, mean over the heads. Each row is the
 step that writes a piece, each column a piece of the source. Before you run it: which column should the row of the month
