@@ -778,7 +778,7 @@ from course.widgets import residual_stream
 learner_layer = None
 if ready(lambda: (EncoderLayer(4, 2, 8)(torch.zeros(1, 2, 4)), EncoderLayer(4, 2, 8, "post")(torch.zeros(1, 2, 4)))):
     learner_layer = EncoderLayer
-residual_stream.show(learner_layer)
+panel = residual_stream.show(learner_layer)
 
 # %% [markdown]
 r"""
