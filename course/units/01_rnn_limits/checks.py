@@ -794,7 +794,7 @@ def _(subject, trial):
 
 @gates.trial("other shapes and blocks, and new numbers in the same shape")
 def _(subject, trial):
-    for (B, H), block in (((1, 1), 16), ((2, 33), 32), ((2, 33), 32), ((5, 70), 128)):
+    for (B, H), block in (((1, 7), 16), ((2, 33), 32), ((2, 33), 32), ((5, 70), 128)):
         inputs = gate_inputs(trial, B, H)
         trial.close(subject.launch(*inputs, block=block), expected_gates(*inputs), condition=4)
     inputs = gate_inputs(trial, 2, 130)

@@ -1751,13 +1751,16 @@ def _(subject, trial):
     trial.close(grads[0], expected[0], "the gradient of the logits", condition=8)
 
 
-@smoothed.trial("other shapes, other shares, float64", weight=3)
+@smoothed.trial("other shapes, other shares, float64, tokens whose logits lie far apart", weight=3)
 def _(subject, trial):
     for B, T, V in ((1, 1, 4), (4, 2, 11), (2, 9, 5)):
         lengths = trial.integers(1, T + 1, (B,)).tolist()
         logits, target = trial.normal((B, T, V), spread=4, dtype=torch.float64), ragged(trial, lengths, V, longest=T)
         share = float(trial.uniform((1,), low=0.05, high=0.6))
         trial.close(subject(logits, target, share), expected_loss(logits, target, share), condition=8)
+    target, heights = ragged(trial, [4, 3], 6), torch.tensor([300.0, -300.0, 0.0, 150.0])[:, None]
+    logits = heights + surprised(trial, target, 6)  # one maximum for all tokens would lose the second
+    trial.close(subject(logits, target), expected_loss(logits, target), condition=400)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
