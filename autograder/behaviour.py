@@ -29,7 +29,7 @@ import torch
 from autograder.checks import OPERATIONS, Check, attempt, seed_for
 from course import cases, compare
 from course.check import quiet
-from course.subject import Handle, LocalSubject, SubjectError
+from course.subject import Handle, LocalSubject, SubjectError, clone_with_layout
 from grader_kernels import problem
 
 SEEDS = 4
@@ -559,9 +559,7 @@ def _pool(scripts: list[Script]) -> dict[tuple, list[Any]]:
 def copied(value: Any) -> Any:
     """A deep copy that keeps the layout of tensors and gives them no graph."""
     if isinstance(value, torch.Tensor):
-        if value.is_contiguous() or any(s == 0 and n > 1 for s, n in zip(value.stride(), value.shape, strict=True)):
-            return value.detach().clone()
-        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype).copy_(value.detach())
+        return clone_with_layout(value)
     if isinstance(value, cases.Step):
         return cases.Step(value.do, copied(value.args), copied(value.kwargs))
     if isinstance(value, cases.Ref):

@@ -140,7 +140,7 @@ class _Session:
     def _explain(self, rows: list[ExerciseVerdict]) -> None:
         """Say which verdicts lie on exercises that are not right themselves."""
         wrong = {row.name for row in rows if row.state != "passed"}
-        uses = {cell.grade_id: used_in(cell.source) & wrong for cell in self.handin.cells}
+        uses = {c.grade_id: used_in(c.source) & wrong for c in self.handin.cells if c.grade_id in wrong}
         for row in rows:
             foundations.explain(row, [r.name for r in rows if r.name in uses.get(row.name, ()) and r is not row])
 

@@ -8,6 +8,7 @@ the student's functions where no limit of an exercise holds.
 from __future__ import annotations
 
 import ast
+import functools
 import symtable
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -34,18 +35,19 @@ def needed(cells: list[Cell]) -> list[Cell]:
         kept |= more
 
 
-def used_in(source: str) -> set[str]:
+def used_in(source: str) -> frozenset[str]:
     """Names a cell uses from elsewhere; none when it can't be read."""
     return _names(source)[1]
 
 
-def _names(source: str) -> tuple[set[str], set[str]]:
-    """Names a cell binds at its top level, and names it uses from elsewhere."""
+@functools.lru_cache(maxsize=512)
+def _names(source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Names a cell binds at its top level, and names it uses from elsewhere; kept, as a class shares cells."""
     try:
         table = symtable.symtable(source, "<cell>", "exec")
-        return _bound(table), _from_elsewhere(ast.parse(source).body, set())
+        return frozenset(_bound(table)), frozenset(_from_elsewhere(ast.parse(source).body, set()))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set(), set()
+        return frozenset(), frozenset()
 
 
 def _bound(table: symtable.SymbolTable) -> set[str]:

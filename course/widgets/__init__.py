@@ -7,7 +7,30 @@ has no kernel (a rendered notebook). Panels draw with the learner's own function
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
+
+
+def controls(says: str, still: Callable[[], bytes | str]) -> Any:
+    """ipywidgets, where a panel can live. Elsewhere None, and what can be shown is shown.
+
+    says   printed outside a notebook
+    still  gives the one picture (PNG, or HTML as text) for a notebook without ipywidgets
+    """
+    from IPython import get_ipython
+    from IPython.display import HTML, Image, display
+
+    if get_ipython() is None:
+        print(says)
+        return None
+    try:
+        import ipywidgets
+    except ImportError:
+        print("A still picture: ipywidgets is not installed.")
+        picture = still()
+        display(Image(picture) if isinstance(picture, bytes) else HTML(picture))
+        return None
+    return ipywidgets
 
 
 def show_live(box: Any, picture: bytes, name: str) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course.widgets import controls
+
 SHARP = 12.0  # score of a match; a key that does not match scores 0
 SINK = 8.0  # score of the first token: what a head looks at when nothing matches
 CELL = 24  # side of a heat map square, in SVG units
@@ -135,8 +137,8 @@ def _text(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{more}>{html.escape(text)}</text>'
 
 
-def show(tokens: Sequence[str], attend: Attend | None = None) -> Any:
-    """Show the panel for the hand-built heads. Returns the widget, or None where only a still picture can be shown.
+def show(tokens: Sequence[str], attend: Attend | None = None) -> None:
+    """Show the panel for the hand-built heads; without ipywidgets or a notebook, a still picture or a sentence.
 
     tokens  words, the first of them is the sink; at most 24, so that the picture stays readable
     attend  the learner's scaled_dot_product_attention; if it raises or gives another shape, the panel says so
@@ -150,27 +152,17 @@ def show(tokens: Sequence[str], attend: Attend | None = None) -> Any:
     except Exception as error:  # the learner's function may be wrong: the panel must not stop the notebook
         print(f"The panel could not use your attention ({type(error).__name__}: {error}); it uses its own.")
         weights = head_weights(tokens)
-    return show_weights(tokens, weights)
+    show_weights(tokens, weights)
 
 
-def show_weights(tokens: Sequence[str], weights: dict[str, Tensor]) -> Any:
+def show_weights(tokens: Sequence[str], weights: dict[str, Tensor]) -> None:
     """The panel for any heads: `weights` maps a head's name to its (T, T) causal attention weights."""
-    from IPython import get_ipython
-    from IPython.display import HTML, display
-
     name, query = list(weights)[-1], len(tokens) - 2
-    if get_ipython() is None:
-        print(sentence(tokens, weights[name], query))
-        return None
-    try:
-        import ipywidgets
-    except ImportError:
-        print("A still picture: ipywidgets is not installed.")
-        display(HTML(picture(tokens, weights[name], query)))
-        return None
-    box = _panel(ipywidgets, tokens, weights, name, query)
-    display(box)
-    return None
+    shown = tokens, weights[name], query
+    if ipywidgets := controls(sentence(*shown), lambda: picture(*shown)):
+        from IPython.display import display
+
+        display(_panel(ipywidgets, tokens, weights, name, query))
 
 
 def _panel(ipywidgets: Any, tokens: Sequence[str], weights: dict[str, Tensor], name: str, query: int) -> Any:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from course import plots
-from course.widgets import show_live
+from course.widgets import controls, show_live
 
 WIDTH = 24
 SEEDS = range(10)
@@ -94,18 +94,8 @@ def show(norms: NormsThroughTime | None = None) -> Any:
     except Exception as error:  # the learner's function may be wrong: the panel must not stop the notebook
         print(f"The panel could not use your function ({type(error).__name__}: {error}); it uses its own.")
         norms, first = None, flow(*START)
-    from IPython import get_ipython
-
-    if get_ipython() is None:
-        print(sentence(*START[:2], first))
-        return None
-    try:
-        import ipywidgets
-    except ImportError:
-        from IPython.display import Image, display
-
-        print("A still picture: ipywidgets is not installed.")
-        display(Image(picture(START[0], first)))
+    ipywidgets = controls(sentence(*START[:2], first), lambda: picture(START[0], first))
+    if ipywidgets is None:
         return None
     box = _panel(ipywidgets, norms, first)
     show_live(box, picture(START[0], first), "the gradient-flow panel")

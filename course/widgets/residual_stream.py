@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from course import models, plots
-from course.widgets import show_live
+from course.widgets import controls, show_live
 
 WIDTH, HEADS, HIDDEN, LAYERS, TOKENS, BATCH = 32, 4, 128, 12, 12, 4
 START = 1.0  # how loud the sublayers are when the panel opens
@@ -157,18 +157,8 @@ def show(make: MakeLayer | None = None) -> Any:
     except Exception as error:  # the learner's layer may be wrong: the panel must not stop the notebook
         print(f"The panel could not use your EncoderLayer ({type(error).__name__}: {error}); it uses its own.")
         make, pre, post = None, stream("pre", START), stream("post", START)
-    from IPython import get_ipython
-
-    if get_ipython() is None:
-        print(sentence(START, pre, post))
-        return None
-    try:
-        import ipywidgets
-    except ImportError:
-        from IPython.display import Image, display
-
-        print("A still picture: ipywidgets is not installed.")
-        display(Image(picture(pre, post)))
+    ipywidgets = controls(sentence(START, pre, post), lambda: picture(pre, post))
+    if ipywidgets is None:
         return None
     box = _panel(ipywidgets, make, pre, post)
     show_live(box, picture(pre, post), "the residual-stream panel")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from course import plots
+from course.widgets import controls
 
 Rope = Callable[[Tensor, Tensor], Tensor]
 WIDTH, FAR = 32, 128  # of the head; largest distance drawn
@@ -93,19 +94,10 @@ def show(rope: Rope | None = None) -> None:
     except Exception as error:  # the learner's function may be wrong: the panel must not stop the notebook
         print(f"The panel could not use your apply_rope ({type(error).__name__}: {error}); it uses its own.")
         rope, says = None, sentence(*START)
-    from IPython import get_ipython
-    from IPython.display import Image, display
+    if ipywidgets := controls(says, lambda: picture(*START, rope)):
+        from IPython.display import display
 
-    if get_ipython() is None:
-        print(says)
-        return
-    try:
-        import ipywidgets
-    except ImportError:
-        print("A still picture: ipywidgets is not installed.")
-        display(Image(picture(*START, rope)))
-        return
-    display(_panel(ipywidgets, rope))
+        display(_panel(ipywidgets, rope))
 
 
 def _panel(ipywidgets: Any, rope: Rope | None) -> Any:

@@ -10,6 +10,8 @@ import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from course.widgets import controls
+
 Encode = Callable[[str, list], list[int]]
 COLOURS = ("#0072B233", "#E69F0033", "#009E7333", "#CC79A733")
 LONGEST = 400  # characters that the panel takes
@@ -82,19 +84,10 @@ def show(text: str, merges: Sequence[tuple[bytes, bytes]], encode: Encode | None
     except Exception as error:  # the learner's function may be wrong: the panel must not stop the notebook
         print(f"The panel could not use your bpe_encode ({type(error).__name__}: {error}); it shows bytes.")
         encode, found = None, pieces(text, merges)
-    from IPython import get_ipython
-    from IPython.display import HTML, display
+    if ipywidgets := controls(sentence(text, found), lambda: picture(found)):
+        from IPython.display import display
 
-    if get_ipython() is None:
-        print(sentence(text, found))
-        return
-    try:
-        import ipywidgets
-    except ImportError:
-        print("A still picture: ipywidgets is not installed.")
-        display(HTML(picture(found)))
-        return
-    display(_panel(ipywidgets, text, list(merges), encode))
+        display(_panel(ipywidgets, text, list(merges), encode))
 
 
 def _panel(ipywidgets: Any, text: str, merges: list, encode: Encode | None) -> Any:

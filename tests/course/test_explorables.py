@@ -103,3 +103,21 @@ def test_every_figure_draws_and_keeps_its_ink_off_the_edges(name, figure):
 def test_show_is_silent_in_a_script(capsys):
     plots.show(plots.heat_map(np.eye(3), title="t"), alt="an identity matrix")
     assert capsys.readouterr().out == ""
+
+
+def test_controls_says_a_sentence_or_shows_one_picture_where_no_panel_can_live(monkeypatch, capsys):
+    from IPython.display import HTML, Image
+
+    from course.widgets import controls
+
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    assert controls("a sentence", lambda: pytest.fail("no picture outside a notebook")) is None
+    assert capsys.readouterr().out == "a sentence\n" and shown == []
+    monkeypatch.setattr("IPython.get_ipython", object)
+    assert controls("a sentence", lambda: b"") is __import__("ipywidgets") and shown == []
+    monkeypatch.setitem(__import__("sys").modules, "ipywidgets", None)
+    assert controls("a sentence", lambda: plots.png(plots.new(2, 2)[0])) is None
+    assert controls("a sentence", lambda: "<b>x</b>") is None
+    assert [type(each) for each in shown] == [Image, HTML]
+    assert capsys.readouterr().out == 2 * "A still picture: ipywidgets is not installed.\n"

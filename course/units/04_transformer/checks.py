@@ -19,6 +19,7 @@ from torch.func import functional_call
 
 from autograder import oracle
 from autograder.checks import Check
+from course.data import BOS, EOS, PAD
 from grader_kernels import problem
 
 F64 = torch.float64
@@ -47,6 +48,24 @@ def below(name, state):
 
 def rounded(x, dtype=torch.float32):
     return x.detach().to(dtype)
+
+
+def gradients_of(
+    subject, trial, made, function, arrays, state, cotangent, names=None, inputs=("x", "memory"), condition=30
+):
+    """Compare the gradients of a layer's inputs and parameters (`names`) with those of `function(*arrays, state)`."""
+    names, wrt = tuple(names or state), tuple(range(len(arrays)))
+    _, grads, params = subject.grad_method(made, "__call__", *arrays, cotangents=(cotangent,), wrt=wrt, params=names)
+
+    def applied(*tensors):
+        return function(*tensors[: len(arrays)], state | dict(zip(names, tensors[len(arrays) :], strict=True)))
+
+    want = oracle.gradients(applied, [*arrays, *(state[name] for name in names)], [cotangent])[1]
+    for place, expected in enumerate(want[: len(arrays)]):
+        trial.close(grads[place], expected, f"gradient of {inputs[place]}", condition=condition)
+    for name, expected in zip(names, want[len(arrays) :], strict=True):
+        if not name.endswith("w_k.bias"):  # its true gradient is 0: it adds the same to all scores of a row
+            trial.close(params[name], expected, f"gradient of {name}", condition=condition)
 
 
 # normalisation --------------------------------------------------------------------------------------------------------
@@ -401,16 +420,11 @@ def _(subject, trial):
 @feed.case("gradients reach the input and all four parameters")
 def _(subject, trial):
     x, cotangent, state = *trial.normal((2, 3, 4), (2, 3, 4)), feed_forward_state(trial, 4, 9)
-    made, names = loaded(subject, state, 4, 9, activation="gelu"), tuple(state)
-    _, (grad,), params = subject.grad_method(made, "__call__", x, cotangents=(cotangent,), wrt=(0,), params=names)
-
-    def applied(x, *weights):
-        return feed_forward(x, dict(zip(names, weights, strict=True)), "gelu")
-
-    want = oracle.gradients(applied, [x, *state.values()], [cotangent])[1]
-    trial.close(grad, want[0], "gradient of the input", condition=10)
-    for name, expected in zip(names, want[1:], strict=True):
-        trial.close(params[name], expected, f"gradient of {name}", condition=10)
+    made = loaded(subject, state, 4, 9, activation="gelu")
+    gradients_of(
+        subject, trial, made, lambda x, w: feed_forward(x, w, "gelu"), [x], state, cotangent,
+        inputs=["the input"], condition=10,
+    )
 
 
 @feed.trial("an unknown activation raises ValueError")
@@ -466,16 +480,8 @@ def _(subject, trial):
 @glu.case("gradients reach the input and all three maps", weight=2)
 def _(subject, trial):
     x, cotangent, state = *trial.normal((2, 3, 4), (2, 3, 4)), swiglu_state(trial, 4, 9)
-    made, names = loaded(subject, state, 4, 9), tuple(state)
-    _, (grad,), params = subject.grad_method(made, "__call__", x, cotangents=(cotangent,), wrt=(0,), params=names)
-
-    def applied(x, *weights):
-        return swiglu(x, dict(zip(names, weights, strict=True)))
-
-    want = oracle.gradients(applied, [x, *state.values()], [cotangent])[1]
-    trial.close(grad, want[0], "gradient of the input", condition=10)
-    for name, expected in zip(names, want[1:], strict=True):
-        trial.close(params[name], expected, f"gradient of {name}", condition=10)
+    made = loaded(subject, state, 4, 9)
+    gradients_of(subject, trial, made, swiglu, [x], state, cotangent, inputs=["the input"], condition=10)
 
 
 @glu.trial("a gate of zero closes everything; any leading shape")
@@ -566,22 +572,6 @@ def keep_mask(trial, B, S):
     lengths = trial.integers(1, S, (B,))
     lengths[0] = S
     return torch.arange(S) < lengths[:, None]
-
-
-def gradients_of(subject, trial, made, function, arrays, state, cotangent, names=None):
-    """Compare the gradients of a layer's inputs and parameters (`names`) with those of `function(*arrays, state)`."""
-    names, wrt = tuple(names or state), tuple(range(len(arrays)))
-    _, grads, params = subject.grad_method(made, "__call__", *arrays, cotangents=(cotangent,), wrt=wrt, params=names)
-
-    def applied(*tensors):
-        return function(*tensors[: len(arrays)], state | dict(zip(names, tensors[len(arrays) :], strict=True)))
-
-    want = oracle.gradients(applied, [*arrays, *(state[name] for name in names)], [cotangent])[1]
-    for place, expected in enumerate(want[: len(arrays)]):
-        trial.close(grads[place], expected, f"gradient of {('x', 'memory')[place]}", condition=30)
-    for name, expected in zip(names, want[len(arrays) :], strict=True):
-        if not name.endswith("w_k.bias"):  # its true gradient is 0: it adds the same to all scores of a row
-            trial.close(params[name], expected, f"gradient of {name}", condition=30)
 
 
 encoder = Check(
@@ -1189,10 +1179,6 @@ def norm_inputs(trial, rows, columns, matrices=1, dtype=torch.float32, **spread)
     return *made, trial.normal((columns,), mean=1, dtype=dtype)
 
 
-def normed(x, weight, eps=1e-6):
-    return nn.functional.rms_norm(x.double(), x.shape[-1:], weight.double(), eps).to(x.dtype)
-
-
 norm_forward = Check(
     "rmsnorm_forward",
     hints=(
@@ -1210,35 +1196,35 @@ norm_forward = Check(
 @norm_forward.case("rows of a power of two")
 def _(subject, trial):
     x, weight = norm_inputs(trial, 5, 32)
-    trial.close(subject.launch(x, weight), normed(x, weight))
+    trial.close(subject.launch(x, weight), rms_norm(x, weight))
 
 
 @norm_forward.case("rows of any length", weight=3)
 def _(subject, trial):
     for rows, columns in ((6, 75), (3, 65)):
         x, weight = norm_inputs(trial, rows, columns)
-        trial.close(subject.launch(x, weight), normed(x, weight))
+        trial.close(subject.launch(x, weight), rms_norm(x, weight))
 
 
 @norm_forward.case("numbers far from zero, of another size in each row")
 def _(subject, trial):
     x, weight = norm_inputs(trial, 4, 50, mean=30)
     x *= torch.tensor([[1.0], [0.1], [-3.0], [20.0]])
-    trial.close(subject.launch(x, weight), normed(x, weight))
+    trial.close(subject.launch(x, weight), rms_norm(x, weight))
 
 
 @norm_forward.case("numbers so small that eps decides", weight=2)
 def _(subject, trial):
     x, weight = norm_inputs(trial, 4, 47, spread=0.01)
-    trial.close(subject.launch(x, weight, eps=1e-3), normed(x, weight, 1e-3))
-    trial.close(subject.launch(x * 0.1, weight), normed(x * 0.1, weight))
+    trial.close(subject.launch(x, weight, eps=1e-3), rms_norm(x, weight, 1e-3))
+    trial.close(subject.launch(x * 0.1, weight), rms_norm(x * 0.1, weight))
 
 
 @norm_forward.case("a row of zeros stays a row of zeros")
 def _(subject, trial):
     x, weight = norm_inputs(trial, 5, 45)
     x[trial.integers(0, 5)] = 0
-    trial.close(subject.launch(x, weight), normed(x, weight))
+    trial.close(subject.launch(x, weight), rms_norm(x, weight))
 
 
 @norm_forward.case("any strides, without a copy", weight=3)
@@ -1246,27 +1232,27 @@ def _(subject, trial):
     x, weight = norm_inputs(trial, 6, 41)
     for layout in ("transposed", "every_other"):
         got = subject.launch(trial.strided(x, layout), weight)
-        trial.close(got, normed(x, weight), f"strides: {layout.replace('_', ' ')}")
+        trial.close(got, rms_norm(x, weight), f"strides: {layout.replace('_', ' ')}")
         trial.lean(subject, problem.load("rmsnorm_forward").floor(x, weight))
 
 
 @norm_forward.case("float16 numbers near 400 are squared and added in float32", weight=2)
 def _(subject, trial):
     x, weight = norm_inputs(trial, 3, 200, mean=400, dtype=HALF)
-    trial.close(subject.launch(x, weight), normed(x, weight))
+    trial.close(subject.launch(x, weight), rms_norm(x, weight))
 
 
 @norm_forward.case("every row is read once and written once", weight=3)
 def _(subject, trial):
     x, weight = norm_inputs(trial, 4, 300)
-    trial.close(subject.launch(x, weight), normed(x, weight))
+    trial.close(subject.launch(x, weight), rms_norm(x, weight))
     trial.lean(subject, problem.load("rmsnorm_forward").floor(x, weight))
 
 
 @norm_forward.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
 def _(subject, trial):
     x, weight = norm_inputs(trial, 9, 512)
-    trial.close(subject.launch(x, weight), normed(x, weight))
+    trial.close(subject.launch(x, weight), rms_norm(x, weight))
     trial.compiles(subject)
 
 
@@ -1274,9 +1260,9 @@ def _(subject, trial):
 def _(subject, trial):
     for shape, dtype in (((1, 1), torch.float32), ((11, 33), torch.float32), ((2, 1500), BRAIN), ((7, 16), HALF)):
         x, weight = norm_inputs(trial, *shape, dtype=dtype)
-        trial.close(subject.launch(x, weight), normed(x, weight))
+        trial.close(subject.launch(x, weight), rms_norm(x, weight))
     x, weight = norm_inputs(trial, 5, 38, spread=4)
-    trial.close(subject.launch(trial.strided(x, "offset"), weight, 0.5), normed(x, weight, 0.5))
+    trial.close(subject.launch(trial.strided(x, "offset"), weight, 0.5), rms_norm(x, weight, 0.5))
 
 
 norm_backward = Check(
@@ -1412,7 +1398,7 @@ fused_norm = Check(
 
 def added_and_normed(x, residual, weight, eps=1e-6):
     total = x.double() + residual.double()
-    return normed(total, weight, eps).to(x.dtype), total.to(x.dtype)
+    return rms_norm(total, weight, eps).to(x.dtype), total.to(x.dtype)
 
 
 @fused_norm.case("rows of a power of two")
@@ -1622,9 +1608,6 @@ def _(subject, trial):
     trial.between(grad.double().sum(1).abs().max().item(), 0.0, 1e-5, "each row of the gradient should sum to 0")
     one_hot = torch.arange(29) == target[:, None]
     trial.true(torch.equal(grad < 0, one_hot), "the gradient should be negative at the target, and nowhere else")
-
-
-PAD, BOS, EOS = 0, 1, 2
 
 
 def ragged(trial, lengths, vocabulary, longest=None):
