@@ -32,10 +32,10 @@ grade: $(READY)
 	@$(BIN)/course grade --sample --class build/sample
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-all: $(READY)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m ""
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m ""
 
 bench: $(READY)
 	@$(BIN)/python -m autograder.bench

@@ -198,14 +198,13 @@ def _row(title: str, took: Took, ratio: float | None = None) -> str:
     return f"{title:36}{figures}" + (f"{ratio:8.1f}" if ratio else "")
 
 
-def scaling(clone: Path, sizes: list[int], jobs: list[int]) -> list[str]:
-    """How the trivial class grows."""
-    lines = [f"{'':36}{'hand-ins':>9}{'s each':>9}{'CPU s each':>12}{'peak MiB':>10}"]
+def scaling(clone: Path, sizes: list[int], jobs: list[int]) -> Iterator[str]:
+    """How the trivial class grows, line by line: thousands take a while."""
+    yield f"{'':36}{'hand-ins':>9}{'s each':>9}{'CPU s each':>12}{'peak MiB':>10}"
     for size in sizes:
         for count in jobs:
             took, _ = ours(clone, kinds(clone)[0], size, count)
-            lines.append(_row(f"trivial, {count} judging", took))
-    return lines
+            yield _row(f"trivial, {count} judging", took)
 
 
 def attacks() -> int:
@@ -232,7 +231,8 @@ def main(words: list[str]) -> int:
         print(f"{asked.jobs} judging at the same time, one run, {os.uname().machine}")
         print(*compare(clone, asked.students, asked.theirs, asked.jobs, asked.otter), sep="\n", flush=True)
         if asked.sizes:
-            print(*scaling(clone, asked.sizes, sorted({1, asked.jobs})), sep="\n", flush=True)
+            for line in scaling(clone, asked.sizes, sorted({1, asked.jobs})):
+                print(line, flush=True)
     print(*interpreters.table(), sep="\n")
     return 0
 

@@ -2,10 +2,16 @@
 
 Solution full on ten seeds; stub zero; each misconception loses points and is named; each other right style full; an
 answer computed one precision lower loses points. `run_gates` gives the table, `render` prints it.
+
+    python -m autograder.gates UNIT_FOLDER [EXERCISE] [--secrets N]
+
+With --secrets every answer is judged on N of them, right ones and wrong ones. A wrong answer whose score depends on the
+secret is paid by chance: its inputs are too easy.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,18 +20,20 @@ import msgspec
 import torch
 
 from autograder import recording, trials
-from autograder.checks import Check, attempt, load
+from autograder.checks import Check, attempt
 from autograder.unit import Unit
 from course import cases
 from course.subject import LocalSubject
 from course.verdict import ExerciseVerdict
 
-SEEDS = 10
-STUB = "raise NotImplementedError"
+SECRETS = {"solution": 10, "right": 2, "wrong": 1}
 
 
 class GateRow(msgspec.Struct):
-    """One answer to one exercise and what became of it. `holds` says whether the gate does."""
+    """One answer to one exercise and what became of it. `holds` says whether the gate does.
+
+    score: on the secret where the gate is nearest to failing. apart: how far the scores on all secrets lie apart.
+    """
 
     exercise: str
     answer: str
@@ -35,33 +43,36 @@ class GateRow(msgspec.Struct):
     named: str
     holds: bool
     says: str = ""
+    apart: float = 0.0
 
 
-def run_gates(folder: Path | str, only: str | None = None, seeds: int = SEEDS) -> list[GateRow]:
-    """Every gate of every exercise of the unit in `folder` (or of the one named `only`)."""
+def run_gates(folder: Path | str, only: str | None = None, secrets: int | None = None) -> list[GateRow]:
+    """Every gate of every exercise of the unit in `folder` (or of the one named `only`).
+
+    secrets: on how many each answer is judged; None for what `make test` can afford, SECRETS.
+    """
     unit = Unit.load(folder)
-    checks, made = load(unit.checks_path), recording.record(unit)
+    counts = {kind: secrets or count for kind, count in SECRETS.items()}
     rows: list[GateRow] = []
-    for name, solved in recording.namespaces(unit):
-        if only in (None, name):
-            rows += _exercise(unit, checks[name], made.check(name), solved, seeds)
+    for check, made, solved in recording.recorded(unit, only):
+        rows += _exercise(unit, check, made, solved, counts)
     return rows
 
 
 def _exercise(
-    unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any], seeds: int
+    unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any], counts: dict[str, int]
 ) -> list[GateRow]:
-    rows = [_full(check, recorded, solved, "solution", "the solution", seeds)]
+    def judged(kind: str, namespace: dict[str, Any]) -> list[ExerciseVerdict]:
+        return [judge_local(check, recorded, namespace, seed) for seed in range(counts[kind])]
+
+    rows = [_full(judged("solution", solved), "solution", "the solution")]
     rows += [_stub(check, recorded, solved), _fresh(check, solved)]
     if check.kind in ("function", "class"):
         rows += _lower_precision(check, recorded, solved)
     for right in (r for r in unit.rights if r.exercise == check.name):
-        rows.append(_full(check, recorded, recording.alternative(right, solved), "right", right.name, 2))
+        rows.append(_full(judged("right", recording.alternative(right, solved)), "right", right.name))
     for wrong in (m for m in unit.misconceptions if m.exercise == check.name):
-        verdict = judge_local(check, recorded, recording.alternative(wrong, solved))
-        named = verdict.misconception.name if verdict.misconception else ""
-        holds = verdict.score < verdict.max_score and named == wrong.name
-        rows.append(_row(verdict, wrong.name, "wrong", holds))
+        rows.append(_wrong(judged("wrong", recording.alternative(wrong, solved)), wrong.name))
     return rows
 
 
@@ -89,12 +100,25 @@ def render(rows: list[GateRow]) -> str:
     return "\n".join([head, *body]) + "\n"
 
 
-def _full(
-    check: Check, recorded: cases.CheckCases, namespace: dict[str, Any], kind: str, answer: str, seeds: int
-) -> GateRow:
-    verdicts = [judge_local(check, recorded, namespace, seed) for seed in range(seeds)]
+def _full(verdicts: list[ExerciseVerdict], kind: str, answer: str) -> GateRow:
     worst = min(verdicts, key=lambda v: v.score)
-    return _row(worst, answer, kind, worst.state == "passed")
+    return _row(worst, answer, kind, worst.state == "passed", _apart(verdicts))
+
+
+def _wrong(verdicts: list[ExerciseVerdict], name: str) -> GateRow:
+    """It loses points on every secret, and is named every time."""
+    worst = max(verdicts, key=lambda v: (_named(v) != name, v.score))
+    holds = worst.score < worst.max_score and _named(worst) == name
+    return _row(worst, name, "wrong", holds, _apart(verdicts))
+
+
+def _named(verdict: ExerciseVerdict) -> str:
+    return verdict.misconception.name if verdict.misconception else ""
+
+
+def _apart(verdicts: list[ExerciseVerdict]) -> float:
+    scores = [verdict.score for verdict in verdicts]
+    return round(max(scores) - min(scores), 9)
 
 
 def _stub(check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> GateRow:
@@ -154,16 +178,27 @@ class LowerPrecision:
         return value
 
 
-def _row(verdict: ExerciseVerdict, answer: str, kind: str, holds: bool) -> GateRow:
+def _row(verdict: ExerciseVerdict, answer: str, kind: str, holds: bool, apart: float = 0.0) -> GateRow:
     failed = next((f"{t.title}: {t.says}" for t in verdict.trials if not t.passed), verdict.reason)
-    named = verdict.misconception.name if verdict.misconception else ""
-    return GateRow(verdict.name, answer, kind, verdict.score, verdict.max_score, named, holds, failed)
+    return GateRow(verdict.name, answer, kind, verdict.score, verdict.max_score, _named(verdict), holds, failed, apart)
+
+
+def main(words: list[str]) -> int:
+    """Print the table; 1 when a gate does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m autograder.gates", description=__doc__.split("\n\n")[0])
+    parser.add_argument("folder", type=Path, help="course/units/NN_topic")
+    parser.add_argument("exercise", nargs="?")
+    parser.add_argument("--secrets", type=int, metavar="N", help="judge every answer on N secrets")
+    asked = parser.parse_args(words)
+    torch.set_num_threads(1)
+    rows = run_gates(asked.folder, asked.exercise, asked.secrets)
+    print(render(rows))
+    for row in (row for row in rows if row.apart):
+        print(f"{row.exercise}, {row.answer}: the scores on {asked.secrets} secrets lie {row.apart:g} apart")
+    return 0 if all(row.holds for row in rows) else 1
 
 
 if __name__ == "__main__":
     import sys
 
-    torch.set_num_threads(1)
-    table = run_gates(sys.argv[1], *sys.argv[2:3])
-    print(render(table))
-    sys.exit(0 if all(r.holds for r in table) else 1)
+    sys.exit(main(sys.argv[1:]))

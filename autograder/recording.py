@@ -100,17 +100,22 @@ def refs(value: Any) -> Any:
 
 def record(unit: Unit) -> cases.Cases:
     """The recorded cases of every check of a unit, with its misconceptions. Raises AuthoringError."""
+    return cases.Cases(unit.id, {check.name: made for check, made, _ in recorded(unit)})
+
+
+def recorded(unit: Unit, only: str | None = None) -> Iterator[tuple[Check, cases.CheckCases, dict[str, Any]]]:
+    """For each check in order (or the one named `only`): itself, its recorded cases, and the globals of the solved
+    notebook just after its exercise. Raises AuthoringError."""
     checks = load(unit.checks_path)
-    made: dict[str, cases.CheckCases] = {}
-    for name, solved in namespaces(unit):
-        if name in checks:
-            made[name] = record_check(checks[name], unit.points[name], solved)
-            add_misconceptions(checks[name], made[name], solved, [m for m in unit.misconceptions if m.exercise == name])
-    return cases.Cases(unit.id, made)
+    for name, solved in namespaces(unit, only):
+        if name in checks and only in (None, name):
+            made = record_check(checks[name], unit.points[name], solved)
+            add_misconceptions(checks[name], made, solved, [m for m in unit.misconceptions if m.exercise == name])
+            yield checks[name], made, solved
 
 
-def namespaces(unit: Unit) -> Iterator[tuple[str, dict[str, Any]]]:
-    """For each exercise in order: its name and the globals of the solved notebook just after its cell."""
+def namespaces(unit: Unit, last: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each exercise in order, until `last`: its name and the solved notebook's globals just after its cell."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     done = 0
     for name in unit.exercises:
@@ -120,6 +125,8 @@ def namespaces(unit: Unit) -> Iterator[tuple[str, dict[str, Any]]]:
                 execute(source, namespace, f"{unit.id}, cell {done + 1}")
             done += 1
         yield name, dict(namespace)
+        if name == last:
+            return
 
 
 def alternative(cell: Alternative, solved: dict[str, Any]) -> dict[str, Any]:

@@ -276,6 +276,7 @@ class _Raw(NamedTuple):
 def _cells(path: Path) -> Iterator[_Raw]:
     """The cells of a py:percent file, through jupytext's own reader, one by one so that their lines stay known."""
     from jupytext.cell_reader import DoublePercentScriptCellReader
+    from nbformat import ValidationError
 
     if not path.is_file():
         raise AuthoringError(
@@ -287,7 +288,10 @@ def _cells(path: Path) -> Iterator[_Raw]:
         raise AuthoringError("this file is not UTF-8 text", path) from None
     while rest:
         reader = DoublePercentScriptCellReader({"extension": ".py", "format_name": "percent"}, "python")
-        cell, length = reader.read(rest)
+        try:
+            cell, length = reader.read(rest)
+        except ValidationError as error:
+            raise AuthoringError(f"no notebook can hold this cell's keys: {error.message}", path, line) from None
         if re.match(r"\s*#\s*%%", rest[0]):
             keys = {key: value for key, value in cell.metadata.items() if key not in JUPYTEXT_KEYS}
             yield _Raw(cell.cell_type, keys, cell.source, path, line, rest[:length])

@@ -25,6 +25,7 @@ from course.errors import EnvironmentLacking, InputError
 from course.files import write_whole
 
 RELEASED = ".released.json"
+JUPYTER = Path(__file__).parent / "jupyter"  # settings of JupyterLab: it does not ask whether to fetch news
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def open_lab(notebook: Path, browser: bool = True, extra: tuple[str, ...] = ()) 
     if importlib.util.find_spec("jupyterlab") is None:
         raise EnvironmentLacking("JupyterLab is not installed in this environment: run `make setup`, or pip install it")
     try:
-        return subprocess.call(lab_command(notebook, browser, extra))
+        return subprocess.call(lab_command(notebook, browser, extra), env=lab_environment())
     except KeyboardInterrupt:
         return 0
 
@@ -205,6 +206,12 @@ def lab_command(notebook: Path, browser: bool, extra: tuple[str, ...]) -> list[s
     words += [] if browser else ["--no-browser"]
     words += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     return [*words, *extra]
+
+
+def lab_environment() -> dict[str, str]:
+    """This process's environment, with the course's settings of JupyterLab below the learner's own."""
+    known = os.environ.get("JUPYTER_CONFIG_PATH", "")
+    return {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [known, str(JUPYTER)]))}
 
 
 def solution_cell(unit: Unit, exercise: str) -> str:

@@ -27,6 +27,9 @@ KINDS = (
 )
 
 
+COMPILED: dict[str, Any] = {}  # kernels that were compiled in this process, by the compiler's key
+
+
 class SubjectError(Exception):
     """The code under judgement gave no usable value.
 
@@ -170,7 +173,8 @@ class LocalSubject:
         launched = self._last_launch()
         if launched.trace is None:  # it ran on a GPU, so it did compile
             return []
-        made = compiler.compile_launches(replay.source_of(launched.kernels), launched.trace.to_data(), targets)
+        source = replay.source_of(launched.kernels)
+        made = compiler.compile_launches(source, launched.trace.to_data(), targets, COMPILED)
         return compiler.judge_compiled(made, problem.Settings(**settings))
 
     def _last_launch(self) -> Any:

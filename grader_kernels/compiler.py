@@ -347,14 +347,28 @@ def _read_amd(built: CompiledKernel, into: Compiled) -> Compiled:
 # In this process
 
 
-def compile_launches(source: str, trace_data: dict[str, Any], targets: tuple[str, ...] = TARGETS) -> list[Compiled]:
+def compile_launches(
+    source: str,
+    trace_data: dict[str, Any],
+    targets: tuple[str, ...] = TARGETS,
+    known: dict[str, Compiled] | None = None,
+) -> list[Compiled]:
     """Every distinct specialisation of the trace's launches, compiled for every target, in this process.
 
-    Raises TraceError for a malformed trace and ValueError for a target that isn't known; what is wrong with a kernel
-    stands in `Compiled.error`.
+    known: what was compiled before, by `Job.key`; it is read and added to. Raises TraceError for a malformed trace and
+    ValueError for a target that isn't known; what is wrong with a kernel stands in `Compiled.error`.
     """
     jobs = plan(source, trace_data, targets)
-    return [job if isinstance(job, Compiled) else compile_job(job) for job in jobs]
+    known = {} if known is None else known
+    return [job if isinstance(job, Compiled) else _compiled(job, known) for job in jobs]
+
+
+def _compiled(job: Job, known: dict[str, Compiled]) -> Compiled:
+    key = job.key()
+    made = known.get(key) or compile_job(job)
+    if not made.error:  # an error names a line, and the key does not know where that is
+        known[key] = made
+    return made
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -39,6 +39,13 @@ class Finding(msgspec.Struct, frozen=True):
     lanes: int = 0
 
 
+ORDER_MATTERS = Finding(
+    "order",
+    "The result changes with the order in which the programs run.",
+    "Programs of one launch run at the same time, in any order: none may use what another one writes.",
+)
+
+
 class TensorTraffic(msgspec.Struct):
     """Bytes moved between one tensor and the programs, over all launches of one call of the launcher.
 

@@ -39,7 +39,7 @@ import torch
 from grader_kernels import agree, lean
 from grader_kernels import problem as problems
 from grader_kernels.child import Child, Failed, Lost, Nursery, plain
-from grader_kernels.evidence import Evidence, Finding, changed_input
+from grader_kernels.evidence import ORDER_MATTERS, Evidence, Finding, changed_input
 from grader_kernels.problem import Case, Floor, Problem
 from grader_kernels.timing import NOT_MEASURED
 from grader_kernels.trace import Trace, TraceError, from_data, renamed, stand_in
@@ -304,13 +304,7 @@ class _Judgement:
         else:
             same = agree.bits(again) == agree.bits(ran.outputs)
         if not same:
-            ran.findings.append(
-                Finding(
-                    "order",
-                    "the result changes with the order in which the programs run",
-                    "Programs of one launch run at the same time, in any order: none may use what another one writes.",
-                )
-            )
+            ran.findings.append(ORDER_MATTERS)
 
     def _compared(self, case: Case, got: Any) -> agree.Agreement:
         return agree.compare(got, *self.problem.expected(case), case.factor, self.problem.settings.eps)

@@ -30,7 +30,7 @@ from triton.language.extra import libdevice
 from triton.runtime.jit import JITCallable, JITFunction
 
 from grader_kernels import language, run
-from grader_kernels.evidence import Evidence, Traffic, changed_input
+from grader_kernels.evidence import ORDER_MATTERS, Evidence, Traffic, changed_input
 from grader_kernels.memory import COPIED, FILLED, STORED, UNTOUCHED, Arena, Memory
 from grader_kernels.meter import Meter
 from grader_kernels.sanitizer import Sanitizer
@@ -223,6 +223,11 @@ class _Replay:
         return self.kernels[name]
 
     # verdict
+    def agrees(self, other: _Replay) -> bool:
+        """Inputs and outputs hold the same bytes; scratch may differ."""
+        kept = [buffer for buffer, arena in self.arenas.items() if arena.role != "scratch"]
+        return all(np.array_equal(self.arenas[b].bytes(), other.arenas[b].bytes()) for b in kept)
+
     def _host_scalars(self) -> Iterator[Scalar]:
         """Every number that reaches a kernel without being in a tensor."""
         yield from (fill.value for fill in self.trace.fills)
@@ -317,9 +322,11 @@ def _widest(trace: Trace) -> int:
 def _order(order: str | None) -> Callable[[int], np.ndarray] | None:
     if order is None:
         return None
+    if order == "reversed":
+        return lambda count: np.arange(count)[::-1]
     way, _, seed = order.partition(":")
     if way != "shuffled" or not seed.isdecimal():
-        raise ValueError(f"order is {order!r}: expected None or 'shuffled:SEED'")
+        raise ValueError(f"order is {order!r}: expected None, 'reversed' or 'shuffled:SEED'")
     return lambda count: np.random.Generator(np.random.Philox(int(seed))).permutation(count)
 
 
@@ -350,13 +357,16 @@ def replay(
     may_change: Collection[str] = (),
     order: str | None = None,
     watch: bool = True,
+    reorder: bool = False,
 ) -> Replayed:
     """Replay `trace` with `kernels` on copies of the tensors in `inputs` = (args, kwargs) of the launcher's call.
 
     guard       elements of guard zone before and behind every buffer
     may_change  names of inputs that the exercise asks to change in place
-    order       in which the programs of every launch run: None as numbered, "shuffled:SEED" in a fixed random order
+    order       in which the programs of every launch run: None as numbered, "reversed", "shuffled:SEED" in a fixed
+                random order
     watch       False: without sanitizer and meter, in about half the time
+    reorder     where atomics were used, run everything once more in reverse: a result that changes is a finding
 
     Raises run.KernelFault when a kernel leaves its tensors (its `finding` says where, `earlier` what was found
     until then), TraceError when trace, kernels and inputs don't fit, and what a kernel itself raises.
@@ -367,6 +377,11 @@ def replay(
     except run.KernelFault as fault:
         fault.earlier = state.sanitizer.findings
         raise
+    if reorder and state.sanitizer.atomics:
+        other = _Replay(trace, kernels, inputs, guard, may_change, "reversed", watch=False)
+        other.run()
+        if not state.agrees(other):
+            state.sanitizer.findings.append(ORDER_MATTERS)
     changed = state.judge(may_change)
     outputs = state.output(trace.returned)
     evidence = Evidence(state.sanitizer.findings, state.meter.traffic, changed, state.launcher, state.unwritten)
@@ -424,6 +439,7 @@ def replay_source(
     may_change: Collection[str] = (),
     order: str | None = None,
     watch: bool = True,
+    reorder: bool = True,
 ) -> dict[str, Any]:
     """For the judge: trace from the worker, kernels from the submitted source, inputs = (args, kwargs) from the judge.
 
@@ -434,7 +450,7 @@ def replay_source(
     trace = from_data(trace_data)
     needed = trace.kernels()
     kernels = load(language.extract(source, needed)) if needed else {}
-    done = replay(trace, kernels, inputs, may_change=may_change, order=order, watch=watch)
+    done = replay(trace, kernels, inputs, may_change=may_change, order=order, watch=watch, reorder=reorder)
     found = {"outputs": done.outputs, "problems": done.problems, "launches": done.launches, "changed": done.changed}
     return found | {"evidence": msgspec.to_builtins(done.evidence)}
 
@@ -465,7 +481,7 @@ def launch_here(
     if any(tensor.is_cuda for tensor in run.tensors_in([*args, *kwargs.values()])):
         return Launched(launcher(*args, **kwargs), [], [], msgspec.to_builtins(Traffic()), {}, None)
     trace, functions = record_with_kernels(launcher, args, kwargs)
-    done = replay(trace, functions, (args, kwargs), may_change=may_change)
+    done = replay(trace, functions, (args, kwargs), may_change=may_change, reorder=True)
     kinds, traffic = [f.kind for f in done.evidence.findings], msgspec.to_builtins(done.evidence.traffic)
     return Launched(done.outputs, done.problems, kinds, traffic, functions, trace)
 

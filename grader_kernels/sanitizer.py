@@ -42,6 +42,7 @@ class Sanitizer(run.Observer):
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.findings: list[Finding] = []
+        self.atomics = False  # whether any were used
         self._seen: set[tuple[str, str, int, str]] = set()
         self._kernel, self._index = "", (0, 0, 0)
 
@@ -93,6 +94,7 @@ class Sanitizer(run.Observer):
         self._check_write(touch, name, values)
 
     def atomic(self, region: run.Region | None, addresses: np.ndarray, size: int) -> None:
+        self.atomics = True
         touch = self.memory.touch(region, addresses, size)
         if touch is None:
             return

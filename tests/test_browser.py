@@ -60,13 +60,13 @@ def server(tmp_path_factory):
     notebook, _ = lab.make_working_copy(lab.find_unit(root, UNIT))
     port = free_port()
     extra = (f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=learner")
-    extra += ("--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None")
+    extra += ("--LabApp.expose_app_in_browser=True",)
     words = lab.lab_command(notebook, False, extra)
     homes = {
         name: str(root / name.lower()) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")
     }
     log = (root / "jupyter.log").open("wb")
-    env = {**os.environ, **homes, "JUPYTER_RUNTIME_DIR": str(root / "runtime"), "PYTHONPATH": str(ROOT)}
+    env = {**lab.lab_environment(), **homes, "JUPYTER_RUNTIME_DIR": str(root / "runtime"), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(words, cwd=root, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
         wait_for(f"http://127.0.0.1:{port}/api", process, root / "jupyter.log")
@@ -155,6 +155,11 @@ def test_untouched_notebook_runs_from_top_to_bottom(page):
     assert errors == {}
     cards = [cell_id for cell_id in outputs if cell_id.startswith("check-")]
     assert cards and all("not attempted" in str(outputs[cell_id]) for cell_id in cards)
+
+
+def test_nobody_is_asked_about_news(page):
+    assert page.evaluate("() => jupyterapp.hasPlugin('@jupyterlab/apputils-extension:notification')")
+    assert not page.evaluate("() => jupyterapp.hasPlugin('@jupyterlab/apputils-extension:announcements')")
 
 
 def test_wrong_answer_is_named_and_right_answer_is_done(page):

@@ -564,6 +564,14 @@ def interpreted_sum():
     return out.item()
 
 
+def test_what_is_known_is_not_compiled_again(monkeypatch):
+    known = {}
+    first = compile_launches(SOURCE, softmax_trace(), known=known)
+    monkeypatch.setattr(compiler, "compile_job", lambda job: pytest.fail(f"compiled again for {job.target}"))
+    assert compile_launches("# a comment\n" + SOURCE, softmax_trace(), known=known) == first
+    assert len(known) == len(first) == 2
+
+
 def test_interpret_compile_interpret_compile():
     def state():
         language = (tl.sum, tl.load, tl.tensor.__add__, JITFunction.run, JITFunction.__dict__.get("__call__"))

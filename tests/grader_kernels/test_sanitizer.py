@@ -766,3 +766,20 @@ def test_evidence_crosses_as_plain_data():
 def test_the_notebook_sees_the_findings():
     _, problems = local_launch(totals(total_kernel), (X[:64],))
     assert len(problems) == 2 and "tl.atomic_add" in problems[0]
+
+
+def last_adds(x):
+    out, parts, count = torch.empty(1), torch.empty(4), torch.zeros(1, dtype=torch.int32)
+    last_adds_kernel[(4,)](x, parts, out, count, P=4, BLOCK=16)
+    return out
+
+
+def test_the_notebook_and_the_class_see_that_the_order_of_atomics_matters():
+    x = torch.linspace(0, 1, 64) ** 2
+    for launcher in (totals(atomic_total_kernel), totals(locked_total_kernel, "lock")):
+        _, [problem] = local_launch(launcher, (x,))
+        assert problem.startswith("The result changes with the order in which the programs run. ")
+        given = (open(__file__).read(), record(launcher, (x,)).to_data(), ((x,), {}))
+        assert replay_source(*given)["problems"] == [problem]
+        assert local_launch(launcher, (X[:64],))[1] == []  # sums of whole numbers are exact
+    assert local_launch(last_adds, (x,))[1] == []

@@ -3042,6 +3042,46 @@ def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
         dy, x, weight, dx, dw, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
     return dx, dw
 
+# %% exercise="rmsnorm_backward" wrong="atomic_sum_in_float32"
+"""The shares are added atomically, in float32 and rounded once, so the values are right. But they are added in whatever
+order the programs come to an end, and a float sum depends on its order: the last bits change from run to run.
+
+Where can each program leave its share, so that a second launch adds them up in an order that never changes?
+"""
+@triton.jit
+def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, sum_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
+    pid, P = tl.program_id(0), tl.num_programs(0)
+    col = tl.arange(0, BLOCK)
+    mask = col < n
+    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
+    dw = tl.zeros((BLOCK,), tl.float32)
+    for row in range(pid, rows, P):
+        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
+        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
+        dw += dy * x * r
+        g = dy * w
+        mean = tl.sum(g * x * r, axis=0) / n
+        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
+    tl.atomic_add(sum_ptr + col, dw, mask=mask)
+
+
+@triton.jit
+def rmsnorm_round_kernel(sum_ptr, dw_ptr, n, BLOCK: tl.constexpr):
+    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(dw_ptr + col, tl.load(sum_ptr + col, mask=col < n, other=0.0), mask=col < n)
+
+
+def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
+    R, C = x.shape
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    dw = torch.empty_like(weight)
+    total = torch.zeros(C, dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(programs,)](
+        dy, x, weight, dx, total, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
+    rmsnorm_round_kernel[(triton.cdiv(C, 64),)](total, dw, C, BLOCK=64)
+    return dx, dw
+
 # %% exercise="rmsnorm_backward" wrong="partial_sums_begin_with_nothing"
 """A program begins its partial sum with what torch.empty left in memory.
 
