@@ -21,7 +21,7 @@ import torch
 
 from autograder import recording, trials
 from autograder.checks import Check, attempt
-from autograder.unit import Unit
+from autograder.unit import Alternative, Unit
 from course import cases
 from course.subject import LocalSubject
 from course.verdict import ExerciseVerdict
@@ -62,17 +62,19 @@ def run_gates(folder: Path | str, only: str | None = None, secrets: int | None =
 def _exercise(
     unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any], counts: dict[str, int]
 ) -> list[GateRow]:
-    def judged(kind: str, namespace: dict[str, Any]) -> list[ExerciseVerdict]:
-        return [judge_local(check, recorded, namespace, seed) for seed in range(counts[kind])]
+    def judged(kind: str, cell: Alternative | None = None) -> list[ExerciseVerdict]:
+        """On each secret anew: an answer may remember something from call to call."""
+        made = (recording.alternative(cell, solved) if cell else solved for _ in range(counts[kind]))
+        return [judge_local(check, recorded, namespace, seed) for seed, namespace in enumerate(made)]
 
-    rows = [_full(judged("solution", solved), "solution", "the solution")]
+    rows = [_full(judged("solution"), "solution", "the solution")]
     rows += [_stub(check, recorded, solved), _fresh(check, solved)]
     if check.kind in ("function", "class"):
         rows += _lower_precision(check, recorded, solved)
     for right in (r for r in unit.rights if r.exercise == check.name):
-        rows.append(_full(judged("right", recording.alternative(right, solved)), "right", right.name))
+        rows.append(_full(judged("right", right), "right", right.name))
     for wrong in (m for m in unit.misconceptions if m.exercise == check.name):
-        rows.append(_wrong(judged("wrong", recording.alternative(wrong, solved)), wrong.name))
+        rows.append(_wrong(judged("wrong", wrong), wrong.name))
     return rows
 
 

@@ -24,6 +24,13 @@ def test_every_gate_holds(folder):
     assert [(r.exercise, r.answer, r.says) for r in rows if not r.holds] == []
 
 
+@pytest.mark.slow
+@by_name
+def test_every_gate_holds_on_six_secrets(folder):
+    rows = run_gates(folder, secrets=6)
+    assert [(r.exercise, r.answer, r.says) for r in rows if not r.holds] == []
+
+
 @by_name
 def test_each_exercise_has_misconceptions_and_two_other_right_styles(folder):
     unit = Unit.load(folder)
