@@ -40,6 +40,7 @@ from course.session import Session, hang_up_keyboard
 from course.subject import LocalSubject, SubjectError
 
 LINUX = sys.platform == "linux"
+HUGE = 2 << 20  # bytes of a huge page
 MANY_THREADS, EXIT_THREADS = 32, 78  # threads that a cell may leave behind
 MANY_FILES = 128  # open descriptors that a cell may leave behind; runners may have 256
 OPERATIONS = frozenset(
@@ -62,6 +63,7 @@ def zygote(descriptor: int) -> NoReturn:
     """
     control = socket.socket(fileno=descriptor)
     session = _warm_session()
+    gather_pages()
     control.send(b"Z")
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 1)
@@ -104,6 +106,23 @@ def _warm_session() -> Session:
     gc.collect()
     gc.freeze()
     return session
+
+
+def gather_pages() -> int:
+    """Move this process's own memory to huge pages; how many that made. A fork copies an entry for each page, and the
+    end of a process drops each: with 512 times fewer both are quick. A child that writes to one splits it, for itself.
+
+    madvise(2), MADV_COLLAPSE: Linux 6.1. Where it can't be done nothing changes.
+    """
+    made = 0
+    with contextlib.suppress(OSError), open("/proc/self/maps") as maps:
+        for line in maps.read().splitlines():
+            where, rights, _, _, inode, *name = line.split(None, 5)
+            if inode == "0" and rights == "rw-p" and name in ([], ["[heap]"]):
+                start, end = (int(address, 16) for address in where.split("-"))
+                for place in range(-(-start // HUGE) * HUGE, end - HUGE + 1, HUGE):
+                    made += walls.collapse(place, HUGE)
+    return made
 
 
 # --- warden -------------------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ import pytest
 UNITS = "test_units.py"
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item):
+    item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {_unit(item)}".strip()))
+
+
 def pytest_collection_modifyitems(items):
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {_unit(item)}"))
     items.sort(key=_unit, reverse=True)
 
 

@@ -370,8 +370,9 @@ def test_what_outlives_a_cell_does_not_hold_the_next_one(box):
         pass
     box.sweep()
     runner.close()
-    assert time.monotonic() - start < 2
-    assert len(family(box.first.pid)) == 1
+    while len(family(box.first.pid)) > 1:
+        assert time.monotonic() - start < 2
+        time.sleep(0.01)
 
 
 def test_a_forked_copy_of_the_runner_does_not_answer_for_it(box):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import msgspec
 import nbformat
@@ -146,3 +147,27 @@ def test_where_namespaces_cannot_be_nested_sandboxes_start_cold(monkeypatch):
     with Sandbox(limits=SMALL) as box:
         assert say(box, "1 + 1").output == "2\n"
     assert "new namespaces" in Sandbox.cold_because
+
+
+GATHERED = """
+import os, re, torch
+from course import worker
+numbers = torch.arange(16 << 20)  # 128 MiB
+def huge():
+    return int(re.search(r"AnonHugePages: +(\\d+) kB", open("/proc/self/smaps_rollup").read())[1]) >> 10
+before = huge()
+made = worker.gather_pages()
+assert huge() - before >= 100, (before, made, huge())
+if os.fork() == 0:
+    numbers.zero_()
+    os._exit(0)
+os.wait()
+assert torch.equal(numbers, torch.arange(16 << 20))
+"""
+
+
+def test_memory_is_gathered_on_huge_pages_and_stays_what_it_was():
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.is_file() or "[never]" in setting.read_text():
+        pytest.skip("this kernel has no huge pages for anonymous memory")
+    subprocess.run([sys.executable, "-c", GATHERED], check=True, timeout=60)

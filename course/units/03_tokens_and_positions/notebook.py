@@ -32,6 +32,7 @@ device = "cpu"
 import json
 import math
 import re
+import statistics
 from collections import Counter
 from pathlib import Path
 
@@ -326,8 +327,7 @@ if ready(lambda: bpe_encode("ab", bpe_train("ab ab", 1))):
             prices[locale].append(tokens_per_name(sample, locale) / english)
     print("tokens for each name, English = 1        ten samples: median (smallest to largest)")
     for locale, times in prices.items():
-        times = sorted(times)
-        print(f"{LOCALES[locale]:10s} {times[5]:5.2f}  ({times[0]:.2f} to {times[-1]:.2f})")
+        print(f"{LOCALES[locale]:10s} {statistics.median(times):5.2f}  ({min(times):.2f} to {max(times):.2f})")
 
 # %% exercise="language_finding"
 # What the table shows: a dict with
