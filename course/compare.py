@@ -27,6 +27,7 @@ UNIT_ROUNDOFF = {
 SHOWN = 8  # numbers of a row
 WINDOW = 72  # characters of a list
 DEPTH = 3  # of lists in lists
+COUNTED = ("first", "second", "third", "fourth")
 
 
 class Difference(NamedTuple):
@@ -202,11 +203,18 @@ def _sequences(got: Any, expected: tuple | list, condition: float | None, where:
     if len(got) != len(expected):
         return Difference(f"{where or 'the result'} has the wrong length", str(len(got)), str(len(expected)))
     for i, (g, e) in enumerate(zip(got, expected, strict=True)):
-        place = f"{where or 'the result'}[{i}]"
+        place = _place(where, i, expected)
         found = equal(g, e, place) if condition is None else close(g, e, condition, place)
         if found:
             return found
     return None
+
+
+def _place(where: str, i: int, expected: tuple | list) -> str:
+    """An item's place; what a function returns side by side is counted as people count."""
+    if where or isinstance(expected, list) or not 2 <= len(expected) <= len(COUNTED):
+        return f"{where or 'the result'}[{i}]"
+    return f"the {COUNTED[i]} of the {len(expected)} results"
 
 
 def _shows(value: Any, depth: int = DEPTH) -> bool:

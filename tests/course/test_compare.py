@@ -107,3 +107,12 @@ def test_whatever_a_list_holds_the_difference_is_short(got):
 def test_minus_zero_is_shown_as_zero():
     found = compare.close(torch.tensor([-0.0, 1.0]), torch.tensor([0.0, 2.0]))
     assert found.got.split()[0] == "0"
+
+
+def test_results_side_by_side_are_counted_as_people_count():
+    h, c = torch.zeros(2, 3), torch.ones(2, 3)
+    assert compare.close((h, c), (h, c)) is None
+    assert compare.close((h, h), (h, c)).says.startswith("the second of the 2 results is wrong")
+    assert compare.close((h[:1], c), (h, c)).says.startswith("the first of the 2 results has the wrong shape")
+    assert compare.close([h, h], [h, c]).says.startswith("the result[1] is wrong")
+    assert compare.close((h, [h, h]), (h, [h, c])).says.startswith("the second of the 2 results[1] is wrong")
