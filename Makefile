@@ -32,10 +32,10 @@ grade: $(READY)
 	@$(BIN)/course grade --sample --class build/sample
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n 2
 
 test-all: $(READY)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m ""
+	@$(BIN)/python -m pytest -q -n 2 -m ""
 
 bench: $(READY)
 	@$(BIN)/python -m autograder.bench

@@ -1,21 +1,37 @@
-"""Which tests share a worker, and which begin: pytest-xdist's --dist loadgroup.
+"""Which tests share a worker of pytest-xdist, and which begin.
 
 The tests of one file share a worker, for their fixtures' sake; those of test_units.py share one by unit. These take
-longest, so they begin, the last unit first: units grow.
+longest, so they begin, the last unit first: units grow. (xdist's own --dist loadgroup does not group under pytest 9.2.)
 """
 
+import re
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-UNITS = "test_units.py"
+UNIT = re.compile(r"test_units\.py::.*\[(.*)\]")
 
 
-def pytest_itemcollected(item):
-    item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {_unit(item)}".strip()))
+class ByFileAndUnit(LoadScopeScheduling):
+    """What `--dist loadfile` does, with the units apart and in the order of collection."""
+
+    def __init__(self, config, log=None):
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid):
+        return nodeid.partition("::")[0] + _unit(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return ByFileAndUnit(config, log)
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=_unit, reverse=True)
+    items.sort(key=lambda item: _unit(item.nodeid), reverse=True)
 
 
-def _unit(item):
-    return item.callspec.params["folder"].name if item.path.name == UNITS else ""
+def _unit(nodeid):
+    found = UNIT.search(nodeid)
+    return found[1] if found else ""

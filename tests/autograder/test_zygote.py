@@ -151,6 +151,7 @@ def test_where_namespaces_cannot_be_nested_sandboxes_start_cold(monkeypatch):
 
 GATHERED = """
 import os, re, torch
+torch.set_num_threads(1)  # a thread pool does not survive a fork
 from course import worker
 numbers = torch.arange(16 << 20)  # 128 MiB
 def huge():
