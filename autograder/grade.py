@@ -41,7 +41,7 @@ from autograder import build, intake
 from autograder.class_folder import ClassFolder, Verdicts, disk_full
 from autograder.judge import HandIn, UnitRules, judge, unreadable
 from autograder.needed import Cell
-from autograder.pool import local_executor
+from autograder.pool import local_executor, start_early
 from autograder.sandbox import Lost, NoSandbox, SandboxGone, why_not
 from autograder.unit import UNITS, Unit
 from course import verdict as verdicts
@@ -115,6 +115,8 @@ def grade(
     Raises NoSandbox or Unfit when nothing can be judged, OSError when nothing can be written.
     """
     tell = tell or (lambda what, done, total: None)
+    if executor is None and _somebody_is_new(folder, unit):
+        start_early()
     set_up(folder, unit)
     graded = Graded(unit, Verdicts(folder, unit, []))
     todo = _take_in(folder, unit, only, graded, tell)
@@ -131,6 +133,10 @@ def grade(
         for each in suspects:
             judging.run_alone(each)
     return graded
+
+
+def _somebody_is_new(folder: ClassFolder, unit: str) -> bool:
+    return any(not folder.verdict_file(unit, each.student).is_file() for each in folder.hand_ins(unit))
 
 
 def set_up(folder: ClassFolder, unit: str) -> None:

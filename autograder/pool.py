@@ -11,7 +11,8 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
+from multiprocessing.context import BaseContext
 
 from autograder import zygote
 from autograder.bubblewrap import NoSandbox
@@ -21,13 +22,25 @@ _PR_SET_PDEATHSIG = 1
 
 def local_executor(jobs: int, prepare: Callable[[], None] | None = None) -> Executor:
     """An executor of `jobs` judging processes, which start at once. prepare: called first in each of them."""
-    context = get_context("spawn")
-    if sys.platform == "linux":
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["autograder.grade"])
+    context = _context()
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(_control(), prepare))
     pool.submit(_nothing)  # while the caller does something else
     return pool
+
+
+def start_early() -> None:
+    """Start what judging processes and sandboxes are forked from, and go on: both import torch for seconds."""
+    if _context().get_start_method() == "forkserver":
+        forkserver.ensure_running()
+    _control()
+
+
+def _context() -> BaseContext:
+    if sys.platform != "linux":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["autograder.grade"])
+    return context
 
 
 def _nothing() -> None:

@@ -32,7 +32,7 @@ from course.lab import find_unit, manual_points
 from course.verdict import ExerciseVerdict, Verdict, without_points
 
 if TYPE_CHECKING:
-    import nbformat  # takes a second and a half to import, and the child does without
+    import nbformat  # the child does without
 
 STARTING = 120.0  # seconds that importing torch may take on a slow disk
 LARGEST = 64 * 2**20  # bytes of a notebook file

@@ -403,3 +403,9 @@ def test_course_never_imports_autograder():
 def test_units_by_hand_written_errors_are_input_errors(root):
     with pytest.raises(InputError, match="there are 00_tiny"):
         lab.find_unit(root, "zzzz")
+
+
+@pytest.mark.parametrize("program", ["autograder.grade", "course.cli"])
+def test_nbformat_comes_without_grammars_of_internet_addresses(program):
+    says = f"import sys, {program}, nbformat; sys.exit('lark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", says], timeout=60).returncode == 0
