@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TINY, ATTENTION = "90_tiny", "02_attention"
 STAGES = {"sandbox": "sandbox", "cells": "student cells", "poisoned runs": "poisoned runs", "exercises": "exercises"}
 COURSE = "import sys; from course.cli import main; sys.exit(main())"
+HEAD = f"{'':36}{'hand-ins':>9}{'s each':>9}{'CPU s each':>12}{'peak MiB':>10}"
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def kinds(clone: Path) -> list[Kind]:
 
 def compare(clone: Path, students: int, theirs: int, jobs: int, environment: Path | None = None) -> list[str]:
     """The table of the three classes, line by line. ratio: how many times as long as this grader another one takes."""
-    lines = [f"{'':36}{'hand-ins':>9}{'s each':>9}{'CPU s each':>12}{'peak MiB':>10}{'ratio':>8}"]
+    lines = [f"{HEAD}{'ratio':>8}"]
     for kind in kinds(clone):
         mine, stages = ours(clone, kind, students, jobs)
         plain = plain_nbgrader(clone, kind, theirs)
@@ -200,7 +201,7 @@ def _row(title: str, took: Took, ratio: float | None = None) -> str:
 
 def scaling(clone: Path, sizes: list[int], jobs: list[int]) -> Iterator[str]:
     """How the trivial class grows, line by line: thousands take a while."""
-    yield f"{'':36}{'hand-ins':>9}{'s each':>9}{'CPU s each':>12}{'peak MiB':>10}"
+    yield HEAD
     for size in sizes:
         for count in jobs:
             took, _ = ours(clone, kinds(clone)[0], size, count)

@@ -115,7 +115,7 @@ def grade(
     Raises NoSandbox or Unfit when nothing can be judged, OSError when nothing can be written.
     """
     tell = tell or (lambda what, done, total: None)
-    if executor is None and _somebody_is_new(folder, unit):
+    if executor is None and _somebody_is_new(folder, unit, only):
         start_early()
     set_up(folder, unit)
     graded = Graded(unit, Verdicts(folder, unit, []))
@@ -135,8 +135,9 @@ def grade(
     return graded
 
 
-def _somebody_is_new(folder: ClassFolder, unit: str) -> bool:
-    return any(not folder.verdict_file(unit, each.student).is_file() for each in folder.hand_ins(unit))
+def _somebody_is_new(folder: ClassFolder, unit: str, only: str | None) -> bool:
+    students = (each.student for each in folder.hand_ins(unit) if only in (None, each.student))
+    return any(not folder.verdict_file(unit, student).is_file() for student in students)
 
 
 def set_up(folder: ClassFolder, unit: str) -> None:

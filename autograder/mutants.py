@@ -249,7 +249,7 @@ def run(folder: Path, only: str | None = None) -> list[Fate]:
     """Every mutant of the unit in `folder`, or of the exercise named `only`. Progress goes to stderr."""
     unit, rows = Unit.load(folder), []
     checks = load(unit.checks_path)
-    for name, solved in recording.namespaces(unit):
+    for name, solved in recording.namespaces(unit, only):
         if checks[name].kind != "launcher" and only in (None, name):
             began = time.monotonic()
             mine = fates(unit, checks[name], solved)

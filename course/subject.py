@@ -27,9 +27,6 @@ KINDS = (
 )
 
 
-COMPILED: dict[str, Any] = {}  # kernels that were compiled in this process, by the compiler's key
-
-
 class SubjectError(Exception):
     """The code under judgement gave no usable value.
 
@@ -174,7 +171,7 @@ class LocalSubject:
         if launched.trace is None:  # it ran on a GPU, so it did compile
             return []
         source = replay.source_of(launched.kernels)
-        made = compiler.compile_launches(source, launched.trace.to_data(), targets, COMPILED)
+        made = compiler.compile_launches(source, launched.trace.to_data(), targets, compiler.HERE)
         return compiler.judge_compiled(made, problem.Settings(**settings))
 
     def _last_launch(self) -> Any:

@@ -351,24 +351,25 @@ def compile_launches(
     source: str,
     trace_data: dict[str, Any],
     targets: tuple[str, ...] = TARGETS,
-    known: dict[str, Compiled] | None = None,
+    cache: Cache | None = None,
 ) -> list[Compiled]:
     """Every distinct specialisation of the trace's launches, compiled for every target, in this process.
 
-    known: what was compiled before, by `Job.key`; it is read and added to. Raises TraceError for a malformed trace and
-    ValueError for a target that isn't known; what is wrong with a kernel stands in `Compiled.error`.
+    cache: what was compiled before; it is read and added to. Raises TraceError for a malformed trace and ValueError for
+    a target that isn't known; what is wrong with a kernel stands in `Compiled.error`.
     """
     jobs = plan(source, trace_data, targets)
-    known = {} if known is None else known
-    return [job if isinstance(job, Compiled) else _compiled(job, known) for job in jobs]
+    cache = cache or Cache(on_disk=False)
+    return [job if isinstance(job, Compiled) else _compiled(job, cache) for job in jobs]
 
 
-def _compiled(job: Job, known: dict[str, Compiled]) -> Compiled:
+def _compiled(job: Job, cache: Cache) -> Compiled:
     key = job.key()
-    made = known.get(key) or compile_job(job)
-    if not made.error:  # an error names a line, and the key does not know where that is
-        known[key] = made
-    return made
+    known = cache.get(key)
+    if known is None:
+        known = compile_job(job)
+        cache.put(key, known)
+    return known
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -381,11 +382,11 @@ class Cache:
     """What was compiled before, by key, in a folder that nobody else can write. Written whole or not at all.
 
     folder: by default COURSE_KERNEL_CACHE, or a folder of the user's cache. A folder that can't be made, or that
-    others own or may write, is not used: then nothing is remembered beyond this object.
+    others own or may write, is not used: then nothing is remembered beyond this object. Nor is it with on_disk=False.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = _private(folder or _default_folder())
+    def __init__(self, folder: Path | None = None, on_disk: bool = True) -> None:
+        self.folder = _private(folder or _default_folder()) if on_disk else None
         self.known: dict[str, Compiled] = {}
 
     def get(self, key: str) -> Compiled | None:
@@ -395,6 +396,9 @@ class Cache:
         return self.known.get(key)
 
     def put(self, key: str, compiled: Compiled) -> None:
+        """Keep it, unless the compiler refused: an error names a line, and the key does not know where that is."""
+        if compiled.error:
+            return
         self.known[key] = compiled
         if self.folder is None:
             return
@@ -402,6 +406,9 @@ class Cache:
             with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
                 file.write(msgspec.json.encode(compiled))
             os.replace(file.name, self.folder / f"{key}.json")
+
+
+HERE = Cache(on_disk=False)  # of this process
 
 
 def _default_folder() -> Path:
@@ -476,8 +483,7 @@ class Compiler:
             self.close()
             return _failed(job.launch.kernel, job.target, Refused(f"the compiler crashed on this kernel ({error})"))
         self.compiled += 1
-        if not done.error:
-            self.cache.put(key, done)
+        self.cache.put(key, done)
         return done
 
 

@@ -251,6 +251,7 @@ class _Judgement:
         if self.evidence is None or not self.evidence.alive:
             self.evidence = self.judge.nursery.child("evidence")
         options["may_change"] = list(self.problem.settings.may_change)
+        options["reorder"] = False  # `_shuffle` does that, for every launch
         return self.evidence.ask(
             "replay", source, traced, tuple(case.args), dict(case.kwargs), options, seconds=self._seconds()
         )

@@ -7,12 +7,12 @@ longest, so they begin, the last unit first: units grow. (xdist's own --dist loa
 import re
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 UNIT = re.compile(r"test_units\.py::.*\[(.*)\]")
 
 
-class ByFileAndUnit(LoadScopeScheduling):
+class ByFileAndUnit(LoadFileScheduling):
     """What `--dist loadfile` does, with the units apart and in the order of collection."""
 
     def __init__(self, config, log=None):
@@ -20,7 +20,7 @@ class ByFileAndUnit(LoadScopeScheduling):
         super().__init__(config, log)
 
     def _split_scope(self, nodeid):
-        return nodeid.partition("::")[0] + _unit(nodeid)
+        return super()._split_scope(nodeid) + _unit(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -565,11 +565,11 @@ def interpreted_sum():
 
 
 def test_what_is_known_is_not_compiled_again(monkeypatch):
-    known = {}
-    first = compile_launches(SOURCE, softmax_trace(), known=known)
+    cache = compiler.Cache(on_disk=False)
+    first = compile_launches(SOURCE, softmax_trace(), cache=cache)
     monkeypatch.setattr(compiler, "compile_job", lambda job: pytest.fail(f"compiled again for {job.target}"))
-    assert compile_launches("# a comment\n" + SOURCE, softmax_trace(), known=known) == first
-    assert len(known) == len(first) == 2
+    assert compile_launches("# a comment\n" + SOURCE, softmax_trace(), cache=cache) == first
+    assert len(cache.known) == len(first) == 2
 
 
 def test_interpret_compile_interpret_compile():
