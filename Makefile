@@ -38,10 +38,10 @@ test-all: $(READY)
 	@$(BIN)/python -m pytest -q -n 2 -m ""
 
 bench: $(READY)
-	@$(BIN)/python -m autograder.bench
+	@$(BIN)/python -m autograder.proof.bench
 
 mutants: $(READY)
-	@$(BIN)/python -m autograder.mutants
+	@$(BIN)/python -m autograder.proof.mutants
 
 build: $(READY)
 	@$(BIN)/course build

@@ -7,9 +7,9 @@ c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
 c.CourseDirectory.submitted_directory = "canonical"  # what intake wrote; never the raw hand-ins
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "cases.npz"]
 # What formgrader's Autograde button runs; `course grade` enters the same scores and pages without it.
-c.Autograde.sanitize_preprocessors = ["autograder.record.FetchVerdict"]
+c.Autograde.sanitize_preprocessors = ["autograder.classroom.record.FetchVerdict"]
 c.Autograde.autograde_preprocessors = [
-    "autograder.record.RecordVerdict",
+    "autograder.classroom.record.RecordVerdict",
     "nbgrader.preprocessors.AssignLatePenalties",
 ]
 c.GenerateFeedback.preprocessors = [

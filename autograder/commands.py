@@ -48,8 +48,8 @@ def register(app: typer.Typer) -> None:
 
 def build(unit: UnitWord = None) -> int:
     """Build units: their assignments, cases and solutions."""
-    from autograder import build as builder
-    from autograder import leak
+    from autograder.authoring import build as builder
+    from autograder.authoring import leak
 
     for each in _units(unit):
         with _authoring():
@@ -69,7 +69,7 @@ def solve(
     device: Annotated[str, typer.Option(help="Where tensors live: cpu or cuda.")] = "cpu",
 ) -> int:
     """Run the solutions through papermill and render them as HTML."""
-    from autograder import solve as solver
+    from autograder.authoring import solve as solver
 
     worst = OK
     for each in _units(unit):
@@ -83,7 +83,7 @@ def solve(
 
 def release(folder: Annotated[Path, typer.Argument(help="Where the student mirror goes.")]) -> int:
     """Write the student mirror: assignments and the learner library, no solutions."""
-    from autograder import release as releaser
+    from autograder.authoring import release as releaser
 
     written = releaser.release(folder)
     print(f"{len(written)} files in {folder}")
@@ -108,7 +108,7 @@ def grade(
     sample: Annotated[bool, typer.Option("--sample", help="Make the bundled sample class first.")] = False,
 ) -> int:
     """Grade what a class handed in: every notebook in its own sandbox, verdicts into nbgrader's gradebook."""
-    from autograder import sample as samples
+    from autograder.classroom import sample as samples
 
     if not sample and not (folder / "submitted").is_dir():
         raise InputError(f"expected hand-ins in {folder / 'submitted'}/STUDENT/UNIT/, and there is no such folder")
@@ -130,7 +130,7 @@ def grade(
 
 def report(unit: UnitWord = None, folder: ClassDir = HERE) -> int:
     """Write the class report: distribution, exercises, misconceptions, killed, slow and held hand-ins."""
-    from autograder import report as reporter
+    from autograder.classroom import report as reporter
 
     with _class_errors():
         classroom = _classroom(folder, existing=True)
@@ -141,7 +141,7 @@ def report(unit: UnitWord = None, folder: ClassDir = HERE) -> int:
 
 def feedback(unit: UnitWord = None, folder: ClassDir = HERE) -> int:
     """Write nbgrader's feedback pages for every recorded hand-in."""
-    from autograder import record as recorder
+    from autograder.classroom import record as recorder
 
     with _class_errors():
         classroom = _classroom(folder, existing=True)
@@ -160,7 +160,7 @@ def export(
     format: Annotated[Literal["csv", "canvas", "moodle"], typer.Option(help="For which system.")] = "csv",
 ) -> int:
     """Print the grades out of the gradebook, free-response marks and late penalties included."""
-    from autograder import export as exporter
+    from autograder.classroom import export as exporter
 
     with _class_errors():
         classroom = _classroom(folder, existing=True)
@@ -180,11 +180,11 @@ def kernel(
     """Judge one Triton kernel file without a GPU. Exit code 0: all points; 1: some are missing."""
     found = _judge_kernel(problem, file, target, seed)
     if json_:
-        from grader_kernels import verdict
+        from grader_kernels.judging import verdict
 
         sys.stdout.write(verdict.encode(found).decode() + "\n")
     else:
-        from grader_kernels import card
+        from grader_kernels.judging import card
 
         card.show(found, Console(width=None if sys.stdout.isatty() else 110))
     return OK if found.full else FINDINGS
@@ -197,7 +197,8 @@ def _judge_kernel(problem: str, file: Path, targets: list[str] | None, seed: int
         raise EnvironmentLacking(
             "judging kernels needs triton, which has no build for this system: use Linux, or WSL on Windows"
         ) from None
-    from grader_kernels import compiler, judge
+    from grader_kernels.compiling import compiler
+    from grader_kernels.judging import judge
     from grader_kernels.problem import ProblemError
 
     try:
@@ -215,9 +216,9 @@ def _judge_kernel(problem: str, file: Path, targets: list[str] | None, seed: int
 
 
 def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str | None, recording: bool) -> Any:
-    from autograder import grade as grader
-    from autograder import report as reporter
-    from autograder import table
+    from autograder.classroom import grade as grader
+    from autograder.classroom import report as reporter
+    from autograder.classroom import table
 
     console = Console(width=None if sys.stdout.isatty() else table.WIDTH)
     with _progress(console) as progress, _judges(dask, jobs) as (executor, count):
@@ -234,7 +235,7 @@ def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str
 
 def _record(console: Console, classroom: Any, graded: Any, tell: Callable, recording: bool) -> dict[str, str]:
     """Say whose recorded score changes, then record. Returns {student: problem}."""
-    from autograder import record as recorder
+    from autograder.classroom import record as recorder
 
     students = graded.verdicts.students
     fresh = recorder.unrecorded(classroom, graded.unit, students)
@@ -254,9 +255,9 @@ def _record(console: Console, classroom: Any, graded: Any, tell: Callable, recor
 
 def _show_scores(console: Console, classroom: Any, graded: Any) -> None:
     """The table, unless it would be longer than anybody reads in a terminal, and the summary."""
-    from autograder import grade as grader
-    from autograder import report as reporter
-    from autograder import table
+    from autograder.classroom import grade as grader
+    from autograder.classroom import report as reporter
+    from autograder.classroom import table
 
     if len(graded.verdicts.students) <= table.LONGEST:
         remarks = reporter.late_remarks(classroom, graded.unit)
@@ -316,7 +317,7 @@ def _teller(progress: Progress, unit: str) -> Callable[[str, int, int], None]:
 
 
 def _units(word: str | None) -> list[Any]:
-    from autograder.unit import Unit, UnknownUnit, find_unit, unit_folders
+    from autograder.authoring.unit import Unit, UnknownUnit, find_unit, unit_folders
 
     try:
         with _authoring():
@@ -337,7 +338,7 @@ def _handed_in(folder: Path, word: str | None) -> list[str]:
 
 
 def _classroom(folder: Path, existing: bool = False) -> Any:
-    from autograder.class_folder import ClassFolder
+    from autograder.classroom.class_folder import ClassFolder
 
     if existing and not folder.is_dir():
         raise InputError(f"expected a class folder, and {folder} is none")
@@ -346,10 +347,10 @@ def _classroom(folder: Path, existing: bool = False) -> Any:
 
 @contextlib.contextmanager
 def _class_errors() -> Iterator[None]:
-    from autograder.class_folder import ClassFolderError, disk_full
-    from autograder.grade import Unfit
-    from autograder.record import RecordError
-    from autograder.sandbox import NoSandbox
+    from autograder.classroom.class_folder import ClassFolderError, disk_full
+    from autograder.classroom.grade import Unfit
+    from autograder.classroom.record import RecordError
+    from autograder.sandbox.sandbox import NoSandbox
 
     try:
         yield
@@ -365,7 +366,7 @@ def _class_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _authoring() -> Iterator[None]:
-    from autograder.unit import AuthoringError
+    from autograder.authoring.unit import AuthoringError
 
     try:
         yield
@@ -374,7 +375,7 @@ def _authoring() -> Iterator[None]:
 
 
 def _write_json(path: Path, all_graded: list[Any]) -> None:
-    from course import verdict
+    from course.checking import verdict
     from course.files import whole_file
 
     with whole_file(path) as file:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from autograder import bubblewrap, sandbox
-from course.doctor import Finding
+from autograder.sandbox import bubblewrap, sandbox
+from course.command_line.doctor import Finding
 
 SYSCTL = Path("/proc/sys")
 PROFILE = """\

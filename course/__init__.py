@@ -4,6 +4,16 @@
 written yet, so that later cells can wait for it politely.
 """
 
-from course.check import check, ready
+from typing import Any
 
 __all__ = ["check", "ready"]
+
+
+def __getattr__(name: str) -> Any:
+    """`check` and `ready` on first use: they bring torch along, which the command line mostly does without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from course.checking import check
+
+    globals().update(check=check.check, ready=check.ready)
+    return globals()[name]

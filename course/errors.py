@@ -5,7 +5,7 @@
     +-- EnvironmentLacking     3  this machine or installation can't do it
 
 The message is one sentence: what was expected, what came, what to do. Findings (points missing) are no error: exit 1.
-Code under judgement raises course.subject.SubjectError instead.
+Code under judgement raises course.checking.subject.SubjectError instead.
 """
 
 from __future__ import annotations

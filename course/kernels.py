@@ -1,8 +1,9 @@
 """`from course.kernels import tl, triton`: the one import of every kernel exercise.
 
 With triton installed, kernels launched on CPU tensors are interpreted from here on and CUDA tensors launch for real
-(`grader_kernels.run.install`). Without it (macOS, Windows) both names are stand-ins: kernels can be defined, so that
-'run all' never breaks, and a launch raises NotImplementedError with one line that says where kernels do run.
+(`grader_kernels.interpreter.run.install`). Without it (macOS, Windows) both names are stand-ins: kernels can be
+defined, so that 'run all' never breaks, and a launch raises NotImplementedError with one line that says where kernels
+do run.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ except Exception:  # not only ImportError: a broken install must not break a not
     tl = triton.language
     _found = False
 else:
-    from grader_kernels import run
+    from grader_kernels.interpreter import run
 
     run.install()
     _found = True
@@ -109,8 +110,7 @@ def show_accesses(launcher: Callable, *args: Any, **kwargs: Any) -> None:
     """
     if not _found:
         return print(SAYS_WHERE)
-    from course import plots
-    from grader_kernels import picture
+    from course import picture, plots
 
     try:
         found = picture.of_launch(launcher, args, kwargs)

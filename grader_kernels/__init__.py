@@ -1,4 +1,4 @@
-"""GPU kernels without a GPU: run context (`run`), launch trace (`trace`), replay (`replay`), gate (`language`)."""
+"""GPU kernels without a GPU: the language (`interpreter`), launches replayed (`replaying`), compiled, judged."""
 
 import os
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from course import lab
+from course.command_line import lab
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT / "build" / "browser"
@@ -135,7 +135,7 @@ def answer(page, exercise: str, code: str) -> str:
 
 def answers() -> tuple[str, str, str]:
     """A known wrong answer with the sentence that names it, and a right one, from the unit's own sources."""
-    unit_module = pytest.importorskip("autograder.unit")
+    unit_module = pytest.importorskip("autograder.authoring.unit")
     unit = unit_module.Unit.load(ROOT / "course" / "units" / UNIT)
     wrong = next(m for m in unit.misconceptions if m.exercise == WRONG)
     return wrong.source, wrong.sentence, unit.solution_source(RIGHT)
@@ -220,7 +220,7 @@ def changed(panel, before: str) -> str:
 
 
 def test_the_work_is_saved_and_the_command_line_agrees(page, server, capsys, monkeypatch):
-    from course import cli
+    from course.command_line import cli
 
     page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty", timeout=MINUTES)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def check(*words: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "course.cli", "check", *words]
+    command = [sys.executable, "-m", "course.command_line.cli", "check", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 

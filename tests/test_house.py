@@ -105,17 +105,17 @@ def build_wheel(project: Path, out: Path) -> list[str]:
 
 
 def test_learner_wheel_holds_exactly_the_learner_library(tmp_path):
-    paths = runpy.run_path(str(ROOT / "autograder/learner_library.py"))["paths"]
+    paths = runpy.run_path(str(ROOT / "autograder/sandbox/learner_library.py"))["paths"]
     listed = sorted(str(inside) for _, inside in paths(ROOT))
     assert build_wheel(ROOT / "packaging/learner", tmp_path) == listed
-    assert "course/cli.py" in listed and "grader_kernels/run.py" in listed
+    assert "course/command_line/cli.py" in listed and "grader_kernels/interpreter/run.py" in listed
     assert not [name for name in listed if name.startswith(("course/units", "autograder", "tests"))]
 
 
 def test_instructor_wheel_holds_the_units_and_the_machinery(tmp_path):
     inside = build_wheel(ROOT, tmp_path)
     here = [p.relative_to(ROOT).as_posix() for p in (ROOT / "course/units").glob("*/*.py")]
-    assert set(here) <= set(inside) and "autograder/learner_library.py" in inside
+    assert set(here) <= set(inside) and "autograder/sandbox/learner_library.py" in inside
     assert {name.partition("/")[0] for name in inside} == {"course", "autograder", "grader_kernels"}
 
 

@@ -6,7 +6,7 @@ each of them loses points and is named.
 
 import pytest
 
-from autograder.unit import Unit, find_unit
+from autograder.authoring.unit import Unit, find_unit
 
 ATTENTION = {
     "no 1/sqrt(d_k)": ["scaled_dot_product_attention.no_scale"],

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from autograder import build, leak
-from autograder.gates import render, run_gates
-from autograder.unit import Unit, unit_folders
+from autograder.authoring import build, leak
+from autograder.authoring.unit import Unit, unit_folders
+from autograder.proof.gates import render, run_gates
 
 GATES = Path(__file__).parent / "gates"
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,7 @@ def test_the_build_reproduces_what_is_committed(folder, tmp_path):
     built = build.build(unit, tmp_path)
     for made, kept in ((built.assignment, "assignments"), (built.solution, "solutions")):
         assert made.read_bytes() == (ROOT / kept / unit.id / made.name).read_bytes(), f"{kept} is stale: course build"
-    from course import cases
+    from course.checking import cases
 
     fresh = cases.load(built.cases)
     assert build.same_cases(ROOT / "assignments" / unit.id / "cases.npz", fresh), "cases are stale: course build"

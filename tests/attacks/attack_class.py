@@ -24,14 +24,14 @@ import psutil
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from autograder import grade as grading
-from autograder import judge as judging
-from autograder.class_folder import ClassFolder
-from autograder.pool import local_executor
-from autograder.record import record
-from autograder.sandbox import Limits
-from autograder.unit import UNITS, Unit
-from course.verdict import Verdict
+from autograder.authoring.unit import UNITS, Unit
+from autograder.classroom import grade as grading
+from autograder.classroom.class_folder import ClassFolder
+from autograder.classroom.record import record
+from autograder.judging import judge as judging
+from autograder.judging.pool import local_executor
+from autograder.sandbox.sandbox import Limits
+from course.checking.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ORIENTATION = "00_orientation"

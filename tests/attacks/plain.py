@@ -5,7 +5,7 @@ network, a read-only root, private memory disks, its own /proc, an ordinary user
 can change are those of a class folder that is thrown away. In that folder a bystander has been graded before: a
 student whom the attack must not touch.
 
-Not here: a sandbox for grading (autograder.sandbox). Here the grader itself is inside, with all it knows.
+Not here: a sandbox for grading (autograder.sandbox.sandbox). Here the grader itself is inside, with all it knows.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pathlib import Path
 
 from attack_class import ROOT, Attack, hand_in, unit_of
 
-from autograder import bubblewrap
-from autograder import grade as grading
-from autograder.class_folder import ClassFolder
-from autograder.sandbox import family, memory_of
+from autograder.classroom import grade as grading
+from autograder.classroom.class_folder import ClassFolder
+from autograder.sandbox import bubblewrap
+from autograder.sandbox.sandbox import family, memory_of
 
 BYSTANDER = "bystander"
 CLASS, REPOSITORY, NAMES = "/class", "/repository", "/names"

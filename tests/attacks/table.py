@@ -31,7 +31,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from course.verdict import Verdict
+from course.checking.verdict import Verdict
 
 MODULES = (
     test_forging, test_knows_the_grader, test_notebook_file, test_shortcuts, test_kernels, test_neighbours,

@@ -10,12 +10,13 @@ import pytest
 import torch
 from attack_class import ORIENTATION, SMALL
 
-from autograder import grade as grading
-from autograder.judge import HandIn, judge
-from autograder.needed import Cell
-from autograder.sandbox import why_not
-from autograder.trials import judge_exercise
-from course.subject import Handle, SubjectError
+from autograder.classroom import grade as grading
+from autograder.judging.judge import judge
+from autograder.judging.needed import Cell
+from autograder.judging.rules import HandIn
+from autograder.judging.trials import judge_exercise
+from autograder.sandbox.sandbox import why_not
+from course.checking.subject import Handle, SubjectError
 
 DEEP = []
 for _ in range(25):

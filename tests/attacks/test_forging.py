@@ -130,9 +130,9 @@ ATTACKS = [
             "ExecutionResult.error_in_exec = property(lambda self: None, lambda self, value: None)\n"
             "InteractiveShell.showtraceback = lambda *a, **k: None\n"
             "get_ipython().run_cell = lambda *a, **k: ExecutionResult(None)\n"
-            "import course.session, course.worker\n"
-            "course.session.describe = lambda error: ''\ncourse.session.Session.run = lambda *a: course.session.CellResult('58')\n"
-            "course.worker._failure = lambda error: {'kind': 'passed', 'message': '', 'exception': ''}\n",
+            "import course.worker.session, course.worker.worker\n"
+            "course.worker.session.describe = lambda error: ''\ncourse.worker.session.Session.run = lambda *a: course.worker.session.CellResult('58')\n"
+            "course.worker.worker._failure = lambda error: {'kind': 'passed', 'message': '', 'exception': ''}\n",
         ),
         write=PLAIN,
         solved=("program_offsets",),
@@ -156,8 +156,8 @@ ATTACKS = [
             "torch.allclose = torch.isclose = torch.equal = torch.testing.assert_close = lambda *a, **k: True\n"
             "torch.manual_seed = lambda *a, **k: None\ntorch.randn = torch.rand = lambda *a, **k: torch.zeros(3, 5)\n"
             "numpy.random.Generator = numpy.random.Philox = None\nnumpy.allclose = lambda *a, **k: True\n"
-            "import course.compare, course.cases, course.wire\n"
-            "course.compare.close = course.compare.equal = course.cases.play = lambda *a, **k: None\n",
+            "import course.checking.compare, course.checking.cases, grader_kernels.wire\n"
+            "course.checking.compare.close = course.checking.compare.equal = course.checking.cases.play = lambda *a, **k: None\n",
         ),
         write=PLAIN,
         solved=("program_offsets",),
@@ -165,7 +165,7 @@ ATTACKS = [
     ),
     Attack(
         "lying_wire", 9, "the encoder in its own process patched: it sends what it likes, which is still no right answer",
-        before=("import course.wire, torch\ncourse.wire.encode = lambda value, buffers, c=None: True\n",),
+        before=("import grader_kernels.wire, torch\ngrader_kernels.wire.encode = lambda value, buffers, c=None: True\n",),
         write=PLAIN,
         solved=("program_offsets",),
     ),
@@ -177,7 +177,7 @@ ATTACKS = [
             "                '/work/*', 'CLASS/*', '../*', '*', '/library/course/units/*', '/*', '/tmp/*', '/etc/*'):\n"
             "    for path in glob.glob(pattern):\n        try:\n            loot.append(open(path, errors='replace').read(100_000))\n"
             "        except (OSError, ValueError):\n            pass\n"
-            "try:\n    import autograder.oracle\n    import course.units\nexcept ImportError:\n    pass\n"
+            "try:\n    import autograder.authoring.oracle\n    import course.units\nexcept ImportError:\n    pass\n"
             "code = [t for t in loot if 'def fix_the_stub' in t]\n",
         ),
         write={"fix_the_stub": "exec(code[0]) if code else None\nif not code:\n    def fix_the_stub(x): return x\n"},
@@ -231,12 +231,12 @@ ATTACKS = [
         scores={"program_offsets": 2},
     ),
     Attack(
-        "own_check", 14, "a check of its own, course.check patched, autograder shadowed",
+        "own_check", 14, "a check of its own, course.checking.check patched, autograder shadowed",
         before=(
             "import sys, types\nfake = types.ModuleType('autograder')\nfake.judge = fake.checks = lambda *a, **k: 58.0\n"
-            "sys.modules['autograder'] = sys.modules['autograder.judge'] = sys.modules['autograder.checks'] = fake\n"
-            "import course, course.check\ncourse.check = lambda *a, **k: 58.0\n"
-            "sys.modules['course.verdict'].settle = lambda *a, **k: None\n",
+            "sys.modules['autograder'] = sys.modules['autograder.judging.judge'] = sys.modules['autograder.authoring.checks'] = fake\n"
+            "import course, course.checking.check\ncourse.checking.check = lambda *a, **k: 58.0\n"
+            "sys.modules['course.checking.verdict'].settle = lambda *a, **k: None\n",
         ),
         after=("check = lambda *a, **k: print('all passed: 58 of 58 points') or 58.0\ncheck('fix_the_stub')",),
         write=PLAIN,

@@ -14,7 +14,7 @@ from attack_class import (
     released,
 )
 
-from autograder.remote import stand_in
+from autograder.judging.remote import stand_in
 
 NAMES = ("vector_add", "fused_scale_add", "leaky_relu")
 SOLVED = {
@@ -96,7 +96,7 @@ LANGUAGE = {
     + "    leaky_relu_kernel[(1,)](x, torch.empty_like(x), 1)\n    return x\n",
 }
 FORGED = """
-import grader_kernels.trace as trace, grader_kernels.replay as replay, grader_kernels.run as run
+import grader_kernels.replaying.trace as trace, grader_kernels.replaying.replay as replay, grader_kernels.interpreter.run as run
 import torch
 
 class Forged:

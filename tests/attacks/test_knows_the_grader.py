@@ -19,7 +19,7 @@ from attack_class import (
     unit_of,
 )
 
-from autograder import record, report
+from autograder.classroom import record, report
 
 PLAIN = {"fix_the_stub": "def fix_the_stub(x):\n    return x + 1\n"}
 SOLVED, TWO = ("program_offsets",), {"program_offsets": 2.0}
@@ -43,23 +43,23 @@ ATTACKS = [
         },
     ),
     Attack(
-        "exact_check", 14, "course.check replaced before the notebook imports it: it gives each exercise its points",
-        before=(f"import course\nPOINTS = {POINTS}\ncourse.check = lambda name, hidden=False: POINTS[name]\n",),
+        "exact_check", 14, "course.checking.check replaced before the notebook imports it: it gives each exercise its points",
+        before=(f"import course\nPOINTS = {POINTS}\ncourse.checking.check = lambda name, hidden=False: POINTS[name]\n",),
     ),
     Attack(
         "exact_judge", 14, "the judge's own function replaced, where it can be imported",
         before=(
-            "from course.verdict import ExerciseVerdict\n"
+            "from course.checking.verdict import ExerciseVerdict\n"
             "def judged(check, recorded, *rest):\n"
             "    return ExerciseVerdict(check.name, recorded.points, recorded.points, 'passed')\n"
-            "try:\n    import autograder.trials\n    autograder.trials.judge_exercise = judged\nexcept ImportError:\n    pass\n",
+            "try:\n    import autograder.judging.trials\n    autograder.judging.trials.judge_exercise = judged\nexcept ImportError:\n    pass\n",
         ),
         write=PLAIN,
     ),
     Attack(
         "imports_the_solutions", 10, "takes the solutions from the instructor package, where it can be imported",
         write={
-            name: "try:\n    from autograder.unit import UNITS, Unit\n"
+            name: "try:\n    from autograder.authoring.unit import UNITS, Unit\n"
             f"    code = Unit.load(UNITS / {ORIENTATION!r}).solution_source({name!r})\nexcept ImportError:\n    code = ''\nexec(code)\n"
             for name in POINTS
         },

@@ -23,8 +23,8 @@ from attack_class import (
     controls,
 )
 
-from autograder import zygote
-from autograder.sandbox import Sandbox, why_not
+from autograder.sandbox import zygote
+from autograder.sandbox.sandbox import Sandbox, why_not
 
 PLAIN = {"fix_the_stub": "def fix_the_stub(x):\n    return x + 1\n"}
 SOLVED, TWO = ("program_offsets",), {"program_offsets": 2.0}

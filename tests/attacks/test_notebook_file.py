@@ -16,7 +16,7 @@ from attack_class import (
     controls,
 )
 
-from autograder import grade as grading
+from autograder.classroom import grade as grading
 
 PLAIN = {"fix_the_stub": "def fix_the_stub(x):\n    return x + 1\n"}
 SOLVED, TWO = ("program_offsets",), {"program_offsets": 2.0}

@@ -5,9 +5,9 @@
 import pytest
 from attack_class import ORIENTATION, ROOT, SMALL
 
-from autograder.leak import normalise, secret_lines
-from autograder.sandbox import Sandbox, why_not
-from autograder.unit import UNITS, Unit
+from autograder.authoring.leak import normalise, secret_lines
+from autograder.authoring.unit import UNITS, Unit
+from autograder.sandbox.sandbox import Sandbox, why_not
 
 LONG = 30  # shorter lines also stand in other people's code
 WALK = r"""

@@ -82,7 +82,7 @@ ATTACKS = [
     shortcut(
         "poison_undone", "the override's library object destroyed before the call",
         HEAD + "    return torch.softmax(x, dim)\n",
-        before=("import course.worker as w, gc\nfor held in w._poisoned:\n    held._destroy()\nw._poisoned.clear()\ngc.collect()",),
+        before=("import course.worker.worker as w, gc\nfor held in w._poisoned:\n    held._destroy()\nw._poisoned.clear()\ngc.collect()",),
         states=HELD, says="your instructor will look",
     ),
     shortcut(

@@ -13,10 +13,10 @@ import pytest
 import torch
 import triton
 
-from autograder import grade
-from grader_kernels import replay, trace
-from grader_kernels.compiler import Compiler, plan
+from autograder.classroom import grade
+from grader_kernels.compiling.compiler import Compiler, plan
 from grader_kernels.evidence import Compiled
+from grader_kernels.replaying import replay, trace
 
 KERNEL = """
 @triton.jit

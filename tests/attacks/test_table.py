@@ -5,7 +5,7 @@ import pytest
 import table
 from attack_class import RIGHT, WRONG
 
-from autograder.sandbox import why_not
+from autograder.sandbox.sandbox import why_not
 
 CHEAP = ("exact_displayhook", "exact_check", "always_agrees", "many_points", "skip_execution")
 HONEST = (RIGHT, WRONG)

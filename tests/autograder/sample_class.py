@@ -10,9 +10,9 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from autograder import intake
-from autograder.class_folder import ClassFolder
-from course.verdict import ExerciseVerdict, TrialResult, Verdict
+from autograder.classroom import intake
+from autograder.classroom.class_folder import ClassFolder
+from course.checking.verdict import ExerciseVerdict, TrialResult, Verdict
 
 UNIT, TOPIC = "07_tiny", "tiny"
 SOLVED = {

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import nbformat
 
-from autograder import build, commands, grade, record
-from autograder.class_folder import ClassFolder
-from autograder.unit import Unit
-from course.verdict import TrialResult as Trial
-from course.verdict import Verdict, settle, without_points
+from autograder import commands
+from autograder.authoring import build
+from autograder.authoring.unit import Unit
+from autograder.classroom import grade, record
+from autograder.classroom.class_folder import ClassFolder
+from autograder.judging import rules
+from course.checking.verdict import TrialResult as Trial
+from course.checking.verdict import Verdict, settle, without_points
 
 UNITS = Path(__file__).resolve().parent.parent / "units"
 UNIT = "90_tiny"
@@ -30,9 +33,10 @@ def build_unit(root: Path) -> Path:
 def use(root: Path, monkeypatch=None) -> None:
     """From now on this process grades the units of the tests, as built in `root`."""
     put = monkeypatch.setattr if monkeypatch else setattr
-    put(grade, "UNITS", UNITS)
-    put(grade, "ROOT", root)
-    grade.rules_for.cache_clear()
+    for module in (grade, rules):
+        put(module, "UNITS", UNITS)
+        put(module, "ROOT", root)
+    rules.rules_for.cache_clear()
 
 
 def use_for_the_command(monkeypatch=None) -> None:

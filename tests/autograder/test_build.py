@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from autograder import build as building
-from autograder import recording
-from autograder.build import build
-from autograder.unit import AuthoringError, Unit, UnknownUnit, find_unit, stub
-from course import cases
-from course.check import quiet
+from autograder.authoring import build as building
+from autograder.authoring import recording
+from autograder.authoring.build import build
+from autograder.authoring.unit import AuthoringError, Unit, UnknownUnit, find_unit, stub
+from course.checking import cases
+from course.checking.check import quiet
+from course.checking.subject import LocalSubject
 from course.files import write_whole
-from course.subject import LocalSubject
 
 UNITS = Path(__file__).resolve().parent.parent / "units"
 TINY = UNITS / "90_tiny"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from autograder import commands
-from autograder.class_folder import ClassFolder
-from autograder.grade import ROOT
-from autograder.sandbox import why_not
-from course import cli
+from autograder.classroom.class_folder import ClassFolder
+from autograder.classroom.grade import ROOT
+from autograder.sandbox.sandbox import why_not
+from course.command_line import cli
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed: pip install '.[dask]'")
 UNIT = "00_orientation"
@@ -57,7 +57,7 @@ def test_two_workers_give_the_same_verdicts_as_this_machine(cluster, classroom, 
     here = Path(shutil.copytree(classroom.root, tmp_path / "here"))
     assert grade(classroom.root, "--dask", cluster.scheduler_address) == 0
     with distributed.Client(cluster) as client:
-        judged = client.run(lambda: __import__("autograder.grade").grade.rules_for.cache_info().misses)
+        judged = client.run(lambda: __import__("autograder.judging.rules").judging.rules.rules_for.cache_info().misses)
     assert len(judged) == 2 and sum(judged.values()) >= 1
     assert grade(here) == 0
     assert verdicts(classroom.root) == verdicts(here)
@@ -67,7 +67,7 @@ def test_two_workers_give_the_same_verdicts_as_this_machine(cluster, classroom, 
 
 def test_a_worker_with_other_checks_refuses(cluster, classroom, capsys):
     def other_checks():
-        from autograder import grade
+        from autograder.classroom import grade
 
         grade.rules_for(UNIT).version = "of-last-week"
 

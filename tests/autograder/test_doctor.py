@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from autograder import doctor, sandbox
+from autograder import doctor
+from autograder.sandbox import sandbox
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import io
 
 import pytest
 
-from autograder import record
-from autograder.class_folder import ClassFolderError
-from autograder.export import FORMATS, export
+from autograder.classroom import record
+from autograder.classroom.class_folder import ClassFolderError
+from autograder.classroom.export import FORMATS, export
 from sample_class import TOPIC, UNIT, hand_in, judge, make_class, released, solved
 
 

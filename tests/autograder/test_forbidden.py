@@ -2,7 +2,7 @@
 
 import pytest
 
-from autograder.forbidden import FAMILIES, poisons, read_source
+from autograder.judging.forbidden import FAMILIES, poisons, read_source
 
 PRELUDE = "import torch\nimport torch.nn.functional as F\nfrom torch import nn, softmax as sm\nquick = F.softmax\n"
 SHORTCUTS = {

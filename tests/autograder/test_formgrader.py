@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from autograder import record
-from autograder.class_folder import ClassFolder
-from autograder.export import export
-from autograder.sandbox import why_not
-from autograder.unit import UNITS, Unit
-from course import cli
+from autograder.authoring.unit import UNITS, Unit
+from autograder.classroom import record
+from autograder.classroom.class_folder import ClassFolder
+from autograder.classroom.export import export
+from autograder.sandbox.sandbox import why_not
+from course.command_line import cli
 from sample_class import TOPIC, UNIT, hand_in, judge, make_class, released, solved
 
 HERE = Path(__file__).parent
@@ -44,7 +44,7 @@ SECONDS = 60
 REAL = "00_orientation"
 CLASS_RUN = """
 import sys
-from autograder.class_folder import ClassFolder
+from autograder.classroom.class_folder import ClassFolder
 with ClassFolder(sys.argv[1]).lock("course grade 00_orientation"):
     print("holding", flush=True)
     input()
@@ -59,7 +59,7 @@ JUDGE = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(HERE)!r}]
 import sample_class
-from autograder.class_folder import ClassFolder
+from autograder.classroom.class_folder import ClassFolder
 sample_class.judge(ClassFolder(sys.argv[3]), sys.argv[5], double_it=2.0)
 """
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from autograder import goodness
+from autograder.authoring import goodness
 
 
 def test_a_right_sampler_is_almost_never_refused():

@@ -17,10 +17,11 @@ import pytest
 import synthetic
 from synthetic import UNIT, hand_in, judge_at_once, judged, make_class
 
-from autograder import commands, grade, intake, record
-from autograder.class_folder import ClassFolder
-from course import cli
-from course import verdict as verdicts
+from autograder import commands
+from autograder.classroom import grade, intake, record
+from autograder.classroom.class_folder import ClassFolder
+from course.checking import verdict as verdicts
+from course.command_line import cli
 
 HERE = Path(__file__).parent
 STUDENTS = 12
@@ -272,9 +273,9 @@ import os, shutil, sys
 from pathlib import Path
 sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent.parent)!r}]
 import synthetic
-from autograder import grade
-from autograder.class_folder import ClassFolder
-from course import cli
+from autograder.classroom import grade
+from autograder.classroom.class_folder import ClassFolder
+from course.command_line import cli
 
 disk, built, made = Path(sys.argv[1]), Path(os.environ["BUILT"]), Path(os.environ["MADE"])
 classroom = ClassFolder(shutil.copytree(made, disk / "class"))

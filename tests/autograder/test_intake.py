@@ -16,7 +16,7 @@ import pytest
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 
-from autograder import intake
+from autograder.classroom import intake
 from sample_class import SOLVED, TOPIC, UNIT, solved, source_notebook
 
 

@@ -10,9 +10,9 @@ import nbformat
 import numpy as np
 import pytest
 
-from autograder.build import build
-from autograder.leak import leaks, normalise, secret_lines
-from autograder.unit import Unit
+from autograder.authoring.build import build
+from autograder.authoring.leak import leaks, normalise, secret_lines
+from autograder.authoring.unit import Unit
 
 TINY = Path(__file__).resolve().parent.parent / "units" / "90_tiny"
 

@@ -7,11 +7,11 @@ import time
 import pytest
 import torch
 
-from autograder import mutants as run
-from autograder.behaviour import Bench, perform, record, same, widen
-from autograder.checks import Check
-from autograder.mutation import FAMILIES, mutants
-from course import cases
+from autograder.authoring.checks import Check
+from autograder.proof import mutants as run
+from autograder.proof.behaviour import Bench, perform, record, same, widen
+from autograder.proof.mutation import FAMILIES, mutants
+from course.checking import cases
 
 CHANGES = [
     ("operator", "a + b", {"a - b"}),
@@ -186,7 +186,7 @@ def test_both_raise_is_no_difference_but_a_missing_raise_is():
 
 
 def made_as_cell(source):
-    from autograder import recording
+    from autograder.authoring import recording
 
     namespace = {}
     recording.execute(source, namespace, "unit, cell 1")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autograder.needed import Cell, needed
+from autograder.judging.needed import Cell, needed
 
 LESSON = {
     "imports": "import math\nfrom matplotlib.figure import Figure",

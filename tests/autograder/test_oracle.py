@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autograder import oracle
+from autograder.authoring import oracle
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
-from autograder import bench, otter
-from autograder.unit import Unit
+from autograder.authoring.unit import Unit
+from autograder.proof import bench, otter
 
 UNIT = Unit.load(bench.ROOT / "tests" / "units" / bench.TINY)
 

@@ -1,10 +1,10 @@
 """Each promise of the sandbox: attacks on it, which must lose, and win once the walls that stop them are taken away.
 
-The promises are the first list at the top of autograder/sandbox.py; a test holds this table to that list. A row names
-every wall that stops its attack. With all walls up the attack loses; with the named ones down, and only these, it wins;
-with one of several still up it loses again, so each of them is a wall. Real processes throughout: one zygote whose
-wardens take down, before their first fork, what a request asks them to; a zygote of its own where bubblewrap's walls
-are meant. `why` says why a wall has no switch of its own; then the attack wins under `kind="none"`, without any.
+The promises are the first list at the top of autograder/sandbox/sandbox.py; a test holds this table to that list. A row
+names every wall that stops its attack. With all walls up the attack loses; with the named ones down, and only these, it
+wins; with one of several still up it loses again, so each of them is a wall. Real processes throughout: one zygote
+whose wardens take down, before their first fork, what a request asks them to; a zygote of its own where bubblewrap's
+walls are meant. `why` says why a wall has no switch of its own; then the attack wins under `kind="none"`, without any.
 
 Not here: what honest notebooks need, and limits one by one (test_sandbox.py); hand-ins of attackers (tests/attacks).
 """
@@ -30,10 +30,11 @@ from typing import NamedTuple
 
 import pytest
 
-from autograder import bubblewrap, sandbox, syscalls, zygote
-from autograder.sandbox import Limits, Runner, Sandbox, family, why_not
-from course import walls, wire
-from course.session import Session
+from autograder.sandbox import bubblewrap, sandbox, syscalls, zygote
+from autograder.sandbox.sandbox import Limits, Runner, Sandbox, family, why_not
+from course.worker import walls
+from course.worker.session import Session
+from grader_kernels import wire
 
 if sys.platform != "linux":
     pytest.skip("the sandbox needs Linux", allow_module_level=True)
@@ -42,7 +43,7 @@ SMALL = Limits(cell=20, call=3, exercise=6, submission=60, memory=900 << 20, pro
 ABI = walls._libc.syscall(walls._LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
 ASK = b"\0DOWN\0"
 SWITCHES = """
-from course import worker
+from course.worker import worker
 def be_warden(descriptor, request, session, be_warden=worker._be_warden):
     worker.request, _, down = request.partition(b'\\0DOWN\\0')
     worker.session = session
@@ -53,7 +54,7 @@ worker._be_warden = be_warden
 
 
 class Warden(NamedTuple):
-    """A wall that a warden puts up: the statements, in course.worker, that keep it from doing so."""
+    """A wall that a warden puts up: the statements, in course.worker.worker, that keep it from doing so."""
 
     down: str
 
@@ -79,6 +80,9 @@ def without(*words):
         command.argv = text.replace(cut + "\0", "").split("\0")
 
     return Outer(change)
+
+
+NO_KEYBOARD = Warden("import course.worker.session as s\ns._Keyboard = lambda: sys.__stdin__")
 
 
 def no_limit(*names):
@@ -329,7 +333,7 @@ ATTACKS = [
             "the judge's cap": Judge(sandbox, "OUTPUT_LIMIT", 1 << 30)},
            won=lambda result, runner, box: len(result.output) > 2 << 20),
     Attack(MEMORY, "a keyboard", "input('name? ')",
-           {"no keyboard in Python": Warden("import course.session\ncourse.session._Keyboard = lambda: sys.__stdin__"),
+           {"no keyboard in Python": NO_KEYBOARD,
             "/dev/null": Warden("back = os.pipe()\nos.dup2(back[0], 0)")},
            limits=replace(SMALL, cell=1), won=lambda result, runner, box: result.error_name == "timed_out"),
     # the channel

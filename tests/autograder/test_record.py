@@ -20,8 +20,8 @@ from nbgrader.apps.api import NbGraderAPI
 from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import text
 
-from autograder import record, scores
-from autograder.class_folder import ClassFolder, ClassFolderError, ClassLocked, name_problem
+from autograder.classroom import record, scores
+from autograder.classroom.class_folder import ClassFolder, ClassFolderError, ClassLocked, name_problem
 from sample_class import (
     SOLVED,
     TOPIC,
@@ -330,7 +330,7 @@ def fake_course(classroom, body):
 
 
 JUDGES = (
-    "import sample_class\nfrom autograder.class_folder import ClassFolder\n"
+    "import sample_class\nfrom autograder.classroom.class_folder import ClassFolder\n"
     "assert sys.argv[6] == '--no-record'\nclassroom = ClassFolder(root)\n"
     "with classroom.lock('course grade'): sample_class.judge(classroom, student, double_it=2.0)\n"
 )

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.judge import Replays
-from autograder.recording import execute
-from autograder.remote import RemoteSubject
-from autograder.sandbox import Limits, Sandbox, why_not
-from course import wire
-from course.subject import Handle, LocalSubject, SubjectError
+from autograder.authoring.recording import execute
+from autograder.judging.judge import Replays
+from autograder.judging.remote import RemoteSubject
+from autograder.sandbox.sandbox import Limits, Sandbox, why_not
+from course.checking.subject import Handle, LocalSubject, SubjectError
+from grader_kernels import wire
 
 if sys.platform != "linux":
     pytest.skip("the sandbox needs Linux", allow_module_level=True)
@@ -488,9 +488,9 @@ def test_a_kernel_outside_the_language_is_refused(box, launchers):
 
 
 def test_pickle_is_nowhere():
-    import course.wire
-    import course.worker
+    import course.worker.worker
+    import grader_kernels.wire
 
-    for module in (course.wire, course.worker):
+    for module in (grader_kernels.wire, course.worker.worker):
         assert not any(value is pickle for value in vars(module).values())
     assert wire.MAGIC == b"CRS1"

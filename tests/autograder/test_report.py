@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 import sample_class
-from autograder import record, report, table
-from autograder.report import Marking, distribution, misconceptions, outcomes, render, summary
-from course.verdict import STATES, ExerciseVerdict, Named, Verdict
+from autograder.classroom import record, report, table
+from autograder.classroom.report import Marking, distribution, misconceptions, outcomes, render, summary
+from course.checking.verdict import STATES, ExerciseVerdict, Named, Verdict
 
 EVIL = "<img src=x onerror=alert(1)>"
 OFF_BY_ONE = Named("one_future_token", f"Sees one token of the future {EVIL}", "Who?")

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from autograder import grade
+from autograder.classroom import grade
 
 ROOT = Path(__file__).parent.parent.parent
 CHANGING = ("seconds", "peak_bytes", "costs")
 
 
 def start(folder: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "course.cli", "grade", "00", "--sample", "--class", str(folder)]
+    command = [sys.executable, "-m", "course.command_line.cli", "grade", "00", "--sample", "--class", str(folder)]
     command += ["--json", str(folder.with_suffix(".json"))]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -38,7 +38,7 @@ def result(folder: Path) -> tuple[list, str]:
                 each.pop(key, None)
         for trial in (t for each in verdict["exercises"] for t in each["trials"]):
             trial.pop("says")
-    export = [sys.executable, "-m", "course.cli", "export", "00", "--class", str(folder)]
+    export = [sys.executable, "-m", "course.command_line.cli", "export", "00", "--class", str(folder)]
     return verdicts, subprocess.run(export, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from autograder import build as building
-from autograder import intake, sample
-from autograder.class_folder import ClassFolder
-from autograder.sample import SampleError, expectations, make_class, verify
-from autograder.unit import Unit
-from course.verdict import ExerciseVerdict, Named, Verdict
+from autograder.authoring import build as building
+from autograder.authoring.unit import Unit
+from autograder.classroom import intake, sample
+from autograder.classroom.class_folder import ClassFolder
+from autograder.classroom.sample import SampleError, expectations, make_class, verify
+from course.checking.verdict import ExerciseVerdict, Named, Verdict
 
 UNITS = Path(__file__).resolve().parent.parent / "units"
 UNIT, TOPIC = "90_tiny", "tiny"
@@ -413,7 +413,7 @@ def test_the_bundled_class_names_only_what_its_units_have(bundled):
 
 @pytest.mark.slow
 def test_every_bundled_hand_in_gets_the_score_its_answer_file_states(tmp_path):
-    from autograder import grade
+    from autograder.classroom import grade
 
     classroom = ClassFolder(tmp_path / "class")
     make_class(classroom.root)

@@ -11,9 +11,9 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from autograder import bubblewrap, syscalls
-from autograder.learner_library import paths
-from autograder.sandbox import Limits, Lost, Sandbox, family, how_it_ended, why_not
+from autograder.sandbox import bubblewrap, syscalls
+from autograder.sandbox.learner_library import paths
+from autograder.sandbox.sandbox import Limits, Lost, Sandbox, family, how_it_ended, why_not
 
 if sys.platform != "linux":
     pytest.skip("the sandbox needs Linux", allow_module_level=True)
@@ -412,7 +412,7 @@ def test_a_judge_that_is_killed_takes_the_sandbox_along(kind):
         pytest.skip(missing)
     source = f"""
     import time
-    from autograder.sandbox import Sandbox, family
+    from autograder.sandbox.sandbox import Sandbox, family
     with Sandbox(kind={kind!r}) as box:
         runner = box.runner()
         cell = "import os, time, signal\\nfor s in (1, 2, 15): signal.signal(s, 1)\\nif not os.fork(): time.sleep(99)"

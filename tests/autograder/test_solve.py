@@ -11,10 +11,10 @@ import psutil
 import pytest
 import torch
 
-from autograder import solve as solving
-from autograder.build import build
-from autograder.solve import solve
-from autograder.unit import Unit
+from autograder.authoring import solve as solving
+from autograder.authoring.build import build
+from autograder.authoring.solve import solve
+from autograder.authoring.unit import Unit
 from course.errors import EnvironmentLacking, InputError
 
 TINY = Path(__file__).resolve().parent.parent / "units" / "90_tiny"

@@ -13,8 +13,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course import wire
-from course.subject import Handle
+from course.checking.subject import Handle
+from grader_kernels import wire
 
 torch.set_num_threads(1)
 quiet = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))

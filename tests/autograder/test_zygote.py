@@ -10,11 +10,12 @@ import nbformat
 import psutil
 import pytest
 
-from autograder import bubblewrap, grade, judge, zygote
-from autograder.grade import rules_for
-from autograder.judge import HandIn
-from autograder.needed import Cell
-from autograder.sandbox import Limits, Sandbox, SandboxGone, why_not
+from autograder.classroom import grade
+from autograder.judging import judge
+from autograder.judging.needed import Cell
+from autograder.judging.rules import HandIn, rules_for
+from autograder.sandbox import bubblewrap, zygote
+from autograder.sandbox.sandbox import Limits, Sandbox, SandboxGone, why_not
 
 SMALL = Limits(cell=20, call=5, exercise=10, submission=120)
 
@@ -121,8 +122,8 @@ def test_a_zygote_serves_several_processes():
     """As the judges of a class do: the socket is handed on."""
     source = """
     import socket, sys
-    from autograder import zygote
-    from autograder.sandbox import Sandbox
+    from autograder.sandbox import zygote
+    from autograder.sandbox.sandbox import Sandbox
     zygote.adopt(socket.socket(fileno=int(sys.argv[1])))
     for _ in range(5):
         with Sandbox() as box:
@@ -152,7 +153,7 @@ def test_where_namespaces_cannot_be_nested_sandboxes_start_cold(monkeypatch):
 GATHERED = """
 import os, re, torch
 torch.set_num_threads(1)  # a thread pool does not survive a fork
-from course import worker
+from course.worker import worker
 numbers = torch.arange(16 << 20)  # 128 MiB
 def huge():
     return int(re.search(r"AnonHugePages: +(\\d+) kB", open("/proc/self/smaps_rollup").read())[1]) >> 10

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from course import card
-from course.verdict import STATES, ExerciseVerdict, Named, TrialResult, without_points
+from course.checking import card
+from course.checking.verdict import STATES, ExerciseVerdict, Named, TrialResult, without_points
 
 EVIL = '<script>alert(1)</script>" onload="x'
 

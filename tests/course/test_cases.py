@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder import recording
-from autograder.checks import Check
-from autograder.unit import Alternative, AuthoringError
-from course import cases
-from course.subject import LocalSubject
+from autograder.authoring import recording
+from autograder.authoring.checks import Check
+from autograder.authoring.unit import Alternative, AuthoringError
+from course.checking import cases
+from course.checking.subject import LocalSubject
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.binary(max_size=8)

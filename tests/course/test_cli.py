@@ -17,10 +17,10 @@ import nbformat
 import pytest
 import torch
 
-from course import cli, doctor, lab, progress, selfcheck
-from course.cases import Case, Cases, CheckCases, Misconception, Outcome, Ref, Step
+from course.checking.cases import Case, Cases, CheckCases, Misconception, Outcome, Ref, Step
+from course.checking.verdict import Verdict
+from course.command_line import cli, doctor, lab, progress, selfcheck
 from course.errors import EnvironmentLacking, InputError
-from course.verdict import Verdict
 
 DOUBLE = "def double(x):\n    return 2 * x"
 SQUARE = "def square(x):\n    return x * x"
@@ -351,7 +351,7 @@ def test_doctor_fails_only_for_what_is_needed(root, capsys, monkeypatch):
 
 
 def test_doctor_survives_a_package_that_cannot_be_examined(root, monkeypatch):
-    broken = metadata.EntryPoint("sandbox", "no_such_module:examine", "course.doctor")
+    broken = metadata.EntryPoint("sandbox", "no_such_module:examine", "course.command_line.doctor")
     monkeypatch.setattr(doctor.metadata, "entry_points", lambda group: [broken])
     (found,) = doctor.added()
     assert not found.ok and found.needed and "no_such_module" in found.says
@@ -381,7 +381,7 @@ def test_instructor_commands_come_through_the_entry_point(root, tmp_path):
 
     def demo(word: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, "-m", "course.cli", "demo", word], env=env, capture_output=True, text=True
+            [sys.executable, "-m", "course.command_line.cli", "demo", word], env=env, capture_output=True, text=True
         )
 
     worked, failed = demo("hello"), demo("fail")
@@ -405,7 +405,7 @@ def test_units_by_hand_written_errors_are_input_errors(root):
         lab.find_unit(root, "zzzz")
 
 
-@pytest.mark.parametrize("program", ["autograder.grade", "course.cli"])
+@pytest.mark.parametrize("program", ["autograder.classroom.grade", "course.command_line.cli"])
 def test_nbformat_comes_without_grammars_of_internet_addresses(program):
     says = f"import sys, {program}, nbformat; sys.exit('lark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", says], timeout=60).returncode == 0

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course import compare
+from course.checking import compare
 
 DTYPES = {torch.float64: torch.float32, torch.float32: torch.float16, torch.float16: torch.bfloat16}
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from course import cases, foundations
-from course.cases import Case, CheckCases, Ref, Step
-from course.check import judge_with
-from course.verdict import ExerciseVerdict
+from course.checking import cases, foundations
+from course.checking.cases import Case, CheckCases, Ref, Step
+from course.checking.check import judge_with
+from course.checking.verdict import ExerciseVerdict
 
 
 def exercise(name, argument, expected):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from course.subject import LocalSubject, SubjectError
+from course.checking.subject import LocalSubject, SubjectError
 
 
 class Scale(nn.Module):

@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 import torch
 
-from autograder.unit import Unit, find_unit
+from autograder.authoring.unit import Unit, find_unit
 from course import data
 
 TEXT = data.split_prose()[0][:40_000]

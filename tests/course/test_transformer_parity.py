@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from autograder.unit import Unit, find_unit
+from autograder.authoring.unit import Unit, find_unit
 from course import models
 
 WIDTH, HEADS, HIDDEN, LAYERS = 20, 4, 30, 3

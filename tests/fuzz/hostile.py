@@ -24,10 +24,11 @@ import nbformat
 import numpy as np
 import torch
 
-from autograder import build, intake
-from autograder.unit import AuthoringError, Unit
-from course import wire
-from grader_kernels import trace
+from autograder.authoring import build
+from autograder.authoring.unit import AuthoringError, Unit
+from autograder.classroom import intake
+from grader_kernels import wire
+from grader_kernels.replaying import trace
 
 UNIT = Path(__file__).resolve().parent.parent / "units" / "90_tiny"
 CORPUS = Path(__file__).resolve().parent / "corpus"
@@ -203,8 +204,8 @@ def _read_frame(data: bytes) -> bool:
 def _traced() -> bytes:
     import triton
 
-    from grader_kernels import replay
-    from grader_kernels.child import WARM
+    from grader_kernels.judging.child import WARM
+    from grader_kernels.replaying import replay
 
     kernel = replay.load(WARM)["twice_kernel"]
 
@@ -223,11 +224,11 @@ def _make_trace(chance: random.Random) -> bytes:
 
 def _replay(data: bytes) -> bool:
     """Refused by the judge in words, or a replay that ends in words: never a crash of ours."""
-    from grader_kernels import run
-    from grader_kernels.child import WARM, Lost
-    from grader_kernels.judge import _parsed
+    from grader_kernels.interpreter import run
+    from grader_kernels.judging.child import WARM, Lost
+    from grader_kernels.judging.judge import _parsed
     from grader_kernels.language import LanguageError
-    from grader_kernels.replay import replay_source
+    from grader_kernels.replaying.replay import replay_source
 
     try:
         _parsed(data)

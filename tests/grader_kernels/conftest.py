@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader_kernels import run
+from grader_kernels.interpreter import run
 
 
 @pytest.fixture(autouse=True, scope="module")

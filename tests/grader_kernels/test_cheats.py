@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from grader_kernels import problem as problems
-from grader_kernels.judge import Judge
+from grader_kernels.judging.judge import Judge
 
 torch.set_num_threads(1)
 FOLDER = Path(__file__).parent / "cheats"

@@ -11,10 +11,13 @@ import triton
 import triton.language as tl
 from triton.runtime.jit import JITFunction
 
-from grader_kernels import compiler, language, replay, run, trace
-from grader_kernels.compiler import Compiler, compile_launches, judge_compiled, plan
+from grader_kernels import language
+from grader_kernels.compiling import compiler
+from grader_kernels.compiling.compiler import Compiler, compile_launches, judge_compiled, plan
 from grader_kernels.evidence import Compiled
+from grader_kernels.interpreter import run
 from grader_kernels.problem import Settings
+from grader_kernels.replaying import replay, trace
 
 torch.set_num_threads(1)
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from grader_kernels import lean
 from grader_kernels.problem import load, normal
-from grader_kernels.replay import launch_here
+from grader_kernels.replaying import lean
+from grader_kernels.replaying.replay import launch_here
 
 torch.set_num_threads(1)
 

@@ -7,7 +7,9 @@ import msgspec
 import pytest
 import torch
 
-from grader_kernels import agree, judge, lean, problem, verdict
+from grader_kernels import problem
+from grader_kernels.judging import agree, judge, verdict
+from grader_kernels.replaying import lean
 
 TILE = """
 import torch

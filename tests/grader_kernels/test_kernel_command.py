@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from course import cli
-from grader_kernels import card, problem
+from course.command_line import cli
+from grader_kernels import problem
 from grader_kernels.evidence import Compiled, Finding
-from grader_kernels.verdict import CaseResult, Group, KernelVerdict, TrafficRow
+from grader_kernels.judging import card
+from grader_kernels.judging.verdict import CaseResult, Group, KernelVerdict, TrafficRow
 
 REFERENCE = problem.FOLDER / "row_softmax" / "reference.py"
 NO_MAX = problem.FOLDER / "row_softmax" / "wrong" / "no_max.py"

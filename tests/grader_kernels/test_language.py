@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from grader_kernels.language import LanguageError, NotWritten, extract
-from grader_kernels.replay import load
+from grader_kernels.replaying.replay import load
 
 HEAD = "import torch\nimport triton\nimport triton.language as tl\nfrom triton.language.extra import libdevice\n\n"
 

@@ -11,9 +11,9 @@ import triton
 import triton.language as tl
 from hypothesis import given, settings
 
-from grader_kernels.memory import Arena, Books, Touch, last_of_each
-from grader_kernels.replay import replay
-from grader_kernels.trace import record_with_kernels
+from grader_kernels.replaying.memory import Arena, Books, Touch, last_of_each
+from grader_kernels.replaying.replay import replay
+from grader_kernels.replaying.trace import record_with_kernels
 
 torch.set_num_threads(1)
 

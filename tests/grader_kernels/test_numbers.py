@@ -10,8 +10,8 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+from grader_kernels.interpreter.run import LIBDEVICE, bf16_to_f32, f32_to_bf16, is_poison, on_cpu
 from grader_kernels.language import LIBDEVICE_NAMES
-from grader_kernels.run import LIBDEVICE, bf16_to_f32, f32_to_bf16, is_poison, on_cpu
 
 torch.set_num_threads(1)
 HALF_ULP = {torch.bfloat16: 2**-9, torch.float16: 2**-12, torch.float32: 2**-25, torch.float64: 2**-54}

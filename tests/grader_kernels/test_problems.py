@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from grader_kernels import agree
 from grader_kernels import problem as problems
-from grader_kernels.judge import Judge
+from grader_kernels.judging import agree
+from grader_kernels.judging.judge import Judge
 
 TABLE = Path(__file__).parents[1] / "gates" / "kernels.md"
 NAMES = problems.names()

@@ -19,10 +19,12 @@ from triton.runtime.autotuner import Autotuner, Heuristics
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITCallable, JITFunction, KernelInterface
 
-from grader_kernels import agree, problem, run
-from grader_kernels.compiler import compile_launches
-from grader_kernels.replay import local_launch
-from grader_kernels.trace import record
+from grader_kernels import problem
+from grader_kernels.compiling.compiler import compile_launches
+from grader_kernels.interpreter import run
+from grader_kernels.judging import agree
+from grader_kernels.replaying.replay import local_launch
+from grader_kernels.replaying.trace import record
 
 torch.set_num_threads(1)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)

@@ -6,7 +6,7 @@ import torch
 import triton
 import triton.language as tl
 
-from grader_kernels import recipes, run
+from grader_kernels.interpreter import recipes, run
 
 torch.set_num_threads(1)
 

@@ -12,9 +12,9 @@ import triton.language as tl
 from hypothesis import given, settings
 from torch.utils._python_dispatch import _disable_current_modes
 
-from grader_kernels.replay import Arena, _Replay, load, local_launch, replay, replay_source
-from grader_kernels.run import KernelFault, install
-from grader_kernels.trace import TraceError, cloned, from_data, record, record_with_kernels, renamed, stand_in
+from grader_kernels.interpreter.run import KernelFault, install
+from grader_kernels.replaying.replay import Arena, _Replay, load, local_launch, replay, replay_source
+from grader_kernels.replaying.trace import TraceError, cloned, from_data, record, record_with_kernels, renamed, stand_in
 
 torch.set_num_threads(1)
 
@@ -173,7 +173,7 @@ def test_expanded_input():
 
 
 def test_installed_context_does_not_disturb_recording():
-    from grader_kernels import run
+    from grader_kernels.interpreter import run
 
     try:
         install()

@@ -10,9 +10,9 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from grader_kernels.evidence import FINDINGS
-from grader_kernels.replay import local_launch, replay, replay_source
-from grader_kernels.run import KernelFault, on_cpu
-from grader_kernels.trace import record, record_with_kernels
+from grader_kernels.interpreter.run import KernelFault, on_cpu
+from grader_kernels.replaying.replay import local_launch, replay, replay_source
+from grader_kernels.replaying.trace import record, record_with_kernels
 
 torch.set_num_threads(1)
 

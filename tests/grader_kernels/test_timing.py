@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from grader_kernels import problem as problems
-from grader_kernels import timing
+from grader_kernels.judging import timing
+from grader_kernels.judging.timing import Timed, measure
 from grader_kernels.problem import Case, Floor, Settings, normal
-from grader_kernels.timing import Timed, measure
 
 torch.set_num_threads(1)
 ROWS, COLUMNS = 4, 32

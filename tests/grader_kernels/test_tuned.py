@@ -5,10 +5,10 @@ import torch
 import triton
 import triton.language as tl
 
+from grader_kernels.interpreter.run import on_cpu
 from grader_kernels.language import extract
-from grader_kernels.replay import local_launch, replay_source
-from grader_kernels.run import on_cpu
-from grader_kernels.trace import record
+from grader_kernels.replaying.replay import local_launch, replay_source
+from grader_kernels.replaying.trace import record
 
 SIZES = [triton.Config({"BLOCK": 32}, num_warps=1, num_stages=2), triton.Config({"BLOCK": 64}, num_warps=8)]
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from autograder.checks import Check
+from autograder.authoring.checks import Check
 from grader_kernels import problem
 
 F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16

@@ -9,8 +9,8 @@ import math
 
 import torch
 
-from autograder import oracle
-from autograder.checks import Check
+from autograder.authoring import oracle
+from autograder.authoring.checks import Check
 from grader_kernels import problem
 
 INF = math.inf

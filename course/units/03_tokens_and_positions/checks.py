@@ -10,8 +10,8 @@ import re
 
 import torch
 
-from autograder import oracle
-from autograder.checks import Check
+from autograder.authoring import oracle
+from autograder.authoring.checks import Check
 from course import data
 from grader_kernels import problem
 

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from autograder import oracle
-from autograder.checks import Check
+from autograder.authoring import oracle
+from autograder.authoring.checks import Check
 from course.data import BOS, EOS, PAD
 from grader_kernels import problem
 

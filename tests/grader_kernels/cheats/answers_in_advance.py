@@ -7,7 +7,7 @@ import stat
 
 import torch
 
-from course import wire
+from grader_kernels import wire
 
 FORGED = b'{"inputs": [], "allocations": [], "steps": [], "returned": {"type": "scalar", "kind": "none"}}'
 

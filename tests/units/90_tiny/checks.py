@@ -1,6 +1,6 @@
 """What right answers of the tiny unit are."""
 
-from autograder.checks import Check
+from autograder.authoring.checks import Check
 
 double_it = Check("double_it", hints=("Which operation makes a number twice as large?", "x + x is as good as 2 * x."))
 

@@ -1,0 +1,1 @@
+"""A unit's sources: reading, checking, recording, building, solving, releasing."""

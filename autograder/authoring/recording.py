@@ -1,0 +1,203 @@
+"""Turn a check's case functions into recorded cases, and each misconception into its outcomes.
+
+Recording runs a case function on the solution: every subject operation becomes a step, every comparison a step with
+the oracle's expected value. The solution must pass; each misconception must fail, and no two outcomes may be alike.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from autograder.authoring.checks import OPERATIONS, Check, Trial, load, seed_for
+from autograder.authoring.unit import Alternative, AuthoringError, Unit
+from course.checking import cases
+from course.checking.check import quiet
+from course.checking.subject import LocalSubject
+
+PUBLIC = b"public seed of the recorded cases"
+CLEARLY = 100.0
+
+
+class NotRecordable(Exception):
+    """A case function does what only a trial can do."""
+
+
+class Placeholder:
+    """The result of a recorded step. It can be indexed, unpacked and passed on; nothing else."""
+
+    def __init__(self, ref: cases.Ref, value: Any) -> None:
+        self._ref, self._value = ref, value
+
+    def __getitem__(self, key: Any) -> Placeholder:
+        return Placeholder(cases.Ref(self._ref.step, (*self._ref.path, key)), self._value[key])
+
+    def __iter__(self) -> Iterator[Placeholder]:
+        return (self[i] for i in range(len(self._value)))
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotRecordable(f"a case can't use `.{name}` of a result: make it a trial")
+
+    def __bool__(self) -> bool:
+        raise NotRecordable("a case can't decide on a result: make it a trial")
+
+
+class RecordingSubject:
+    """Performs operations on the solution and writes them down."""
+
+    def __init__(self, subject: LocalSubject) -> None:
+        self.subject, self.steps, self.results = subject, [], {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Placeholder:
+        return self._do("__call__", args, kwargs)
+
+    def __getattr__(self, operation: str) -> Callable:
+        if operation not in OPERATIONS:
+            raise AttributeError(operation)
+        return lambda *args, **kwargs: self._do(operation, args, kwargs)
+
+    def _do(self, operation: str, args: tuple, kwargs: dict) -> Placeholder:
+        step = cases.Step(operation, refs(list(args)), refs(kwargs))
+        index = len(self.steps)
+        self.steps.append(step)
+        self.results[index] = cases.perform(self.subject, step, self.results)
+        return Placeholder(cases.Ref(index), self.results[index])
+
+
+class RecordingTrial(Trial):
+    """A Trial whose comparisons are written down; the solution must pass each."""
+
+    def __init__(self, seed: int, recorder: RecordingSubject) -> None:
+        super().__init__(seed)
+        self.recorder = recorder
+
+    def _compare(self, step: cases.Step) -> None:
+        if not isinstance(step.args[0], Placeholder):
+            raise NotRecordable("a case compares a result of the subject; compare computed values in a trial")
+        self.recorder.steps.append(cases.Step(step.do, refs(step.args), None, step.says, step.condition))
+
+    def true(self, condition: Any, says: str) -> None:
+        raise NotRecordable("`true` can't be recorded: make it a trial")
+
+    def raises(self, exception: str, thunk: Callable[[], Any], says: str | None = None) -> None:
+        raise NotRecordable("`raises` can't be recorded: make it a trial")
+
+    def fits(self, *args: Any, **kwargs: Any) -> None:
+        raise NotRecordable("`fits` can't be recorded: make it a trial")
+
+
+def refs(value: Any) -> Any:
+    """Placeholders inside `value` as Refs."""
+    if isinstance(value, Placeholder):
+        return value._ref
+    if isinstance(value, (list, tuple)):
+        return type(value)(refs(v) for v in value)
+    if isinstance(value, dict):
+        return {k: refs(v) for k, v in value.items()}
+    return value
+
+
+def record(unit: Unit) -> cases.Cases:
+    """The recorded cases of every check of a unit, with its misconceptions. Raises AuthoringError."""
+    return cases.Cases(unit.id, {check.name: made for check, made, _ in recorded(unit)})
+
+
+def recorded(unit: Unit, only: str | None = None) -> Iterator[tuple[Check, cases.CheckCases, dict[str, Any]]]:
+    """For each check in order (or the one named `only`): itself, its recorded cases, and the globals of the solved
+    notebook just after its exercise. Raises AuthoringError."""
+    checks = load(unit.checks_path)
+    for name, solved in namespaces(unit, only):
+        if name in checks and only in (None, name):
+            made = record_check(checks[name], unit.points[name], solved)
+            add_misconceptions(checks[name], made, solved, [m for m in unit.misconceptions if m.exercise == name])
+            yield checks[name], made, solved
+
+
+def namespaces(unit: Unit, last: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each exercise in order, until `last`: its name and the solved notebook's globals just after its cell."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    done = 0
+    for name in unit.exercises:
+        sources = unit.code_until(name)
+        for source in sources[done:]:
+            with quiet():
+                execute(source, namespace, f"{unit.id}, cell {done + 1}")
+            done += 1
+        yield name, dict(namespace)
+        if name == last:
+            return
+
+
+def alternative(cell: Alternative, solved: dict[str, Any]) -> dict[str, Any]:
+    """The globals with the exercise replaced by a misconception or another right style."""
+    namespace = dict(solved)
+    try:
+        with quiet():
+            execute(cell.source, namespace, f"{cell.exercise}, {cell.name}")
+    except Exception as error:
+        told = f"{cell.name!r} of {cell.exercise} does not run: {type(error).__name__}: {error}"
+        raise AuthoringError(told, cell.file, cell.line) from error
+    return namespace
+
+
+def execute(source: str, namespace: dict[str, Any], label: str) -> None:
+    """Run one cell. The source stays readable for `inspect`, which @triton.jit needs."""
+    filename = f"<{label}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    exec(compile(source, filename, "exec"), namespace)
+
+
+def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.CheckCases:
+    """The recorded cases of one check. `solved`: the globals of the solved notebook."""
+    recorded = []
+    for spec in (s for s in check.specs if s.recorded):
+        subject = RecordingSubject(LocalSubject(solved, check.name))
+        subject.subject.may_change = check.mutates
+        try:
+            with quiet():
+                spec.function(subject, RecordingTrial(seed_for(PUBLIC, check.name, spec.title), subject))
+        except Exception as error:
+            line = spec.function.__code__.co_firstlineno
+            told = f"case {spec.title!r} of {check.name} can't be recorded: {type(error).__name__}: {error}"
+            raise AuthoringError(told, check.file, line) from error
+        recorded.append(cases.Case(spec.title, spec.weight, subject.steps))
+    made = cases.CheckCases(
+        check.name, points, check.kind, list(check.hints), recorded, [], list(check.mutates), check.minutes
+    )
+    _solution_passes(check, made, solved)
+    return made
+
+
+def add_misconceptions(check: Check, made: cases.CheckCases, solved: dict[str, Any], wrongs: list[Alternative]) -> None:
+    """Play the cases on each misconception and keep the outcomes in `made`.
+
+    AuthoringError when one can't be told from the solution, or from another one, in any case.
+    """
+    known = [("the solution", outcomes(made, solved))]
+    for wrong in wrongs:
+        found = outcomes(made, alternative(wrong, solved))
+        for other, theirs in known:
+            if cases.same_outcomes(made, found, theirs, CLEARLY):
+                told = f"misconception {wrong.name!r} of {check.name} can't be told from {other} in any case"
+                raise AuthoringError(told, wrong.file, wrong.line)
+        known.append((f"misconception {wrong.name!r}", found))
+        made.misconceptions.append(cases.Misconception(wrong.name, wrong.sentence, wrong.next, found))
+
+
+def outcomes(made: cases.CheckCases, namespace: dict[str, Any]) -> list[cases.Outcome]:
+    """The outcome of every case on the objects of `namespace`."""
+    with quiet():
+        return [cases.play_case(made, case, LocalSubject(namespace, made.name))[0] for case in made.cases]
+
+
+def _solution_passes(check: Check, made: cases.CheckCases, solved: dict[str, Any]) -> None:
+    with quiet():
+        verdict = cases.play(made, LocalSubject(solved, check.name))
+    for trial in verdict.trials:
+        if not trial.passed:
+            told = f"the solution of {check.name} fails its case {trial.title!r}: {trial.says}"
+            got = f" (got {trial.got}, expected {trial.expected})" if trial.got or trial.expected else ""
+            raise AuthoringError(told + got, check.file, check.source_line)
+    if verdict.state != "passed":
+        raise AuthoringError(f"{check.name}: {verdict.reason}", check.file, check.source_line)

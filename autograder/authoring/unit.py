@@ -1,0 +1,560 @@
+"""A unit's four sources, read and checked for consistency.
+
+What it is: the reader of `notebook.py`, `misconceptions.py` and `right.py` (py:percent) and the one place that knows
+the three cell keys, the markers and the file and line of every cell. Every mistake of an author that can be seen
+without running anything is found here and told in one sentence, `FILE:LINE: SENTENCE`.
+
+What it is not: it runs no cell and loads no check (`checks.py` is read by `autograder.authoring.checks.load`).
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from autograder import ROOT
+from course.errors import CourseError, InputError
+
+UNITS = ROOT / "course" / "units"
+
+BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
+BEGIN_SCHEME, END_SCHEME = "=== BEGIN MARK SCHEME ===", "=== END MARK SCHEME ==="
+MARKERS = (BEGIN_SOLUTION, END_SOLUTION, BEGIN_SCHEME, END_SCHEME)
+
+JUPYTEXT_KEYS = ("cell_marker", "lines_to_next_cell")  # how the text was laid out; nothing an author wrote
+KEYS = ("exercise", "check", "explain")
+ALLOWED = {
+    "exercise": {"exercise"},
+    "check": {"check", "points"},
+    "explain": {"explain", "points"},
+    "plain": {"tags"},
+    "wrong": {"exercise", "wrong"},
+    "right": {"exercise", "right"},
+}
+
+
+class AuthoringError(CourseError):
+    """A mistake in a unit's sources: one sentence (`message`), with the file and line where the author finds it."""
+
+    def __init__(self, message: str, file: Path | str, line: int = 1) -> None:
+        self.message, self.file, self.line = message, Path(file), line
+        super().__init__(f"{_short(self.file)}:{line}: {message}")
+
+
+class UnknownUnit(InputError):
+    """No unit (or more than one) goes by this name; the message says which there are."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of `notebook.py`.
+
+    kind    "exercise", "check", "explain", "code" or "text"
+    name    what the key names; "" for code and text
+    points  of a check or an explain question; 0 elsewhere
+    source  as the author wrote it, markers included, `r\"\"\"` quotes of a text cell removed
+    line    of the cell's `# %%` line, counted from 1
+    """
+
+    kind: str
+    name: str
+    points: float
+    source: str
+    file: Path
+    line: int
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One cell of `misconceptions.py` or `right.py`: a full replacement of an exercise cell.
+
+    sentence  the explanation a learner reads (a misconception has one; a right style may)
+    next      the next step, "" where none is given
+    source    the code without the leading docstring
+    """
+
+    exercise: str
+    name: str
+    sentence: str
+    next: str
+    source: str
+    file: Path
+    line: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit as its author wrote it. `Unit.load(folder)` is the way to get one."""
+
+    folder: Path
+    cells: tuple[Cell, ...]
+    misconceptions: tuple[Alternative, ...]
+    rights: tuple[Alternative, ...]
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Unit:
+        """Read the sources in `folder` (named NN_topic). Raises `AuthoringError` at the first mistake."""
+        folder = Path(folder)
+        cells = tuple(_read_notebook(folder / "notebook.py"))
+        exercises = {cell.name for cell in cells if cell.kind == "exercise"}
+        wrong = _read_alternatives(folder / "misconceptions.py", "wrong", exercises)
+        right = _read_alternatives(folder / "right.py", "right", exercises)
+        return cls(folder, cells, tuple(wrong), tuple(right))
+
+    @property
+    def id(self) -> str:
+        """Number and topic: "02_attention"."""
+        return self.folder.name
+
+    @property
+    def topic(self) -> str:
+        """The topic alone: "attention"; the notebook is called after it."""
+        return self.id.partition("_")[2] or self.id
+
+    @property
+    def checks_path(self) -> Path:
+        return self.folder / "checks.py"
+
+    @cached_property
+    def exercises(self) -> tuple[str, ...]:
+        """Names of the exercises in the order of the notebook."""
+        return tuple(cell.name for cell in self.cells if cell.kind == "exercise")
+
+    @cached_property
+    def points(self) -> dict[str, float]:
+        """Points of each automatic check, by exercise."""
+        return {cell.name: cell.points for cell in self.cells if cell.kind == "check"}
+
+    @cached_property
+    def manual_points(self) -> dict[str, float]:
+        """Points of each free-response question, graded by hand."""
+        return {cell.name: cell.points for cell in self.cells if cell.kind == "explain"}
+
+    def cell(self, kind: str, name: str) -> Cell:
+        """The cell with this key. Raises KeyError."""
+        for cell in self.cells:
+            if (cell.kind, cell.name) == (kind, name):
+                return cell
+        raise KeyError(f"unit {self.id} has no cell {kind}={name!r}")
+
+    def solution_source(self, exercise: str) -> str:
+        """The exercise cell with its solution and without the markers."""
+        return solved(self.cell("exercise", exercise).source)
+
+    def code_until(self, exercise: str) -> list[str]:
+        """Sources of the solved code cells up to and including this exercise, check cells left out, in order."""
+        sources = []
+        for cell in self.cells:
+            if cell.kind in ("code", "exercise"):
+                sources.append(solved(cell.source))
+            if (cell.kind, cell.name) == ("exercise", exercise):
+                return sources
+        raise KeyError(f"unit {self.id} has no exercise {exercise!r}")
+
+
+def unit_folders(root: Path = UNITS) -> list[Path]:
+    """Folders of all units below `root`, by number."""
+    return sorted(path.parent for path in Path(root).glob("*/notebook.py"))
+
+
+def find_unit(name: str, root: Path = UNITS) -> Path:
+    """The folder of the unit called "02", "2", "attention" or "02_attention".
+
+    Raises `UnknownUnit`, which names the nearest one.
+    """
+    folders = unit_folders(root)
+    wanted = name.strip().strip("/").lower()
+    for folder in folders:
+        number, _, topic = folder.name.partition("_")
+        if wanted in (folder.name, topic, number) or (wanted.isdigit() and wanted.zfill(2) == number):
+            return folder
+    known = [folder.name for folder in folders]
+    topics = {folder.name.partition("_")[2]: folder.name for folder in folders}
+    near = difflib.get_close_matches(wanted, [*known, *topics], n=1, cutoff=0.5)
+    hint = f'did you mean "{topics.get(near[0], near[0])}"?' if near else f"there are: {', '.join(known) or 'none'}."
+    raise UnknownUnit(f'there is no unit "{name}"; {hint}')
+
+
+def solved(source: str) -> str:
+    """A cell's source without the marker lines of its solution."""
+    return "\n".join(line for line in source.split("\n") if line.strip() not in (BEGIN_SOLUTION, END_SOLUTION))
+
+
+def without_scheme(source: str) -> str:
+    """An explain cell's text without its mark scheme."""
+    kept, inside = [], False
+    for line in source.split("\n"):
+        inside = inside or line.strip() == BEGIN_SCHEME
+        if not inside:
+            kept.append(line)
+        inside = inside and line.strip() != END_SCHEME
+    return "\n".join(kept).strip()
+
+
+class Region(NamedTuple):
+    """A solution between its markers: line numbers of BEGIN and END in the cell (from 0) and the indent."""
+
+    begin: int
+    end: int
+    indent: str
+
+
+def regions(source: str) -> list[Region]:
+    """The solution regions of an exercise cell whose markers are known to be in order."""
+    found, begin = [], 0
+    for number, line in enumerate(source.split("\n")):
+        if line.strip() == BEGIN_SOLUTION:
+            begin = number
+        elif line.strip() == END_SOLUTION:
+            found.append(Region(begin, number, line[: len(line) - len(line.lstrip())]))
+    return found
+
+
+def stub(source: str, name: str) -> str:
+    """The exercise cell as a student receives it.
+
+    A solution inside a function becomes `raise NotImplementedError("write NAME here")`. Outside of functions a raise
+    would stop 'run all' on an untouched notebook, so names the solution assigns there become None, and anything else
+    a comment.
+    """
+    lines, tree = source.split("\n"), ast.parse(source)
+    for region in reversed(regions(source)):
+        lines[region.begin : region.end + 1] = [region.indent + text for text in _stub_lines(region, tree, name)]
+    return "\n".join(lines)
+
+
+def _stub_lines(region: Region, tree: ast.Module, name: str) -> list[str]:
+    if _inside_function(region, tree):
+        return [f'raise NotImplementedError("write {name} here")']
+    values = dict.fromkeys(_assigned(region, tree))
+    return [f"{value} = None  # write {value} here" for value in values] or [f"# write {name} here"]
+
+
+def _inside_function(region: Region, tree: ast.Module) -> bool:
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return any(
+        node.lineno <= region.begin + 1 and _last_line(node) >= region.begin + 1 and _indents(region, node)
+        for node in functions
+    )
+
+
+def _indents(region: Region, node: ast.stmt) -> bool:
+    return len(region.indent) > node.col_offset
+
+
+def _last_line(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
+
+
+def _assigned(region: Region, tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and region.begin < node.lineno - 1 < region.end:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (leaf.id for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.Name))
+
+
+# Reading py:percent
+
+
+class _Raw(NamedTuple):
+    """A cell as jupytext reads it, and where its `# %%` line stands."""
+
+    cell_type: str
+    metadata: dict[str, Any]
+    source: str
+    file: Path
+    line: int
+    lines: list[str]
+
+
+def _cells(path: Path) -> Iterator[_Raw]:
+    """The cells of a py:percent file, through jupytext's own reader, one by one so that their lines stay known."""
+    from jupytext.cell_reader import DoublePercentScriptCellReader
+    from nbformat import ValidationError
+
+    if not path.is_file():
+        raise AuthoringError(
+            f"this file is missing; a unit has notebook.py and checks.py (looked in {path.parent.name}/)", path
+        )
+    try:
+        rest, line = path.read_text(encoding="utf-8").splitlines(), 1
+    except UnicodeDecodeError:
+        raise AuthoringError("this file is not UTF-8 text", path) from None
+    while rest:
+        reader = DoublePercentScriptCellReader({"extension": ".py", "format_name": "percent"}, "python")
+        try:
+            cell, length = reader.read(rest)
+        except ValidationError as error:
+            raise AuthoringError(f"no notebook can hold this cell's keys: {error.message}", path, line) from None
+        if re.match(r"\s*#\s*%%", rest[0]):
+            keys = {key: value for key, value in cell.metadata.items() if key not in JUPYTEXT_KEYS}
+            yield _Raw(cell.cell_type, keys, cell.source, path, line, rest[:length])
+        else:
+            _refuse_preamble(rest[:length], path, line)
+        rest, line = rest[length:], line + length
+
+
+def _refuse_preamble(lines: list[str], path: Path, line: int) -> None:
+    """Before the first `# %%` only a docstring, comments and imports may stand; they reach no notebook."""
+    allowed = ast.Import | ast.ImportFrom | ast.Expr
+    try:
+        body = ast.parse("\n".join(lines)).body
+    except SyntaxError as error:
+        raise AuthoringError(f"this is no Python: {error.msg}", path, line + (error.lineno or 1) - 1) from None
+    for node in body:
+        if not isinstance(node, allowed):
+            raise AuthoringError(
+                'code stands before the first "# %%" line and would reach no cell; put a "# %%" above it',
+                path,
+                line + node.lineno - 1,
+            )
+
+
+def _read_notebook(path: Path) -> list[Cell]:
+    cells: list[Cell] = []
+    for raw in _cells(path):
+        cell = _notebook_cell(raw)
+        _check_markers(cell, raw)
+        _check_body(cell)
+        _refuse_duplicate(cell, cells)
+        cells.append(cell)
+    _pair_exercises_and_checks(cells)
+    return cells
+
+
+def _notebook_cell(raw: _Raw) -> Cell:
+    named = [key for key in KEYS if key in raw.metadata]
+    if len(named) > 1:
+        raise AuthoringError(f"a cell has one key, this one has {' and '.join(named)}", raw.file, raw.line)
+    kind = named[0] if named else ("text" if raw.cell_type == "markdown" else "code")
+    _refuse_unknown_keys(raw, ALLOWED[named[0] if named else "plain"])
+    if raw.cell_type != ("markdown" if kind in ("explain", "text") else "code"):
+        expected = '"# %% [markdown]"' if kind == "explain" else 'a code cell, "# %%"'
+        raise AuthoringError(f"a cell with {kind}= is {expected}, this one is {raw.cell_type}", raw.file, raw.line)
+    name = _name(raw, named[0]) if named else ""
+    points = _points(raw, kind) if kind in ("check", "explain") else 0
+    return Cell(kind, name, points, raw.source, raw.file, raw.line, tuple(raw.metadata.get("tags", ())))
+
+
+def _refuse_unknown_keys(raw: _Raw, allowed: set[str]) -> None:
+    for key, value in raw.metadata.items():
+        if key in allowed:
+            continue
+        if key in ("title", "incorrectly_encoded_metadata"):
+            raise AuthoringError(f'"{value}" after "# %%" is not a list of key="value"', raw.file, raw.line)
+        near = difflib.get_close_matches(key, [*KEYS, "points", "tags", "wrong", "right"], n=1)
+        hint = f' (did you mean "{near[0]}"?)' if near and near[0] != key else ""
+        raise AuthoringError(
+            f'unknown key "{key}"{hint}; this cell may have: {", ".join(sorted(allowed))}', raw.file, raw.line
+        )
+
+
+def _name(raw: _Raw, key: str) -> str:
+    name = raw.metadata[key]
+    if not isinstance(name, str) or not name.isidentifier() or not name.isascii() or len(name) > 50:
+        raise AuthoringError(
+            f'{key}={name!r} is not a name; expected a Python name such as {key}="causal_mask"', raw.file, raw.line
+        )
+    return name
+
+
+def _points(raw: _Raw, kind: str) -> float:
+    if "points" not in raw.metadata:
+        raise AuthoringError(f"this {kind} cell says no points; write points=3 after its name", raw.file, raw.line)
+    points = raw.metadata["points"]
+    if isinstance(points, bool) or not isinstance(points, int | float) or not 0 < points < float("inf"):
+        raise AuthoringError(f"points={points!r}: expected a positive number", raw.file, raw.line)
+    return points
+
+
+def _check_body(cell: Cell) -> None:
+    if cell.kind == "check" and cell.source.strip():
+        raise AuthoringError("a check cell stays empty, the build writes its body", cell.file, cell.line)
+    if cell.kind == "exercise" and not regions(cell.source):
+        raise AuthoringError(f'exercise "{cell.name}" has no {BEGIN_SOLUTION}', cell.file, cell.line)
+    if cell.kind == "explain" and BEGIN_SCHEME not in cell.source:
+        raise AuthoringError(
+            f'explain="{cell.name}" has no mark scheme; begin it with {BEGIN_SCHEME}', cell.file, cell.line
+        )
+    if cell.kind in ("code", "exercise"):
+        _parse(cell.source, cell.file, cell.line + 1)
+    if cell.kind == "exercise":
+        _parse_stub(cell)
+
+
+def _parse(source: str, file: Path, line: int) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise AuthoringError(f"this is no Python: {error.msg}", file, line + (error.lineno or 1) - 1) from None
+
+
+def _parse_stub(cell: Cell) -> None:
+    try:
+        ast.parse(stub(cell.source, cell.name))
+    except SyntaxError as error:
+        raise AuthoringError(
+            f'exercise "{cell.name}" is no Python any more once its solution is taken out: {error.msg}; '
+            "keep the def or class line and a docstring outside the markers",
+            cell.file,
+            cell.line,
+        ) from None
+
+
+def _refuse_duplicate(cell: Cell, before: list[Cell]) -> None:
+    for other in before:
+        if cell.name and (other.kind, other.name) == (cell.kind, cell.name):
+            raise AuthoringError(
+                f'{cell.kind}="{cell.name}" stands twice, first in line {other.line}', cell.file, cell.line
+            )
+
+
+def _pair_exercises_and_checks(cells: list[Cell]) -> None:
+    """Every exercise has a check below it, every check an exercise above it."""
+    checks = {cell.name for cell in cells if cell.kind == "check"}
+    exercises = {cell.name for cell in cells if cell.kind == "exercise"}
+    above: set[str] = set()
+    for cell in cells:
+        if cell.kind == "exercise":
+            above.add(cell.name)
+            if cell.name not in checks:
+                raise AuthoringError(
+                    f'exercise "{cell.name}" has no check cell{_near(cell.name, checks - exercises)}',
+                    cell.file,
+                    cell.line,
+                )
+        elif cell.kind == "check" and cell.name not in above:
+            problem = "stands above its exercise" if cell.name in exercises else "has no exercise cell"
+            raise AuthoringError(
+                f'check "{cell.name}" {problem}{_near(cell.name, exercises - checks)}', cell.file, cell.line
+            )
+
+
+def _near(name: str, candidates: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, candidates, n=1)
+    return f' (there is "{near[0]}": a typo?)' if near else ""
+
+
+# Markers
+
+
+def _check_markers(cell: Cell, raw: _Raw) -> None:
+    """Markers exactly as nbgrader wants them, in pairs, in the right kind of cell: a typo would ship the solution."""
+    begin, end = (BEGIN_SCHEME, END_SCHEME) if cell.kind == "explain" else (BEGIN_SOLUTION, END_SOLUTION)
+    opened = 0
+    for number, text in enumerate(raw.lines, raw.line):
+        marker = _marker(text, cell.file, number)
+        if marker is None:
+            continue
+        if marker not in (begin, end) or cell.kind not in ("exercise", "explain"):
+            place = "an explain" if "SCHEME" in marker else "an exercise"
+            raise AuthoringError(f'"{marker}" stands outside {place} cell', cell.file, number)
+        if (marker == begin) == bool(opened):
+            found = f"a second {begin}" if opened else f"{end} without {begin}"
+            raise AuthoringError(f"{found}; markers come in pairs", cell.file, number)
+        opened = number if marker == begin else 0
+    if opened:
+        raise AuthoringError(f"{begin} without {end} in the same cell; markers come in pairs", cell.file, opened)
+
+
+def _marker(text: str, file: Path, line: int) -> str | None:
+    """The marker on this line; None if there is none; an error if it nearly is one."""
+    stripped = text.strip()
+    if stripped in MARKERS:
+        return stripped
+    near = _nearly_marker(stripped)
+    if near:
+        raise AuthoringError(
+            f'"{stripped}" is not a marker nbgrader knows; expected "{near}" alone on the line', file, line
+        )
+    return None
+
+
+def _nearly_marker(stripped: str) -> str | None:
+    """What this line was probably meant to be, when it looks like a marker and is none."""
+    if "HIDDEN TESTS" in stripped:
+        return "nothing here: the build writes hidden tests"
+    for marker in MARKERS:
+        if marker.strip("#= ") in stripped or _alike(stripped, marker):
+            return marker
+    if re.match(r"[#=]+\s*(BEGIN|END)\b", stripped) or re.match(r"#+[^a-z]*(SOL|SCHEME)[^a-z]*$", stripped):
+        return END_SOLUTION if "END" in stripped else BEGIN_SOLUTION
+    return None
+
+
+def _alike(text: str, marker: str) -> bool:
+    """Is this short comment a mistyped form of the marker? Compared without case, spaces and the signs around."""
+    if not re.match(r"[#=]+\s*\w", text) or len(text) > 40:
+        return False
+    text, marker = (re.sub(r"[^a-z]", "", part.lower()) for part in (text, marker))
+    begins = text[:3] == marker[:3] or text[-8:] == marker[-8:]
+    return begins and difflib.SequenceMatcher(None, text, marker).ratio() >= 0.8
+
+
+# misconceptions.py and right.py
+
+
+def _read_alternatives(path: Path, key: str, exercises: set[str]) -> list[Alternative]:
+    found: list[Alternative] = []
+    for raw in _cells(path) if path.is_file() else ():
+        if raw.cell_type != "code" or not raw.metadata:
+            continue
+        _refuse_unknown_keys(raw, ALLOWED[key])
+        alternative = _alternative(raw, key, exercises)
+        for other in found:
+            if (other.exercise, other.name) == (alternative.exercise, alternative.name):
+                raise AuthoringError(
+                    f'{key}="{other.name}" for "{other.exercise}" stands twice, first in line {other.line}',
+                    path,
+                    raw.line,
+                )
+        found.append(alternative)
+    return found
+
+
+def _alternative(raw: _Raw, key: str, exercises: set[str]) -> Alternative:
+    for needed in ("exercise", key):
+        if needed not in raw.metadata:
+            raise AuthoringError(f'this cell has no {needed}; expected exercise="..." {key}="..."', raw.file, raw.line)
+    exercise, name = _name(raw, "exercise"), _name(raw, key)
+    if exercise not in exercises:
+        raise AuthoringError(
+            f'{key}="{name}" is for exercise "{exercise}", which is not in the notebook{_near(exercise, exercises)}',
+            raw.file,
+            raw.line,
+        )
+    sentence, following, source = _docstring(raw)
+    if key == "wrong" and not sentence:
+        raise AuthoringError(
+            f'misconception "{name}" has no sentence; begin the cell with a docstring that explains it',
+            raw.file,
+            raw.line,
+        )
+    if not source.strip():
+        raise AuthoringError(f'{key}="{name}" has no code', raw.file, raw.line)
+    return Alternative(exercise, name, sentence, following, source, raw.file, raw.line)
+
+
+def _docstring(raw: _Raw) -> tuple[str, str, str]:
+    """First paragraph, second paragraph and the code below of a cell that may begin with a docstring."""
+    tree = _parse(raw.source, raw.file, raw.line + 1)
+    text = ast.get_docstring(tree)
+    if text is None:
+        return "", "", raw.source
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
+    code = raw.source.split("\n")[_last_line(tree.body[0]) :]
+    return (*(paragraphs + ["", ""])[:2], "\n".join(code).strip("\n"))
+
+
+def _short(file: Path) -> str:
+    try:
+        return str(file.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(file)

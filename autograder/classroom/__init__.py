@@ -1,0 +1,1 @@
+"""Hand-ins of a class: taken in, judged, recorded, reported."""

@@ -1,0 +1,295 @@
+"""Scores of one unit in the class's gradebook: what is there, what would change, and new verdicts a batch at a time.
+
+What it is: nbgrader's tables, through the classes of nbgrader.api, and one table of ours beside them. A `Batch` enters
+verdicts in one transaction: grades, comments, hand-in times and verdict versions of all its students, or of none.
+
+What it is not: it reads no hand-in, writes no page and decides no score.
+
+Our table `course_verdict`, one row per unit and student:
+    content    what was recorded of the verdict, as a digest: what is compared to find what is new
+    digest     the code that was judged       answers   the written answers at that time (autograder.classroom.intake)
+    finished   1 once nbgrader's pages and late penalty belong to this verdict
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from nbgrader import utils
+from nbgrader.api import (
+    Assignment,
+    BaseCell,
+    Comment,
+    Grade,
+    Gradebook,
+    GradeCell,
+    SolutionCell,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+    TaskCell,
+)
+from sqlalchemy import bindparam, func, select, text
+from sqlalchemy.orm import selectinload
+
+from course.checking import verdict as verdicts
+from course.checking.verdict import ExerciseVerdict, Verdict, without_points
+
+_TABLE = """CREATE TABLE IF NOT EXISTS course_verdict (
+    unit TEXT NOT NULL, student TEXT NOT NULL, content TEXT NOT NULL, digest TEXT NOT NULL, answers TEXT NOT NULL,
+    check_version TEXT NOT NULL, finished INTEGER NOT NULL, PRIMARY KEY (unit, student))"""
+_NOTE = """INSERT OR REPLACE INTO course_verdict (unit, student, content, digest, answers, check_version, finished)
+    VALUES (:unit, :student, :content, :digest, :answers, :check_version, :finished)"""
+
+
+class Recorded(NamedTuple):
+    """A row of our table."""
+
+    content: str
+    digest: str
+    answers: str
+    check_version: str
+    finished: int
+
+
+class ScoreChange(NamedTuple):
+    """A recorded score that a verdict will change."""
+
+    student: str
+    old: float
+    new: float
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.student}: {self.old:g} -> {self.new:g}, {self.why}"
+
+
+class Cells(NamedTuple):
+    """The cells of a unit that have a grade or a comment: names and points by their id in the gradebook."""
+
+    graded: dict[str, tuple[str, float]]
+    commented: dict[str, str]
+
+
+class Batch:
+    """Verdicts for some students of a unit, entered in one transaction. Students and hand-ins are made as needed."""
+
+    def __init__(self, gradebook: Gradebook, unit: str, topic: str, students: Iterable[str]) -> None:
+        self.gradebook, self.db, self.unit = gradebook, gradebook.db, unit
+        self.notebook = gradebook.find_notebook(topic, unit)
+        self.cells = cells(gradebook, self.notebook.id)
+        self.students = list(students)
+        self.before = recorded(gradebook, unit, self.students)
+        self.enrolled = set(self.db.scalars(select(Student.id).where(Student.id.in_(self.students))))
+        self.found = self._find()
+        self.notes: list[dict[str, Any]] = []
+
+    def enter(self, verdict: Verdict, answers: str, blank: set[str], handed_in: str) -> float:
+        """Put in the verdict of one student; returns how many seconds the hand-in is late.
+
+        answers    digest of what was written        blank   questions that nothing was written for
+        handed_in  UTC, as timestamp.txt has it
+        """
+        submission = self.found.get(verdict.student) or self._add(verdict.student)
+        old = self.before.get(verdict.student)
+        comments = self._code_grades(submission, verdict, old is not None and old.digest != verdict.digest)
+        comments |= self._task_grades(submission, verdict, blank, old is not None and old.answers != answers)
+        for comment in submission.comments:
+            comment.auto_comment = comments.get(self.cells.commented[comment.cell_id])
+        submission.late_submission_penalty = None
+        submission.assignment.timestamp = utils.parse_utc(handed_in)
+        note = Recorded(content_digest(verdict), verdict.digest, answers, verdict.check_version, 0)
+        self.notes.append({"unit": self.unit, "student": verdict.student} | note._asdict())
+        return submission.assignment.total_seconds_late
+
+    def commit(self) -> None:
+        """Make what was entered last."""
+        if self.notes:
+            self.db.execute(text(_NOTE), self.notes)
+        self.db.commit()
+
+    def finish(self, students: list[str]) -> None:
+        """Say that pages and penalties of these students are written too, and forget the batch."""
+        if students:
+            finished = text("UPDATE course_verdict SET finished = 1 WHERE unit = :unit AND student = :student")
+            self.db.execute(finished, [{"unit": self.unit, "student": student} for student in students])
+        self.db.commit()
+        self.db.expunge_all()
+
+    def _find(self) -> dict[str, SubmittedNotebook]:
+        query = (
+            select(SubmittedAssignment.student_id, SubmittedNotebook)
+            .join(SubmittedNotebook.assignment)
+            .where(SubmittedNotebook.notebook_id == self.notebook.id, SubmittedAssignment.student_id.in_(self.students))
+            .options(*(selectinload(getattr(SubmittedNotebook, n)) for n in ("grades", "comments", "assignment")))
+        )
+        return {student: submission for student, submission in self.db.execute(query)}
+
+    def _add(self, student: str) -> SubmittedNotebook:
+        """What nbgrader's add_student and add_submission make, without their commits."""
+        if student not in self.enrolled:
+            self.db.add(Student(id=student))
+        unit = self.notebook.assignment
+        handed_in = SubmittedAssignment(assignment=unit, student_id=student)
+        self.db.add(handed_in)
+        for notebook in unit.notebooks:
+            made = SubmittedNotebook(notebook_id=notebook.id, assignment=handed_in)
+            self.db.add(made)
+            known = self.cells if notebook is self.notebook else cells(self.gradebook, notebook.id)
+            made.grades = [Grade(cell_id=cell) for cell in known.graded]
+            made.comments = [Comment(cell_id=cell) for cell in known.commented]
+            if notebook is self.notebook:
+                self.found[student] = made
+        return self.found[student]
+
+    def _code_grades(self, submission: SubmittedNotebook, verdict: Verdict, new_code: bool) -> dict[str, str]:
+        """Automatic scores. A grade by hand stays while the code is the same, and goes when the code is another."""
+        comments: dict[str, str] = {}
+        for grade in submission.grades:
+            name, points = self.cells.graded[grade.cell_id]
+            if not name.startswith("check-"):
+                continue
+            exercise = exercise_verdict(verdict, name.removeprefix("check-"), points)
+            held = exercise.state == "held"
+            grade.auto_score = None if held else bounded(exercise.score, points)
+            if new_code and grade.manual_score is not None:
+                comments[exercise.name] = f"A grade by hand ({grade.manual_score:g}) was for an earlier hand-in."
+                grade.manual_score = grade.extra_credit = None
+            grade.needs_manual_grade = held and grade.manual_score is None
+            if exercise.state == "not_attempted":
+                comments.setdefault(exercise.name, "No response.")
+        return comments
+
+    def _task_grades(
+        self, submission: SubmittedNotebook, verdict: Verdict, blank: set[str], new_answers: bool
+    ) -> dict[str, str]:
+        """Written answers keep their grade by hand, and ask to be read again when the answer changed."""
+        comments: dict[str, str] = {}
+        for grade in submission.grades:
+            name, _ = self.cells.graded[grade.cell_id]
+            if name.startswith("check-"):
+                continue
+            nothing = verdict.state == "unreadable" or name in blank
+            grade.auto_score = 0.0 if nothing else None
+            grade.needs_manual_grade = new_answers if grade.manual_score is not None else not nothing
+            if nothing:
+                comments[name] = verdict.reason or "No response."
+        return comments
+
+
+def cells(gradebook: Gradebook, notebook: str) -> Cells:
+    """The graded and the commented cells of a notebook, given its id."""
+    graded, commented = {}, {}
+    for kind in (GradeCell, SolutionCell, TaskCell):
+        for cell in gradebook.db.scalars(select(kind).where(kind.notebook_id == notebook)):
+            if kind is not SolutionCell:
+                graded[cell.id] = cell.name, cell.max_score
+            if kind is not GradeCell:
+                commented[cell.id] = cell.name
+    return Cells(graded, commented)
+
+
+# What is in the gradebook
+
+
+def recorded(gradebook: Gradebook, unit: str, students: Iterable[str] | None = None) -> dict[str, Recorded]:
+    """Our rows of the unit, by student."""
+    gradebook.db.execute(text(_TABLE))
+    asked = "SELECT student, content, digest, answers, check_version, finished FROM course_verdict WHERE unit = :unit"
+    values: dict[str, Any] = {"unit": unit}
+    statement = text(asked)
+    if students is not None:
+        statement = text(f"{asked} AND student IN :students").bindparams(bindparam("students", expanding=True))
+        values["students"] = list(students)
+    return {row[0]: Recorded(*row[1:]) for row in gradebook.db.execute(statement, values)}
+
+
+def note_versions(gradebook: Gradebook, unit: str, versions: Mapping[str, str]) -> None:
+    """Other checks came to the same verdict: only their version is new, student by student."""
+    if versions:
+        update = "UPDATE course_verdict SET check_version = :version WHERE unit = :unit AND student = :student"
+        rows = [{"unit": unit, "student": student, "version": version} for student, version in versions.items()]
+        gradebook.db.execute(text(update), rows)
+    gradebook.db.commit()
+
+
+def changes(gradebook: Gradebook, unit: str, fresh: Iterable[Verdict]) -> list[ScoreChange]:
+    """Whose automatic score `record` would change, and why. Hand-ins that were never recorded are not among them."""
+    before, scores = recorded(gradebook, unit), automatic_scores(gradebook, unit)
+    found = []
+    for verdict in fresh:
+        old, row = scores.get(verdict.student), before.get(verdict.student)
+        new = sum(bounded(e.score, e.max_score) for e in verdict.exercises if e.state != "held")
+        if old is not None and row is not None and abs(old - new) > 1e-6:
+            found.append(ScoreChange(verdict.student, old, new, verdicts.why(verdict, row.digest, row.check_version)))
+    return found
+
+
+def automatic_scores(gradebook: Gradebook, unit: str) -> dict[str, float]:
+    """What the judge's points of each student add up to, as recorded."""
+    query = (
+        select(SubmittedAssignment.student_id, func.coalesce(func.sum(Grade.auto_score), 0.0))
+        .join(SubmittedAssignment.assignment)
+        .join(SubmittedAssignment.notebooks)
+        .join(SubmittedNotebook.grades)
+        .join(Grade.cell)
+        .where(Assignment.name == unit, BaseCell.name.startswith("check-", autoescape=True))
+        .group_by(SubmittedAssignment.student_id)
+    )
+    return {student: score for student, score in gradebook.db.execute(query)}
+
+
+def late(gradebook: Gradebook, unit: str) -> dict[str, float]:
+    """Seconds after the due date, extensions counted, for those who were late."""
+    query = (
+        select(SubmittedAssignment)
+        .join(SubmittedAssignment.assignment)
+        .where(Assignment.name == unit, SubmittedAssignment.timestamp > Assignment.duedate)
+        .order_by(SubmittedAssignment.student_id)
+    )
+    found = ((s.student_id, s.total_seconds_late) for s in gradebook.db.scalars(query))
+    return {student: seconds for student, seconds in found if seconds > 0}
+
+
+def waiting(gradebook: Gradebook, unit: str) -> list[tuple[str, str]]:
+    """(cell, student) for everything that waits for a mark by hand."""
+    query = (
+        select(BaseCell.name, SubmittedAssignment.student_id)
+        .join(Grade, Grade.cell_id == BaseCell.id)
+        .join(Grade.notebook)
+        .join(SubmittedNotebook.assignment)
+        .join(SubmittedAssignment.assignment)
+        .where(Assignment.name == unit, Grade.needs_manual_grade)
+        .order_by(SubmittedAssignment.student_id)
+    )
+    return [(cell, student) for cell, student in gradebook.db.execute(query)]
+
+
+# Verdicts as the gradebook sees them
+
+
+def content_digest(verdict: Verdict) -> str:
+    """sha256 of what is recorded: the verdict without times, memory, history and the version of the checks."""
+    exercises = [msgspec.structs.replace(exercise, seconds=0.0) for exercise in verdict.exercises]
+    plain = msgspec.structs.replace(
+        verdict, seconds=0.0, peak_bytes=0, costs={}, check_version="", history=[], exercises=exercises
+    )
+    return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
+
+
+def bounded(score: float, maximum: float) -> float:
+    """A finite number between 0 and the cell's points, whatever the verdict file says."""
+    return min(max(score, 0.0), maximum) if math.isfinite(score) else 0.0
+
+
+def exercise_verdict(verdict: Verdict, name: str, max_score: float) -> ExerciseVerdict:
+    """The verdict on one exercise; one with no points and a reason where the verdict has none."""
+    for exercise in verdict.exercises:
+        if exercise.name == name:
+            return exercise
+    reason = verdict.reason or "This exercise was not judged."
+    return without_points(name, max_score, "missing", reason)

@@ -1,0 +1,1 @@
+"""One canonical notebook in, one verdict out."""

@@ -1,0 +1,305 @@
+"""The judge: one canonical notebook in, one verdict out.
+
+It owns the checks, the secret seeds and the record of what passed. Student code runs in a sandboxed worker; only
+values come back. It runs the cells once in a poisoned runner for each family of forbidden calls (before any other
+student code of this hand-in has run), once in a clean runner, and then one exercise after another in forks.
+
+Not here: reading hand-ins (autograder.classroom.intake), classes and processes (autograder.classroom.grade), the
+gradebook.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+from autograder.authoring.checks import Check, attempt
+from autograder.judging import forbidden, trials
+from autograder.judging.needed import needed, used_in
+from autograder.judging.remote import RemoteSubject
+from autograder.judging.rules import HandIn, UnitRules
+from autograder.sandbox.sandbox import Exercise, Limits, Lost, Replayer, Runner, Sandbox, SandboxGone
+from course.checking import cases, foundations
+from course.checking.check import quiet
+from course.checking.subject import SubjectError
+from course.checking.verdict import ExerciseVerdict, Verdict, without_points
+from course.worker.session import CellResult
+from grader_kernels import language
+from grader_kernels.compiling.compiler import Compiler
+
+RERUNS = 3  # how often a runner that an exercise killed is made anew
+LONG = 1e6  # seconds a replay sandbox may live
+CELL_OUTPUT, ALL_OUTPUT = 20_000, 500_000  # characters of printed text that a verdict keeps
+
+
+def unreadable(rules: UnitRules, student: str, reason: str, digest: str = "") -> Verdict:
+    """The verdict of a hand-in that gave no notebook: a row with score 0 and the reason."""
+    rows = [without_points(c.name, c.points, "missing", reason) for c in rules.recorded.checks.values()]
+    return Verdict(
+        1, rules.unit, student, 0.0, rules.max_score, rules.manual, "unreadable", reason, rows, digest, rules.version
+    )
+
+
+def judge(
+    rules: UnitRules, handin: HandIn, secret: bytes, limits: Limits | None = None, kind: str = "bwrap"
+) -> Verdict:
+    """The verdict of one hand-in. `kind="none"` runs the worker without a sandbox: for one's own code only.
+
+    Raises NoSandbox, and SandboxGone (or Lost, while it starts) when the machine took the sandbox away: then the
+    hand-in must be judged again.
+    """
+    began, spent = time.perf_counter(), time.process_time()
+    session = _Session(rules, handin, secret, limits or Limits(), kind)
+    rows = session.run()
+    verdict = Verdict(
+        unit=rules.unit, student=handin.student, max_score=rules.max_score, manual_max=rules.manual,
+        exercises=rows, digest=handin.digest, check_version=rules.version, notes=[*handin.notes, *session.notes],
+        cell_outputs=session.outputs, peak_bytes=session.peak_bytes, costs=session.costs,
+    )  # fmt: skip
+    verdict.costs["of the judge"] = round(time.process_time() - spent, 4)
+    verdict.score = round(sum(row.score for row in rows), 4)
+    verdict.seconds = round(time.perf_counter() - began, 3)
+    return verdict
+
+
+class _Session:
+    """The life of one sandbox: poisoned runs, the clean run, the exercises."""
+
+    def __init__(self, rules: UnitRules, handin: HandIn, secret: bytes, limits: Limits, kind: str) -> None:
+        self.rules, self.handin, self.secret, self.limits, self.kind = rules, handin, secret, limits, kind
+        self.outputs: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.lost: dict[str, CellResult] = {}
+        self.kernels: dict[frozenset[str], str] = {}  # names of kernels to their source
+        self.peak_bytes = 0
+        self.reruns = RERUNS
+        self.costs: dict[str, float] = {}
+
+    def run(self) -> list[ExerciseVerdict]:
+        with contextlib.ExitStack() as stack:
+            with self._stage("sandbox"):
+                box = stack.enter_context(Sandbox(self.rules.side_files, self.limits, self.kind))
+            with self._stage("poisoned runs"):
+                poisoned = self._poisoned_outcomes(box)
+            with self._stage("cells"):
+                self.runner = self._run_cells(box)
+            with self._stage("exercises"):
+                rows = [self._exercise(name, box, poisoned.get(name)) for name in self.rules.recorded.checks]
+            if box.gone:
+                raise SandboxGone(box.gone)
+            self._explain(rows)
+            self.peak_bytes, self.costs["of the sandbox"] = box.peak_bytes, round(box.processor_seconds(), 4)
+            with self._stage("sandbox"):
+                stack.close()
+        return rows
+
+    def _explain(self, rows: list[ExerciseVerdict]) -> None:
+        """Say which verdicts lie on exercises that are not right themselves."""
+        wrong = {row.name for row in rows if row.state != "passed"}
+        uses = {c.grade_id: used_in(c.source) & wrong for c in self.handin.cells if c.grade_id in wrong}
+        for row in rows:
+            foundations.explain(row, [r.name for r in rows if r.name in uses.get(row.name, ()) and r is not row])
+
+    @contextlib.contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.costs[name] = round(self.costs.get(name, 0.0) + time.perf_counter() - began, 4)
+
+    def _poisoned_outcomes(self, box: Sandbox) -> dict[str, list[bool | None] | None]:
+        """For each exercise that forbids something: which trials pass with the forbidden operators poisoned."""
+        found: dict[str, list[bool | None] | None] = {}
+        by_family: dict[tuple[str, ...], list[str]] = {}
+        for name, check in self.rules.checks.items():
+            if check.forbids and name in self.rules.recorded.checks:
+                by_family.setdefault(check.forbids, []).append(name)
+        for forbids, names in by_family.items():
+            try:
+                runner, _ = box.run_notebook(self._cells(), forbidden.poisons(forbids))
+            except Lost:
+                found |= dict.fromkeys(names)
+                continue
+            for name in names:
+                found[name] = self._passes(name, runner)
+            box.sweep()
+            runner.close()
+        return found
+
+    def _passes(self, name: str, runner: Runner) -> list[bool | None] | None:
+        """Which cases and trials pass, on the same secret inputs as in the clean runner.
+
+        None for one that raised, None instead of the list when the process died. The recorded numbers are not used:
+        their answers lie in cases.npz, where the poisoned run could look them up.
+        """
+        check, seed = self.rules.checks[name], self._seed(name)
+        try:
+            with runner.exercise() as exercise, Replays(self.kind) as replays, quiet():
+                subject = partial(self._subject, name, exercise, replays)
+                made = [attempt(check, spec, subject(), seed(spec.title)) for spec in check.specs]
+        except (SubjectError, Lost):
+            return None
+        return [None if each.raised else each.result.passed for each in made]
+
+    def _seed(self, name: str) -> Callable[[str], int]:
+        return trials.secret_seed(self.secret, self.handin.student, name, self.rules.version, self.handin.digest)
+
+    def _run_cells(self, box: Sandbox) -> Runner | Lost:
+        """The clean runner, every cell run but those that end their process."""
+        try:
+            runner, results = box.run_notebook(self._cells())
+        except Lost as lost:
+            return lost
+        for result in results:
+            self._keep_output(result)
+            if result.error_name in cases.FATAL:
+                self.lost[result.cell_id] = result
+        return runner
+
+    def _cells(self) -> list[tuple[str, str]]:
+        return [(cell.id, cell.source) for cell in needed(self.handin.cells)]
+
+    def _keep_output(self, result: CellResult) -> None:
+        """What a cell said, cut: a thousand cells that print a megabyte each must not fill disks and pages."""
+        said = "\n".join(t for t in (result.output, result.error) if t)
+        room = min(CELL_OUTPUT, ALL_OUTPUT - sum(map(len, self.outputs.values())))
+        self.outputs[result.cell_id] = said if len(said) <= room else f"{said[: max(room, 0)]}\n... (cut)"
+
+    def _open(self, box: Sandbox) -> Exercise:
+        """A fork of the clean runner. If an exercise took the runner along, its cells run again, a few times."""
+        while True:
+            if isinstance(self.runner, Lost):
+                raise self.runner
+            try:
+                return self.runner.exercise()
+            except Lost:
+                if not self.reruns:
+                    raise
+                self.reruns -= 1
+                self.runner = self._run_cells(box)
+
+    def _exercise(self, name: str, box: Sandbox, poisoned: list[bool | None] | None) -> ExerciseVerdict:
+        check, recorded = self.rules.checks[name], self.rules.recorded.check(name)
+        stopped = next((self.lost[c.id] for c in self.handin.cells if c.grade_id == name and c.id in self.lost), None)
+        if stopped:
+            state, reason = trials.FATAL_STATES[stopped.error_name], f"your cell was stopped: {stopped.error}"
+            return without_points(name, recorded.points, state, reason, hints=len(check.hints))
+        try:
+            with self._open(box) as exercise, Replays(self.kind) as replays:
+                subject = partial(self._subject, name, exercise, replays)
+                verdict = trials.judge_exercise(check, recorded, subject, self._seed(name))
+        except Lost as lost:
+            state = trials.FATAL_STATES.get(lost.kind, "crashed")
+            return without_points(name, recorded.points, state, lost.message, hints=len(check.hints))
+        return self._without_shortcut(check, verdict, poisoned)
+
+    def _without_shortcut(
+        self, check: Check, verdict: ExerciseVerdict, poisoned: list[bool | None] | None
+    ) -> ExerciseVerdict:
+        """Refuse the points of a proven shortcut; hold what can't be decided."""
+        if not check.forbids or not verdict.score:
+            return verdict
+        clean = [trial.passed for trial in verdict.trials]
+        written = [cell.source for cell in self.handin.cells if not cell.given]
+        given = [cell.source for cell in self.handin.cells if cell.given]
+        findings = forbidden.read_source(written, check.name, check.forbids, given)
+        called = next((f for f in findings if f.kind == "shortcut"), None)
+        opaque = next((f for f in findings if f.kind == "hold"), None)
+        changed = [p for c, p in zip(clean, poisoned or [None] * len(clean), strict=True) if c and not p]
+        what = " or ".join(forbidden.FAMILIES[f].what for f in check.forbids)
+        if False in changed:
+            how = called.says if called else f"its answer changes when {what} is made to give wrong numbers"
+            return _refused(verdict, "forbidden", f"{how}; this exercise asks you to write it")
+        if called or opaque or changed:
+            why = (called or opaque).says if called or opaque else "it can't be run a second time"
+            return _refused(verdict, "held", f"{why}; your instructor will look at it")
+        return verdict
+
+    def _subject(self, name: str, exercise: Exercise, replays: Replays) -> RemoteSubject:
+        return RemoteSubject(exercise, name, self._kernel_source, replays, the_compiler())
+
+    def _kernel_source(self, needed: set[str]) -> str:
+        key = frozenset(needed)
+        if key not in self.kernels:
+            self.kernels[key] = language.extract("\n\n".join(_code_only(s) for s in self.handin.sources), needed)
+        return self.kernels[key]
+
+
+class Replays:
+    """Replays the launch traces of one exercise, in a sandbox that never sees student Python. A context manager.
+
+    The sandbox is one for this process, made when it is needed; the process in it ends with the exercise.
+    """
+
+    _box: ClassVar[Sandbox | None] = None
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.replayer: Replayer | None = None
+
+    def __enter__(self) -> Replays:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.replayer is not None:
+            self.replayer.close()
+
+    def replay(
+        self, source: str, trace: Any, inputs: Any, seconds: float | None = None, may_change: Sequence[str] = ()
+    ) -> dict:
+        """See autograder.sandbox.sandbox.Replayer. A sandbox that died is made anew, once."""
+        for turn in (1, 2):
+            box = self._sandbox()
+            if self.replayer is None or self.replayer.box is not box:
+                self.replayer = box.replayer()
+            try:
+                return self.replayer.replay(source, trace, inputs, seconds, may_change)
+            except Lost:
+                if turn == 2 or self._alive(box):
+                    raise
+                self.close()
+        raise AssertionError
+
+    @classmethod
+    def close(cls) -> None:
+        """End the sandbox."""
+        if cls._box is not None:
+            cls._box.close()
+            cls._box = None
+
+    def _sandbox(self) -> Sandbox:
+        if Replays._box is None:
+            box = Sandbox(limits=Limits(submission=LONG), kind=self.kind)
+            box.__enter__()
+            Replays._box = box
+            atexit.register(Replays.close)
+        return Replays._box
+
+    @staticmethod
+    def _alive(box: Sandbox) -> bool:
+        try:
+            box.sweep()
+        except Lost:
+            return False
+        return True
+
+
+@functools.cache
+def the_compiler() -> Compiler:
+    """The compile process of this judge, started when a check first asks for it; kernels seen before are cached."""
+    made = Compiler()
+    atexit.register(made.close)
+    return made
+
+
+def _refused(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdict:
+    return without_points(verdict.name, verdict.max_score, state, reason, hints=verdict.hints)
+
+
+def _code_only(source: str) -> str:
+    """A cell without IPython's own lines."""
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())

@@ -1,0 +1,257 @@
+"""RemoteSubject: the subject operations (course.checking.subject), performed by a sandboxed worker that may be hostile.
+
+It asks one question at a time and believes one thing: numbers of the right shape in the answer to that question. An
+answer to something else, a frame that breaks the rules, a claim that only the judge can make (killed, timed out) end
+the exercise. Functions among the arguments stay here; the worker asks for them to be called.
+
+Launches are traced by the worker, on inputs of the same layout with other numbers, and replayed elsewhere, from the
+submitted kernel source and the judge's own inputs; the worker's outputs are thrown away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from autograder.sandbox.sandbox import Exercise, Lost, Replayer
+from course.checking.subject import Handle, SubjectError
+from grader_kernels import wire
+from grader_kernels.compiling.compiler import Compiler, judge_compiled
+from grader_kernels.language import NotWritten
+from grader_kernels.problem import Settings
+from grader_kernels.replaying.trace import TraceError, from_data, stand_in
+
+WORKER_KINDS = ("raised", "not_attempted", "missing", "bad_value", "out_of_memory")  # what a worker may claim
+MAX_NESTING = 32
+_OUT_OF_MEMORY = "can't allocate memory"  # torch's allocator raises RuntimeError with these words
+
+
+class RemoteSubject:
+    """The object called `name` of the notebook behind `exercise`.
+
+    kernel_source: for `launch`, the text of the kernels, or a function from their names to it. replayer: where
+    traces are replayed. compiler: where kernels are compiled; without one `compiled` raises. After a call, `mutated`
+    names the arguments changed in place and `launch_problems` what the replay found wrong.
+    """
+
+    def __init__(
+        self,
+        exercise: Exercise,
+        name: str,
+        kernel_source: str | Callable[[set[str]], str] | Exception | None = None,
+        replayer: Replayer | None = None,
+        compiler: Compiler | None = None,
+    ) -> None:
+        self.exercise, self.name = exercise, name
+        self.kernel_source, self.replayer, self.compiler = kernel_source, replayer, compiler
+        self.mutated: list[str] = []
+        self.may_change: tuple[str, ...] = ()
+        self.launch_problems: list[str] = []
+        self.launch_findings: list[str] = []
+        self._launched: tuple[str, Any, dict] | None = None
+        self._functions: dict[int, Callable] = {}
+        self._nesting = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._question("__call__", args, kwargs)
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return self._question("call", (name, *args), kwargs)
+
+    def value(self, name: str | None = None) -> Any:
+        return self._question("value", (name,), {})
+
+    def construct(self, *args: Any, name: str | None = None, **kwargs: Any) -> Handle:
+        found = self._question("construct", args, {"name": name, **kwargs})
+        return self._shaped(found, isinstance(found, Handle))
+
+    def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> None:
+        self._question("load_state", (handle, state), {})
+
+    def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
+        return self._question("method", (handle, method, *args), kwargs)
+
+    def grad(self, *args: Any, cotangents: Any, wrt: tuple[int, ...], **kwargs: Any) -> tuple[Any, tuple]:
+        found = self._question("grad", args, {"cotangents": cotangents, "wrt": wrt, **kwargs})
+        return self._shaped(found, _is_grads(found, 2) and len(found[1]) == len(wrt))
+
+    def grad_method(
+        self,
+        handle: Handle,
+        method: str,
+        *args: Any,
+        cotangents: Any,
+        wrt: tuple[int, ...] = (),
+        params: tuple[str, ...] = (),
+        **kwargs: Any,
+    ) -> tuple[Any, tuple, dict]:
+        asked = {"cotangents": cotangents, "wrt": wrt, "params": params, **kwargs}
+        found = self._question("grad_method", (handle, method, *args), asked)
+        fits = _is_grads(found, 3) and len(found[1]) == len(wrt) and type(found[2]) is dict
+        return self._shaped(found, fits and set(found[2]) == set(params))
+
+    def iterate(self, *args: Any, limit: int = 100, **kwargs: Any) -> list:
+        found = self._question("iterate", args, {"limit": limit, **kwargs})
+        return self._shaped(found, type(found) is list and len(found) <= limit)
+
+    def launch(self, *args: Any, **kwargs: Any) -> Any:
+        """Trace there, replay elsewhere; the outputs are the replay's.
+
+        The worker gets stand-ins of the same layout: what it never saw it can't carry into the trace as numbers.
+        """
+        self.launch_problems, self.launch_findings, self._launched = [], [], None
+        trace = self._question("launch", *stand_in((args, kwargs)))
+        source = self._source(trace)
+        if self.replayer is None:
+            raise ValueError("launch needs a replayer: RemoteSubject(..., replayer=box.replayer())")
+        try:
+            found = self.replayer.replay(source, trace, (args, kwargs), self.exercise.limits.call, self.may_change)
+        except Lost as lost:
+            raise SubjectError(lost.kind, lost.message, lost.exception) from lost
+        self.launch_problems, self.launch_findings = list(found["problems"]), list(found["findings"])
+        self._launched = (source, trace, found["meter"])
+        return found["outputs"]
+
+    def meter(self) -> dict[str, Any]:
+        """What the last launch moved, as the replay measured it."""
+        return self._last_launch()[2]
+
+    def compiled(self, *targets: str, **settings: Any) -> list[str]:
+        """What a GPU's compiler says against the kernels of the last launch."""
+        source, trace, _ = self._last_launch()
+        if self.compiler is None:
+            raise ValueError("compiled needs a compiler: RemoteSubject(..., compiler=Compiler())")
+        return judge_compiled(self.compiler.check(source, trace, targets), Settings(**settings))
+
+    def _last_launch(self) -> tuple[str, Any, dict]:
+        if self._launched is None:
+            raise SubjectError("missing", f"`{self.name}` launched no kernel")
+        return self._launched
+
+    def release(self, handle: Handle) -> None:
+        self._question("release", (handle,), {})
+
+    # --- one question, one answer ---
+
+    def _question(self, operation: str, args: tuple, kwargs: dict) -> Any:
+        self.mutated = []
+        number, buffers = next(self.exercise.numbers), []
+        spec = wire.encode((args, kwargs), buffers, self._register)
+        header = {"id": number, "op": operation, "subject": self.name, "args": spec}
+        deadline = time.monotonic() + self.exercise.limits.call
+        try:
+            self.exercise.send(header, buffers, deadline)
+            return self._answer(number, deadline)
+        except Lost as lost:
+            raise SubjectError(lost.kind, lost.message) from lost
+
+    def _answer(self, number: int, deadline: float) -> Any:
+        while True:
+            header, body = self.exercise.listen(deadline)
+            if "ask" in header:
+                self._call_back(header, body, deadline)
+                continue
+            if type(header.get("id")) is not int or header["id"] != number:
+                raise self._channel("an answer to a question that was not asked")
+            self.mutated = self._names(header.get("mutated"))
+            if "failed" in header:
+                raise self._failure(header["failed"])
+            return self._decoded(header.get("ok"), body)
+
+    def _register(self, function: Callable) -> int:
+        number = next(self.exercise.numbers)
+        self._functions[number] = function
+        return number
+
+    def _call_back(self, header: dict, body: bytearray, deadline: float) -> None:
+        """Call one of our functions for the worker, and answer with what it returns or raises."""
+        number, function = header["ask"], self._functions.get(_integer(header.get("callback")))
+        if type(number) is not int or function is None or self._nesting >= MAX_NESTING:
+            raise self._channel("a call of a function that it was not given")
+        arguments = self._decoded(header.get("args"), body)
+        if not (_is_tuple(arguments, 2) and type(arguments[0]) is tuple and _is_keywords(arguments[1])):
+            raise self._channel("a call without proper arguments")
+        self._nesting += 1
+        buffers: list[bytes] = []
+        try:
+            reply = {"answer": number, "ok": wire.encode(function(*arguments[0], **arguments[1]), buffers)}
+        except wire.WireError:
+            raise
+        except Exception as error:
+            if self.exercise.lost:
+                raise
+            reply = {"answer": number, "failed": {"exception": type(error).__name__, "message": str(error)[:1000]}}
+        finally:
+            self._nesting -= 1
+        self.exercise.send(reply, buffers, deadline)
+
+    # --- believing nothing ---
+
+    def _decoded(self, spec: Any, body: bytearray) -> Any:
+        try:
+            return wire.decode(spec, body)
+        except wire.WireError as error:
+            raise self._channel(str(error)) from error
+
+    def _failure(self, failed: Any) -> SubjectError:
+        if type(failed) is not dict or failed.get("kind") not in WORKER_KINDS:
+            return self._channel("a failure of unknown kind")
+        message, name = failed.get("message"), failed.get("exception")
+        if type(message) is not str or type(name) is not str:
+            return self._channel("a failure without words")
+        kind = "out_of_memory" if failed["kind"] == "raised" and _OUT_OF_MEMORY in message else failed["kind"]
+        if kind == "out_of_memory":
+            message = "it asked for more memory than there is"
+        return SubjectError(kind, " ".join(message.split())[:400], name[:100])
+
+    def _names(self, mutated: Any) -> list[str]:
+        if type(mutated) is not list or len(mutated) > 100:
+            raise self._channel("an answer of a wrong shape")
+        return [str(name)[:100] for name in mutated]
+
+    def _shaped(self, found: Any, fits: bool) -> Any:
+        if not fits:
+            raise self._channel("an answer of a wrong shape")
+        return found
+
+    def _channel(self, what: str) -> SubjectError:
+        lost = self.exercise.end(Lost("channel", f"the worker sent {what}"))
+        return SubjectError(lost.kind, lost.message)
+
+    def _source(self, trace: Any) -> str:
+        source = self.kernel_source
+        try:
+            needed = from_data(trace).kernels()
+        except TraceError as error:
+            raise self._channel(f"a launch trace that can't be: {error}") from error
+        try:
+            source = source(needed) if callable(source) else source
+        except Exception as error:
+            source = error
+        if isinstance(source, NotWritten):
+            raise SubjectError("not_attempted", "its kernel is not written yet")
+        if isinstance(source, Exception):
+            raise SubjectError("bad_value", f"its kernels can't be judged: {source}", type(source).__name__)
+        if source is None:
+            raise SubjectError("missing", f"`{self.name}` has no kernel source to replay")
+        return source
+
+
+
+def _integer(value: Any) -> int:
+    return value if type(value) is int else 0
+
+
+def _is_tuple(value: Any, size: int) -> bool:
+    return type(value) is tuple and len(value) == size
+
+
+def _is_grads(value: Any, size: int) -> bool:
+    return _is_tuple(value, size) and type(value[1]) is tuple and all(type(g) is torch.Tensor for g in value[1])
+
+
+def _is_keywords(value: Any) -> bool:
+    return type(value) is dict and all(type(key) is str for key in value)

@@ -1,0 +1,69 @@
+"""Run a check's trials on subjects, and put the verdict together. Used by the judge, by --full and by the gates.
+
+Not here: where subjects come from. `make_subject()` gives a fresh one for every trial, so state can't leak between
+trials and the death of one process costs one exercise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from autograder.authoring.checks import Check, attempt, seed_for
+from course.checking import cases
+from course.checking.check import quiet
+from course.checking.subject import Subject, SubjectError
+from course.checking.verdict import ExerciseVerdict, Named, settle, without_points
+
+FATAL_STATES = {
+    "killed": "crashed",
+    "timed_out": "timed_out",
+    "out_of_memory": "out_of_memory",
+    "channel": "crashed",
+}
+NOTHING_FRESH = "nothing holds on new inputs, so what holds on fixed ones gives no points"
+MakeSubject = Callable[[], Subject]
+
+
+def judge_exercise(
+    check: Check, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+) -> ExerciseVerdict:
+    """The hidden verdict: recorded cases name the misconception, trials with secret seeds give the points.
+
+    seed: from a trial's title to 128 bits. A fatal SubjectError ends the exercise with no points and its reason.
+    """
+    began = time.perf_counter()
+    try:
+        with quiet():
+            shown = cases.play(recorded, make_subject())
+            verdict = (
+                shown if shown.state in ("not_attempted", "missing") else _scored(check, shown, make_subject, seed)
+            )
+    except SubjectError as error:
+        state = FATAL_STATES[error.kind]
+        verdict = without_points(check.name, recorded.points, state, error.message, hints=len(check.hints))
+    except Exception as error:  # a value that no comparison foresaw must not end the judge
+        reason = f"the check could not use what your code returned ({type(error).__name__})"
+        verdict = without_points(check.name, recorded.points, "failed", reason, hints=len(check.hints))
+    verdict.seconds = round(time.perf_counter() - began, 3)
+    return verdict
+
+
+def secret_seed(secret: bytes, student: str, exercise: str, version: str, digest: str) -> Callable[[str], int]:
+    """HMAC seeds: remembered answers fail, a resubmission meets new inputs, and every verdict can be replayed."""
+    return lambda title: seed_for(secret, student, exercise, version, digest, title)
+
+
+def _scored(
+    check: Check, shown: ExerciseVerdict, make_subject: MakeSubject, seed: Callable[[str], int]
+) -> ExerciseVerdict:
+    made = [attempt(check, spec, make_subject(), seed(spec.title)) for spec in check.specs]
+    results = [each.result for each in made]
+    for result in results:
+        result.got = result.expected = ""
+    named: Named | None = shown.misconception if not all(r.passed for r in results) else None
+    verdict = settle(check.name, shown.max_score, results, hints=len(check.hints), misconception=named)
+    fresh = [each for each in made if each.fresh]
+    if verdict.score and fresh and not any(each.result.passed for each in fresh):
+        verdict.score, verdict.state, verdict.reason = 0.0, "failed", NOTHING_FRESH
+    return verdict

@@ -1,0 +1,1 @@
+"""What the grading is held against: gates, mutants, other graders, the clock."""

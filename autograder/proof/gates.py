@@ -1,0 +1,207 @@
+"""What every exercise must show before it ships: the gates.
+
+Solution full on ten seeds; stub zero; each misconception loses points and is named; each other right style full; an
+answer computed one precision lower loses points. `run_gates` gives the table, `render` prints it.
+
+    python -m autograder.proof.gates UNIT_FOLDER [EXERCISE] [--secrets N]
+
+With --secrets every answer is judged on N of them, right ones and wrong ones. A wrong answer whose score depends on the
+secret is paid by chance: its inputs are too easy.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from autograder.authoring import recording
+from autograder.authoring.checks import Check, attempt
+from autograder.authoring.unit import Alternative, Unit
+from autograder.judging import trials
+from course.checking import cases
+from course.checking.subject import LocalSubject
+from course.checking.verdict import ExerciseVerdict
+
+SECRETS = {"solution": 10, "right": 2, "wrong": 1}
+
+
+class GateRow(msgspec.Struct):
+    """One answer to one exercise and what became of it. `holds` says whether the gate does.
+
+    score: on the secret where the gate is nearest to failing. apart: how far the scores on all secrets lie apart.
+    """
+
+    exercise: str
+    answer: str
+    kind: str
+    score: float
+    max_score: float
+    named: str
+    holds: bool
+    says: str = ""
+    apart: float = 0.0
+
+
+def run_gates(folder: Path | str, only: str | None = None, secrets: int | None = None) -> list[GateRow]:
+    """Every gate of every exercise of the unit in `folder` (or of the one named `only`).
+
+    secrets: on how many each answer is judged; None for what `make test` can afford, SECRETS.
+    """
+    unit = Unit.load(folder)
+    counts = {kind: secrets or count for kind, count in SECRETS.items()}
+    rows: list[GateRow] = []
+    for check, made, solved in recording.recorded(unit, only):
+        rows += _exercise(unit, check, made, solved, counts)
+    return rows
+
+
+def _exercise(
+    unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any], counts: dict[str, int]
+) -> list[GateRow]:
+    def judged(kind: str, cell: Alternative | None = None) -> list[ExerciseVerdict]:
+        """On each secret anew: an answer may remember something from call to call."""
+        made = (recording.alternative(cell, solved) if cell else solved for _ in range(counts[kind]))
+        return [judge_local(check, recorded, namespace, seed) for seed, namespace in enumerate(made)]
+
+    rows = [_full(judged("solution"), "solution", "the solution")]
+    rows += [_stub(check, recorded, solved), _fresh(check, solved)]
+    if check.kind in ("function", "class"):
+        rows += _lower_precision(check, recorded, solved)
+    for right in (r for r in unit.rights if r.exercise == check.name):
+        rows.append(_full(judged("right", right), "right", right.name))
+    for wrong in (m for m in unit.misconceptions if m.exercise == check.name):
+        rows.append(_wrong(judged("wrong", wrong), wrong.name))
+    return rows
+
+
+def judge_local(
+    check: Check, recorded: cases.CheckCases, namespace: dict[str, Any], seed: int = 0, wrap: Callable | None = None
+) -> ExerciseVerdict:
+    """The judge's verdict with a subject of this process (no sandbox: our own code only)."""
+    secret = trials.secret_seed(b"gates", str(seed), check.name, "", "")
+
+    def make_subject() -> Any:
+        subject = LocalSubject(namespace, check.name)
+        return wrap(subject) if wrap else subject
+
+    return trials.judge_exercise(check, recorded, make_subject, secret)
+
+
+def render(rows: list[GateRow]) -> str:
+    """The table as Markdown."""
+    head = "| exercise | answer | gate | score | named | holds |\n|---|---|---|---|---|---|"
+    body = (
+        f"| {r.exercise} | {r.answer} | {r.kind} | {r.score:g} of {r.max_score:g} | {r.named} "
+        f"| {'yes' if r.holds else 'NO: ' + r.says} |"
+        for r in rows
+    )
+    return "\n".join([head, *body]) + "\n"
+
+
+def _full(verdicts: list[ExerciseVerdict], kind: str, answer: str) -> GateRow:
+    worst = min(verdicts, key=lambda v: v.score)
+    return _row(worst, answer, kind, worst.state == "passed", _apart(verdicts))
+
+
+def _wrong(verdicts: list[ExerciseVerdict], name: str) -> GateRow:
+    """It loses points on every secret, and is named every time."""
+    worst = max(verdicts, key=lambda v: (_named(v) != name, v.score))
+    holds = worst.score < worst.max_score and _named(worst) == name
+    return _row(worst, name, "wrong", holds, _apart(verdicts))
+
+
+def _named(verdict: ExerciseVerdict) -> str:
+    return verdict.misconception.name if verdict.misconception else ""
+
+
+def _apart(verdicts: list[ExerciseVerdict]) -> float:
+    scores = [verdict.score for verdict in verdicts]
+    return round(max(scores) - min(scores), 9)
+
+
+def _stub(check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> GateRow:
+    namespace = dict(solved)
+    if check.kind == "value":
+        namespace[check.name] = None
+    else:
+        namespace[check.name] = _unwritten
+    verdict = judge_local(check, recorded, namespace)
+    return _row(verdict, "the stub", "stub", verdict.score == 0 and verdict.state == "not_attempted")
+
+
+def _fresh(check: Check, solved: dict[str, Any]) -> GateRow:
+    """Half the weight or more must lie on inputs that nobody has seen; a value is what it is."""
+    made = [attempt(check, spec, LocalSubject(solved, check.name), 7) for spec in check.specs]
+    share = sum(a.result.weight for a in made if a.fresh) / sum(a.result.weight for a in made)
+    holds = share >= 0.5 or check.kind == "value"
+    return GateRow(check.name, "weight on fresh inputs", "fresh", round(share, 2), 1, "", holds, "mostly fixed inputs")
+
+
+def _unwritten(*args: Any, **kwargs: Any) -> Any:
+    raise NotImplementedError("write this")
+
+
+def _lower_precision(check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> list[GateRow]:
+    """Round every float tensor that comes back to the next lower precision; only where floats come back at all."""
+    touched: list[bool] = []
+    verdict = judge_local(check, recorded, solved, wrap=lambda s: LowerPrecision(s, touched))
+    if not touched:
+        return []
+    return [_row(verdict, "one precision lower", "precision", verdict.score < verdict.max_score)]
+
+
+class LowerPrecision:
+    """A subject whose float tensors were computed one precision lower (rounded there and back)."""
+
+    LOWER = {torch.float64: torch.float32, torch.float32: torch.float16, torch.float16: torch.bfloat16}
+
+    def __init__(self, subject: LocalSubject, touched: list[bool]) -> None:
+        self._subject, self._touched = subject, touched
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._round(self._subject(*args, **kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._subject, name)
+        return (lambda *a, **k: self._round(found(*a, **k))) if callable(found) else found
+
+    def _round(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.dtype in self.LOWER:
+            rounded = value.to(self.LOWER[value.dtype]).to(value.dtype)
+            if not torch.equal(rounded.nan_to_num(), value.nan_to_num()):
+                self._touched.append(True)
+            return rounded
+        if isinstance(value, (tuple, list)):
+            return type(value)(self._round(v) for v in value)
+        return value
+
+
+def _row(verdict: ExerciseVerdict, answer: str, kind: str, holds: bool, apart: float = 0.0) -> GateRow:
+    failed = next((f"{t.title}: {t.says}" for t in verdict.trials if not t.passed), verdict.reason)
+    return GateRow(verdict.name, answer, kind, verdict.score, verdict.max_score, _named(verdict), holds, failed, apart)
+
+
+def main(words: list[str]) -> int:
+    """Print the table; 1 when a gate does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m autograder.proof.gates", description=__doc__.split("\n\n")[0])
+    parser.add_argument("folder", type=Path, help="course/units/NN_topic")
+    parser.add_argument("exercise", nargs="?")
+    parser.add_argument("--secrets", type=int, metavar="N", help="judge every answer on N secrets")
+    asked = parser.parse_args(words)
+    torch.set_num_threads(1)
+    rows = run_gates(asked.folder, asked.exercise, asked.secrets)
+    print(render(rows))
+    for row in (row for row in rows if row.apart):
+        print(f"{row.exercise}, {row.answer}: the scores on {asked.secrets} secrets lie {row.apart:g} apart")
+    return 0 if all(row.holds for row in rows) else 1
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main(sys.argv[1:]))

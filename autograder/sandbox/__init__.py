@@ -1,0 +1,1 @@
+"""The walls around student code: bubblewrap, the zygote, limits, and what is let in."""

@@ -1,0 +1,1 @@
+"""How an answer is judged beside the notebook: recorded cases, comparison, verdict, card."""

@@ -1,0 +1,360 @@
+"""Recorded cases: a table of calls, arguments and comparisons, played without any oracle.
+
+The build records them (autograder.authoring.recording) into `cases.npz`: one JSON manifest and the arrays it names.
+Playing a case performs its steps on a subject, compares, and keeps what came back, so that the outcome can be held
+against the recorded outcomes of each known misconception.
+
+Not here: trials, oracles, seeds. Nothing in this file knows what a right answer is; it only has the numbers.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+
+from course.checking import compare
+from course.checking.subject import Handle, Subject, SubjectError
+from course.checking.verdict import ExerciseVerdict, Named, TrialResult, settle, without_points
+from course.files import write_whole
+
+FORMAT = 1
+COMPARISONS = ("close", "equal", "between", "lean", "quiet")
+FATAL = ("killed", "timed_out", "out_of_memory", "channel")
+
+
+class Ref(NamedTuple):
+    """The result of an earlier step, or a part of it: results[step][path[0]][path[1]]..."""
+
+    step: int
+    path: tuple = ()
+
+
+class Step(msgspec.Struct):
+    """One operation on the subject, or one comparison (`do` is then close, equal or between)."""
+
+    do: str
+    args: Any = None
+    kwargs: Any = None
+    says: str = ""
+    condition: float = 1.0
+
+
+class Case(msgspec.Struct):
+    """A property (`title`), its weight, and the steps that show whether it holds."""
+
+    title: str
+    weight: float
+    steps: list[Step]
+
+
+class Outcome(msgspec.Struct):
+    """What one case gave: the compared values in order, or the exception that stopped it, and side effects."""
+
+    got: list = []
+    raised: str = ""
+    effects: list[str] = []
+
+
+class Misconception(msgspec.Struct):
+    """A known wrong answer, as its outcome in every case."""
+
+    name: str
+    sentence: str
+    next: str
+    outcomes: list[Outcome]
+
+
+class CheckCases(msgspec.Struct):
+    """All that the learner's side knows of one check."""
+
+    name: str
+    points: float
+    kind: str
+    hints: list[str]
+    cases: list[Case]
+    misconceptions: list[Misconception] = []
+    mutates: list[str] = []
+    minutes: int = 0
+
+
+class Cases:
+    """The checks of one unit. `checks` maps exercise names to CheckCases, in the notebook's order."""
+
+    def __init__(self, unit: str, checks: dict[str, CheckCases]) -> None:
+        self.unit, self.checks = unit, checks
+
+    def check(self, name: str) -> CheckCases:
+        """The named check; KeyError with one sentence when there is none."""
+        if name not in self.checks:
+            raise KeyError(f"no check is named {name!r}; this unit has {', '.join(self.checks)}")
+        return self.checks[name]
+
+    def to_bytes(self) -> bytes:
+        """The npz file's bytes; equal for equal content."""
+        arrays: dict[str, np.ndarray] = {}
+        checks = [to_plain(msgspec.structs.asdict(c), arrays) for c in self.checks.values()]
+        text = json.dumps({"format": FORMAT, "unit": self.unit, "checks": checks}, separators=(",", ":"))
+        out = io.BytesIO()
+        np.savez_compressed(out, manifest=np.frombuffer(text.encode(), np.uint8), **arrays)
+        return out.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write `path` whole or not at all."""
+        write_whole(path, self.to_bytes())
+
+
+def load(path: str | os.PathLike) -> Cases:
+    """The Cases in an npz file. Raises ValueError in one sentence when it is not one."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            manifest = json.loads(bytes(stored["manifest"]))
+            arrays = {k: stored[k] for k in stored.files if k != "manifest"}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a cases file: {error}") from error
+    if manifest.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {manifest.get('format')}, this course reads format {FORMAT}")
+    found = [_check_from(from_plain(c, arrays)) for c in manifest["checks"]]
+    return Cases(manifest["unit"], {c.name: c for c in found})
+
+
+def play(check: CheckCases, subject: Subject) -> ExerciseVerdict:
+    """Play every case and name the misconception whose outcomes all match, if one does.
+
+    SubjectErrors of FATAL kinds pass through: the process under judgement is gone.
+    """
+    played = [play_case(check, case, subject) for case in check.cases]
+    if played and all(error and error.kind in ("not_attempted", "missing") for _, _, error in played):
+        error = played[0][2]
+        state = error.kind
+        return without_points(check.name, check.points, state, error.message, hints=len(check.hints))
+    trials = [trial for _, trial, _ in played]
+    named = None if all(t.passed for t in trials) else diagnose(check, [o for o, _, _ in played])
+    return settle(check.name, check.points, trials, hints=len(check.hints), misconception=named)
+
+
+def play_case(check: CheckCases, case: Case, subject: Subject) -> tuple[Outcome, TrialResult, SubjectError | None]:
+    """Perform one case. Comparisons go on after the first difference, so that the outcome is complete."""
+    results: dict[int, Any] = {}
+    outcome, first, error = Outcome(got=[], effects=[]), None, None
+    subject.may_change = tuple(check.mutates)
+    for index, step in enumerate(case.steps):
+        try:
+            if step.do in COMPARISONS:
+                got = resolve(step.args[0], results)
+                differs = compare_step(step, got)
+                outcome.got.append(differs is None if step.do in ("lean", "quiet") else storable(got))
+                first = first or differs
+            else:
+                results[index] = perform(subject, step, results)
+                found = guard(check, step, subject, results[index])
+                if found:
+                    outcome.effects.append(effect(step, subject, found))
+                    first = first or found
+        except SubjectError as stopped:
+            if stopped.kind in FATAL:
+                raise
+            error = stopped
+            outcome.raised = stopped.exception or stopped.kind
+            first = first or compare.Difference(stopped.message)
+            break
+    passed = first is None
+    shown = first or compare.Difference("")
+    return outcome, TrialResult(case.title, case.weight, passed, shown.says, shown.got, shown.expected), error
+
+
+def perform(subject: Subject, step: Step, results: dict[int, Any]) -> Any:
+    """One subject operation with its recorded arguments."""
+    args, kwargs = resolve(step.args, results), resolve(step.kwargs or {}, results)
+    return subject(*args, **kwargs) if step.do == "__call__" else getattr(subject, step.do)(*args, **kwargs)
+
+
+def guard(check: CheckCases, step: Step, subject: Subject, result: Any) -> compare.Difference | None:
+    """What is checked on every call without being asked: no NaN out of nowhere, no argument changed, no fallback."""
+    changed = [name for name in subject.mutated if name not in check.mutates]
+    if changed:
+        return compare.Difference(f"your code changed {changed[0]} in place; the caller still needs it")
+    if step.do == "launch" and subject.launch_problems:
+        return compare.Difference(subject.launch_problems[0])
+    if compare.has_nan(result) and not compare.has_nan(step.args):
+        return compare.Difference("the result contains NaN")
+    return None
+
+
+def effect(step: Step, subject: Subject, found: compare.Difference) -> str:
+    """What a side effect is called when outcomes are compared: it quotes nobody's code and counts nobody's lines."""
+    kinds = subject.launch_findings if step.do == "launch" else []
+    return f"launch: {kinds[0]}" if kinds else found.says
+
+
+def compare_step(step: Step, got: Any) -> compare.Difference | None:
+    """The difference a comparison step finds, with the author's sentence in front when there is one."""
+    want = step.args[1:]
+    if step.do == "close":
+        found = compare.close(got, want[0], step.condition)
+    elif step.do == "equal":
+        found = compare.equal(got, want[0])
+    elif step.do == "lean":
+        found = compare.lean(got, *want)
+    elif step.do == "quiet":
+        found = compare.quiet(got)
+    else:
+        found = compare.between(got, want[0], want[1])
+    if found and step.says:
+        return found._replace(says=step.says)
+    return found
+
+
+def diagnose(check: CheckCases, outcomes: list[Outcome]) -> Named | None:
+    """The misconception whose recorded outcome every case matches; more than one are told as "one of"."""
+    matching = [m for m in check.misconceptions if same_outcomes(check, outcomes, m.outcomes)]
+    if not matching:
+        return None
+    if len(matching) == 1:
+        return Named(matching[0].name, matching[0].sentence, matching[0].next)
+    sentences = "; or: ".join(m.sentence for m in matching)
+    return Named(" | ".join(m.name for m in matching), f"one of: {sentences}", matching[0].next)
+
+
+def same_outcomes(check: CheckCases, ours: list[Outcome], theirs: list[Outcome], slack: float = 1.0) -> bool:
+    """True when every case of `ours` equals `theirs` within `slack` tolerances."""
+    return all(
+        same_outcome(case, a, b, slack) for case, a, b in zip(check.cases, ours, theirs, strict=True)
+    )
+
+
+def same_outcome(case: Case, ours: Outcome, theirs: Outcome, slack: float = 1.0) -> bool:
+    """True when one case gave the same compared values, exception and side effects."""
+    if (ours.raised, len(ours.got), ours.effects) != (theirs.raised, len(theirs.got), theirs.effects):
+        return False
+    steps = [s for s in case.steps if s.do in COMPARISONS]
+    return all(
+        compare.close(a, b, max(s.condition, 1.0) * slack) is None
+        for s, a, b in zip(steps, ours.got, theirs.got, strict=False)
+    )
+
+
+def resolve(value: Any, results: dict[int, Any]) -> Any:
+    """Replace every Ref inside `value` by the result it names. SubjectError when the part does not exist."""
+    if isinstance(value, Ref):
+        found = results[value.step]
+        for key in value.path:
+            found = _part(found, key)
+        return found
+    if isinstance(value, (list, tuple)):
+        return type(value)(resolve(v, results) for v in value)
+    if isinstance(value, dict):
+        return {k: resolve(v, results) for k, v in value.items()}
+    return value
+
+
+def _part(value: Any, key: Any) -> Any:
+    if isinstance(value, (tuple, list, dict, torch.Tensor)):
+        try:
+            return value[key]
+        except (IndexError, KeyError, TypeError):
+            pass
+    shown = compare._article(value)
+    raise SubjectError("bad_value", f"expected a result with a part [{key!r}], got {shown}")
+
+
+def storable(value: Any) -> Any:
+    """A value as it can be recorded; objects become a note of their type."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().contiguous()
+    if isinstance(value, (bool, int, float, str, bytes, type(None), np.ndarray, torch.dtype)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {k if isinstance(k, (str, int, tuple)) else str(k): storable(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [storable(v) for v in value] if isinstance(value, list) else tuple(storable(v) for v in value)
+    return f"<{type(value).__name__}>"
+
+
+def to_plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """JSON-able form of a value; numbers of tensors and arrays go into `arrays`."""
+    if isinstance(value, msgspec.Struct):
+        return to_plain(msgspec.structs.asdict(value), arrays)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Ref):
+        return {"ref": [value.step, *value.path]}
+    if isinstance(value, Handle):
+        raise ValueError("an object can't be recorded, only its results")
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
+    if isinstance(value, list):
+        return [to_plain(v, arrays) for v in value]
+    if isinstance(value, tuple):
+        return {"tuple": [to_plain(v, arrays) for v in value]}
+    if isinstance(value, dict):
+        return {"dict": [[to_plain(k, arrays), to_plain(v, arrays)] for k, v in value.items()]}
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return _array_to_plain(value, arrays)
+    raise ValueError(f"a {type(value).__name__} can't be recorded in a case; make it a trial")
+
+
+def _array_to_plain(value: torch.Tensor | np.ndarray, arrays: dict[str, np.ndarray]) -> Any:
+    key = f"a{len(arrays)}"
+    if isinstance(value, np.ndarray):
+        arrays[key] = value
+        return {"numpy": key}
+    dtype = str(value.dtype).removeprefix("torch.")
+    flat = value.detach().contiguous()
+    arrays[key] = flat.view(torch.int16).numpy() if value.dtype == torch.bfloat16 else flat.numpy()
+    arrays[key] = arrays[key].reshape(tuple(value.shape))
+    plain = {"tensor": key, "type": dtype}
+    if not value.is_contiguous():
+        plain["stride"] = list(value.stride())
+    return plain
+
+
+def from_plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The inverse of `to_plain` (structs come back as dicts)."""
+    if isinstance(value, list):
+        return [from_plain(v, arrays) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if "ref" in value:
+        return Ref(value["ref"][0], tuple(value["ref"][1:]))
+    if "bytes" in value:
+        return bytes.fromhex(value["bytes"])
+    if "dtype" in value:
+        return getattr(torch, value["dtype"])
+    if "tuple" in value:
+        return tuple(from_plain(v, arrays) for v in value["tuple"])
+    if "dict" in value:
+        return {from_plain(k, arrays): from_plain(v, arrays) for k, v in value["dict"]}
+    if "numpy" in value:
+        return arrays[value["numpy"]]
+    return _tensor_from_plain(value, arrays)
+
+
+def _tensor_from_plain(value: dict, arrays: dict[str, np.ndarray]) -> torch.Tensor:
+    flat = torch.from_numpy(np.array(arrays[value["tensor"]]))
+    if value["type"] == "bfloat16":
+        flat = flat.view(torch.bfloat16)
+    if "stride" not in value:
+        return flat
+    strided = torch.empty_strided(flat.shape, value["stride"], dtype=flat.dtype)
+    return strided.copy_(flat)
+
+
+def _check_from(plain: dict) -> CheckCases:
+    plain["cases"] = [Case(c["title"], c["weight"], [Step(**s) for s in c["steps"]]) for c in plain["cases"]]
+    plain["misconceptions"] = [
+        Misconception(m["name"], m["sentence"], m["next"], [Outcome(**o) for o in m["outcomes"]])
+        for m in plain["misconceptions"]
+    ]
+    return CheckCases(**plain)

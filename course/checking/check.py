@@ -1,0 +1,118 @@
+"""`check("name")`: judge an exercise of the notebook it is called from, and show the verdict as a card.
+
+The learner's side: it plays the recorded cases beside the notebook. Trials and secret seeds belong to the judge.
+`check` displays and returns None. `check(name, hidden=True)` returns points for plain nbgrader, and only where the
+instructor has said that student code may run with the instructor's rights (COURSE_TRUSTED=1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from course.checking import card, cases, foundations
+from course.checking.subject import LocalSubject
+from course.checking.verdict import ExerciseVerdict
+
+_loaded: dict[tuple[str, float], cases.Cases] = {}
+
+
+def check(name: str, *, hidden: bool = False) -> float | None:
+    """Judge exercise `name` with the objects of the calling notebook and show what holds and what does not.
+
+    hidden: return a float from 0 to the check's points instead, with secret trials; needs COURSE_TRUSTED=1.
+    """
+    namespace = sys._getframe(1).f_globals
+    if hidden:
+        return _hidden(name, namespace)
+    card.show(judge(name, namespace))
+    return None
+
+
+def ready(probe: Callable[[], Any]) -> bool:
+    """True when `probe()` runs without NotImplementedError; else False, after one line that says what is missing."""
+    try:
+        with quiet():
+            probe()
+    except NotImplementedError as error:
+        print(f"Waiting for an exercise above: {error}.")
+        return False
+    except Exception as error:
+        print(f"An exercise above is not right yet ({type(error).__name__}): fix it first, then run this cell again.")
+        return False
+    return True
+
+
+def judge(name: str, namespace: dict[str, Any]) -> ExerciseVerdict:
+    """The verdict of the recorded cases on `namespace[name]`. KeyError or FileNotFoundError in one sentence."""
+    recorded = find_cases(name)
+    with quiet():
+        return judge_with(recorded, name, namespace)
+
+
+def judge_with(recorded: cases.Cases, name: str, namespace: dict[str, Any]) -> ExerciseVerdict:
+    """The verdict; where something is wrong, the other exercises that the answer uses are played too."""
+    verdict = cases.play(recorded.check(name), LocalSubject(namespace, name))
+    if verdict.state == "passed":
+        return verdict
+    used = foundations.used_by(namespace.get(name), recorded.checks)
+    played = (cases.play(recorded.check(other), LocalSubject(namespace, other)) for other in used)
+    return foundations.explain(verdict, [other.name for other in played if other.state != "passed"])
+
+
+def find_cases(name: str) -> cases.Cases:
+    """The unit that holds check `name`: `cases.npz` here, else in a clone's assignments."""
+    tried = []
+    for path in _places():
+        found = load_once(path)
+        if name in found.checks:
+            return found
+        tried.append(str(path.parent.name))
+    if not tried:
+        raise FileNotFoundError("cases.npz is not beside this notebook: open the notebook in its own folder")
+    raise KeyError(f"no check is named {name!r} in {', '.join(tried)}")
+
+
+def load_once(path: Path) -> cases.Cases:
+    """Cases, read again only when the file changed."""
+    key = str(path.resolve()), path.stat().st_mtime
+    if key not in _loaded:
+        _loaded[key] = cases.load(path)
+    return _loaded[key]
+
+
+def _places() -> Iterator[Path]:
+    here = Path.cwd() / "cases.npz"
+    if here.is_file():
+        yield here
+    clone = Path(__file__).resolve().parents[2] / "assignments"
+    yield from sorted(clone.glob("*/cases.npz"))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Swallow what the code under judgement prints and warns: only the card is shown."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+
+
+def _hidden(name: str, namespace: dict[str, Any]) -> float:
+    if os.environ.get("COURSE_TRUSTED") != "1":
+        raise PermissionError(
+            "hidden checks run student code with your rights: use `course grade`, or set COURSE_TRUSTED=1 if you "
+            "trust every hand-in"
+        )
+    found = list(metadata.entry_points(group="course.judge"))
+    if not found:
+        raise ModuleNotFoundError("hidden checks need the instructor package; only the learner library is installed")
+    with quiet():
+        return float(found[0].load()(name, namespace))

@@ -1,0 +1,304 @@
+"""The code under judgement, seen from outside: a handful of operations on named objects.
+
+`LocalSubject` performs them on objects of this process: in a learner's notebook, or inside a sandboxed worker. The
+judge's RemoteSubject asks a worker to. Checks are written against the operations, so the verdict is the same.
+
+Not here: any judgement. A subject returns what the code returned, or raises SubjectError.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from grader_kernels.wire import Handle
+
+KINDS = (
+    "raised",
+    "not_attempted",
+    "missing",
+    "bad_value",
+    "killed",
+    "timed_out",
+    "out_of_memory",
+    "channel",
+)
+
+
+class SubjectError(Exception):
+    """The code under judgement gave no usable value.
+
+    kind: one of KINDS. message: one sentence for the learner. exception: the exception's class name when it raised.
+    """
+
+    def __init__(self, kind: str, message: str, exception: str = "") -> None:
+        super().__init__(message)
+        self.kind, self.message, self.exception = kind, message, exception
+
+
+class Subject(Protocol):
+    """The operations. Tensors among arguments and results are ordinary torch tensors on the CPU."""
+
+    mutated: list[str]
+    may_change: tuple[str, ...]  # parameters of a launcher that it is meant to change in place
+    launch_problems: list[str]  # sentences about the last launch, those about findings first
+    launch_findings: list[str]  # kinds of these findings (grader_kernels.evidence.FINDINGS)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any: ...
+    def value(self, name: str | None = None) -> Any: ...
+    def construct(self, *args: Any, name: str | None = None, **kwargs: Any) -> Handle: ...
+    def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> None: ...
+    def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any: ...
+    def grad(self, *args: Any, cotangents: Any, wrt: tuple[int, ...], **kwargs: Any) -> tuple[Any, tuple]: ...
+    def grad_method(
+        self,
+        handle: Handle,
+        method: str,
+        *args: Any,
+        cotangents: Any,
+        wrt: tuple[int, ...] = (),
+        params: tuple[str, ...] = (),
+        **kwargs: Any,
+    ) -> tuple[Any, tuple, dict]: ...
+    def iterate(self, *args: Any, limit: int = 100, **kwargs: Any) -> list: ...
+    def launch(self, *args: Any, **kwargs: Any) -> Any: ...
+    def meter(self) -> dict[str, Any]: ...
+    def compiled(self, *targets: str, **settings: Any) -> list[str]: ...
+    def release(self, handle: Handle) -> None: ...
+
+
+class LocalSubject:
+    """The subject operations on a namespace of this process.
+
+    namespace: the notebook's globals. name: the exercise's object in it.
+    After a call, `mutated` lists the tensor arguments it changed in place ("argument 0", "mask").
+    """
+
+    def __init__(self, namespace: dict[str, Any], name: str) -> None:
+        self.namespace, self.name = namespace, name
+        self.mutated: list[str] = []
+        self.may_change: tuple[str, ...] = ()
+        self.launch_problems: list[str] = []
+        self.launch_findings: list[str] = []
+        self._launched: Any = None
+        self._objects: dict[int, Any] = {}
+        self._ids = itertools.count(1)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(self._named(self.name), args, kwargs)
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return self._run(self._named(name), args, kwargs)
+
+    def value(self, name: str | None = None) -> Any:
+        found = self._named(name or self.name)
+        if found is None or found is NotImplemented or found is ...:
+            raise SubjectError("not_attempted", f"`{name or self.name}` has no value yet")
+        return found
+
+    def construct(self, *args: Any, name: str | None = None, **kwargs: Any) -> Handle:
+        built = self._run(self._named(name or self.name), args, kwargs, copy=False)
+        handle = Handle(next(self._ids), type(built).__name__)
+        self._objects[handle.id] = built
+        return handle
+
+    def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> None:
+        module = self._object(handle)
+        self._run(lambda s: module.load_state_dict(s), (dict(state),), {}, copy=False)
+
+    def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
+        result = self._run(self._bound(handle, method), args, kwargs)
+        return handle if result is self._object(handle) else result  # model.eval() returns the model
+
+    def grad(self, *args: Any, cotangents: Any, wrt: tuple[int, ...], **kwargs: Any) -> tuple[Any, tuple]:
+        outputs, grads, _ = self._vjp(self._named(self.name), None, args, kwargs, cotangents, wrt, ())
+        return outputs, grads
+
+    def grad_method(
+        self,
+        handle: Handle,
+        method: str,
+        *args: Any,
+        cotangents: Any,
+        wrt: tuple[int, ...] = (),
+        params: tuple[str, ...] = (),
+        **kwargs: Any,
+    ) -> tuple[Any, tuple, dict]:
+        bound = self._bound(handle, method)
+        return self._vjp(bound, self._object(handle), args, kwargs, cotangents, wrt, params)
+
+    def iterate(self, *args: Any, limit: int = 100, **kwargs: Any) -> list:
+        function = self._named(self.name)
+        return self._run(lambda *a, **k: list(itertools.islice(iter(function(*a, **k)), limit)), args, kwargs)
+
+    def launch(self, *args: Any, **kwargs: Any) -> Any:
+        """Trace a Triton launcher and replay the trace; the outputs come from the replay, and so does what a launcher
+        changes in place: the arguments given here stay as they are."""
+        from grader_kernels.replaying.replay import launch_here
+
+        launcher, self._launched = self._named(self.name), None
+        replay = lambda *a, **k: launch_here(launcher, a, k, may_change=self.may_change)  # noqa: E731
+        self._launched = self._run(replay, args, kwargs, copy=False)
+        self.launch_problems, self.launch_findings = self._launched.problems, self._launched.findings
+        return self._launched.outputs
+
+    def meter(self) -> dict[str, Any]:
+        """What the last launch moved (grader_kernels.replaying.lean.summary)."""
+        from grader_kernels.replaying import lean
+
+        return lean.summary(self._last_launch().traffic)
+
+    def compiled(self, *targets: str, **settings: Any) -> list[str]:
+        """What a GPU's compiler says against the kernels of the last launch, in sentences; none is best."""
+        from grader_kernels import problem
+        from grader_kernels.compiling import compiler
+        from grader_kernels.replaying import replay
+
+        launched = self._last_launch()
+        if launched.trace is None:  # it ran on a GPU, so it did compile
+            return []
+        source = replay.source_of(launched.kernels)
+        made = compiler.compile_launches(source, launched.trace.to_data(), targets, compiler.HERE)
+        return compiler.judge_compiled(made, problem.Settings(**settings))
+
+    def _last_launch(self) -> Any:
+        if self._launched is None:
+            raise SubjectError("missing", f"`{self.name}` launched no kernel")
+        return self._launched
+
+    def release(self, handle: Handle) -> None:
+        self._objects.pop(handle.id, None)
+
+    def _named(self, name: str) -> Any:
+        if name not in self.namespace:
+            raise SubjectError("missing", f"`{name}` is not defined: run the cell that defines it")
+        return self.namespace[name]
+
+    def _object(self, handle: Handle) -> Any:
+        if not isinstance(handle, Handle) or handle.id not in self._objects:
+            raise SubjectError("bad_value", "the object was released or never made")
+        return self._objects[handle.id]
+
+    def _opened(self, value: Any) -> Any:
+        """An argument that is a handle stands for its object: a model that a function is called with."""
+        return self._object(value) if isinstance(value, Handle) else value
+
+    def _bound(self, handle: Handle, method: str) -> Callable:
+        target = self._object(handle)
+        if method == "__call__":
+            if not callable(target):
+                raise SubjectError("missing", f"the {type(target).__name__} object can't be called")
+            return target
+        if not hasattr(target, method):
+            raise SubjectError("missing", f"the {type(target).__name__} object has no `{method}`")
+        return getattr(target, method)
+
+    def _run(self, function: Callable, args: tuple, kwargs: dict, copy: bool = True) -> Any:
+        self.mutated = []
+        args, kwargs = tuple(map(self._opened, args)), {k: self._opened(v) for k, v in kwargs.items()}
+        mine, names = (_copies(args, kwargs)) if copy else ((args, kwargs), {})
+        if not callable(function):
+            raise SubjectError("missing", f"`{self.name}` is a {type(function).__name__}, not something to call")
+        result = _guarded(function, *mine)
+        self.mutated = [n for n, (ours, theirs) in names.items() if not _same(ours, theirs)]
+        return result
+
+    def _vjp(
+        self,
+        function: Callable,
+        module: Any,
+        args: tuple,
+        kwargs: dict,
+        cotangents: Any,
+        wrt: tuple[int, ...],
+        params: tuple[str, ...],
+    ) -> tuple[Any, tuple, dict]:
+        self.mutated = []
+        leaves = {i: args[i].detach().clone().requires_grad_() for i in wrt}
+        fed = tuple(leaves.get(i, a) for i, a in enumerate(args))
+        outputs = _guarded(function, fed, kwargs)
+        weights = dict(module.named_parameters()) if params else {}
+        absent = [p for p in params if p not in weights]
+        if absent:
+            raise SubjectError("missing", f"the module has no parameter `{absent[0]}`")
+        inputs = [leaves[i] for i in wrt] + [weights[p] for p in params]
+        found = _guarded(_pull_back, (outputs, cotangents, inputs), {})
+        grads = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True))
+        return _detached(outputs), grads[: len(wrt)], dict(zip(params, grads[len(wrt) :], strict=True))
+
+
+def _pull_back(outputs: Any, cotangents: Any, inputs: list[torch.Tensor]) -> tuple:
+    outs = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+    cots = list(cotangents) if isinstance(cotangents, (tuple, list)) else [cotangents]
+    pairs = [(o, c) for o, c in zip(outs, cots, strict=False) if c is not None]
+    for out, cotangent in pairs:
+        if not isinstance(out, torch.Tensor) or not out.requires_grad:
+            raise SubjectError("bad_value", "no gradient can flow: the result is cut off from its inputs")
+        if out.shape != cotangent.shape:
+            want, got = tuple(cotangent.shape), tuple(out.shape)
+            raise SubjectError("bad_value", f"the result has shape {got}, expected {want}")
+    return torch.autograd.grad([o for o, _ in pairs], inputs, [c for _, c in pairs], allow_unused=True)
+
+
+def _guarded(function: Callable, args: tuple, kwargs: dict) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except SubjectError:
+        raise
+    except NotImplementedError as error:
+        raise SubjectError("not_attempted", str(error) or "not written yet", "NotImplementedError") from error
+    except MemoryError as error:
+        raise SubjectError("out_of_memory", "it asked for more memory than there is", "MemoryError") from error
+    except (Exception, SystemExit) as error:
+        text = " ".join(str(error).split())[:300]
+        kind = "not_attempted" if type(error).__name__ == "NotImplementedError" else "raised"
+        raise SubjectError(kind, f"it raised {type(error).__name__}: {text}", type(error).__name__) from error
+
+
+def _copies(args: tuple, kwargs: dict) -> tuple[tuple[tuple, dict], dict[str, tuple]]:
+    """Fresh copies of tensor arguments (layout kept), and by name the pair (original, copy)."""
+    names: dict[str, tuple] = {}
+
+    def fresh(value: Any, name: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            copy = clone_with_layout(value)
+        elif isinstance(value, np.ndarray):
+            copy = value.copy()
+        else:
+            return value
+        names[name] = (value, copy)
+        return copy
+
+    positional = tuple(fresh(a, f"argument {i + 1}") for i, a in enumerate(args))
+    return (positional, {k: fresh(v, k) for k, v in kwargs.items()}), names
+
+
+def clone_with_layout(x: torch.Tensor) -> torch.Tensor:
+    """A copy of `x` with the same strides (overlapping strides become contiguous)."""
+    if x.is_contiguous() or any(s == 0 and n > 1 for s, n in zip(x.stride(), x.shape, strict=True)):
+        return x.detach().clone(memory_format=torch.contiguous_format)
+    copy = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype)
+    return copy.copy_(x.detach())
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, np.ndarray):
+        return np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f")
+    if ours.shape != theirs.shape:
+        return False
+    if not ours.is_floating_point():
+        return torch.equal(ours, theirs)
+    return bool(((ours == theirs) | (ours.isnan() & theirs.isnan())).all())
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, (tuple, list)):
+        return type(value)(_detached(v) for v in value)
+    return value

@@ -1,0 +1,131 @@
+"""What a judgement says: plain data, the same in a notebook, a terminal, a file and a gradebook.
+
+Not here: how it is reached (course.checking.cases, autograder.judging.judge) and how it looks (course.checking.card).
+The JSON of these structs is the contract of `--json` and of the verdict files.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+KEPT = 20  # changes in a verdict's history
+STATES = (
+    "passed",
+    "partial",
+    "failed",
+    "not_attempted",
+    "crashed",
+    "timed_out",
+    "out_of_memory",
+    "held",
+    "forbidden",
+    "missing",
+)
+
+
+class TrialResult(msgspec.Struct):
+    """One property and whether it held. `got` and `expected` are small renderings, empty in hidden verdicts."""
+
+    title: str
+    weight: float
+    passed: bool
+    says: str = ""
+    got: str = ""
+    expected: str = ""
+
+
+class Named(msgspec.Struct):
+    """A recognised misconception: its name, one sentence about it, and the question to ask next."""
+
+    name: str
+    sentence: str
+    next: str = ""
+
+
+class ExerciseVerdict(msgspec.Struct):
+    """The judgement of one exercise. `state` is one of STATES; `reason` is a sentence when it is not about trials."""
+
+    name: str
+    score: float
+    max_score: float
+    state: str
+    reason: str = ""
+    misconception: Named | None = None
+    trials: list[TrialResult] = []
+    hints: int = 0
+    seconds: float = 0.0
+
+
+class Change(msgspec.Struct):
+    """One verdict that took another's place: both scores, why, and when (UTC)."""
+
+    old: float
+    new: float
+    why: str
+    when: str
+
+
+class Verdict(msgspec.Struct):
+    """The judgement of one hand-in. Scores count automatic points only; `manual_max` is what a person marks.
+
+    history: the last verdicts on this hand-in's unit, the newest last (see `follows`). costs: seconds by the clock of
+    each stage of judging, and of processor time, "of the judge" and "of the sandbox".
+    """
+
+    schema: int = 1
+    unit: str = ""
+    student: str = ""
+    score: float = 0.0
+    max_score: float = 0.0
+    manual_max: float = 0.0
+    state: str = "graded"
+    reason: str = ""
+    exercises: list[ExerciseVerdict] = []
+    digest: str = ""
+    check_version: str = ""
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    notes: list[str] = []
+    cell_outputs: dict[str, str] = {}
+    history: list[Change] = []
+    costs: dict[str, float] = {}
+
+
+def follows(new: Verdict, old: Verdict, when: str) -> None:
+    """Put into `new` that it takes the place of `old`. At most KEPT changes are kept, the newest."""
+    new.history = [*old.history, Change(old.score, new.score, why(new, old.digest, old.check_version), when)][-KEPT:]
+
+
+def why(new: Verdict, old_digest: str, old_version: str) -> str:
+    """Why there is a new verdict, in words."""
+    if not old_version:
+        return "the judge could not finish before"
+    changed = [("the hand-in", old_digest != new.digest), ("the checks", old_version != new.check_version)]
+    names = [name for name, differs in changed if differs]
+    return f"{' and '.join(names)} changed" if names else "it was judged again"
+
+
+def settle(
+    name: str, max_score: float, trials: list[TrialResult], *, hints: int = 0, misconception: Named | None = None
+) -> ExerciseVerdict:
+    """The verdict that a list of trial results amounts to: the weighted fraction passed, times the points."""
+    total = sum(t.weight for t in trials)
+    won = sum(t.weight for t in trials if t.passed)
+    score = round(max_score * won / total, 4) if total else 0.0
+    state = "passed" if trials and all(t.passed for t in trials) else "partial" if won else "failed"
+    return ExerciseVerdict(name, score, max_score, state, "", misconception, trials, hints)
+
+
+def without_points(name: str, max_score: float, state: str, reason: str, *, hints: int = 0) -> ExerciseVerdict:
+    """A verdict with no points and its reason in words."""
+    return ExerciseVerdict(name, 0.0, max_score, state, reason, hints=hints)
+
+
+def encode(verdict: Verdict | ExerciseVerdict) -> bytes:
+    """Indented JSON, UTF-8."""
+    return msgspec.json.format(msgspec.json.encode(verdict), indent=1)
+
+
+def decode(data: bytes) -> Verdict:
+    """A Verdict from JSON; raises msgspec.ValidationError when the schema does not fit."""
+    return msgspec.json.decode(data, type=Verdict)

@@ -1,0 +1,1 @@
+"""What a GPU's compiler says, without a GPU."""

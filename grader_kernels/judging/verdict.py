@@ -1,0 +1,138 @@
+"""What the judgement of one kernel file says: plain data, the same in a terminal, a notebook and a file.
+
+Its JSON is the contract of `course kernel --json`. Not here: how it is reached (`judge`) and how it looks (`card`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import torch
+
+from grader_kernels.evidence import Access, Compiled, Finding, Traffic
+from grader_kernels.replaying.trace import Trace, extent_of
+
+
+class Group(msgspec.Struct):
+    """right, safe, lean or compiles: the points it is worth, the points won, and why in sentences."""
+
+    name: str
+    weight: float
+    won: float
+    says: list[str] = []
+
+
+class CaseResult(msgspec.Struct):
+    """One case. error and allowed are relative to the largest expected magnitude; null when there was no number.
+
+    points_to   what usually makes the numbers wrong here
+    """
+
+    title: str
+    passed: bool
+    says: list[str] = []
+    points_to: str = ""
+    error: float | None = None
+    allowed: float | None = None
+    weight: float = 1.0
+
+
+class TensorRow(msgspec.Struct):
+    """Bytes of one tensor. needed: what nobody can do without; loads of resident tensors count once."""
+
+    name: str
+    role: str
+    loaded: int
+    stored: int
+    needed_loads: int = 0
+    needed_stores: int = 0
+    sectors_per_byte: float = 0.0
+
+
+class TrafficRow(msgspec.Struct):
+    """Bytes of one case against its floor. ratio = moved / floor, allowed up to `limit`."""
+
+    case: str
+    moved: int
+    floor: int
+    ratio: float
+    limit: float
+    launches: int
+    tensors: list[TensorRow] = []
+    says: str = ""
+    why: str = ""
+    dot_flops: int = 0
+
+
+class Pattern(msgspec.Struct):
+    """What one program touched, in its order: the material of `picture.pattern`."""
+
+    case: str
+    program: list[int]
+    sizes: dict[str, int]
+    accesses: list[Access] = []
+
+
+def pattern_of(traffic: Traffic, trace: Trace, results: Iterable[Any], case: str = "") -> Pattern:
+    """The pattern that a meter kept. results: what the launcher returned, one by one."""
+    whole = {made.name: extent_of(made.shape, made.strides, 1) for made in trace.inputs}
+    whole |= {f"returned tensor {i}": out.numel() for i, out in enumerate(results) if isinstance(out, torch.Tensor)}
+    sizes = {access.tensor: whole.get(access.tensor, 0) for access in traffic.pattern}
+    for access in traffic.pattern:
+        sizes[access.tensor] = max(sizes[access.tensor], 1 + max(access.elements, default=-1))
+    return Pattern(case, traffic.pattern_program, sizes, traffic.pattern)
+
+
+class KernelVerdict(msgspec.Struct):
+    """The judgement of one file.
+
+    reason         why nothing could be judged at all ("" otherwise)
+    findings       defects that the sanitizer saw, each once
+    misconception  the known mistake that makes the very same wrong numbers, "" when none or several do
+    speed          what was measured on a GPU, in a sentence; `speed_figures` holds the numbers
+    """
+
+    problem: str
+    file: str = ""
+    schema: int = 1
+    seed: int = 0
+    score: float = 0.0
+    max_score: float = 10.0
+    reason: str = ""
+    groups: list[Group] = []
+    cases: list[CaseResult] = []
+    findings: list[Finding] = []
+    traffic: list[TrafficRow] = []
+    compiled: list[Compiled] = []
+    misconception: str = ""
+    speed: str = ""
+    speed_figures: dict[str, float] = {}
+    pattern: Pattern | None = None
+    seconds: float = 0.0
+
+    def group(self, name: str) -> Group:
+        return next(group for group in self.groups if group.name == name)
+
+    @property
+    def full(self) -> bool:
+        """All points."""
+        return self.score >= self.max_score - 1e-9
+
+    def sentences(self) -> list[str]:
+        """Everything it says, for people."""
+        said = [self.reason, self.misconception, *(s for g in self.groups for s in g.says)]
+        said += [s for c in self.cases for s in (*c.says, c.points_to)] + [t.says for t in self.traffic]
+        said += [f"{f.sentence} {f.advice}".strip() for f in self.findings]
+        return [sentence for sentence in said if sentence]
+
+
+def encode(verdict: KernelVerdict) -> bytes:
+    """Indented JSON, UTF-8."""
+    return msgspec.json.format(msgspec.json.encode(verdict), indent=1)
+
+
+def decode(data: bytes) -> KernelVerdict:
+    """A KernelVerdict from JSON; raises msgspec.ValidationError when the schema does not fit."""
+    return msgspec.json.decode(data, type=KernelVerdict)

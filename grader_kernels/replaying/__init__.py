@@ -1,0 +1,1 @@
+"""Launches recorded, and replayed under watch: bounds, races, bytes."""

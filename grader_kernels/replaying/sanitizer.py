@@ -1,0 +1,252 @@
+"""What is wrong with how a kernel uses memory, found while it is interpreted: `Sanitizer` is an observer.
+
+Found: reads of memory that nobody wrote, masked lanes that reach a result, races between programs, one store with two
+values for one address, a program that reads back what it stored without a barrier, stores into inputs, int32 overflow.
+Each kind once for a kernel, line and tensor. Out of bounds is found by `run` itself, which ends the launch.
+
+What it is not: proof. It sees one run on one set of inputs, and it follows elements, not values: a masked lane is
+recognised by the NaN it was given (floats, through any arithmetic) or as it is (integers of 32 bits and more), not
+after an integer, a comparison or an address was computed from it.
+
+Two programs that touch one element race unless both do so atomically, both write the same bytes, or an atomic orders
+them: the first program's access, then an atomic of its on one scalar, then an atomic of the second program on the same
+scalar, then the second's access. So a spin lock (`tl.atomic_cas`, `tl.atomic_xchg`) is no race, nor is "the last
+program to count itself adds up". Programs run one after another here, so an atomic that only happened to lie between
+them orders them too. Releasing a lock with `tl.store` stays a race. `sem="relaxed"` is taken for the default.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from grader_kernels.evidence import Finding
+from grader_kernels.interpreter import run
+from grader_kernels.replaying.memory import UNTOUCHED, Memory, Touch
+
+ADVICE = {
+    "uninitialised": "Fill it first (torch.zeros, or a store of your own), or don't read it.",
+    "gap": "Multiply by the tensor's own strides, which the launcher can pass: x.stride(0), x.stride(1).",
+    "masked_lane": "Give that load other= the value that changes nothing: 0 for a sum, -inf for a maximum.",
+    "race": "Programs run in any order and at once: let one program own each element, or use tl.atomic_add.",
+    "duplicate_store": "Only one stays, and nobody knows which: give each lane its own address, or reduce first.",
+    "barrier": "The threads of a program don't wait for each other: keep the value in a variable, or put "
+    "tl.debug_barrier() between the store and the load.",
+    "input_changed": "Write into a tensor that the launcher allocates.",
+    "overflow": "A 32-bit number ends at 2147483647: convert one side with .to(tl.int64) first.",
+}
+
+
+class Sanitizer(run.Observer):
+    """Fills `findings`. `memory` must be told of every event after this observer."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.findings: list[Finding] = []
+        self.atomics = False  # whether any were used
+        self._seen: set[tuple[str, str, int, str]] = set()
+        self._kernel, self._index = "", (0, 0, 0)
+
+    # who is running
+    def launch(self, launch: run.Launch, grid: tuple[int, int, int]) -> None:
+        self._kernel, self._launch = launch.kernel, launch
+        self._clocks: dict[int, np.ndarray] = {}  # scalar -> per program, up to which event it is ordered before
+        self._poison_loaded = False  # memory that nobody wrote holds the same mark as lanes that nobody loaded
+        self._programs = grid[0] * grid[1] * grid[2]
+
+    def program(self, index: tuple[int, int, int], number: int) -> None:
+        self._index = index
+        self._barrier = 0
+        self._ordered: np.ndarray | None = None
+        self._unfilled: dict[str, dict[int, str]] = {"f": {}, "i": {}}  # loads that left lanes masked: line -> tensor
+        self._load: tuple[Touch | None, int, bool, str] = (None, 0, True, "")
+
+    def barrier(self) -> None:
+        self._barrier = len(self.memory.lines)
+
+    # events
+    def load(self, region: run.Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
+        touch = self.memory.touch(region, addresses, size)
+        name = region.name if region is not None else ""
+        self._load = (touch, addresses.size, filled, name)
+        if touch is None:
+            return
+        self._check_initialised(touch, name, "reads")
+        if not touch.arena.fixed:
+            self._check_read(touch, name)
+
+    def loaded(self, values: np.ndarray) -> None:
+        touch, active, filled, name = self._load
+        masked = 0 if filled else values.size - active
+        if masked:
+            self._unfilled[_kind(values)][run.source_line()] = name
+        if touch is not None and touch.arena.may_hold_poison and not self._poison_loaded and _kind(values) == "f":
+            self._poison_loaded = int(np.count_nonzero(_is_poison(values))) > masked
+
+    def store(self, region: run.Region | None, addresses: np.ndarray, size: int, values: np.ndarray) -> None:
+        touch = self.memory.touch(region, addresses, size)
+        if touch is None:
+            return
+        name = region.name if region is not None else ""
+        self._check_input(touch, name)
+        self._check_masked(touch, name, values)
+        if not touch.apart:
+            self._check_duplicates(touch, name, values)
+        self._check_write(touch, name, values)
+
+    def atomic(self, region: run.Region | None, addresses: np.ndarray, size: int) -> None:
+        self.atomics = True
+        touch = self.memory.touch(region, addresses, size)
+        if touch is None:
+            return
+        name = region.name if region is not None else ""
+        self._check_input(touch, name)
+        self._check_initialised(touch, name, "updates")
+        if addresses.size == 1:
+            self._synchronise(int(addresses[0]), touch.event)
+        books, at = touch.arena.books, touch.at
+        plain = books.wrote[at] != books.updated[at]
+        self._race(touch, name, np.where(plain, books.wrote[at], 0), "updates", "writes, not atomically,")
+        others = self._reads_of_others(touch)
+        self._race(touch, name, np.where(others != books.updated[at], others, 0), "updates", "reads, not atomically,")
+
+    def overflow(self, operation: str) -> None:
+        if not self._unfilled["i"]:  # what masked lanes hold is allowed to overflow
+            says = f"the {operation} of two int32 numbers does not fit into 32 bits and wraps around"
+            self._find("overflow", says, "", 0)
+
+    # rules
+    def _check_initialised(self, touch: Touch, name: str, verb: str) -> None:
+        arena = touch.arena
+        if arena.gaps is not None:
+            bad = touch.items(arena.gaps)
+        elif arena.starts_empty:
+            bad = touch.items(arena.shadow) == UNTOUCHED
+        else:
+            return
+        if not bad.any():
+            return
+        first, lanes = touch.element(int(np.argmax(bad))), int(np.count_nonzero(bad))
+        if arena.gaps is not None:
+            says = f"{verb} offset {first} of {name}, a gap between the elements of the input {arena.name}"
+            return self._find("uninitialised", says, name, lanes, "gap")
+        says = f"{verb} element {first} of {name} ({arena.name}), which nobody wrote before"
+        return self._find("uninitialised", says, name, lanes)
+
+    def _check_read(self, touch: Touch, name: str) -> None:
+        books, at = touch.arena.books, touch.at
+        wrote = books.wrote[at]
+        if not wrote.any():
+            return
+        self._race(touch, name, wrote, "reads", "writes")
+        own = (wrote >= max(self.memory.start, self._barrier)) & (wrote != books.updated[at])
+        if own.any():
+            first = int(np.argmax(own))
+            line = self.memory.lines[int(wrote[first])]
+            says = f"reads back element {touch.element(first)} of {name}, which this program stored in line {line}"
+            self._find("barrier", says, name, int(own.sum()))
+
+    def _check_write(self, touch: Touch, name: str, values: np.ndarray) -> None:
+        books, at = touch.arena.books, touch.at
+        wrote = books.wrote[at]
+        others = (wrote > 0) & (wrote < self.memory.start)
+        if others.any():
+            atomic = others & (wrote == books.updated[at])
+            other_values = others & ~atomic & self._differs(touch, values)
+            self._race(touch, name, np.where(other_values, wrote, 0), "writes", "writes, with another value,")
+            self._race(touch, name, np.where(atomic, wrote, 0), "writes", "updates atomically")
+        self._race(touch, name, self._reads_of_others(touch), "writes", "reads")
+
+    def _differs(self, touch: Touch, values: np.ndarray) -> np.ndarray:
+        """Per entry of `at`: would the store change what is there?"""
+        now = touch.arena.numbers(touch.size)[touch.offsets // touch.size]
+        differs = now != np.ascontiguousarray(values).view(f"u{touch.size}").reshape(-1)
+        pieces = touch.size >> touch.arena.books.shift
+        return np.repeat(differs, pieces) if pieces > 1 else differs
+
+    def _reads_of_others(self, touch: Touch) -> np.ndarray:
+        books, at = touch.arena.books, touch.at
+        read = books.read[at]
+        return np.where(read < self.memory.start, read, books.earlier[at])
+
+    def _race(self, touch: Touch, name: str, events: np.ndarray, verb: str, other_verb: str) -> None:
+        """events: what came before, one per entry, 0 for nothing."""
+        events = np.where(events < self.memory.start, events, 0)
+        if not events.any():
+            return
+        bad = events > 0
+        if self._ordered is not None:
+            turns = np.searchsorted(self.memory.starts, events, side="right") - 1
+            bad &= events > self._ordered[np.maximum(turns, 0)]
+        if not bad.any():
+            return
+        first = int(np.argmax(bad))
+        event = int(events[first])
+        other = _words(self.memory.programs[self.memory.turn(event)])
+        says = f"{verb} element {touch.element(first)} of {name}, which program {other} {other_verb}"
+        self._find("race", f"{says} in the same launch (line {self.memory.lines[event]})", name, int(bad.sum()))
+
+    def _synchronise(self, address: int, event: int) -> None:
+        if self._ordered is None:
+            self._ordered = np.zeros(self._programs, np.int32)
+        clock = self._clocks.get(address)
+        if clock is not None:
+            np.maximum(self._ordered, clock, out=self._ordered)
+        self._ordered[len(self.memory.starts) - 1] = event
+        self._clocks[address] = self._ordered.copy()
+
+    def _check_input(self, touch: Touch, name: str) -> None:
+        if touch.arena.fixed:
+            says = f"writes into {name}, which is the input {touch.arena.name}: it must stay as it is"
+            self._find("input_changed", says, name, touch.lanes)
+
+    def _check_duplicates(self, touch: Touch, name: str, values: np.ndarray) -> None:
+        numbers = np.ascontiguousarray(values).view(f"u{touch.size}").reshape(-1)
+        order = np.argsort(touch.offsets, kind="stable")
+        offsets, numbers = touch.offsets[order], numbers[order]
+        bad = (offsets[1:] == offsets[:-1]) & (numbers[1:] != numbers[:-1])
+        if bad.any():
+            offset = int(offsets[int(np.argmax(bad))])
+            lanes = int(np.count_nonzero(touch.offsets == offset))
+            says = f"stores {lanes} values that differ at element {touch.number(offset)} of {name}"
+            self._find("duplicate_store", says, name, int(bad.sum()) + 1)
+
+    def _check_masked(self, touch: Touch, name: str, values: np.ndarray) -> None:
+        floats, wholes = self._unfilled["f"], self._unfilled["i"]
+        if floats:
+            bad = _is_poison(values) if _kind(values) == "f" and not self._poison_loaded else None
+            if bad is not None and bad.any():
+                self._say_masked(floats, name, int(bad.sum()))
+        if wholes and values.dtype.kind in "iu" and values.dtype.itemsize >= 4:
+            garbage = int.from_bytes(bytes([run.GARBAGE_BYTE]) * values.dtype.itemsize, "little")
+            bad = values == garbage
+            if bad.any():
+                self._say_masked(wholes, name, int(bad.sum()))
+
+    def _say_masked(self, loads: dict[int, str], name: str, lanes: int) -> None:
+        line, tensor = next(iter(loads.items()))
+        says = f"stores into {name} what comes from masked lanes: the load of {tensor} in line {line} has no other="
+        self._find("masked_lane", says, name, lanes)
+
+    def _find(self, kind: str, says: str, tensor: str, lanes: int, advice: str = "") -> None:
+        line, text = run.source_place()
+        key = (kind, self._kernel, line, tensor)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        many = f" ({lanes} lanes)" if lanes > 1 else ""
+        sentence = f"{run.place(self._launch, self._index)}: {says}{many}."
+        where = dict(kernel=self._kernel, line=line, text=text, tensor=tensor, program=list(self._index), lanes=lanes)
+        self.findings.append(Finding(kind, sentence, ADVICE[advice or kind], **where))
+
+
+def _kind(values: np.ndarray) -> str:
+    """ "f" for floats, bfloat16 as uint16 patterns among them, "i" for everything else."""
+    return "f" if values.dtype.kind == "f" or values.dtype == np.uint16 else "i"
+
+
+def _is_poison(values: np.ndarray) -> np.ndarray:
+    return (values & 0x7FFF) == run.POISON_BF16 if values.dtype == np.uint16 else run.is_poison(values)
+
+
+def _words(index: tuple[int, int, int]) -> str:
+    return str(index[0] if index[1:] == (0, 0) else index)
