@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import grader_kernels  # noqa: F401 - before triton: it clears TRITON_INTERPRET
-
-SAYS_WHERE = "Triton has no build for this system, so the kernel was not run: use Linux, WSL on Windows, or Colab."
+from grader_kernels import NO_TRITON  # before triton: it clears TRITON_INTERPRET
 
 
 class _Kernel:
@@ -28,7 +26,7 @@ class _Kernel:
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError(SAYS_WHERE)
+        raise NotImplementedError(NO_TRITON)
 
     run = warmup = __call__
 
@@ -47,7 +45,7 @@ class _Language:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._name == "tl.constexpr" and len(args) == 1:
             return args[0]
-        raise NotImplementedError(SAYS_WHERE)
+        raise NotImplementedError(NO_TRITON)
 
     def __repr__(self) -> str:
         return self._name
@@ -109,7 +107,7 @@ def show_accesses(launcher: Callable, *args: Any, **kwargs: Any) -> None:
     A launcher that isn't written yet, or a system without Triton, gives one line instead of a picture.
     """
     if not _found:
-        return print(SAYS_WHERE)
+        return print(NO_TRITON)
     from course import picture, plots
 
     try:

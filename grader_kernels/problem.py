@@ -4,9 +4,10 @@ A problem is a folder:
 
     problem.py     docstring = the task as the learner reads it (shapes, dtypes, conventions, returns)
                    settings = Settings(...)
-                   cases(rng) -> list[Case]                  rng: numpy Generator (Philox); inputs only, never answers.
-                                                             A launcher may read the whole numbers that are the same
-                                                             for every rng; all others reach a result through kernels
+                   cases(rng, sizes) -> list[Case]           both numpy Generators (Philox); inputs only, never
+                                                             answers. `sizes` draws shapes, blocks, numbers of programs
+                                                             and what else a launcher may read; `rng` draws the numbers,
+                                                             which reach a result through kernels only
                    reference(*args, **kwargs)                slow and obvious, in float64 (or exact integers)
                    floor(*args, **kwargs) -> Floor           the bytes nobody can do without, and why
     reference.py   our kernel
@@ -29,6 +30,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
@@ -87,8 +89,7 @@ class Floor:
         return sum(self.loads.values()) + sum(self.stores.values())
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What counts in a problem.
 
     weights       points by group, summing to 10
@@ -101,7 +102,7 @@ class Settings:
     eps           absolute part of the tolerance, in units of max |reference|
     """
 
-    weights: Mapping[str, int] = field(default_factory=lambda: {"right": 4, "safe": 2, "lean": 2, "compiles": 2})
+    weights: dict[str, int] = msgspec.field(default_factory=lambda: {"right": 4, "safe": 2, "lean": 2, "compiles": 2})
     launches: int = 1
     may_change: tuple[str, ...] = ()
     atomics: bool = False
@@ -119,7 +120,7 @@ class Problem:
     folder: Path
     task: str
     settings: Settings
-    cases: Callable[[np.random.Generator], list[Case]]
+    cases: Callable[[np.random.Generator, np.random.Generator], list[Case]]
     reference: Callable
     floor: Callable[..., Floor]
     baseline: Callable

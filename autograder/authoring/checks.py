@@ -29,13 +29,13 @@ from course.checking.compare import Difference
 from course.checking.subject import Subject, SubjectError
 from course.checking.verdict import TrialResult
 from grader_kernels import problem
+from grader_kernels.judging.task import Task, pose
 
-KINDS = ("function", "class", "generator", "launcher", "value")
+KINDS = ("function", "class", "generator", "kernel", "value")
 JUDGES = ("autograder/sandbox", "autograder/judging", "course/checking", "course/worker", "grader_kernels")  # folders
 JUDGES += tuple(f"autograder/authoring/{name}.py" for name in ("checks", "goodness", "oracle"))
 ANSWERS = ("reference.py", "starter.py", "right", "wrong")  # of a kernel problem: what is judged, not what judges
 OPERATIONS = frozenset("call value construct load_state method grad grad_method iterate release".split())
-OPERATIONS |= {"launch", "meter", "compiled"}
 
 
 class TrialFailed(Exception):
@@ -61,9 +61,8 @@ class Check:
     name: the exercise's name, also the name of the object it defines.
     hints: two sentences, each more telling than the one before.
     forbids: families of library calls that should be written, not called (see autograder.judging.forbidden).
-    kind: function, class, generator, launcher (Triton) or value (an experiment's finding).
-    mutates: argument names ("argument 1", "out") the exercise is meant to change in place; of a launcher its
-        parameters' names ("x"), one of which it returns.
+    kind: function, class, generator, value (an experiment's finding) or kernel (see `Kernel`).
+    mutates: argument names ("argument 1", "out") the exercise is meant to change in place.
     minutes: expected time. seconds: limit for one call at grading.
     legal: arguments -> does the docstring allow them? Asked by the mutation run (autograder.proof.behaviour), which
         draws inputs that no trial has; needed only where the solution gives something for arguments that it need not
@@ -109,6 +108,26 @@ class Check:
         return keep
 
 
+class Kernel(Check):
+    """A kernel exercise: everything that judges it stands in grader_kernels/problems/NAME/.
+
+    hints, minutes, seconds: as in Check. Raises AuthoringError when there is no such problem.
+    """
+
+    def __init__(self, name: str, *, hints: tuple[str, ...] = (), minutes: int = 0, seconds: float = 30.0) -> None:
+        super().__init__(name, hints=hints, kind="kernel", minutes=minutes, seconds=seconds)
+        frame = inspect.stack()[1]
+        self.file, self.source_line = frame.filename, frame.lineno
+        try:
+            self.problem = problem.load(name)
+        except problem.ProblemError as error:
+            raise AuthoringError(str(error), self.file, self.source_line) from None
+
+    def task(self, seed: int) -> Task:
+        """The problem's cases of this seed."""
+        return pose(self.problem, seed)
+
+
 def load(path: Path) -> dict[str, Check]:
     """The checks of a checks.py, by name, in the order they are written."""
     spec = importlib.util.spec_from_file_location(f"checks_of_{path.parent.name}", path)
@@ -125,7 +144,7 @@ def load(path: Path) -> dict[str, Check]:
     for check in found:
         if names.count(check.name) > 1:
             raise AuthoringError(f"two checks are named {check.name!r}", path, check.source_line)
-        if not any(s.recorded for s in check.specs):
+        if check.kind != "kernel" and not any(s.recorded for s in check.specs):
             raise AuthoringError(f"check {check.name!r} has no case", path, check.source_line)
     return {c.name: c for c in sorted(found, key=lambda c: c.source_line)}
 
@@ -181,15 +200,6 @@ class Trial:
         """`got` is a finite number in [low, high]."""
         self._compare(cases.Step("between", [got, float(low), float(high)], None, says or ""))
 
-    def lean(self, subject: Any, floor: Any, slack: float = 1.0, launches: int = 1) -> None:
-        """The subject's last launch moved at most `slack` times the bytes of a grader_kernels.problem.Floor."""
-        self._compare(cases.Step("lean", [subject.meter(), floor.plain(), float(slack), launches]))
-
-    def compiles(self, subject: Any, *targets: str, **settings: Any) -> None:
-        """The kernels of the subject's last launch compile for GPUs (sm_80 and sm_90), within `settings`
-        (fields of grader_kernels.problem.Settings)."""
-        self._compare(cases.Step("quiet", [subject.compiled(*(targets or ("sm_80", "sm_90")), **settings)]))
-
     def true(self, condition: Any, says: str) -> None:
         """A plain condition (trials only)."""
         if not bool(condition):
@@ -231,7 +241,6 @@ class Guarded:
 
     def __init__(self, subject: Subject, check: Check) -> None:
         self._subject, self._check = subject, check
-        subject.may_change = check.mutates
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._do("__call__", args, kwargs)

@@ -10,11 +10,14 @@ import linecache
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from autograder.authoring.checks import OPERATIONS, Check, Trial, load, seed_for
+from autograder.authoring.checks import OPERATIONS, Check, Kernel, Trial, load, seed_for
 from autograder.authoring.unit import Alternative, AuthoringError, Unit
 from course.checking import cases
 from course.checking.check import quiet
 from course.checking.subject import LocalSubject
+from course.checking.verdict import Named
+from grader_kernels.judging import judgement
+from grader_kernels.judging.task import KernelCases, Known, Outcome
 
 PUBLIC = b"public seed of the recorded cases"
 CLEARLY = 100.0
@@ -150,10 +153,11 @@ def execute(source: str, namespace: dict[str, Any], label: str) -> None:
 
 def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.CheckCases:
     """The recorded cases of one check. `solved`: the globals of the solved notebook."""
+    if isinstance(check, Kernel):
+        return _record_kernel(check, points, solved)
     recorded = []
     for spec in (s for s in check.specs if s.recorded):
         subject = RecordingSubject(LocalSubject(solved, check.name))
-        subject.subject.may_change = check.mutates
         try:
             with quiet():
                 spec.function(subject, RecordingTrial(seed_for(PUBLIC, check.name, spec.title), subject))
@@ -169,26 +173,53 @@ def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.C
     return made
 
 
+def _record_kernel(check: Kernel, points: float, solved: dict[str, Any]) -> cases.CheckCases:
+    """The task of the public seed; what is known to go wrong on it is added by `add_misconceptions`."""
+    task = check.task(seed_for(PUBLIC, check.name))
+    made = cases.CheckCases(check.name, points, check.kind, list(check.hints), [], minutes=check.minutes)
+    made.kernel = KernelCases(task)
+    _solution_passes(check, made, solved)
+    return made
+
+
 def add_misconceptions(check: Check, made: cases.CheckCases, solved: dict[str, Any], wrongs: list[Alternative]) -> None:
     """Play the cases on each misconception and keep the outcomes in `made`.
 
     AuthoringError when one can't be told from the solution, or from another one, in any case.
     """
-    known = [("the solution", outcomes(made, solved))]
+    of, alike = (_launched, _same_launches) if made.kernel else (outcomes, cases.same_outcomes)
+    known = [("the solution", of(made, solved))]
     for wrong in wrongs:
-        found = outcomes(made, alternative(wrong, solved))
+        found = of(made, alternative(wrong, solved))
         for other, theirs in known:
-            if cases.same_outcomes(made, found, theirs, CLEARLY):
+            if alike(made, found, theirs, CLEARLY):
                 told = f"misconception {wrong.name!r} of {check.name} can't be told from {other} in any case"
                 raise AuthoringError(told, wrong.file, wrong.line)
         known.append((f"misconception {wrong.name!r}", found))
-        made.misconceptions.append(cases.Misconception(wrong.name, wrong.sentence, wrong.next, found))
+        named = (wrong.name, wrong.sentence, wrong.next)
+        if made.kernel:
+            made.kernel.known.append(Known(Named(*named), found))
+        else:
+            made.misconceptions.append(cases.Misconception(*named, found))
 
 
 def outcomes(made: cases.CheckCases, namespace: dict[str, Any]) -> list[cases.Outcome]:
     """The outcome of every case on the objects of `namespace`."""
     with quiet():
         return [cases.play_case(made, case, LocalSubject(namespace, made.name))[0] for case in made.cases]
+
+
+def _launched(made: cases.CheckCases, namespace: dict[str, Any]) -> list[Outcome]:
+    """The same of a kernel."""
+    judged = judgement.Judgement(made.kernel.task, LocalSubject(namespace, made.name).hands())
+    with quiet():
+        judged.verdict()
+    return judged.outcomes()
+
+
+def _same_launches(made: cases.CheckCases, ours: list[Outcome], theirs: list[Outcome], slack: float) -> bool:
+    pairs = zip(ours, theirs, strict=True)
+    return all(judgement.same(a, b, judgement.CLEARLY) for a, b in pairs)
 
 
 def _solution_passes(check: Check, made: cases.CheckCases, solved: dict[str, Any]) -> None:

@@ -14,9 +14,9 @@ import atexit
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from autograder.authoring.checks import Check, attempt
 from autograder.judging import forbidden, trials
@@ -225,7 +225,7 @@ class _Session:
     def _kernel_source(self, needed: set[str]) -> str:
         key = frozenset(needed)
         if key not in self.kernels:
-            self.kernels[key] = language.extract("\n\n".join(_code_only(s) for s in self.handin.sources), needed)
+            self.kernels[key] = kernels_of([_code_only(source) for source in self.handin.sources], needed)
         return self.kernels[key]
 
 
@@ -249,7 +249,7 @@ class Replays:
             self.replayer.close()
 
     def replay(
-        self, source: str, trace: Any, inputs: Any, seconds: float | None = None, may_change: Sequence[str] = ()
+        self, source: str, traced: bytes, inputs: tuple[tuple, dict], options: dict, seconds: float | None = None
     ) -> dict:
         """See autograder.sandbox.sandbox.Replayer. A sandbox that died is made anew, once."""
         for turn in (1, 2):
@@ -257,7 +257,7 @@ class Replays:
             if self.replayer is None or self.replayer.box is not box:
                 self.replayer = box.replayer()
             try:
-                return self.replayer.replay(source, trace, inputs, seconds, may_change)
+                return self.replayer.replay(source, traced, inputs, options, seconds)
             except Lost:
                 if turn == 2 or self._alive(box):
                     raise
@@ -298,6 +298,20 @@ def the_compiler() -> Compiler:
 
 def _refused(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdict:
     return without_points(verdict.name, verdict.max_score, state, reason, hints=verdict.hints)
+
+
+def kernels_of(cells: list[str], needed: set[str]) -> str:
+    """The kernels called `needed` out of the cells, with what they use. Where all of it stands in one cell, lines have
+    the numbers that they have there. Raises language.LanguageError."""
+    source = language.extract("\n\n".join(cells), needed)
+    lines, begins = source.split("\n"), 0
+    used = [number for number, line in enumerate(lines) if line]
+    for cell in cells:
+        ends = begins + cell.count("\n")
+        if used and begins <= used[0] and used[-1] <= ends:
+            return "\n".join(lines[begins:])
+        begins = ends + 2
+    return source
 
 
 def _code_only(source: str) -> str:

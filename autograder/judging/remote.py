@@ -10,21 +10,27 @@ submitted kernel source and the judge's own inputs; the worker's outputs are thr
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import torch
 
 from autograder.sandbox.sandbox import Exercise, Lost, Replayer
+from course.checking.cases import FATAL
 from course.checking.subject import Handle, SubjectError
 from grader_kernels import wire
-from grader_kernels.compiling.compiler import Compiler, judge_compiled
-from grader_kernels.language import NotWritten
-from grader_kernels.problem import Settings
-from grader_kernels.replaying.trace import TraceError, from_data, stand_in
+from grader_kernels.compiling.compiler import Compiler
+from grader_kernels.evidence import Compiled, Evidence
+from grader_kernels.judging.judgement import Failed, Replayed, plain
+from grader_kernels.judging.task import Posed
+from grader_kernels.language import LanguageError, NotWritten
+from grader_kernels.replaying.trace import from_data
 
 WORKER_KINDS = ("raised", "not_attempted", "missing", "bad_value", "out_of_memory")  # what a worker may claim
+KINDS = {"not_attempted": "not_written", "missing": "missing"}  # of a launcher's failures, in the kernel judge's words
 MAX_NESTING = 32
 _OUT_OF_MEMORY = "can't allocate memory"  # torch's allocator raises RuntimeError with these words
 
@@ -41,17 +47,13 @@ class RemoteSubject:
         self,
         exercise: Exercise,
         name: str,
-        kernel_source: str | Callable[[set[str]], str] | Exception | None = None,
+        kernel_source: Callable[[set[str]], str] | None = None,
         replayer: Replayer | None = None,
         compiler: Compiler | None = None,
     ) -> None:
         self.exercise, self.name = exercise, name
         self.kernel_source, self.replayer, self.compiler = kernel_source, replayer, compiler
         self.mutated: list[str] = []
-        self.may_change: tuple[str, ...] = ()
-        self.launch_problems: list[str] = []
-        self.launch_findings: list[str] = []
-        self._launched: tuple[str, Any, dict] | None = None
         self._functions: dict[int, Callable] = {}
         self._nesting = 0
 
@@ -97,39 +99,9 @@ class RemoteSubject:
         found = self._question("iterate", args, {"limit": limit, **kwargs})
         return self._shaped(found, type(found) is list and len(found) <= limit)
 
-    def launch(self, *args: Any, **kwargs: Any) -> Any:
-        """Trace there, replay elsewhere; the outputs are the replay's.
-
-        The worker gets stand-ins of the same layout: what it never saw it can't carry into the trace as numbers.
-        """
-        self.launch_problems, self.launch_findings, self._launched = [], [], None
-        trace = self._question("launch", *stand_in((args, kwargs)))
-        source = self._source(trace)
-        if self.replayer is None:
-            raise ValueError("launch needs a replayer: RemoteSubject(..., replayer=box.replayer())")
-        try:
-            found = self.replayer.replay(source, trace, (args, kwargs), self.exercise.limits.call, self.may_change)
-        except Lost as lost:
-            raise SubjectError(lost.kind, lost.message, lost.exception) from lost
-        self.launch_problems, self.launch_findings = list(found["problems"]), list(found["findings"])
-        self._launched = (source, trace, found["meter"])
-        return found["outputs"]
-
-    def meter(self) -> dict[str, Any]:
-        """What the last launch moved, as the replay measured it."""
-        return self._last_launch()[2]
-
-    def compiled(self, *targets: str, **settings: Any) -> list[str]:
-        """What a GPU's compiler says against the kernels of the last launch."""
-        source, trace, _ = self._last_launch()
-        if self.compiler is None:
-            raise ValueError("compiled needs a compiler: RemoteSubject(..., compiler=Compiler())")
-        return judge_compiled(self.compiler.check(source, trace, targets), Settings(**settings))
-
-    def _last_launch(self) -> tuple[str, Any, dict]:
-        if self._launched is None:
-            raise SubjectError("missing", f"`{self.name}` launched no kernel")
-        return self._launched
+    def hands(self) -> RemoteHands:
+        """What judges its launcher: traces are made there, replays and compilations elsewhere."""
+        return RemoteHands(self)
 
     def release(self, handle: Handle) -> None:
         self._question("release", (handle,), {})
@@ -221,24 +193,55 @@ class RemoteSubject:
         lost = self.exercise.end(Lost("channel", f"the worker sent {what}"))
         return SubjectError(lost.kind, lost.message)
 
-    def _source(self, trace: Any) -> str:
-        source = self.kernel_source
-        try:
-            needed = from_data(trace).kernels()
-        except TraceError as error:
-            raise self._channel(f"a launch trace that can't be: {error}") from error
-        try:
-            source = source(needed) if callable(source) else source
-        except Exception as error:
-            source = error
-        if isinstance(source, NotWritten):
-            raise SubjectError("not_attempted", "its kernel is not written yet")
-        if isinstance(source, Exception):
-            raise SubjectError("bad_value", f"its kernels can't be judged: {source}", type(source).__name__)
-        if source is None:
-            raise SubjectError("missing", f"`{self.name}` has no kernel source to replay")
-        return source
 
+class RemoteHands:
+    """judgement.Hands on a launcher behind a RemoteSubject.
+
+    The worker gets stand-ins of the same layout: what it never saw it can't carry into the trace as numbers.
+    """
+
+    deadline = math.inf
+
+    def __init__(self, subject: RemoteSubject) -> None:
+        self.subject = subject
+
+    def trace(self, case: Posed) -> Any:
+        return self._asked("trace", *case.shown())
+
+    def again(self, case: Posed) -> Any:
+        return self._asked("again", *case.shown(), case.shown())
+
+    def replay(self, traced: bytes, case: Posed, **options: Any) -> Replayed:
+        source, limit = self._source(traced), self.subject.exercise.limits.call
+        try:
+            found = self.subject.replayer.replay(source, traced, (case.args, case.kwargs), options, limit)
+        except Lost as lost:
+            raise SubjectError(lost.kind, lost.message, lost.exception) from lost
+        try:
+            return Replayed(found["outputs"], msgspec.json.decode(found["evidence"], type=Evidence))
+        except (KeyError, TypeError, msgspec.DecodeError) as error:
+            raise SubjectError("channel", "the replay of its launches gave nothing that can be read") from error
+
+    def compile(self, traced: bytes, targets: Sequence[str]) -> list[Compiled]:
+        return self.subject.compiler.check(self._source(traced), msgspec.json.decode(traced), tuple(targets))
+
+    def _asked(self, operation: str, *args: Any) -> Any:
+        """The worker's answer. What it could not do is a case's; what ends the exercise passes through."""
+        try:
+            return self.subject._question(operation, args, {})
+        except SubjectError as error:
+            if error.kind in FATAL:
+                raise
+            raise Failed(KINDS.get(error.kind, "raised"), plain(error.message)) from error
+
+    def _source(self, traced: bytes) -> str:
+        """The source of the kernels that a trace names. Raises Failed."""
+        try:
+            return self.subject.kernel_source(from_data(msgspec.json.decode(traced)).kernels())
+        except NotWritten as error:
+            raise Failed("not_written", "its kernel is not written yet") from error
+        except LanguageError as error:
+            raise Failed("language", str(error)) from error
 
 
 def _integer(value: Any) -> int:

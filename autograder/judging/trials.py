@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from autograder.authoring.checks import Check, attempt, seed_for
+from autograder.authoring.checks import Check, Kernel, attempt, seed_for
 from course.checking import cases
 from course.checking.check import quiet
 from course.checking.subject import Subject, SubjectError
@@ -21,6 +21,7 @@ FATAL_STATES = {
     "out_of_memory": "out_of_memory",
     "channel": "crashed",
 }
+KERNEL = "the kernel's task"  # what its seed is made from
 NOTHING_FRESH = "nothing holds on new inputs, so what holds on fixed ones gives no points"
 MakeSubject = Callable[[], Subject]
 
@@ -33,12 +34,10 @@ def judge_exercise(
     seed: from a trial's title to 128 bits. A fatal SubjectError ends the exercise with no points and its reason.
     """
     began = time.perf_counter()
+    judged = _kernel if isinstance(check, Kernel) else _trials
     try:
         with quiet():
-            shown = cases.play(recorded, make_subject())
-            verdict = (
-                shown if shown.state in ("not_attempted", "missing") else _scored(check, shown, make_subject, seed)
-            )
+            verdict = judged(check, recorded, make_subject, seed)
     except SubjectError as error:
         state = FATAL_STATES[error.kind]
         verdict = without_points(check.name, recorded.points, state, error.message, hints=len(check.hints))
@@ -52,6 +51,25 @@ def judge_exercise(
 def secret_seed(secret: bytes, student: str, exercise: str, version: str, digest: str) -> Callable[[str], int]:
     """HMAC seeds: remembered answers fail, a resubmission meets new inputs, and every verdict can be replayed."""
     return lambda title: seed_for(secret, student, exercise, version, digest, title)
+
+
+def _kernel(
+    check: Kernel, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+) -> ExerciseVerdict:
+    """A launcher on sizes and numbers of its own; where something is wrong, the recorded ones name it."""
+    verdict = cases.judge_kernel(recorded, check.task(seed(KERNEL)), make_subject())
+    if verdict.kernel is not None and verdict.state != "passed":
+        verdict.misconception = cases.play(recorded, make_subject()).misconception
+        verdict.kernel.misconception = verdict.misconception
+        verdict.kernel = verdict.kernel.hidden()
+    return verdict
+
+
+def _trials(
+    check: Check, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+) -> ExerciseVerdict:
+    shown = cases.play(recorded, make_subject())
+    return shown if shown.state in ("not_attempted", "missing") else _scored(check, shown, make_subject, seed)
 
 
 def _scored(

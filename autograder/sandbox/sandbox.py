@@ -38,10 +38,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import psutil
 
@@ -50,6 +50,7 @@ from autograder.sandbox import bubblewrap, zygote
 from autograder.sandbox.bubblewrap import NoSandbox
 from course.worker.session import OUTPUT_LIMIT, CellResult
 from grader_kernels import wire
+from grader_kernels.judging.hands import failure
 
 __all__ = [  # CellResult and NoSandbox among them, for those who use a sandbox
     "CellResult", "Exercise", "Limits", "Lost", "NoSandbox", "Replayer", "Runner", "Sandbox", "SandboxGone", "why_not",
@@ -581,7 +582,7 @@ class Exercise:
 class Replayer:
     """Replays one hand-in's launch traces, in a process that no student code ever ran in. A context manager.
 
-    A replay that fails ends the process, and the next one has a fresh process.
+    A replay that is lost ends the process, and the next one has a fresh process.
     """
 
     def __init__(self, box: Sandbox) -> None:
@@ -590,13 +591,14 @@ class Replayer:
         self.numbers = itertools.count(1)
 
     def replay(
-        self, source: str, trace: Any, inputs: Any, seconds: float | None = None, may_change: Sequence[str] = ()
+        self, source: str, traced: bytes, inputs: tuple[tuple, dict], options: dict, seconds: float | None = None
     ) -> dict:
-        """`grader_kernels.replaying.replay.replay_source` on these arguments. Raises Lost."""
+        """`grader_kernels.judging.hands.replayed` on these arguments. Raises Failed, and Lost."""
         seconds = seconds or self.box.limits.call
         self.process = self.process or self.box._fork({"op": "replayer"})
         try:
-            return self._ask(self.process[2], (source, trace, inputs, tuple(may_change)), time.monotonic() + seconds)
+            asked = (source, traced, *inputs, options)
+            return self._ask(self.process[2], asked, time.monotonic() + seconds)
         except Lost as failed:
             lost = failed
         except TimeoutError:
@@ -604,7 +606,7 @@ class Replayer:
         except (EOFError, OSError):
             lost = self.box._why(f"the replay of its launches: {self.box._death_of(self.process[0])}")
         except wire.WireError as error:
-            lost = Lost("bad_value", f"its launches can't be replayed: {error}")
+            lost = Lost("channel", f"its launches can't be replayed: {error}")
         self.close()
         raise lost
 
@@ -636,7 +638,7 @@ class Replayer:
         if header.get("id") != number:
             raise wire.WireError("an answer to a question that was not asked")
         if "failed" in header:
-            raise Lost(**header["failed"])
+            raise failure(header["failed"])
         return wire.decode(header["ok"], body)
 
 

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +23,12 @@ import torch
 
 from course.checking import compare
 from course.checking.subject import Handle, Subject, SubjectError
-from course.checking.verdict import ExerciseVerdict, Named, TrialResult, settle, without_points
+from course.checking.verdict import ExerciseVerdict, Named, TrialResult, of_kernel, settle, without_points
 from course.files import write_whole
+from grader_kernels.judging.task import KernelCases, Known, Task
 
-FORMAT = 1
-COMPARISONS = ("close", "equal", "between", "lean", "quiet")
+FORMAT = 2
+COMPARISONS = ("close", "equal", "between")
 FATAL = ("killed", "timed_out", "out_of_memory", "channel")
 
 
@@ -73,7 +75,7 @@ class Misconception(msgspec.Struct):
 
 
 class CheckCases(msgspec.Struct):
-    """All that the learner's side knows of one check."""
+    """All that the learner's side knows of one check. kernel: of a kernel exercise, instead of cases."""
 
     name: str
     points: float
@@ -83,6 +85,7 @@ class CheckCases(msgspec.Struct):
     misconceptions: list[Misconception] = []
     mutates: list[str] = []
     minutes: int = 0
+    kernel: KernelCases | None = None
 
 
 class Cases:
@@ -130,6 +133,8 @@ def play(check: CheckCases, subject: Subject) -> ExerciseVerdict:
 
     SubjectErrors of FATAL kinds pass through: the process under judgement is gone.
     """
+    if check.kernel is not None:
+        return judge_kernel(check, check.kernel.task, subject, check.kernel.known)
     played = [play_case(check, case, subject) for case in check.cases]
     if played and all(error and error.kind in ("not_attempted", "missing") for _, _, error in played):
         error = played[0][2]
@@ -140,23 +145,38 @@ def play(check: CheckCases, subject: Subject) -> ExerciseVerdict:
     return settle(check.name, check.points, trials, hints=len(check.hints), misconception=named)
 
 
+def judge_kernel(check: CheckCases, task: Task, subject: Subject, known: Sequence[Known] = ()) -> ExerciseVerdict:
+    """The judgement of a launcher on a task, with the points of its check. known: mistakes recorded on this task.
+
+    SubjectErrors of FATAL kinds pass through.
+    """
+    try:
+        hands = subject.hands()
+    except SubjectError as error:
+        if error.kind in FATAL:
+            raise
+        return without_points(check.name, check.points, error.kind, error.message, hints=len(check.hints))
+    from grader_kernels.judging.judgement import Judgement  # needs triton, which not every learner has
+
+    return of_kernel(check.name, check.points, Judgement(task, hands, known=known).verdict(), hints=len(check.hints))
+
+
 def play_case(check: CheckCases, case: Case, subject: Subject) -> tuple[Outcome, TrialResult, SubjectError | None]:
     """Perform one case. Comparisons go on after the first difference, so that the outcome is complete."""
     results: dict[int, Any] = {}
     outcome, first, error = Outcome(got=[], effects=[]), None, None
-    subject.may_change = tuple(check.mutates)
     for index, step in enumerate(case.steps):
         try:
             if step.do in COMPARISONS:
                 got = resolve(step.args[0], results)
                 differs = compare_step(step, got)
-                outcome.got.append(differs is None if step.do in ("lean", "quiet") else storable(got))
+                outcome.got.append(storable(got))
                 first = first or differs
             else:
                 results[index] = perform(subject, step, results)
                 found = guard(check, step, subject, results[index])
                 if found:
-                    outcome.effects.append(effect(step, subject, found))
+                    outcome.effects.append(found.says)
                     first = first or found
         except SubjectError as stopped:
             if stopped.kind in FATAL:
@@ -177,21 +197,13 @@ def perform(subject: Subject, step: Step, results: dict[int, Any]) -> Any:
 
 
 def guard(check: CheckCases, step: Step, subject: Subject, result: Any) -> compare.Difference | None:
-    """What is checked on every call without being asked: no NaN out of nowhere, no argument changed, no fallback."""
+    """What is checked on every call without being asked: no NaN out of nowhere, no argument changed."""
     changed = [name for name in subject.mutated if name not in check.mutates]
     if changed:
         return compare.Difference(f"your code changed {changed[0]} in place; the caller still needs it")
-    if step.do == "launch" and subject.launch_problems:
-        return compare.Difference(subject.launch_problems[0])
     if compare.has_nan(result) and not compare.has_nan(step.args):
         return compare.Difference("the result contains NaN")
     return None
-
-
-def effect(step: Step, subject: Subject, found: compare.Difference) -> str:
-    """What a side effect is called when outcomes are compared: it quotes nobody's code and counts nobody's lines."""
-    kinds = subject.launch_findings if step.do == "launch" else []
-    return f"launch: {kinds[0]}" if kinds else found.says
 
 
 def compare_step(step: Step, got: Any) -> compare.Difference | None:
@@ -201,10 +213,6 @@ def compare_step(step: Step, got: Any) -> compare.Difference | None:
         found = compare.close(got, want[0], step.condition)
     elif step.do == "equal":
         found = compare.equal(got, want[0])
-    elif step.do == "lean":
-        found = compare.lean(got, *want)
-    elif step.do == "quiet":
-        found = compare.quiet(got)
     else:
         found = compare.between(got, want[0], want[1])
     if found and step.says:
@@ -357,4 +365,6 @@ def _check_from(plain: dict) -> CheckCases:
         Misconception(m["name"], m["sentence"], m["next"], [Outcome(**o) for o in m["outcomes"]])
         for m in plain["misconceptions"]
     ]
+    if plain.get("kernel") is not None:
+        plain["kernel"] = msgspec.convert(plain["kernel"], KernelCases)
     return CheckCases(**plain)

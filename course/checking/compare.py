@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from grader_kernels.replaying.lean import moved, needed, too_much
-
 UNIT_ROUNDOFF = {
     torch.float64: 2.0**-53,
     torch.float32: 2.0**-24,
@@ -79,19 +77,6 @@ def equal(got: Any, expected: Any, where: str = "") -> Difference | None:
     if not isinstance(plain, (int, float, str, bytes, bool, type(None))) or plain != expected:
         return Difference(f"{where or 'the result'} is wrong", _small(plain), _small(expected))
     return None
-
-
-def lean(got: Any, floor: dict[str, Any], slack: float, launches: int) -> Difference | None:
-    """None when what was launched (Subject.meter) moved at most `slack` times the floor's bytes."""
-    says = too_much(got, floor, slack, launches)
-    if not says:
-        return None
-    return Difference(says, f"{moved(got, floor):,} bytes", f"{needed(floor):,} bytes: {floor['why']}")
-
-
-def quiet(got: Any) -> Difference | None:
-    """None when a list of complaints is empty."""
-    return Difference(str(got[0])) if got else None
 
 
 def between(got: Any, low: float, high: float) -> Difference | None:

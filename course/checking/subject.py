@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
+from grader_kernels import NO_TRITON
 from grader_kernels.wire import Handle
+
+if TYPE_CHECKING:
+    from grader_kernels.judging.judgement import Hands
 
 KINDS = (
     "raised",
@@ -44,9 +48,6 @@ class Subject(Protocol):
     """The operations. Tensors among arguments and results are ordinary torch tensors on the CPU."""
 
     mutated: list[str]
-    may_change: tuple[str, ...]  # parameters of a launcher that it is meant to change in place
-    launch_problems: list[str]  # sentences about the last launch, those about findings first
-    launch_findings: list[str]  # kinds of these findings (grader_kernels.evidence.FINDINGS)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any: ...
@@ -66,9 +67,7 @@ class Subject(Protocol):
         **kwargs: Any,
     ) -> tuple[Any, tuple, dict]: ...
     def iterate(self, *args: Any, limit: int = 100, **kwargs: Any) -> list: ...
-    def launch(self, *args: Any, **kwargs: Any) -> Any: ...
-    def meter(self) -> dict[str, Any]: ...
-    def compiled(self, *targets: str, **settings: Any) -> list[str]: ...
+    def hands(self) -> Hands: ...
     def release(self, handle: Handle) -> None: ...
 
 
@@ -82,10 +81,6 @@ class LocalSubject:
     def __init__(self, namespace: dict[str, Any], name: str) -> None:
         self.namespace, self.name = namespace, name
         self.mutated: list[str] = []
-        self.may_change: tuple[str, ...] = ()
-        self.launch_problems: list[str] = []
-        self.launch_findings: list[str] = []
-        self._launched: Any = None
         self._objects: dict[int, Any] = {}
         self._ids = itertools.count(1)
 
@@ -136,40 +131,16 @@ class LocalSubject:
         function = self._named(self.name)
         return self._run(lambda *a, **k: list(itertools.islice(iter(function(*a, **k)), limit)), args, kwargs)
 
-    def launch(self, *args: Any, **kwargs: Any) -> Any:
-        """Trace a Triton launcher and replay the trace; the outputs come from the replay, and so does what a launcher
-        changes in place: the arguments given here stay as they are."""
-        from grader_kernels.replaying.replay import launch_here
-
-        launcher, self._launched = self._named(self.name), None
-        replay = lambda *a, **k: launch_here(launcher, a, k, may_change=self.may_change)  # noqa: E731
-        self._launched = self._run(replay, args, kwargs, copy=False)
-        self.launch_problems, self.launch_findings = self._launched.problems, self._launched.findings
-        return self._launched.outputs
-
-    def meter(self) -> dict[str, Any]:
-        """What the last launch moved (grader_kernels.replaying.lean.summary)."""
-        from grader_kernels.replaying import lean
-
-        return lean.summary(self._last_launch().traffic)
-
-    def compiled(self, *targets: str, **settings: Any) -> list[str]:
-        """What a GPU's compiler says against the kernels of the last launch, in sentences; none is best."""
-        from grader_kernels import problem
-        from grader_kernels.compiling import compiler
-        from grader_kernels.replaying import replay
-
-        launched = self._last_launch()
-        if launched.trace is None:  # it ran on a GPU, so it did compile
-            return []
-        source = replay.source_of(launched.kernels)
-        made = compiler.compile_launches(source, launched.trace.to_data(), targets, compiler.HERE)
-        return compiler.judge_compiled(made, problem.Settings(**settings))
-
-    def _last_launch(self) -> Any:
-        if self._launched is None:
-            raise SubjectError("missing", f"`{self.name}` launched no kernel")
-        return self._launched
+    def hands(self) -> Hands:
+        """What judges a Triton launcher (grader_kernels.judging.judgement)."""
+        launcher = self._named(self.name)
+        if not callable(launcher):
+            raise SubjectError("missing", f"`{self.name}` is a {type(launcher).__name__}, not something to call")
+        try:
+            from grader_kernels.judging.hands import LocalHands
+        except Exception:  # not only ImportError: a broken install of triton must not break a notebook either
+            raise SubjectError("not_attempted", NO_TRITON, "NotImplementedError") from None
+        return LocalHands(launcher)
 
     def release(self, handle: Handle) -> None:
         self._objects.pop(handle.id, None)

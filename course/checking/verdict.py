@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from grader_kernels.judging.verdict import KernelVerdict, Named
+
 KEPT = 20  # changes in a verdict's history
 STATES = (
     "passed",
@@ -34,16 +36,11 @@ class TrialResult(msgspec.Struct):
     expected: str = ""
 
 
-class Named(msgspec.Struct):
-    """A recognised misconception: its name, one sentence about it, and the question to ask next."""
-
-    name: str
-    sentence: str
-    next: str = ""
-
-
 class ExerciseVerdict(msgspec.Struct):
-    """The judgement of one exercise. `state` is one of STATES; `reason` is a sentence when it is not about trials."""
+    """The judgement of one exercise. `state` is one of STATES; `reason` is a sentence when it is not about trials.
+
+    kernel: of a kernel exercise, the judgement in full; `trials` are then its groups.
+    """
 
     name: str
     score: float
@@ -54,6 +51,7 @@ class ExerciseVerdict(msgspec.Struct):
     trials: list[TrialResult] = []
     hints: int = 0
     seconds: float = 0.0
+    kernel: KernelVerdict | None = None
 
 
 class Change(msgspec.Struct):
@@ -114,6 +112,17 @@ def settle(
     score = round(max_score * won / total, 4) if total else 0.0
     state = "passed" if trials and all(t.passed for t in trials) else "partial" if won else "failed"
     return ExerciseVerdict(name, score, max_score, state, "", misconception, trials, hints)
+
+
+def of_kernel(name: str, max_score: float, found: KernelVerdict, *, hints: int = 0) -> ExerciseVerdict:
+    """What the judgement of a kernel amounts to: its share of the points, a trial for each group."""
+    if found.kind in ("not_written", "missing"):
+        state = "not_attempted" if found.kind == "not_written" else "missing"
+        return without_points(name, max_score, state, found.reason, hints=hints)
+    rows = [TrialResult(g.name, g.weight, g.won == g.weight, "; ".join(g.says)) for g in found.groups]
+    score = round(max_score * found.score / found.max_score, 4)
+    state = "passed" if found.full else "partial" if score else "failed"
+    return ExerciseVerdict(name, score, max_score, state, found.reason, found.misconception, rows, hints, kernel=found)
 
 
 def without_points(name: str, max_score: float, state: str, reason: str, *, hints: int = 0) -> ExerciseVerdict:

@@ -44,8 +44,9 @@ LINUX = sys.platform == "linux"
 HUGE = 2 << 20  # bytes of a huge page
 MANY_THREADS, EXIT_THREADS = 32, 78  # threads that a cell may leave behind
 MANY_FILES = 128  # open descriptors that a cell may leave behind; runners may have 256
+FAILED_KINDS = {"not_written": "not_attempted", "memory": "out_of_memory"}  # of launchers, in a subject's words
 OPERATIONS = frozenset(
-    "__call__ call value construct load_state method grad grad_method iterate launch release".split()
+    "__call__ call value construct load_state method grad grad_method iterate trace again release".split()
 )
 
 
@@ -281,31 +282,17 @@ def _touch_lazy_paths(session: Session) -> None:
     x = torch.ones(4, 4, requires_grad=True)
     torch.autograd.grad((x @ x).softmax(-1), x, torch.ones(4, 4))  # imports sympy
     session.run("1 + 1")
-    for module in ("grader_kernels.replaying.replay", "matplotlib.pyplot", "ipywidgets", "course"):
+    for module in ("grader_kernels.judging.hands", "matplotlib.pyplot", "ipywidgets", "course"):
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
 
 
 @functools.cache
 def _warm_replay() -> None:
-    """Replay a launch of our own, so that forks find triton's lazy paths touched."""
-    import triton
+    """Replay a launch of our own, once."""
+    from grader_kernels.judging import hands
 
-    from grader_kernels.replaying import replay, trace
-
-    source = (
-        "@triton.jit\ndef twice_kernel(x_ptr, o_ptr, n, BLOCK: tl.constexpr):\n    i = tl.arange(0, BLOCK)\n"
-        "    tl.store(o_ptr + i, 2 * tl.load(x_ptr + i, mask=i < n), mask=i < n)\n"
-    )
-    kernel = replay.load(source)["twice_kernel"]
-
-    def twice(x: torch.Tensor) -> torch.Tensor:
-        out = torch.empty_like(x)
-        kernel[(triton.cdiv(4, 4),)](x, out, 3, BLOCK=4)
-        return out
-
-    x = torch.ones(3)
-    replay.replay_source(source, trace.record(twice, (x,), {}).to_data(), ((x,), {}))
+    hands.warm()
 
 
 def _receive_descriptor(sock: socket.socket) -> int:
@@ -477,16 +464,21 @@ class Exercise:
         if operation not in OPERATIONS:
             raise SubjectError("bad_value", f"no operation is called {operation}")
         self.subject.name, self.subject.mutated = header["subject"], []
-        if operation == "launch":
-            return self._trace(args, kwargs)
+        if operation in ("trace", "again"):
+            return self._launches(operation, args)
         return getattr(self.subject, operation)(*args, **kwargs)
 
-    def _trace(self, args: tuple, kwargs: dict) -> Any:
-        """What the launcher launched, as plain values; the judge replays it elsewhere."""
-        from grader_kernels.replaying.trace import record
+    def _launches(self, operation: str, args: tuple) -> Any:
+        """What the launcher launched, once or called again; the judge replays it elsewhere."""
+        from grader_kernels.judging import hands
 
         launcher = self.subject.value()
-        return self.subject._run(lambda *a, **k: record(launcher, a, k).to_data(), args, kwargs, copy=False)
+        try:
+            if operation == "trace":
+                return hands.recorded(launcher, *args)
+            return hands.again(lambda args, kwargs: hands.recorded(launcher, args, kwargs), *args)
+        except hands.Failed as failed:
+            raise SubjectError(FAILED_KINDS.get(failed.kind, "raised"), failed.sentence) from failed
 
     def _callback(self, number: int) -> Callable:
         def ask(*args: Any, **kwargs: Any) -> Any:
@@ -529,26 +521,15 @@ def _failure(error: BaseException) -> dict[str, str]:
 def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
     """Answer replay questions. No student module was ever imported here; the source passed an allow-list."""
     confine_self(limits)
-    from grader_kernels.interpreter.run import KernelFault
-    from grader_kernels.replaying import lean
-    from grader_kernels.replaying.replay import replay_source
+    from grader_kernels.judging.hands import in_words, replayed
 
     while True:
         header, body = wire.recv(sock)
         buffers: list[bytes] = []
         try:
-            source, trace, inputs, may_change = wire.decode(header["args"], body)
-            found = replay_source(source, trace, inputs, may_change=may_change)
-            seen = found.pop("evidence")
-            found["meter"] = lean.summary(seen["traffic"])
-            found["findings"] = [each["kind"] for each in seen["findings"]]
-            reply = {"id": header["id"], "ok": wire.encode(found, buffers)}
-        except KernelFault as fault:
-            failed = {"kind": "raised", "message": " ".join(str(fault).split())[:500], "exception": "KernelFault"}
-            buffers, reply = [], {"id": header["id"], "failed": failed}
+            reply = {"id": header["id"], "ok": wire.encode(replayed(*wire.decode(header["args"], body)), buffers)}
         except Exception as error:
-            text = " ".join(f"its launches can't be replayed: {type(error).__name__}: {error}".split())[:500]
-            buffers, reply = [], {"id": header["id"], "failed": {"kind": "bad_value", "message": text, "exception": ""}}
+            buffers, reply = [], {"id": header["id"], "failed": in_words(error)}
         wire.send(sock, reply, buffers)
 
 

@@ -10,20 +10,41 @@ booleans must be equal.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import torch
 
 HALF_ULP = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 
 
-@dataclasses.dataclass
-class Agreement:
-    """Whether it agrees, else a sentence. error and allowed belong to the output that is furthest off."""
+class Output(msgspec.Struct):
+    """One tensor that is expected: its numbers in float64 (or whole), its dtype, and the error allowed, relative to
+    its largest number."""
+
+    name: str
+    exact: Any
+    dtype: Any
+    allowed: float = 0.0
+
+
+class Expected(msgspec.Struct):
+    """What a launcher should return. kind: "tensor", "tuple", "list" or "dict"."""
+
+    kind: str
+    outputs: list[Output]
+
+
+class Agreement(msgspec.Struct):
+    """Whether it agrees, else a sentence, with the number that is furthest off from both sides.
+
+    error and allowed belong to the output that is furthest off.
+    """
 
     passed: bool
     says: str = ""
+    got: str = ""
+    expected: str = ""
     error: float | None = None
     allowed: float | None = None
 
@@ -37,14 +58,33 @@ def outputs(value: Any) -> dict[str, Any]:
     return {"out": value}
 
 
-def compare(got: Any, exact: Any, plain: Any, factor: float = 4.0, eps: float = 1e-6) -> Agreement:
-    """got: the launcher's result. exact: the reference in float64. plain: the operation in the inputs' dtype."""
-    ours, exacts, plains = outputs(got), outputs(exact), outputs(plain)
-    if len(ours) != len(exacts):
-        return Agreement(False, f"the launcher returns {_count(got, ours)}; expected {_count(exact, exacts)}")
+def expect(exact: Any, plain: Any, factor: float = 4.0, eps: float = 1e-6) -> Expected:
+    """exact: the reference in float64. plain: the operation in torch at the inputs' own dtype, which sets what is
+    allowed. factor, eps: see the formula above."""
+    pairs = zip(outputs(exact).items(), outputs(plain).values(), strict=True)
+    kind = "tensor" if isinstance(exact, torch.Tensor) else type(exact).__name__
+    return Expected(kind, [_output(name, want, same, factor, eps) for (name, want), same in pairs])
+
+
+def _output(name: str, exact: torch.Tensor, plain: torch.Tensor, factor: float, eps: float) -> Output:
+    if not plain.is_floating_point():
+        return Output(name, exact, plain.dtype)
+    exact = exact.double()
+    number = torch.isfinite(exact) & torch.isfinite(exact.to(plain.dtype))
+    scale = _largest(exact[number]) or 1.0
+    torch_error = _largest((plain.double() - exact)[number & torch.isfinite(plain)]) / scale
+    return Output(name, exact, plain.dtype, max(factor * torch_error + eps, HALF_ULP.get(plain.dtype, 0.0)))
+
+
+def compare(got: Any, want: Expected) -> Agreement:
+    """got: the launcher's result."""
+    ours = outputs(got)
+    if len(ours) != len(want.outputs):
+        expected = "one value" if want.kind == "tensor" else f"a {want.kind} of {len(want.outputs)}"
+        return Agreement(False, f"the launcher returns {_count(got, ours)}; expected {expected}")
     worst = Agreement(True)
-    for (name, mine), want, same in zip(ours.items(), exacts.values(), plains.values(), strict=True):
-        found = _tensor(_called(name), mine, want, same, factor, eps)
+    for mine, output in zip(ours.values(), want.outputs, strict=True):
+        found = _tensor(_called(output.name), mine, output)
         if not found.passed:
             return found
         if worst.error is None or (found.error or 0) / (found.allowed or 1) > worst.error / (worst.allowed or 1):
@@ -62,27 +102,26 @@ def _called(name: str) -> str:
     return "the result" if name == "out" else f"returned tensor {name.removeprefix('out ')}"
 
 
-def _tensor(name: str, got: Any, exact: torch.Tensor, plain: torch.Tensor, factor: float, eps: float) -> Agreement:
+def _tensor(name: str, got: Any, want: Output) -> Agreement:
+    exact = want.exact
     if not isinstance(got, torch.Tensor):
         return Agreement(False, f"{name} is {'None' if got is None else f'a {type(got).__name__}'}; expected a tensor")
     if got.shape != exact.shape:
         return Agreement(False, f"{name} has shape {tuple(got.shape)}; expected {tuple(exact.shape)}")
-    if got.dtype != plain.dtype:
-        return Agreement(False, f"{name} is {_dtype(got.dtype)}; expected {_dtype(plain.dtype)}")
+    if got.dtype != want.dtype:
+        return Agreement(False, f"{name} is {_dtype(got.dtype)}; expected {_dtype(want.dtype)}")
     if not got.is_floating_point():
         return _whole_numbers(name, got, exact)
-    exact, rounded = exact.double(), exact.to(got.dtype)
+    rounded = exact.to(got.dtype)
     odd = _not_finite(name, got, rounded)
     if odd:
         return Agreement(False, odd)
     number = torch.isfinite(exact) & torch.isfinite(rounded)
     scale = _largest(exact[number]) or 1.0
     error = _largest(got.double()[number] - exact[number]) / scale
-    torch_error = _largest((plain.double() - exact)[number & torch.isfinite(plain)]) / scale
-    allowed = max(factor * torch_error + eps, HALF_ULP.get(got.dtype, 0.0))
-    if error <= allowed:
-        return Agreement(True, "", error, allowed)
-    return Agreement(False, _off(name, got, exact, number, error, allowed), error, allowed)
+    if error <= want.allowed:
+        return Agreement(True, "", "", "", error, want.allowed)
+    return _off(name, got, exact, number, error, want.allowed)
 
 
 def _whole_numbers(name: str, got: torch.Tensor, exact: torch.Tensor) -> Agreement:
@@ -90,8 +129,8 @@ def _whole_numbers(name: str, got: torch.Tensor, exact: torch.Tensor) -> Agreeme
     if not wrong.any():
         return Agreement(True)
     at = _first(wrong)
-    says = f"{name}: {_of(wrong)} are wrong; the first at {_index(at)}: yours {got[at].item()}, expected {exact[at]:g}"
-    return Agreement(False, says)
+    says = f"{name}: {_of(wrong)} are wrong; the first at {_index(at)}"
+    return Agreement(False, says, str(got[at].item()), f"{exact[at]:g}")
 
 
 def _not_finite(name: str, got: torch.Tensor, want: torch.Tensor) -> str:
@@ -109,14 +148,14 @@ def _not_finite(name: str, got: torch.Tensor, want: torch.Tensor) -> str:
     return ""
 
 
-def _off(name: str, got: torch.Tensor, exact: torch.Tensor, number: torch.Tensor, error: float, allowed: float) -> str:
+def _off(
+    name: str, got: torch.Tensor, exact: torch.Tensor, number: torch.Tensor, error: float, allowed: float
+) -> Agreement:
     away = torch.where(number, (got.double() - exact).abs(), 0.0)
     at = tuple(int(i) for i in torch.unravel_index(away.argmax(), away.shape))
-    place = f" at {_index(at)}" if at else ""
-    return (
-        f"{name} is off by {error:.2g} of its largest value; {allowed:.2g} is allowed. "
-        f"Worst{place}: yours {got[at].item():.6g}, expected {exact[at].item():.6g}"
-    )
+    place = f"; it is worst at {_index(at)}" if at else ""
+    says = f"{name} is off by {error:.2g} of its largest value where {allowed:.2g} is allowed{place}"
+    return Agreement(False, says, f"{got[at].item():.6g}", f"{exact[at].item():.6g}", error, allowed)
 
 
 def _largest(x: torch.Tensor) -> float:

@@ -27,45 +27,24 @@ import signal
 import socket
 import sys
 import time
-import traceback
 import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import msgspec
 import torch
 
-from grader_kernels import language, wire
-from grader_kernels.evidence import Finding
-from grader_kernels.interpreter import run
-from grader_kernels.replaying import replay, trace
+from grader_kernels import wire
+from grader_kernels.judging.hands import again, failure, in_words, recorded, replayed, told, warm
+from grader_kernels.judging.judgement import Failed, Lost
 
 GiB = 1 << 30
 MEMORY = 2 * GiB  # that a child may take beyond what it was born with
 PATIENCE, POLL = 4, 0.1  # times the seconds of processor time; seconds between two looks at it
-MAX_WORDS = 600
-_OUT_OF_MEMORY = "can't allocate memory"  # torch's allocator raises RuntimeError with these words
 _ENDED_BY = {signal.SIGSEGV: "segmentation fault", signal.SIGABRT: "abort", signal.SIGKILL: "killed"}
 _PR_SET_PDEATHSIG = 1
 _FATAL_SECONDS = 20.0  # for what only our own code does
-
-
-class Lost(Exception):
-    """A child is gone: it died, ran too long, or sent what can't be read. One sentence part: "it ..."."""
-
-    def __init__(self, kind: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.kind, self.sentence = kind, sentence
-
-
-class Failed(Exception):
-    """A child says that it couldn't. kind: "not_written", "memory", "language", "fault" or "raised"."""
-
-    def __init__(self, kind: str, sentence: str, finding: Finding | None = None) -> None:
-        super().__init__(sentence)
-        self.kind, self.sentence, self.finding = kind, sentence, finding
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -139,7 +118,7 @@ class Child:
             if reply.get("id") != number:
                 raise wire.WireError("an answer to a question that was not asked")
             if "failed" in reply:
-                raise _failure(reply["failed"])
+                raise failure(reply["failed"])
             return wire.decode(reply.get("ok"), body)
         except TimeoutError:
             self.end()
@@ -178,24 +157,6 @@ class Child:
         self.alive = False
         self.sock.close()
         return self.nursery.end(self.pid, patience)
-
-
-def _failure(said: Any) -> Failed:
-    if type(said) is not dict or type(said.get("kind")) is not str or type(said.get("sentence")) is not str:
-        raise wire.WireError("a failure without words")
-    finding = None
-    if said.get("finding") is not None:
-        try:
-            finding = msgspec.convert(said["finding"], Finding)
-        except msgspec.ValidationError:
-            raise wire.WireError("a finding that is none") from None
-    return Failed(said["kind"][:20], plain(said["sentence"]), finding)
-
-
-def plain(words: str) -> str:
-    """One line, printable, not too long: words of a process that ran somebody else's code."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
-    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 3] + "..."
 
 
 def _how_it_ended(code: int) -> str:
@@ -250,7 +211,7 @@ class _Tending:
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.children: set[int] = set()
-        _warm()
+        warm()
         gc.collect()
         gc.freeze()
 
@@ -311,28 +272,8 @@ def _answer(sock: socket.socket, operations: dict[str, Callable]) -> None:
             found = operations[header["op"]](*wire.decode(header["args"], body))
             reply = {"id": header["id"], "ok": wire.encode(found, buffers)}
         except BaseException as error:
-            buffers, reply = [], {"id": header["id"], "failed": _words(error)}
+            buffers, reply = [], {"id": header["id"], "failed": in_words(error)}
         wire.send(sock, reply, buffers)
-
-
-def _words(error: BaseException) -> dict:
-    if isinstance(error, Failed):
-        return {"kind": error.kind, "sentence": error.sentence, "finding": msgspec.to_builtins(error.finding)}
-    if isinstance(error, wire.WireError):
-        return {"kind": "raised", "sentence": f"the result can't be judged: {error}"}
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY in str(error)):
-        return {"kind": "memory", "sentence": "it asked for more memory than there is here"}
-    name, says = type(error).__name__, str(error)[:2000]
-    return {"kind": "raised", "sentence": f"{name}: {says}" if says else name}
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """sys.exit and interrupts of learner code become ordinary failures; only the end of the process ends it."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        raise Failed("raised", f"it ended itself with {type(error).__name__}({error})") from None
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -353,7 +294,7 @@ class _Worker:
         linecache.cache[self.file] = (len(source), None, self.source, self.file)
         self.module = sys.modules["kernel_file"] = types.ModuleType("kernel_file")
         sys.path.insert(0, str(Path(file).resolve().parent))
-        with self._told():
+        with told(self.file):
             exec(compile(source, self.file, "exec", dont_inherit=True), vars(self.module))
         if not callable(getattr(self.module, name, None)):
             raise Failed("missing", f"there is no function called {name} in the file: the launcher must have that name")
@@ -361,42 +302,11 @@ class _Worker:
 
     def record(self, name: str, args: tuple, kwargs: dict) -> bytes:
         """The launch trace of one call, as JSON."""
-        with self._told():
-            return msgspec.json.encode(trace.record(getattr(self.module, name), args, kwargs))
+        return recorded(getattr(self.module, name), args, kwargs, self.file)
 
     def again(self, name: str, args: tuple, kwargs: dict, other: tuple) -> list[bytes]:
-        """Traces of calls that a cache would answer: the same tensors twice, new numbers in the same tensors, the
-        first numbers in new tensors. other: (args, kwargs) of the same layout, with other numbers."""
-        first = trace.cloned((args, kwargs))
-        traces = [self.record(name, args, kwargs) for _ in range(2)]
-        for old, new in zip(_tensors((args, kwargs)), _tensors(other), strict=True):
-            trace.copy_into(old, new)
-        return [*traces, self.record(name, args, kwargs), self.record(name, *first)]
-
-    @contextlib.contextmanager
-    def _told(self) -> Any:
-        """What learner code raises, with its line."""
-        try:
-            with _quiet():
-                yield
-        except (Failed, MemoryError, trace.TraceError) as error:
-            if isinstance(error, trace.TraceError):
-                raise Failed("raised", str(error)) from None
-            raise
-        except NotImplementedError as error:
-            line = self._line(error)
-            says = str(error)
-            raise Failed("not_written" if not says else "raised", f"{says or 'it is not written yet'}{line}") from None
-        except Exception as error:
-            if _OUT_OF_MEMORY in str(error):
-                raise Failed("memory", f"it asked for more memory than there is here{self._line(error)}") from None
-            raise Failed("raised", f"it raised {type(error).__name__}: {error}{self._line(error)}") from None
-
-    def _line(self, error: BaseException) -> str:
-        if isinstance(error, SyntaxError) and error.filename == self.file:
-            return f" (line {error.lineno})"
-        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self.file]
-        return f" (line {lines[-1].lineno} `{(lines[-1].line or '')[:120]}`)" if lines else ""
+        """The traces of four further calls (see `hands.again`)."""
+        return again(lambda args, kwargs: self.record(name, args, kwargs), args, kwargs, other)
 
 
 def _serve_worker(sock: socket.socket) -> None:
@@ -404,46 +314,19 @@ def _serve_worker(sock: socket.socket) -> None:
     _answer(sock, {"load": worker.load, "record": worker.record, "again": worker.again})
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
-    return [tensor for item in inside for tensor in _tensors(item)]
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # evidence: runs kernels whose source passed the allow-list, nothing else of the learner's
 
 
-def _replay(source: str, traced: bytes, args: tuple, kwargs: dict, options: dict) -> dict:
-    """replay.replay_source, with its exceptions in words."""
-    try:
-        found = replay.replay_source(source, msgspec.json.decode(traced), (args, kwargs), **options)
-    except language.NotWritten:
-        raise Failed("not_written", "its kernel is not written yet") from None
-    except language.LanguageError as error:
-        raise Failed("language", str(error)) from None
-    except run.KernelFault as fault:
-        raise Failed("fault", str(fault), getattr(fault, "finding", None)) from None
-    except (trace.TraceError, msgspec.DecodeError) as error:
-        raise Failed("raised", str(error)) from None
-    except (MemoryError, wire.WireError):
-        raise
-    except Exception as error:
-        where = f" ({'; '.join(error.__notes__)})" if getattr(error, "__notes__", None) else ""
-        raise Failed("raised", f"the kernel raised {type(error).__name__}: {error}{where}") from None
-    return found | {"evidence": msgspec.json.encode(found.get("evidence"))}
-
-
 def _serve_evidence(sock: socket.socket) -> None:
-    _answer(sock, {"replay": _replay})
+    _answer(sock, {"replay": replayed})
 
 
 # --------------------------------------------------------------------------------------------------------------------
 # speed: real launches, in a process of their own
 
 
-def _measure(source: str, file: str, folder: str) -> dict:
+def _measure(source: str, file: str, folder: str, ours: str) -> dict:
     """{"says": a sentence, "figures": numbers}, from a GPU if there is one."""
     from grader_kernels import problem
     from grader_kernels.judging import timing
@@ -452,7 +335,6 @@ def _measure(source: str, file: str, folder: str) -> dict:
     if device is None:
         return {"says": timing.NOT_MEASURED, "figures": {}}
     known = problem.load(Path(folder))
-    ours = (known.folder / "reference.py").read_text("utf-8")
     reference, theirs = _Worker(), _Worker()
     reference.load(ours, "reference.py", known.name)
     launcher = getattr(reference.module, known.name)
@@ -466,26 +348,3 @@ def _serve_speed(sock: socket.socket) -> None:
 
 
 ROLES = {"worker": (_serve_worker, True), "evidence": (_serve_evidence, True), "speed": (_serve_speed, False)}
-
-WARM = """
-@triton.jit
-def twice_kernel(x_ptr, o_ptr, n, BLOCK: tl.constexpr):
-    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    x = tl.load(x_ptr + i, mask=i < n, other=0.0)
-    tl.store(o_ptr + i, x * 2 + tl.sum(x, axis=0) - tl.max(x, axis=0), mask=i < n)
-"""
-
-
-def _warm() -> None:
-    """Replay a launch of our own, so that forks find triton's lazy paths touched."""
-    kernel = replay.load(WARM)["twice_kernel"]
-
-    def twice(x: torch.Tensor) -> torch.Tensor:
-        out = torch.empty_like(x)
-        kernel[(1,)](x, out, 3, BLOCK=4)
-        return out
-
-    x = torch.ones(3)
-    traced = msgspec.json.encode(trace.record(twice, (x,), {}))
-    with contextlib.suppress(Failed):
-        _replay(WARM, traced, (x,), {}, {})

@@ -5,14 +5,17 @@ Its JSON is the contract of `course kernel --json`. Not here: how it is reached 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import msgspec
-import torch
 
-from grader_kernels.evidence import Access, Compiled, Finding, Traffic
-from grader_kernels.replaying.trace import Trace, extent_of
+from grader_kernels.evidence import Access, Compiled, Finding
+
+
+class Named(msgspec.Struct):
+    """A recognised misconception: its name, one sentence about it, and the question to ask next."""
+
+    name: str
+    sentence: str
+    next: str = ""
 
 
 class Group(msgspec.Struct):
@@ -27,13 +30,16 @@ class Group(msgspec.Struct):
 class CaseResult(msgspec.Struct):
     """One case. error and allowed are relative to the largest expected magnitude; null when there was no number.
 
-    points_to   what usually makes the numbers wrong here
+    points_to       what usually makes the numbers wrong here
+    got, expected   the number that is furthest off, from both sides; empty in hidden verdicts
     """
 
     title: str
     passed: bool
     says: list[str] = []
     points_to: str = ""
+    got: str = ""
+    expected: str = ""
     error: float | None = None
     allowed: float | None = None
     weight: float = 1.0
@@ -75,22 +81,12 @@ class Pattern(msgspec.Struct):
     accesses: list[Access] = []
 
 
-def pattern_of(traffic: Traffic, trace: Trace, results: Iterable[Any], case: str = "") -> Pattern:
-    """The pattern that a meter kept. results: what the launcher returned, one by one."""
-    whole = {made.name: extent_of(made.shape, made.strides, 1) for made in trace.inputs}
-    whole |= {f"returned tensor {i}": out.numel() for i, out in enumerate(results) if isinstance(out, torch.Tensor)}
-    sizes = {access.tensor: whole.get(access.tensor, 0) for access in traffic.pattern}
-    for access in traffic.pattern:
-        sizes[access.tensor] = max(sizes[access.tensor], 1 + max(access.elements, default=-1))
-    return Pattern(case, traffic.pattern_program, sizes, traffic.pattern)
-
-
 class KernelVerdict(msgspec.Struct):
     """The judgement of one file.
 
-    reason         why nothing could be judged at all ("" otherwise)
+    reason         why nothing could be judged at all ("" otherwise), and in `kind` a word for it
     findings       defects that the sanitizer saw, each once
-    misconception  the known mistake that makes the very same wrong numbers, "" when none or several do
+    misconception  the known mistake that gives the very same in every case
     speed          what was measured on a GPU, in a sentence; `speed_figures` holds the numbers
     """
 
@@ -101,12 +97,13 @@ class KernelVerdict(msgspec.Struct):
     score: float = 0.0
     max_score: float = 10.0
     reason: str = ""
+    kind: str = ""
     groups: list[Group] = []
     cases: list[CaseResult] = []
     findings: list[Finding] = []
     traffic: list[TrafficRow] = []
     compiled: list[Compiled] = []
-    misconception: str = ""
+    misconception: Named | None = None
     speed: str = ""
     speed_figures: dict[str, float] = {}
     pattern: Pattern | None = None
@@ -122,10 +119,16 @@ class KernelVerdict(msgspec.Struct):
 
     def sentences(self) -> list[str]:
         """Everything it says, for people."""
-        said = [self.reason, self.misconception, *(s for g in self.groups for s in g.says)]
+        named = [self.misconception.sentence] if self.misconception else []
+        said = [self.reason, *named, *(s for g in self.groups for s in g.says)]
         said += [s for c in self.cases for s in (*c.says, c.points_to)] + [t.says for t in self.traffic]
         said += [f"{f.sentence} {f.advice}".strip() for f in self.findings]
         return [sentence for sentence in said if sentence]
+
+    def hidden(self) -> KernelVerdict:
+        """The same without numbers of the inputs, and without what only a picture needs."""
+        cases = [msgspec.structs.replace(case, got="", expected="") for case in self.cases]
+        return msgspec.structs.replace(self, cases=cases, pattern=None)
 
 
 def encode(verdict: KernelVerdict) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import hashlib
 import linecache
 import math
@@ -408,28 +409,52 @@ def load(source: str) -> dict[str, JITFunction]:
 
 
 def source_of(kernels: dict[str, JITFunction]) -> str:
-    """The other way round: text that `language.extract` takes, of the kernels and of the globals that they use."""
-    parts: dict[str, str] = {}
+    """The other way round: text that `language.extract` takes, of the kernels and of the globals that they use.
 
-    def add(name: str, value: Any) -> None:
-        value_now = value.value if isinstance(value, tl.constexpr) else value
-        if name in parts:
-            return
-        if isinstance(value, JITCallable):
-            parts[name] = textwrap.dedent("".join(value.raw_src))
-            for node in ast.walk(ast.parse(parts[name])):
-                if isinstance(node, ast.Name) and node.id in value.fn.__globals__:
-                    add(node.id, value.fn.__globals__[node.id])
-        elif isinstance(value, tl.dtype):
-            parts[name] = f"{name} = tl.{value.name}"
-        elif type(value_now) in (int, float, bool, str):
-            odd = isinstance(value_now, float) and not math.isfinite(value_now)
-            literal = f"float('{value_now}')" if odd else repr(value_now)
-            parts[name] = f"{name} = tl.constexpr({literal})" if value_now is not value else f"{name} = {literal}"
-
+    Where all functions stand in one file or cell, each keeps its line numbers.
+    """
+    functions: dict[str, JITCallable] = {}
+    constants: dict[str, str] = {}
     for name, kernel in kernels.items():
-        add(name, kernel)
-    return "\n\n".join(reversed(parts.values()))
+        _gather(name, kernel, functions, constants)
+    files = {function.fn.__code__.co_filename for function in functions.values()}
+    parts = {name: _lines_of(function) for name, function in functions.items()}
+    if len(files) > 1:
+        return "\n\n".join([*constants.values(), *("\n".join(lines) for _, lines in parts.values())]) + "\n"
+    placed: list[str] = []
+    for first, lines in sorted(parts.values()):
+        placed += [""] * (first - 1 - len(placed))
+        placed += lines
+    return "\n".join([*placed, "", *constants.values()]) + "\n"
+
+
+def _gather(name: str, value: Any, functions: dict[str, JITCallable], constants: dict[str, str]) -> None:
+    """Sort a global, and those that it uses, into functions and literal constants."""
+    plain = value.value if isinstance(value, tl.constexpr) else value
+    if name in functions or name in constants:
+        return
+    if isinstance(value, JITCallable):
+        functions[name] = value
+        used = {node.id for node in ast.walk(ast.parse("\n".join(_lines_of(value)[1]))) if isinstance(node, ast.Name)}
+        for other in sorted(used & set(value.fn.__globals__)):
+            _gather(other, value.fn.__globals__[other], functions, constants)
+    elif isinstance(value, tl.dtype):
+        constants[name] = f"{name} = tl.{value.name}"
+    elif type(plain) in (int, float, bool, str):
+        odd = isinstance(plain, float) and not math.isfinite(plain)
+        literal = f"float('{plain}')" if odd else repr(plain)
+        constants[name] = f"{name} = tl.constexpr({literal})" if plain is not value else f"{name} = {literal}"
+
+
+def _lines_of(function: JITCallable) -> tuple[int, list[str]]:
+    """(number of its first line, decorators among them, its lines)."""
+    return function.starting_line_number, textwrap.dedent("".join(function.raw_src)).rstrip("\n").split("\n")
+
+
+@functools.lru_cache(maxsize=16)
+def _loaded(source: str, needed: frozenset[str]) -> dict[str, JITFunction]:
+    """The jitted functions that a trace needs, from source that passes the gate."""
+    return load(language.extract(source, needed)) if needed else {}
 
 
 def replay_source(
@@ -449,8 +474,7 @@ def replay_source(
     happened in one sentence.
     """
     trace = from_data(trace_data)
-    needed = trace.kernels()
-    kernels = load(language.extract(source, needed)) if needed else {}
+    kernels = _loaded(source, frozenset(trace.kernels()))
     done = replay(trace, kernels, inputs, may_change=may_change, order=order, watch=watch, reorder=reorder)
     found = {"outputs": done.outputs, "problems": done.problems, "launches": done.launches, "changed": done.changed}
     return found | {"evidence": msgspec.to_builtins(done.evidence)}

@@ -26,7 +26,7 @@ STABLE = "exp overflows above 88 and underflows below -103: subtract the row's m
 IGNORED = "An ignored row has loss 0 and gradient 0, and its target is no column."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def given(rows, classes, spread=3.0, dtype=torch.float32):
         target = torch.from_numpy(rng.integers(0, classes, rows))
         return normal(rng, rows, classes, spread=spread, dtype=dtype), target

@@ -21,7 +21,7 @@ TAIL = "Lanes past the width must neither read nor write."
 ROW = "The id decides which row is read: load it, and multiply it with the stride of a row."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def given(V, D, N, dtype=torch.float32):
         return torch.from_numpy(rng.integers(0, V, N)), normal(rng, V, D, dtype=dtype)
 

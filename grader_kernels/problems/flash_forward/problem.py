@@ -31,7 +31,7 @@ CAUSAL = "Query i sees keys 0 .. i + L - N, itself included."
 ACCUMULATE = "Keep the maximum and both sums in float32, whatever the dtype of q."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def draw(heads, keys, queries, d=16, batch=1, shared=1, dtype=torch.float16, spread=1.0):
         q = normal(rng, batch, heads, queries, d, spread=spread, dtype=dtype)
         k, v = (normal(rng, batch, heads // shared, keys, d, dtype=dtype) for _ in range(2))

@@ -21,7 +21,7 @@ STRIDE = "Element i of a vector lies at its pointer plus i times its own stride:
 FORMULA = "alpha multiplies x and nothing else, and any number may be given for it."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def pair(n, dtype=torch.float32):
         return normal(rng, n, spread=5, dtype=dtype), normal(rng, n, spread=5, dtype=dtype)
 

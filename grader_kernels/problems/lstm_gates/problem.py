@@ -25,7 +25,7 @@ ADDRESS = "from_x may be a slice: its rows do not lie 4 H elements apart. Ask ea
 LARGE = "exp overflows above 88. Write tanh so that it is 1 or -1 there: as 2 sigmoid(2 x) - 1, or with exp(-2 |x|)."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def step(rows, width, spread=2.0, dtype=torch.float32):
         gates = [normal(rng, rows, 4 * width, spread=spread, dtype=dtype) for _ in range(2)]
         return (*gates, normal(rng, rows, width, dtype=dtype))

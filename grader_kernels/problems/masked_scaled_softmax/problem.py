@@ -23,7 +23,7 @@ HIDDEN = "A hidden column must lose the maximum, add nothing to the sum and come
 EMPTY = "Without any allowed column the maximum is -inf and the sum 0: replace both before you use them."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def pair(rows, columns, share=0.6, spread=3.0):
         mask = torch.from_numpy(rng.random((rows, columns)) < share)
         mask[torch.arange(rows), torch.from_numpy(rng.integers(0, columns, rows))] = True

@@ -25,7 +25,7 @@ STRIDES = "Ask the tensor for both of its strides."
 ACCUMULATE = "Keep the sum in float32 until the last step; only the result is rounded."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def draw(*shape, spread=1.0):
         return normal(rng, *shape, spread=spread, dtype=torch.bfloat16)
 

@@ -30,7 +30,7 @@ TABLE = "Token t of sequence b lies in slot t % T of page block_table[b, t // T]
 ACCUMULATE = "Keep the maximum and both sums in float32, whatever the dtype of q."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def draw(lengths, heads=1, shared=1, d=16, page=16, dtype=torch.float32, spread=1.0, stale=50.0):
         return _paged(rng, lengths, heads, shared, d, page, dtype, spread, stale)
 

@@ -24,7 +24,7 @@ ADDRESS = "x and residual each have strides of their own; both results are dense
 HALF = "Square and add up in float32."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def given(rows, columns, spread=1.0, mean=0.0, dtype=torch.float32):
         x, residual = (normal(rng, rows, columns, spread=spread, mean=mean, dtype=dtype) for _ in range(2))
         return x, residual, normal(rng, columns, mean=1, dtype=dtype)

@@ -29,7 +29,7 @@ ADDRESS = "dy and x each have strides of their own."
 HALF = "Add up in float32, also the partial sums: a bfloat16 sum of ones stops growing at 256."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def given(rows, columns, spread=1.0, mean=0.0, dtype=torch.float32):
         dy, x = (normal(rng, rows, columns, spread=spread, mean=mean, dtype=dtype) for _ in range(2))
         return dy, x, normal(rng, columns, mean=1, dtype=dtype)

@@ -26,7 +26,7 @@ ADDRESS = "Ask x for both of its strides; the result is dense."
 HALF = "400 times 400 is no float16: square and add up in float32."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def given(rows, columns, spread=1.0, mean=0.0, dtype=torch.float32):
         x = normal(rng, rows, columns, spread=spread, mean=mean, dtype=dtype)
         return x, normal(rng, columns, mean=1, dtype=dtype)

@@ -22,7 +22,7 @@ STRIDE = "Ask x for all three strides."
 TAIL = "d / 2 need not fill the block: lanes past it must neither read nor write."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def given(N, T, d, dtype=torch.float32, lay=lambda x: x):
         turn = torch.from_numpy(rng.uniform(-3.0, 3.0, (T, d // 2)))
         return lay(normal(rng, N, T, d, dtype=dtype)), turn.cos().float(), turn.sin().float()

@@ -16,7 +16,7 @@ from grader_kernels.problem import Case, Floor, Settings, normal, strided
 settings = Settings(launches=1)
 
 
-def cases(rng):
+def cases(rng, sizes):
     spiked = normal(rng, 3, 75)
     spiked[:, 70] = 9.0
     far = normal(rng, 4, 50, spread=3) + torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])

@@ -19,7 +19,7 @@ TAIL = "The last program is only partly full: round the number of programs up an
 STRIDE = "Element i of a vector lies at its pointer plus i times its own stride: ask x and y separately."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def pair(n, dtype=torch.float32):
         return normal(rng, n, spread=5, dtype=dtype), normal(rng, n, spread=5, dtype=dtype)
 

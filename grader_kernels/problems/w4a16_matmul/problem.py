@@ -29,7 +29,7 @@ TAIL = "Rows and columns past the end must store nothing; count the last tile to
 ACCUMULATE = "Keep the sum in float32 until the last step; only the result is rounded."
 
 
-def cases(rng):
+def cases(rng, sizes):
     def draw(m, k, n, groups=1, dtype=torch.float16, spread=0.02):
         packed = torch.from_numpy(rng.integers(0, 256, (k // 2, n), dtype="uint8"))
         scales = (torch.from_numpy(rng.random((groups, n))) * 0.9 + 0.1) * spread

@@ -1,0 +1,463 @@
+"""The judgement of one launcher: right, safe, lean, compiles. One and the same in a notebook, in a class and by
+`course kernel`; they differ in the hands that run things, and in the numbers.
+
+    verdict = Judgement(task, hands).verdict()
+
+Numbers come from a replay of the launcher's launches, made from the kernels' source on the task's own inputs; the
+launcher itself is shown others (task.Posed.shown). How a group is won:
+
+right     three quarters for the weighted share of cases with right numbers, from kernels alone, and a quarter when
+          all are right: one case that doesn't forgive costs that much; below half: no points in the other groups
+safe      no finding in any case; the order of the programs changes nothing, nor does calling again
+lean      in the cases that say so, at most the floor's bytes (times the case's slack) and the allowed launches
+compiles  for every target, within its limits
+
+Not here: who runs what (`hands`, `judge`, autograder.judging.remote), and anything that shows on a GPU alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import torch
+
+from grader_kernels.evidence import ORDER_MATTERS, Access, Compiled, Evidence, Finding, Traffic, changed_input
+from grader_kernels.judging import agree
+from grader_kernels.judging.task import Known, Outcome, Posed, Task
+from grader_kernels.judging.verdict import (
+    CaseResult,
+    Group,
+    KernelVerdict,
+    Named,
+    Pattern,
+    TensorRow,
+    TrafficRow,
+)
+from grader_kernels.problem import GROUPS
+from grader_kernels.replaying import lean
+from grader_kernels.replaying.trace import Trace, TraceError, extent_of, from_data, renamed
+
+TARGETS = ("sm_80", "sm_90")
+MAX_TRACE = 8 << 20  # bytes
+MAX_WORDS = 600  # characters of a sentence that came from somebody else's process
+ALL_RIGHT = 0.25  # part of `right` that only a file without a wrong case gets
+ENOUGH = 0.5  # share of right cases below which the other groups are worth nothing: a constant is safe and lean, too
+GIVE_UP = 2  # cases that may run out of time or memory before the rest is left alone
+CLEARLY = 1e-2  # of the largest number: by so much the answers of two known mistakes have to differ somewhere
+
+
+class Lost(Exception):
+    """A process is gone: it died, ran too long, or sent what can't be read. One sentence part: "it ..."."""
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind, self.sentence = kind, sentence
+
+
+class Failed(Exception):
+    """A launcher or a replay could not. kind: "not_written", "missing", "memory", "language", "fault" or "raised"."""
+
+    def __init__(self, kind: str, sentence: str, finding: Finding | None = None) -> None:
+        super().__init__(sentence)
+        self.kind, self.sentence, self.finding = kind, sentence, finding
+
+
+class Replayed(NamedTuple):
+    """What a replay gave: what the launcher returned, as the kernels left it, and what was seen."""
+
+    outputs: Any
+    evidence: Evidence
+
+
+class Hands(Protocol):
+    """Runs a launcher and replays its launches, somewhere. Each raises Failed and Lost.
+
+    deadline: by time.monotonic(); cases that would begin after it are left alone.
+    """
+
+    deadline: float
+
+    def trace(self, case: Posed) -> bytes:
+        """The launch trace of one call on what the case shows, as JSON."""
+
+    def again(self, case: Posed) -> list[bytes]:
+        """The traces of four further calls that a cache would answer (see `trace.called_again`)."""
+
+    def replay(self, traced: bytes, case: Posed, **options: Any) -> Replayed:
+        """The replay on the case's own numbers. options: of replaying.replay.replay_source."""
+
+    def compile(self, traced: bytes, targets: Sequence[str]) -> list[Compiled]:
+        """The kernels of its launches, compiled."""
+
+
+class Ran(msgspec.Struct):
+    """What became of one case. `failure` says why there are no outputs, `dishonest` what the launcher did besides,
+    `unwritten` what no kernel wrote."""
+
+    case: Posed
+    traced: bytes = b""
+    launches: int = 0
+    outputs: Any = None
+    failure: str = ""
+    kind: str = ""
+    dishonest: list[str] = []
+    unwritten: list[str] = []
+    findings: list[Finding] = []
+    evidence: Evidence = msgspec.field(default_factory=Evidence)
+    agreement: agree.Agreement = msgspec.field(default_factory=lambda: agree.Agreement(False))
+    traffic: TrafficRow | None = None
+    compiled: list[Compiled] = []
+
+    @property
+    def right(self) -> bool:
+        return not self.failure and not self.dishonest and not self.unwritten and self.agreement.passed
+
+
+class Judgement:
+    """The judging of one launcher. tell: is told what happens. known: mistakes that may be recognised."""
+
+    def __init__(
+        self,
+        task: Task,
+        hands: Hands,
+        *,
+        targets: Sequence[str] = TARGETS,
+        known: Iterable[Known] = (),
+        tell: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        self.task, self.hands, self.targets, self.tell = task, hands, tuple(targets), tell
+        self.settings, self.known = task.settings, known
+        self.exhausted = 0
+        self.runs: list[Ran] = []
+
+    def verdict(self) -> KernelVerdict:
+        """The verdict; a file that can't be judged has a reason and no points. Raises what `hands` raise besides
+        Failed and Lost."""
+        found = KernelVerdict(self.task.name, max_score=sum(self.settings.weights.values()))
+        try:
+            self.runs = [self._run(case, number) for number, case in enumerate(self.task.cases, 1)]
+            if all(ran.kind == "not_written" for ran in self.runs):
+                raise Failed("not_written", "it is not written yet")
+            if any(ran.right for ran in self.runs):
+                self._call_again()
+            self._fill(found)
+        except (Failed, Lost) as error:
+            found.reason, found.kind = _reason(error), error.kind
+            found.groups = [Group(name, self.settings.weights[name], 0.0) for name in GROUPS]
+        return found
+
+    def outcomes(self) -> list[Outcome]:
+        """What each case gave, once there is a verdict."""
+        return [outcome(ran) for ran in self.runs]
+
+    # cases
+    def _run(self, case: Posed, number: int) -> Ran:
+        ran = Ran(case)
+        if self.exhausted >= GIVE_UP or time.monotonic() > self.hands.deadline:
+            ran.failure, ran.kind = "not run: the cases before it took too long, or too much memory", "skipped"
+            return ran
+        self.tell(f"case {number} of {len(self.task.cases)}: {case.title}")
+        try:
+            ran.traced = self._named(self.hands.trace(case))
+            ran.launches = len(_parsed(ran.traced).launches)
+        except (Failed, Lost) as error:
+            return self._failed(ran, error, "the launcher")
+        try:
+            self._see(ran, self._replay(ran.traced, case))
+            self._shuffle(ran)
+        except (Failed, Lost) as error:
+            return self._failed(ran, error, "the kernel")
+        ran.agreement = agree.compare(ran.outputs, case.expected)
+        return ran
+
+    def _named(self, data: Any) -> bytes:
+        """What a worker sent as a trace: bytes, not too many, and a trace that can be; its inputs are called as the
+        problem calls them. Raises Lost."""
+        if type(data) is not bytes or len(data) > MAX_TRACE:
+            raise Lost("channel", "its process sent something that is no launch trace")
+        return msgspec.json.encode(_parsed(data, self.task.parameters))
+
+    def _replay(self, traced: bytes, case: Posed, **options: Any) -> Replayed:
+        options |= {"may_change": list(self.settings.may_change), "reorder": False}  # `_shuffle` does, every launch
+        return self.hands.replay(traced, case, **options)
+
+    def _failed(self, ran: Ran, error: Failed | Lost, who: str) -> Ran:
+        self.exhausted += error.kind in ("timed_out", "memory")
+        ran.failure, ran.kind = error.sentence, error.kind
+        if ran.failure.startswith("it "):
+            ran.failure = who + ran.failure.removeprefix("it")
+        elif ran.failure.startswith("its "):
+            ran.failure = f"{who}'s {ran.failure.removeprefix('its ')}"
+        if isinstance(error, Failed) and error.finding is not None:
+            ran.findings.append(error.finding)
+            ran.failure = f"the launch ended in line {error.finding.line}: an access out of bounds"
+        return ran
+
+    def _see(self, ran: Ran, found: Replayed) -> None:
+        ran.outputs, ran.evidence = found
+        ran.findings, ran.dishonest = list(ran.evidence.findings), list(ran.evidence.launcher)
+        ran.unwritten = list(ran.evidence.unwritten)
+        changed = [name for name in ran.evidence.changed if name not in self.settings.may_change]
+        if not any(f.kind == "input_changed" for f in ran.findings):  # no kernel did it
+            ran.findings += [Finding("input_changed", changed_input(name), tensor=name) for name in changed]
+
+    def _shuffle(self, ran: Ran) -> None:
+        """The same launches again, their programs in another order: nothing may change."""
+        if ran.evidence.traffic.programs <= max(1, ran.evidence.traffic.kernels):
+            return
+        again = self._replay(ran.traced, ran.case, order="shuffled:1", watch=False).outputs
+        if self.settings.atomics:
+            same = agree.compare(again, ran.case.expected).passed
+            same = same or not agree.compare(ran.outputs, ran.case.expected).passed
+        else:
+            same = agree.bits(again) == agree.bits(ran.outputs)
+        if not same:
+            ran.findings.append(ORDER_MATTERS)
+
+    def _call_again(self) -> None:
+        """Call the launcher as a cache would like it: other shapes in between, the same tensors, the same numbers."""
+        self.tell("calling it again")
+        for ran in [ran for ran in self.runs if ran.right]:
+            try:
+                traces = self.hands.again(ran.case)
+                if type(traces) is not list or len(traces) != 4:
+                    raise Lost("channel", "its process sent an answer of a wrong shape")
+                for traced in {self._named(t) for t in traces} - {ran.traced}:
+                    self._judge_other_trace(ran, traced)
+            except (Failed, Lost) as error:
+                ran.dishonest.append(f"when it is called again, {error.sentence}")
+
+    def _judge_other_trace(self, ran: Ran, traced: bytes) -> None:
+        """A later call launched something else: it must be as right as the first."""
+        again = Ran(ran.case)
+        self._see(again, self._replay(traced, ran.case))
+        agreement = agree.compare(again.outputs, ran.case.expected)
+        says = again.dishonest or again.unwritten or ([] if agreement.passed else [agreement.says])
+        ran.dishonest += [f"a later call with the same shapes goes wrong: {sentence}" for sentence in says]
+
+    # the verdict
+    def _fill(self, found: KernelVerdict) -> None:
+        runs, weights = self.runs, self.settings.weights
+        if any("a later call" in s or "called again" in s for ran in runs for s in ran.dishonest):
+            for ran in runs:
+                ran.dishonest = ran.dishonest or ["the launcher keeps results from one call to the next"]
+        for ran in runs:
+            self._count_and_compile(ran)
+        found.cases = [_case_result(ran) for ran in runs]
+        found.findings = _once(finding for ran in runs for finding in ran.findings)
+        found.traffic = [ran.traffic for ran in runs if ran.traffic]
+        found.compiled = _different(each for ran in runs for each in ran.compiled)
+        found.pattern = _pattern(runs)
+        total = sum(ran.case.weight for ran in runs)
+        share = sum(ran.case.weight for ran in runs if ran.right) / total if total else 0.0
+        found.groups = [
+            Group("right", weights["right"], weights["right"] * _part(share), _right_says(runs)),
+            self._group("safe", _unsafe(runs, found.findings)),
+            self._group("lean", _wasteful(runs)),
+            self._group("compiles", self._uncompiled(found.compiled)),
+        ]
+        if share < ENOUGH:
+            for group in found.groups[1:]:
+                group.won, group.says = 0.0, group.says or ["no points while less than half of the cases are right"]
+        found.score = round(sum(group.won for group in found.groups), 2)
+        if not found.full:
+            self.tell("looking for a known mistake")
+            found.misconception = recognise(self.outcomes(), self.known)
+
+    def _count_and_compile(self, ran: Ran) -> None:
+        if ran.case.floor and not ran.failure:
+            ran.traffic = _traffic(ran, self.settings.launches)
+        if ran.case.compile and ran.traced:
+            self.tell(f"compiling for {', '.join(self.targets)}")
+            ran.compiled = self.hands.compile(ran.traced, self.targets)
+
+    def _group(self, name: str, against: list[str]) -> Group:
+        weight = self.settings.weights[name]
+        return Group(name, weight, 0.0 if against else weight, against)
+
+    def _uncompiled(self, compiled: list[Compiled]) -> list[str]:
+        from grader_kernels.compiling.compiler import judge_compiled
+
+        if not any(ran.case.compile and ran.traced for ran in self.runs):
+            return ["not known: there is no launch to compile"]
+        return judge_compiled(compiled, self.settings)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Known mistakes
+
+
+def outcome(ran: Ran) -> Outcome:
+    """What a case gave, as far as it belongs to the mistake that was made."""
+    signs = {finding.kind for finding in ran.findings} | ({f"failed: {ran.kind}"} if ran.failure else set())
+    told = {"launcher": ran.dishonest, "unwritten": ran.unwritten}
+    told |= {"compile": [each for each in ran.compiled if each.error]}
+    signs |= {name for name, says in told.items() if says}
+    if ran.traffic and ran.traffic.says:
+        signs |= {"bytes" if ran.traffic.ratio > ran.traffic.limit else "lean", f"{ran.launches} launches"}
+    right = ran.right or not isinstance(ran.outputs, (torch.Tensor, tuple, list, dict))
+    return Outcome(sorted(signs), [] if right else _tensors(ran.outputs))
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [part for part in agree.outputs(value).values() if isinstance(part, torch.Tensor)]
+
+
+def same(ours: Outcome, theirs: Outcome, tolerance: float = 1e-4) -> bool:
+    """Did the two make the same mistake in this case, or none?"""
+    return ours.signs == theirs.signs and agree.alike(ours.outputs, theirs.outputs, tolerance)
+
+
+def recognise(outcomes: list[Outcome], known: Iterable[Known]) -> Named | None:
+    """The one known mistake that gives the same in every case; several are told as "one of".
+
+    Cases in which something is wrong are asked first: `known` may work out an outcome only when it is asked for.
+    """
+    left = list(known)
+    quiet = Outcome()
+    for index in sorted(range(len(outcomes)), key=lambda i: same(outcomes[i], quiet)):
+        left = [mistake for mistake in left if same(outcomes[index], mistake.outcomes[index])]
+        if not left:
+            return None
+    if len(left) < 2:
+        return left[0].named if left else None
+    names, sentences = ([getattr(each.named, part) for each in left] for part in ("name", "sentence"))
+    return Named(" | ".join(names), f"one of: {'; or: '.join(sentences)}", left[0].named.next)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Small parts
+
+
+def _part(share: float) -> float:
+    """Of the points of `right`, by the weighted share of right cases."""
+    return 1.0 if share == 1.0 else (1 - ALL_RIGHT) * share
+
+
+def _parsed(data: bytes, names: list[str] | None = None) -> Trace:
+    try:
+        trace = from_data(msgspec.json.decode(data))
+        return trace if names is None else renamed(trace, names)
+    except (TraceError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Lost("channel", f"its launches can't be judged: {plain(str(error))}") from None
+
+
+def plain(words: str) -> str:
+    """One line, printable, not too long: words of a process that ran somebody else's code."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 3] + "..."
+
+
+def _reason(error: Failed | Lost) -> str:
+    says = error.sentence
+    return f"it can't be judged: {says}" if error.kind not in ("not_written", "missing") else says
+
+
+def _case_result(ran: Ran) -> CaseResult:
+    numbers_wrong = not ran.failure and not ran.agreement.passed
+    ended = [ran.failure] if ran.failure else [ran.agreement.says] if numbers_wrong else []
+    says = [*ran.dishonest, *ran.unwritten, *ended]
+    hint = ran.case.points_to if numbers_wrong and not ran.findings and not ran.dishonest else ""
+    figures = ran.agreement.error, ran.agreement.allowed
+    error, allowed = (None if figure is None or not math.isfinite(figure) else figure for figure in figures)
+    numbers = (ran.agreement.got, ran.agreement.expected) if numbers_wrong else ("", "")
+    return CaseResult(ran.case.title, ran.right, says, hint, *numbers, error, allowed, ran.case.weight)
+
+
+def _right_says(runs: list[Ran]) -> list[str]:
+    right = sum(ran.right for ran in runs)
+    return [] if right == len(runs) else [f"{right} of {len(runs)} cases are right"]
+
+
+def _unsafe(runs: list[Ran], findings: list[Finding]) -> list[str]:
+    says = [finding.sentence for finding in findings]
+    unknown = [ran for ran in runs if ran.failure and not ran.findings]
+    if unknown and not says:
+        says.append(f"not known: {unknown[0].case.title!r} did not run to its end")
+    return says
+
+
+def _wasteful(runs: list[Ran]) -> list[str]:
+    says = [f"{ran.traffic.says} ({ran.traffic.case})" for ran in runs if ran.traffic and ran.traffic.says]
+    wrong = [ran for ran in runs if ran.case.floor and not ran.right]
+    if wrong and not says:
+        says.append(f"not counted: the numbers are wrong in {wrong[0].case.title!r}")
+    return says[:1] + [s for s in says[1:] if s.split(" (")[0] != says[0].split(" (")[0]]
+
+
+def _once(findings: Iterator[Finding]) -> list[Finding]:
+    """Each defect once: the first of those with the same kind, kernel, line and tensor."""
+    seen: dict[tuple, Finding] = {}
+    for finding in findings:
+        seen.setdefault((finding.kind, finding.kernel, finding.line, finding.tensor), finding)
+    return list(seen.values())
+
+
+def _different(found: Iterator[Compiled]) -> list[Compiled]:
+    seen: list[Compiled] = []
+    for each in found:
+        if each not in seen:
+            seen.append(each)
+    return seen
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Bytes
+
+
+def _traffic(ran: Ran, launches: int) -> TrafficRow:
+    floor, traffic = ran.case.floor, ran.evidence.traffic
+    measured = lean.summary(msgspec.to_builtins(traffic))
+    moved, needed = lean.moved(measured, floor), lean.needed(floor)
+    says = lean.too_much(measured, floor, ran.case.slack, launches)
+    if sum(tensor.role == "output" for tensor in traffic.tensors) == 1:
+        says = says.replace("returned tensor 0", "the result")
+    rows = [
+        TensorRow(
+            t.name,
+            t.role,
+            t.unique_loaded if t.name in floor["resident"] else t.loaded,
+            t.stored,
+            floor["loads"].get(t.name, 0),
+            _needed_stores(floor["stores"], t.name),
+            round(32 * (t.load_sectors + t.store_sectors) / max(1, t.loaded + t.stored), 2),
+        )
+        for t in traffic.tensors
+    ]
+    return TrafficRow(
+        ran.case.title, moved, needed, round(moved / max(1, needed), 3), ran.case.slack, traffic.launches, rows, says,
+        floor["why"], traffic.dot_flops,
+    )  # fmt: skip
+
+
+def _needed_stores(stores: dict[str, int], tensor: str) -> int:
+    """What has to be stored into a tensor. The floor says "out", or "out 0"; the meter "returned tensor 0"."""
+    number = tensor.removeprefix("returned tensor ")
+    names = (f"out {number}", "out") if number == "0" else (f"out {number}", tensor)
+    return next((stores[name] for name in names if name in stores), 0)
+
+
+def _pattern(runs: list[Ran]) -> Pattern | None:
+    """The access pattern of the most telling right case: the one with the most accesses that is metered."""
+    shown = [ran for ran in runs if ran.evidence.traffic.pattern]
+    shown = [ran for ran in shown if ran.case.floor] or shown
+    if not shown:
+        return None
+    ran = max(shown, key=lambda r: len(r.evidence.traffic.pattern))
+    results = agree.outputs(ran.outputs).values()
+    return pattern_of(ran.evidence.traffic, _parsed(ran.traced), results, ran.case.title)
+
+
+def pattern_of(traffic: Traffic, trace: Trace, results: Iterable[Any], case: str = "") -> Pattern:
+    """The pattern that a meter kept. results: what the launcher returned, one by one."""
+    accesses: list[Access] = traffic.pattern
+    whole = {made.name: extent_of(made.shape, made.strides, 1) for made in trace.inputs}
+    whole |= {f"returned tensor {i}": out.numel() for i, out in enumerate(results) if isinstance(out, torch.Tensor)}
+    sizes = {access.tensor: whole.get(access.tensor, 0) for access in accesses}
+    for access in accesses:
+        sizes[access.tensor] = max(sizes[access.tensor], 1 + max(access.elements, default=-1))
+    return Pattern(case, traffic.pattern_program, sizes, accesses)
