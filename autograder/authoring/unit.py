@@ -1,8 +1,8 @@
 """A unit's four sources, read and checked for consistency.
 
-What it is: the reader of `notebook.py`, `misconceptions.py` and `right.py` (py:percent) and the one place that knows
-the three cell keys, the markers and the file and line of every cell. Every mistake of an author that can be seen
-without running anything is found here and told in one sentence, `FILE:LINE: SENTENCE`.
+What it is: the reader of `notebook.py` and the one place that knows its three cell keys, the markers and the file and
+line of every cell. Every mistake of an author that can be seen without running anything is found here, and in
+`misconceptions.py` and `right.py` by `autograder.authoring.answers`, and told in one sentence, `FILE:LINE: SENTENCE`.
 
 What it is not: it runs no cell and loads no check (`checks.py` is read by `autograder.authoring.checks.load`).
 """
@@ -12,14 +12,25 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autograder import ROOT
-from course.errors import CourseError, InputError
+from autograder.authoring.answers import Alternative, read_answers
+from autograder.authoring.percent import (
+    AuthoringError,
+    Raw,
+    last_line,
+    name_of,
+    near,
+    parse,
+    read_cells,
+    refuse_unknown_keys,
+)
+from course.errors import InputError
 
 UNITS = ROOT / "course" / "units"
 
@@ -27,24 +38,13 @@ BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 BEGIN_SCHEME, END_SCHEME = "=== BEGIN MARK SCHEME ===", "=== END MARK SCHEME ==="
 MARKERS = (BEGIN_SOLUTION, END_SOLUTION, BEGIN_SCHEME, END_SCHEME)
 
-JUPYTEXT_KEYS = ("cell_marker", "lines_to_next_cell")  # how the text was laid out; nothing an author wrote
 KEYS = ("exercise", "check", "explain")
 ALLOWED = {
     "exercise": {"exercise"},
     "check": {"check", "points"},
     "explain": {"explain", "points"},
     "plain": {"tags"},
-    "wrong": {"exercise", "wrong"},
-    "right": {"exercise", "right"},
 }
-
-
-class AuthoringError(CourseError):
-    """A mistake in a unit's sources: one sentence (`message`), with the file and line where the author finds it."""
-
-    def __init__(self, message: str, file: Path | str, line: int = 1) -> None:
-        self.message, self.file, self.line = message, Path(file), line
-        super().__init__(f"{_short(self.file)}:{line}: {message}")
 
 
 class UnknownUnit(InputError):
@@ -72,24 +72,6 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Alternative:
-    """One cell of `misconceptions.py` or `right.py`: a full replacement of an exercise cell.
-
-    sentence  the explanation a learner reads (a misconception has one; a right style may)
-    next      the next step, "" where none is given
-    source    the code without the leading docstring
-    """
-
-    exercise: str
-    name: str
-    sentence: str
-    next: str
-    source: str
-    file: Path
-    line: int
-
-
-@dataclass(frozen=True)
 class Unit:
     """A unit as its author wrote it. `Unit.load(folder)` is the way to get one."""
 
@@ -103,10 +85,10 @@ class Unit:
         """Read the sources in `folder` (named NN_topic). Raises `AuthoringError` at the first mistake."""
         folder = Path(folder)
         cells = tuple(_read_notebook(folder / "notebook.py"))
-        exercises = {cell.name for cell in cells if cell.kind == "exercise"}
-        wrong = _read_alternatives(folder / "misconceptions.py", "wrong", exercises)
-        right = _read_alternatives(folder / "right.py", "right", exercises)
-        return cls(folder, cells, tuple(wrong), tuple(right))
+        solutions = {cell.name: solved(cell.source) for cell in cells if cell.kind == "exercise"}
+        rights = read_answers(folder / "right.py", "right", solutions)
+        wrongs = read_answers(folder / "misconceptions.py", "wrong", solutions, rights)
+        return cls(folder, cells, tuple(wrongs), tuple(rights))
 
     @property
     def id(self) -> str:
@@ -240,17 +222,13 @@ def _stub_lines(region: Region, tree: ast.Module, name: str) -> list[str]:
 def _inside_function(region: Region, tree: ast.Module) -> bool:
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     return any(
-        node.lineno <= region.begin + 1 and _last_line(node) >= region.begin + 1 and _indents(region, node)
+        node.lineno <= region.begin + 1 and last_line(node) >= region.begin + 1 and _indents(region, node)
         for node in functions
     )
 
 
 def _indents(region: Region, node: ast.stmt) -> bool:
     return len(region.indent) > node.col_offset
-
-
-def _last_line(node: ast.stmt) -> int:
-    return node.end_lineno or node.lineno
 
 
 def _assigned(region: Region, tree: ast.Module) -> Iterator[str]:
@@ -260,66 +238,12 @@ def _assigned(region: Region, tree: ast.Module) -> Iterator[str]:
             yield from (leaf.id for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.Name))
 
 
-# Reading py:percent
-
-
-class _Raw(NamedTuple):
-    """A cell as jupytext reads it, and where its `# %%` line stands."""
-
-    cell_type: str
-    metadata: dict[str, Any]
-    source: str
-    file: Path
-    line: int
-    lines: list[str]
-
-
-def _cells(path: Path) -> Iterator[_Raw]:
-    """The cells of a py:percent file, through jupytext's own reader, one by one so that their lines stay known."""
-    from jupytext.cell_reader import DoublePercentScriptCellReader
-    from nbformat import ValidationError
-
-    if not path.is_file():
-        raise AuthoringError(
-            f"this file is missing; a unit has notebook.py and checks.py (looked in {path.parent.name}/)", path
-        )
-    try:
-        rest, line = path.read_text(encoding="utf-8").splitlines(), 1
-    except UnicodeDecodeError:
-        raise AuthoringError("this file is not UTF-8 text", path) from None
-    while rest:
-        reader = DoublePercentScriptCellReader({"extension": ".py", "format_name": "percent"}, "python")
-        try:
-            cell, length = reader.read(rest)
-        except ValidationError as error:
-            raise AuthoringError(f"no notebook can hold this cell's keys: {error.message}", path, line) from None
-        if re.match(r"\s*#\s*%%", rest[0]):
-            keys = {key: value for key, value in cell.metadata.items() if key not in JUPYTEXT_KEYS}
-            yield _Raw(cell.cell_type, keys, cell.source, path, line, rest[:length])
-        else:
-            _refuse_preamble(rest[:length], path, line)
-        rest, line = rest[length:], line + length
-
-
-def _refuse_preamble(lines: list[str], path: Path, line: int) -> None:
-    """Before the first `# %%` only a docstring, comments and imports may stand; they reach no notebook."""
-    allowed = ast.Import | ast.ImportFrom | ast.Expr
-    try:
-        body = ast.parse("\n".join(lines)).body
-    except SyntaxError as error:
-        raise AuthoringError(f"this is no Python: {error.msg}", path, line + (error.lineno or 1) - 1) from None
-    for node in body:
-        if not isinstance(node, allowed):
-            raise AuthoringError(
-                'code stands before the first "# %%" line and would reach no cell; put a "# %%" above it',
-                path,
-                line + node.lineno - 1,
-            )
+# Reading notebook.py
 
 
 def _read_notebook(path: Path) -> list[Cell]:
     cells: list[Cell] = []
-    for raw in _cells(path):
+    for raw in read_cells(path):
         cell = _notebook_cell(raw)
         _check_markers(cell, raw)
         _check_body(cell)
@@ -329,43 +253,21 @@ def _read_notebook(path: Path) -> list[Cell]:
     return cells
 
 
-def _notebook_cell(raw: _Raw) -> Cell:
+def _notebook_cell(raw: Raw) -> Cell:
     named = [key for key in KEYS if key in raw.metadata]
     if len(named) > 1:
         raise AuthoringError(f"a cell has one key, this one has {' and '.join(named)}", raw.file, raw.line)
     kind = named[0] if named else ("text" if raw.cell_type == "markdown" else "code")
-    _refuse_unknown_keys(raw, ALLOWED[named[0] if named else "plain"])
+    refuse_unknown_keys(raw, ALLOWED[named[0] if named else "plain"])
     if raw.cell_type != ("markdown" if kind in ("explain", "text") else "code"):
         expected = '"# %% [markdown]"' if kind == "explain" else 'a code cell, "# %%"'
         raise AuthoringError(f"a cell with {kind}= is {expected}, this one is {raw.cell_type}", raw.file, raw.line)
-    name = _name(raw, named[0]) if named else ""
+    name = name_of(raw, named[0]) if named else ""
     points = _points(raw, kind) if kind in ("check", "explain") else 0
     return Cell(kind, name, points, raw.source, raw.file, raw.line, tuple(raw.metadata.get("tags", ())))
 
 
-def _refuse_unknown_keys(raw: _Raw, allowed: set[str]) -> None:
-    for key, value in raw.metadata.items():
-        if key in allowed:
-            continue
-        if key in ("title", "incorrectly_encoded_metadata"):
-            raise AuthoringError(f'"{value}" after "# %%" is not a list of key="value"', raw.file, raw.line)
-        near = difflib.get_close_matches(key, [*KEYS, "points", "tags", "wrong", "right"], n=1)
-        hint = f' (did you mean "{near[0]}"?)' if near and near[0] != key else ""
-        raise AuthoringError(
-            f'unknown key "{key}"{hint}; this cell may have: {", ".join(sorted(allowed))}', raw.file, raw.line
-        )
-
-
-def _name(raw: _Raw, key: str) -> str:
-    name = raw.metadata[key]
-    if not isinstance(name, str) or not name.isidentifier() or not name.isascii() or len(name) > 50:
-        raise AuthoringError(
-            f'{key}={name!r} is not a name; expected a Python name such as {key}="causal_mask"', raw.file, raw.line
-        )
-    return name
-
-
-def _points(raw: _Raw, kind: str) -> float:
+def _points(raw: Raw, kind: str) -> float:
     if "points" not in raw.metadata:
         raise AuthoringError(f"this {kind} cell says no points; write points=3 after its name", raw.file, raw.line)
     points = raw.metadata["points"]
@@ -384,16 +286,9 @@ def _check_body(cell: Cell) -> None:
             f'explain="{cell.name}" has no mark scheme; begin it with {BEGIN_SCHEME}', cell.file, cell.line
         )
     if cell.kind in ("code", "exercise"):
-        _parse(cell.source, cell.file, cell.line + 1)
+        parse(cell.source, cell.file, cell.line + 1)
     if cell.kind == "exercise":
         _parse_stub(cell)
-
-
-def _parse(source: str, file: Path, line: int) -> ast.Module:
-    try:
-        return ast.parse(source)
-    except SyntaxError as error:
-        raise AuthoringError(f"this is no Python: {error.msg}", file, line + (error.lineno or 1) - 1) from None
 
 
 def _parse_stub(cell: Cell) -> None:
@@ -426,26 +321,21 @@ def _pair_exercises_and_checks(cells: list[Cell]) -> None:
             above.add(cell.name)
             if cell.name not in checks:
                 raise AuthoringError(
-                    f'exercise "{cell.name}" has no check cell{_near(cell.name, checks - exercises)}',
+                    f'exercise "{cell.name}" has no check cell{near(cell.name, checks - exercises)}',
                     cell.file,
                     cell.line,
                 )
         elif cell.kind == "check" and cell.name not in above:
             problem = "stands above its exercise" if cell.name in exercises else "has no exercise cell"
             raise AuthoringError(
-                f'check "{cell.name}" {problem}{_near(cell.name, exercises - checks)}', cell.file, cell.line
+                f'check "{cell.name}" {problem}{near(cell.name, exercises - checks)}', cell.file, cell.line
             )
-
-
-def _near(name: str, candidates: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, candidates, n=1)
-    return f' (there is "{near[0]}": a typo?)' if near else ""
 
 
 # Markers
 
 
-def _check_markers(cell: Cell, raw: _Raw) -> None:
+def _check_markers(cell: Cell, raw: Raw) -> None:
     """Markers exactly as nbgrader wants them, in pairs, in the right kind of cell: a typo would ship the solution."""
     begin, end = (BEGIN_SCHEME, END_SCHEME) if cell.kind == "explain" else (BEGIN_SOLUTION, END_SOLUTION)
     opened = 0
@@ -496,65 +386,3 @@ def _alike(text: str, marker: str) -> bool:
     text, marker = (re.sub(r"[^a-z]", "", part.lower()) for part in (text, marker))
     begins = text[:3] == marker[:3] or text[-8:] == marker[-8:]
     return begins and difflib.SequenceMatcher(None, text, marker).ratio() >= 0.8
-
-
-# misconceptions.py and right.py
-
-
-def _read_alternatives(path: Path, key: str, exercises: set[str]) -> list[Alternative]:
-    found: list[Alternative] = []
-    for raw in _cells(path) if path.is_file() else ():
-        if raw.cell_type != "code" or not raw.metadata:
-            continue
-        _refuse_unknown_keys(raw, ALLOWED[key])
-        alternative = _alternative(raw, key, exercises)
-        for other in found:
-            if (other.exercise, other.name) == (alternative.exercise, alternative.name):
-                raise AuthoringError(
-                    f'{key}="{other.name}" for "{other.exercise}" stands twice, first in line {other.line}',
-                    path,
-                    raw.line,
-                )
-        found.append(alternative)
-    return found
-
-
-def _alternative(raw: _Raw, key: str, exercises: set[str]) -> Alternative:
-    for needed in ("exercise", key):
-        if needed not in raw.metadata:
-            raise AuthoringError(f'this cell has no {needed}; expected exercise="..." {key}="..."', raw.file, raw.line)
-    exercise, name = _name(raw, "exercise"), _name(raw, key)
-    if exercise not in exercises:
-        raise AuthoringError(
-            f'{key}="{name}" is for exercise "{exercise}", which is not in the notebook{_near(exercise, exercises)}',
-            raw.file,
-            raw.line,
-        )
-    sentence, following, source = _docstring(raw)
-    if key == "wrong" and not sentence:
-        raise AuthoringError(
-            f'misconception "{name}" has no sentence; begin the cell with a docstring that explains it',
-            raw.file,
-            raw.line,
-        )
-    if not source.strip():
-        raise AuthoringError(f'{key}="{name}" has no code', raw.file, raw.line)
-    return Alternative(exercise, name, sentence, following, source, raw.file, raw.line)
-
-
-def _docstring(raw: _Raw) -> tuple[str, str, str]:
-    """First paragraph, second paragraph and the code below of a cell that may begin with a docstring."""
-    tree = _parse(raw.source, raw.file, raw.line + 1)
-    text = ast.get_docstring(tree)
-    if text is None:
-        return "", "", raw.source
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
-    code = raw.source.split("\n")[_last_line(tree.body[0]) :]
-    return (*(paragraphs + ["", ""])[:2], "\n".join(code).strip("\n"))
-
-
-def _short(file: Path) -> str:
-    try:
-        return str(file.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(file)
