@@ -206,13 +206,26 @@ def _judge_kernel(problem: str, file: Path, targets: list[str] | None, seed: int
             compiler.gpu_target(target)
     except ValueError as error:
         raise InputError(str(error)) from None
-    options = {"targets": targets or judge.TARGETS, "seed": seed}
+    options = {"targets": targets or judge.TARGETS, "seed": seed, **_known(problem)}
     with judge.Judge() as judging, Console(stderr=True).status(f"judging {escape(file.name)}") as status:
         options["tell"] = lambda what: status.update(escape(f"judging {file.name}: {what}"))
         try:
             return judging.judge(problem, file, **options)
         except (ProblemError, judge.NotAKernelFile) as error:
             raise InputError(str(error)) from None
+
+
+def _known(problem: str) -> dict[str, Any]:
+    """What a clone knows of a problem's answers: mistakes by name, and our kernel to compare with."""
+    from autograder.authoring import kernels
+    from grader_kernels.judging.judge import Mistake
+    from grader_kernels.judging.verdict import Named
+
+    if not kernels.is_kernel(problem):
+        return {}
+    rights, wrongs = kernels.files(problem)
+    mistakes = [Mistake(Named(w.name, w.sentence, w.next), kernels.as_file(w.source)) for w in wrongs.values()]
+    return {"mistakes": mistakes, "reference": rights["solution"]}
 
 
 def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str | None, recording: bool) -> Any:

@@ -37,6 +37,7 @@ from autograder.authoring.percent import (
 )
 
 ALLOWED = {"wrong": {"exercise", "wrong", "of"}, "right": {"exercise", "right"}}
+OF_PROBLEM = {"wrong": {"wrong", "of", "loses", "says"}, "right": {"right"}}  # in a kernel problem's folder
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Alternative:
     sentence  the explanation a learner reads (a misconception has one; a right style may)
     next      the next step, "" where none is given
     source    the whole code without the leading docstring, also where the author wrote edits
+    loses, says   of a kernel: the group it loses, and words that its verdict holds
     """
 
     exercise: str
@@ -55,6 +57,8 @@ class Alternative:
     source: str
     file: Path
     line: int
+    loses: str = ""
+    says: str = ""
 
 
 class Edit(NamedTuple):
@@ -68,13 +72,14 @@ class Edit(NamedTuple):
 
 
 def read_answers(
-    path: Path, key: str, solutions: Mapping[str, str], rights: Iterable[Alternative] = ()
+    path: Path, key: str, solutions: Mapping[str, str], rights: Iterable[Alternative] = (), of_problem: str = ""
 ) -> list[Alternative]:
     """The cells of a file in order; none when there is no such file.
 
     key        "wrong" or "right": which of the two files it is
     solutions  solved source of every exercise; what edits change
     rights     right styles that a cell may name with of= and change instead
+    of_problem the kernel problem that the file belongs to: its cells name no exercise
 
     Raises AuthoringError.
     """
@@ -82,7 +87,9 @@ def read_answers(
     bases = {(right.exercise, right.name): right.source for right in rights}
     for raw in read_cells(path) if path.is_file() else ():
         if raw.cell_type == "code" and raw.metadata:
-            refuse_unknown_keys(raw, ALLOWED[key])
+            refuse_unknown_keys(raw, (OF_PROBLEM if of_problem else ALLOWED)[key])
+            if of_problem:
+                raw.metadata["exercise"] = of_problem
             answer = _answer(raw, key, solutions, bases)
             _refuse_second(answer, key, found)
             found.append(answer)
@@ -113,9 +120,9 @@ def _answer(
     if not source.strip():
         raise AuthoringError(f'{key}="{name}" has no code', raw.file, raw.line)
     base = _base(raw, exercise, solutions[exercise], bases, edits)
-    return Alternative(
-        exercise, name, sentence, following, edited(base, edits) if edits else source, raw.file, raw.line
-    )
+    told = {word: str(raw.metadata.get(word, "")) for word in ("loses", "says")}
+    source = edited(base, edits) if edits else source
+    return Alternative(exercise, name, sentence, following, source, raw.file, raw.line, **told)
 
 
 def _names(raw: Raw, key: str, exercises: Iterable[str]) -> tuple[str, str]:

@@ -34,7 +34,7 @@ from grader_kernels.judging.task import Task, pose
 KINDS = ("function", "class", "generator", "kernel", "value")
 JUDGES = ("autograder/sandbox", "autograder/judging", "course/checking", "course/worker", "grader_kernels")  # folders
 JUDGES += tuple(f"autograder/authoring/{name}.py" for name in ("checks", "goodness", "oracle"))
-ANSWERS = ("reference.py", "starter.py", "right", "wrong")  # of a kernel problem: what is judged, not what judges
+ANSWERS = ("reference.py", "right.py", "wrong.py")  # of a kernel problem: what is judged, not what judges
 OPERATIONS = frozenset("call value construct load_state method grad grad_method iterate release".split())
 
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from autograder import ROOT
 from autograder.authoring.answers import Alternative, read_answers
+from autograder.authoring.kernels import BEGIN_SOLUTION, END_SOLUTION, answers, is_kernel, solved
 from autograder.authoring.percent import (
     AuthoringError,
     Raw,
@@ -34,7 +35,6 @@ from course.errors import InputError
 
 UNITS = ROOT / "course" / "units"
 
-BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 BEGIN_SCHEME, END_SCHEME = "=== BEGIN MARK SCHEME ===", "=== END MARK SCHEME ==="
 MARKERS = (BEGIN_SOLUTION, END_SOLUTION, BEGIN_SCHEME, END_SCHEME)
 
@@ -88,6 +88,9 @@ class Unit:
         solutions = {cell.name: solved(cell.source) for cell in cells if cell.kind == "exercise"}
         rights = read_answers(folder / "right.py", "right", solutions)
         wrongs = read_answers(folder / "misconceptions.py", "wrong", solutions, rights)
+        for name in filter(is_kernel, solutions):
+            further = answers(name, solutions[name])
+            rights, wrongs = rights + further[0], wrongs + further[1]
         return cls(folder, cells, tuple(wrongs), tuple(rights))
 
     @property
@@ -162,11 +165,6 @@ def find_unit(name: str, root: Path = UNITS) -> Path:
     near = difflib.get_close_matches(wanted, [*known, *topics], n=1, cutoff=0.5)
     hint = f'did you mean "{topics.get(near[0], near[0])}"?' if near else f"there are: {', '.join(known) or 'none'}."
     raise UnknownUnit(f'there is no unit "{name}"; {hint}')
-
-
-def solved(source: str) -> str:
-    """A cell's source without the marker lines of its solution."""
-    return "\n".join(line for line in source.split("\n") if line.strip() not in (BEGIN_SOLUTION, END_SOLUTION))
 
 
 def without_scheme(source: str) -> str:

@@ -28,6 +28,7 @@ from course.checking.subject import LocalSubject
 from course.checking.verdict import ExerciseVerdict
 
 SECRETS = {"solution": 10, "right": 2, "wrong": 1}
+LEAST_LOSS = 0.25  # of the group that a wrong kernel loses
 
 
 class GateRow(msgspec.Struct):
@@ -69,13 +70,15 @@ def _exercise(
         return [judge_local(check, recorded, namespace, seed) for seed, namespace in enumerate(made)]
 
     rows = [_full(judged("solution"), "solution", "the solution")]
-    rows += [_stub(check, recorded, solved), _fresh(check, solved)]
+    rows.append(_stub(check, recorded, solved))
+    if check.kind != "kernel":  # a kernel's numbers and sizes are all fresh
+        rows.append(_fresh(check, solved))
     if check.kind in ("function", "class"):
         rows += _lower_precision(check, recorded, solved)
     for right in (r for r in unit.rights if r.exercise == check.name):
         rows.append(_full(judged("right", right), "right", right.name))
     for wrong in (m for m in unit.misconceptions if m.exercise == check.name):
-        rows.append(_wrong(judged("wrong", wrong), wrong.name))
+        rows.append(_wrong(judged("wrong", wrong), wrong))
     return rows
 
 
@@ -108,11 +111,28 @@ def _full(verdicts: list[ExerciseVerdict], kind: str, answer: str) -> GateRow:
     return _row(worst, answer, kind, worst.state == "passed", _apart(verdicts))
 
 
-def _wrong(verdicts: list[ExerciseVerdict], name: str) -> GateRow:
-    """It loses points on every secret, and is named every time."""
-    worst = max(verdicts, key=lambda v: (_named(v) != name, v.score))
-    holds = worst.score < worst.max_score and _named(worst) == name
-    return _row(worst, name, "wrong", holds, _apart(verdicts))
+def _wrong(verdicts: list[ExerciseVerdict], wrong: Alternative) -> GateRow:
+    """It loses points on every secret, and is named every time; a kernel loses the group that it should, and its
+    verdict has the words."""
+    worst = max(verdicts, key=lambda v: (_named(v) != wrong.name, v.score))
+    missing = next((says for verdict in verdicts if (says := _as_stated(verdict, wrong))), "")
+    holds = worst.score < worst.max_score and _named(worst) == wrong.name and not missing
+    row = _row(worst, wrong.name, "wrong", holds, _apart(verdicts))
+    row.says = missing or row.says
+    return row
+
+
+def _as_stated(verdict: ExerciseVerdict, wrong: Alternative) -> str:
+    """What a kernel's verdict does not do that `loses=` and `says=` of its cell state; "" when all is well."""
+    if not wrong.loses:
+        return ""
+    if verdict.kernel is None or verdict.kernel.reason:
+        return f"it could not be judged: {verdict.reason}"
+    group = verdict.kernel.group(wrong.loses)
+    if group.won > group.weight * (1 - LEAST_LOSS):
+        return f"{group.name} is {group.won:g} of {group.weight:g}"
+    said = any(wrong.says in sentence for sentence in verdict.kernel.sentences())
+    return "" if said else f"{wrong.says!r} is not said"
 
 
 def _named(verdict: ExerciseVerdict) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from grader_kernels.compiling.compiler import device
 from grader_kernels.evidence import Compiled, Finding
-from grader_kernels.judging.verdict import CaseResult, KernelVerdict, TrafficRow
+from grader_kernels.judging.verdict import CaseResult, KernelVerdict, Named, TrafficRow
 from grader_kernels.judging.verdict import Group as Points
 
 MEANS = {
@@ -96,8 +96,14 @@ def failing(verdict: KernelVerdict) -> list[tuple[str, list[str]]]:
 
 def _says(case: CaseResult, verdict: KernelVerdict) -> list[str]:
     """What a failing case says; its usual cause only when the real one was not recognised."""
+    numbers = [f"yours: {case.got}, expected: {case.expected}"] if case.got or case.expected else []
     hint = [case.points_to] if case.points_to and not verdict.misconception else []
-    return list(dict.fromkeys([*case.says, *hint]))
+    return list(dict.fromkeys([*case.says, *numbers, *hint]))
+
+
+def _named(mistake: Named) -> list[str]:
+    """A known mistake in one or two sentences."""
+    return [mistake.sentence, *([f"Next: {mistake.next}"] if mistake.next else [])]
 
 
 def _titles(titles: list[str]) -> str:
@@ -155,7 +161,8 @@ def rendered(verdict: KernelVerdict) -> RenderableType:
         return Group(*parts)
     parts += ["", _groups(verdict)]
     if verdict.misconception:
-        parts += ["", Text.assemble(("Looks like: ", "bold"), _sentence(verdict.misconception))]
+        first, *more = map(_sentence, _named(verdict.misconception))
+        parts += ["", Text.assemble(("Looks like: ", "bold"), first), *map(Text, more)]
     for title, section in (
         ("Cases that fail", _cases(verdict)),
         ("What was found while it ran", _findings(verdict)),
@@ -281,7 +288,7 @@ def _html_body(verdict: KernelVerdict) -> str:
     ]
     parts = [_html_table(groups)]
     if verdict.misconception:
-        parts.append(_html_part("Looks like", f"<div>{_e(_sentence(verdict.misconception))}</div>"))
+        parts.append(_html_part("Looks like", _html_lines(_named(verdict.misconception))))
     wrong = [(_bad(), _e(titles) + _html_lines(says)) for titles, says in failing(verdict)]
     if wrong:
         parts.append(_html_part("Cases that fail", _html_table(wrong)))

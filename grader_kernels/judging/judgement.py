@@ -293,7 +293,7 @@ class Judgement:
 
 def outcome(ran: Ran) -> Outcome:
     """What a case gave, as far as it belongs to the mistake that was made."""
-    signs = {finding.kind for finding in ran.findings} | ({f"failed: {ran.kind}"} if ran.failure else set())
+    signs = {_sign(finding) for finding in ran.findings} | ({f"failed: {ran.kind}"} if ran.failure else set())
     told = {"launcher": ran.dishonest, "unwritten": ran.unwritten}
     told |= {"compile": [each for each in ran.compiled if each.error]}
     signs |= {name for name, says in told.items() if says}
@@ -301,6 +301,11 @@ def outcome(ran: Ran) -> Outcome:
         signs |= {"bytes" if ran.traffic.ratio > ran.traffic.limit else "lean", f"{ran.launches} launches"}
     right = ran.right or not isinstance(ran.outputs, (torch.Tensor, tuple, list, dict))
     return Outcome(sorted(signs), [] if right else _tensors(ran.outputs))
+
+
+def _sign(finding: Finding) -> str:
+    """A finding without its place. The lanes that are outside tell a missing mask from one that is too wide."""
+    return f"{finding.kind}, {finding.lanes} lanes" if finding.kind == "out_of_bounds" else finding.kind
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

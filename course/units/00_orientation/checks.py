@@ -2,7 +2,7 @@
 
 import torch
 
-from autograder.authoring.checks import Check
+from autograder.authoring.checks import Check, Kernel
 from grader_kernels import problem
 
 F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
@@ -227,9 +227,8 @@ def _(subject, trial):
 
 # vector_add
 
-vector_add = Check(
+vector_add = Kernel(
     "vector_add",
-    kind="launcher",
     hints=(
         "The first two lines are program_offsets in Triton: tl.program_id(0) is pid, tl.arange(0, BLOCK) the lanes.",
         "Load x from x_ptr + offsets * x_stride and y from its own pointer and stride, both with mask=offsets < n; "
@@ -237,76 +236,6 @@ vector_add = Check(
     ),
     minutes=8,
 )
-
-
-def total(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return (x.double() + y.double()).to(x.dtype)
-
-
-@vector_add.case("three programs, the last one partly full", weight=2)
-def _(subject, trial):
-    x, y = trial.normal((37,), (37,), spread=5)
-    trial.close(subject.launch(x, y, block=16), total(x, y))
-
-
-@vector_add.case("a vector shorter than one block")
-def _(subject, trial):
-    x, y = trial.normal((5,), (5,), spread=5)
-    trial.close(subject.launch(x, y, block=16), total(x, y))
-
-
-@vector_add.case("one element more than four full blocks")
-def _(subject, trial):
-    x, y = trial.normal((129,), (129,), spread=5)
-    trial.close(subject.launch(x, y, block=32), total(x, y))
-
-
-@vector_add.case("every second number of a longer vector, for x and y alike", weight=2)
-def _(subject, trial):
-    x, y = (trial.strided(v, "every_other") for v in trial.normal((37,), (37,), spread=5))
-    trial.close(subject.launch(x, y, block=16), total(x, y))
-
-
-@vector_add.case("x dense, y with a stride of its own", weight=2)
-def _(subject, trial):
-    x, y = trial.normal((37,), (37,), spread=5)
-    y = trial.strided(y, "every_other")
-    trial.close(subject.launch(x, y, block=16), total(x, y))
-
-
-@vector_add.case("moves no more bytes than needed: x and y read once, the result written once", weight=2)
-def _(subject, trial):
-    x, y = trial.normal((300,), (300,), spread=5)
-    trial.close(subject.launch(x, y, block=64), total(x, y))
-    trial.lean(subject, problem.load("vector_add").floor(x, y))
-
-
-@vector_add.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
-def _(subject, trial):
-    x, y = trial.normal((1000,), (1000,), spread=5)
-    trial.close(subject.launch(x, y, block=256), total(x, y))
-    trial.compiles(subject)
-
-
-@vector_add.trial("new numbers in the same buffers' shapes: nothing is remembered")
-def _(subject, trial):
-    for _ in range(2):
-        x, y = trial.normal((53,), (53,), spread=3)
-        trial.close(subject.launch(x, y, block=16), total(x, y))
-
-
-@vector_add.trial("a column of a matrix, and the block size of the launcher")
-def _(subject, trial):
-    n = trial.integers(257, 400)
-    table, y = trial.normal((n, 7), (n,), spread=3)
-    trial.close(subject.launch(table[:, 3], y), total(table[:, 3], y))
-
-
-@vector_add.trial("one element")
-def _(subject, trial):
-    x, y = trial.normal((1,), (1,), spread=3)
-    trial.close(subject.launch(x, y, block=16), total(x, y))
-
 
 # fused_scale_add
 

@@ -57,45 +57,6 @@ def roofline(intensity, peak, bandwidth):
     return torch.where(intensity < ridge, bandwidth * intensity, torch.full_like(intensity, peak))
 
 
-# %% exercise="vector_add" right="pointers_first"
-@triton.jit
-def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
-    pid = tl.program_id(axis=0)
-    index = pid * BLOCK + tl.arange(0, BLOCK)
-    inside = index < n
-    left = tl.load(x_ptr + x_stride * index, mask=inside, other=0.0)
-    right = tl.load(y_ptr + y_stride * index, mask=inside, other=0.0)
-    total = left + right
-    tl.store(out_ptr + index, total, mask=inside)
-
-
-def vector_add(x, y, block=256):
-    n = x.shape[0]
-    out = torch.empty(n, dtype=x.dtype, device=x.device)
-    grid = lambda meta: (triton.cdiv(n, meta["BLOCK"]),)  # noqa: E731
-    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
-    return out
-
-
-# %% exercise="vector_add" right="two_halves_of_a_block"
-@triton.jit
-def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
-    start = tl.program_id(0) * BLOCK
-    for half in range(2):
-        offsets = start + half * (BLOCK // 2) + tl.arange(0, BLOCK // 2)
-        mask = offsets < n
-        x = tl.load(x_ptr + offsets * x_stride, mask=mask)
-        y = tl.load(y_ptr + offsets * y_stride, mask=mask)
-        tl.store(out_ptr + offsets, x + y, mask=mask)
-
-
-def vector_add(x, y, block=256):
-    n = x.shape[0]
-    out = torch.zeros(n, dtype=x.dtype, device=x.device)
-    vector_add_kernel[((n + block - 1) // block,)](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
-    return out
-
-
 # %% exercise="fused_scale_add" right="fused_multiply_add"
 @triton.jit
 def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):

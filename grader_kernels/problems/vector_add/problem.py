@@ -23,18 +23,26 @@ def cases(rng, sizes):
     def pair(n, dtype=torch.float32):
         return normal(rng, n, spread=5, dtype=dtype), normal(rng, n, spread=5, dtype=dtype)
 
-    every_other = tuple(strided(v, "every_other") for v in pair(37))
-    column = normal(rng, 45, 7, spread=5)[:, 3]
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    n = between(33, 48)
+    x, y = pair(n)
+    column = normal(rng, n, 7, spread=5)[:, 3]
     return [
         Case("a single element", pair(1), {"block": 16}, points_to=TAIL),
-        Case("three programs, the last one partly full", pair(37), {"block": 16}, points_to=TAIL, lean=True, weight=2),
-        Case("a vector shorter than a block", pair(5), {"block": 16}, points_to=TAIL),
-        Case("one element more than four full blocks", pair(129), {"block": 32}, points_to=TAIL),
+        Case("three programs, the last one partly full", pair(n), {"block": 16}, points_to=TAIL, lean=True, weight=2),
+        Case("a vector shorter than a block", pair(between(3, 14)), {"block": 16}, points_to=TAIL),
+        Case("one element more than full blocks", pair(32 * between(3, 6) + 1), {"block": 32}, points_to=TAIL),
         Case("full blocks of 1024", pair(2048), {"block": 1024}, lean=True, compile=True,
              points_to="This is the plain case: check which elements a program stands for."),
-        Case("every other element of longer vectors", every_other, {"block": 16}, points_to=STRIDE, weight=2),
-        Case("x a column of a matrix, y dense", (column, normal(rng, 45)), {"block": 16}, points_to=STRIDE),
-        Case("float16", pair(75, torch.float16), {"block": 32},
+        Case("the launcher's own block", pair(between(257, 400)), points_to=TAIL),
+        Case("every other element of longer vectors", tuple(strided(v, "every_other") for v in pair(n)), {"block": 16},
+             points_to=STRIDE, weight=2),
+        Case("x a column of a matrix, y dense", (column, y), {"block": 16}, points_to=STRIDE),
+        Case("x dense, y with a stride of its own", (x, strided(y, "every_other")), {"block": 16}, points_to=STRIDE,
+             weight=2),
+        Case("float16", pair(between(70, 90), torch.float16), {"block": 32},
              points_to="The result has the dtype of x and y."),
     ]  # fmt: skip
 

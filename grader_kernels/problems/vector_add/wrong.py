@@ -1,0 +1,91 @@
+"""What goes wrong: the group that it loses, and words that the verdict holds."""
+
+# %% wrong="grid_without_the_tail" loses="right" says="never written by a kernel"
+"""`n // block` programs: the elements behind the last full block are never computed.
+
+How many programs cover the last element when n is not a multiple of block?
+"""
+edit("(triton.cdiv(n, block),)", "(n // block,)")
+
+# %% wrong="only_one_program" loses="right" says="never written by a kernel"
+"""Only the first block is written: the kernel does not use its program number.
+
+What is different in program 1? Where do its elements start?
+"""
+edit("tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)", "tl.arange(0, BLOCK)")
+
+# %% wrong="no_masks" loses="safe" says="are outside"
+"""Neither load nor store has a mask: the last program reads and writes memory that belongs to somebody else.
+
+Which lanes of the last program have no element?
+"""
+edit(", mask=mask", "", times=3)
+
+# %% wrong="off_by_one_mask" loses="safe" says="are outside"
+"""The mask lets element n through. The last element of a vector of n is number n - 1.
+
+Which is the first offset that has no element?
+"""
+edit("offsets < n", "offsets <= n")
+
+# %% wrong="strides_ignored" loses="right" says="stride"
+"""The kernel takes neighbours in memory for neighbours in the vector. With x[::2] it adds numbers that are not in x.
+
+Where does element 3 of a vector with stride 2 lie?
+"""
+edit("offsets * x_stride", "offsets")
+edit("offsets * y_stride", "offsets")
+
+# %% wrong="one_stride_for_both" loses="right" says="stride"
+"""The stride of x is used for y as well. The two vectors may lie in memory differently.
+
+Try y with another stride than x: which of the two strides does the second load use?
+"""
+edit("offsets * y_stride", "offsets * x_stride")
+
+# %% wrong="calls_torch" loses="right" says="torch computed it"
+"""The launcher adds with torch. No kernel is launched, so there is nothing to judge.
+
+Which line starts your kernel?
+"""
+def vector_add(x, y, block=256):
+    return x + y
+
+# %% wrong="partly_written" loses="right" says="never written by a kernel"
+"""Each program writes only the first half of its block; the other half of the result is what happened to lie there.
+
+Who writes element BLOCK - 1?
+"""
+edit("tl.arange(0, BLOCK)", "tl.arange(0, BLOCK // 2)")
+
+# %% wrong="adds_in_half_precision" loses="right" says="float16"
+"""The sum is taken in float16, which has 11 binary digits. x and y may be float32.
+
+In which dtype are x and y when they come out of tl.load?
+"""
+edit("x + y, mask", "x.to(tl.float16) + y.to(tl.float16), mask")
+
+# %% wrong="overlapping_programs" loses="lean" says="x is read"
+"""A program starts half a block behind the one before, so every element is computed twice.
+
+At which element does program 1 have to start?
+"""
+edit("tl.program_id(0) * BLOCK", "tl.program_id(0) * (BLOCK // 2)")
+edit("triton.cdiv(n, block)", "triton.cdiv(2 * n, block)")
+
+# %% wrong="lanes_far_apart" loses="compiles" says="bits at a time"
+"""Neighbouring lanes take elements that lie far apart, so a load brings one element at a time.
+
+Which element should the lane beside yours take, for the memory to hand over both at once?
+"""
+edit("tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)", "tl.program_id(0) + tl.arange(0, BLOCK) * tl.num_programs(0)")
+
+# %% wrong="block_size_as_a_global" loses="compiles" says="BLOCK_SIZE"
+"""The kernel takes its block size from a variable outside of it. A kernel is compiled by itself: it knows its
+parameters and constants declared as tl.constexpr, nothing else.
+
+How does `block` get into the kernel as a number the compiler knows?
+"""
+edit("@triton.jit", "BLOCK_SIZE = 32\n\n\n@triton.jit")
+edit("tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)", "tl.program_id(0) * BLOCK_SIZE + tl.arange(0, BLOCK_SIZE)")
+edit("triton.cdiv(n, block)", "triton.cdiv(n, BLOCK_SIZE)")
