@@ -10,8 +10,7 @@ import math
 import torch
 
 from autograder.authoring import oracle
-from autograder.authoring.checks import Check
-from grader_kernels import problem
+from autograder.authoring.checks import Check, Kernel
 
 INF = math.inf
 
@@ -697,7 +696,7 @@ def _(subject, trial):
 
 # ----------------------------------------------------------------------------------------------------------------------
 
-gates = Check(
+gates = Kernel(
     "lstm_gates",
     hints=(
         "Program (row, j) works on the units j * BLOCK + arange(BLOCK) of one row. Unit u of gate k stands in column "
@@ -705,109 +704,8 @@ gates = Check(
         "Eight loads for the gates, one for the cell, all with mask=unit < width and each with its own strides; then "
         "the two formulas of lstm_step, and two stores.",
     ),
-    kind="launcher",
     minutes=35,
-    seconds=30.0,
 )
-
-
-def gate_inputs(trial, B, H, spread=2.0, dtype=torch.float32):
-    from_x, from_h = trial.normal((B, 4 * H), (B, 4 * H), spread=spread, dtype=dtype)
-    return from_x, from_h, trial.normal((B, H), spread=1.5, dtype=dtype)
-
-
-def expected_gates(from_x, from_h, c):
-    """torch's LSTM cell in float64, with the identity for weights."""
-    z, width = from_x.double() + from_h.double(), c.shape[1]
-    eye, none = torch.eye(4 * width, dtype=torch.float64), torch.zeros(4 * width, width, dtype=torch.float64)
-    h, new = torch.lstm_cell(z, (torch.zeros_like(c).double(), c.double()), eye, none)
-    return h.to(c.dtype), new.to(c.dtype)
-
-
-@gates.case("rows of full blocks", weight=2)
-def _(subject, trial):
-    inputs = gate_inputs(trial, 3, 32)
-    trial.close(subject.launch(*inputs, block=16), expected_gates(*inputs), condition=4)
-
-
-@gates.case("rows with a ragged tail: its lanes belong to the next gate", weight=2)
-def _(subject, trial):
-    inputs = gate_inputs(trial, 3, 37)
-    trial.close(subject.launch(*inputs, block=16), expected_gates(*inputs), condition=4)
-
-
-@gates.case("rows narrower than a block")
-def _(subject, trial):
-    inputs = gate_inputs(trial, 4, 5)
-    trial.close(subject.launch(*inputs, block=16), expected_gates(*inputs), condition=4)
-
-
-@gates.case("one time step out of a long sequence", weight=2)
-def _(subject, trial):
-    _, from_h, c = gate_inputs(trial, 3, 20)
-    sequence = trial.normal((3, 5, 80), spread=2)
-    inputs = sequence[:, 2], from_h, c
-    trial.close(subject.launch(*inputs, block=16), expected_gates(*inputs), condition=4)
-
-
-@gates.case("every tensor has strides of its own", weight=2)
-def _(subject, trial):
-    from_x, from_h, c = gate_inputs(trial, 4, 19)
-    layouts = trial.strided(from_x, "transposed"), trial.strided(from_h, "every_other"), trial.strided(c, "transposed")
-    trial.close(subject.launch(*layouts, block=16), expected_gates(from_x, from_h, c), condition=4)
-
-
-@gates.case("gates of several hundred do not overflow")
-def _(subject, trial):
-    inputs = gate_inputs(trial, 3, 24, spread=150)
-    trial.close(subject.launch(*inputs, block=32), expected_gates(*inputs), condition=300)
-
-
-@gates.case("the two addends nearly cancel: their sum keeps its precision")
-def _(subject, trial):
-    from_x, from_h, c = gate_inputs(trial, 4, 26)
-    inputs = from_x + 60, from_h - 60, c
-    trial.close(subject.launch(*inputs, block=32), expected_gates(*inputs), condition=4)
-
-
-@gates.case("float16 numbers are added in float32")
-def _(subject, trial):
-    from_x, from_h, c = gate_inputs(trial, 4, 40, spread=0.3, dtype=torch.float16)
-    from_x[:, :80] -= 9  # i and f nearly shut: the last digits of the sum decide what is kept of a large cell
-    inputs = from_x, from_h, 400 * c
-    trial.close(subject.launch(*inputs, block=64), expected_gates(*inputs))
-
-
-@gates.case("moves no more bytes than needed: no gate on its way through memory", weight=4)
-def _(subject, trial):
-    inputs = gate_inputs(trial, 3, 75)
-    trial.close(subject.launch(*inputs, block=32), expected_gates(*inputs), condition=4)
-    trial.lean(subject, problem.load("lstm_gates").floor(*inputs))
-
-
-@gates.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
-def _(subject, trial):
-    inputs = gate_inputs(trial, 2, 500)
-    trial.close(subject.launch(*inputs, block=128), expected_gates(*inputs), condition=4)
-    trial.compiles(subject)
-
-
-@gates.trial("other shapes and blocks, and new numbers in the same shape")
-def _(subject, trial):
-    for (B, H), block in (((1, 7), 16), ((2, 33), 32), ((2, 33), 32), ((5, 70), 128)):
-        inputs = gate_inputs(trial, B, H)
-        trial.close(subject.launch(*inputs, block=block), expected_gates(*inputs), condition=4)
-    inputs = gate_inputs(trial, 2, 130)
-    trial.close(subject.launch(*inputs), expected_gates(*inputs), condition=4)
-
-
-@gates.trial("a large old cell is kept where f is open and lost where it is shut")
-def _(subject, trial):
-    from_x, from_h, c = gate_inputs(trial, 3, 21)
-    from_x[:, 21:42] += torch.where(trial.uniform((3, 21)) < 0.5, 30.0, -30.0)
-    inputs = from_x, from_h, 12 * c
-    trial.close(subject.launch(*inputs, block=16), expected_gates(*inputs), condition=4)
-
 
 # ----------------------------------------------------------------------------------------------------------------------
 

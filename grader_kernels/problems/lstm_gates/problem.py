@@ -19,32 +19,52 @@ from grader_kernels.problem import Case, Floor, Settings, normal, strided
 
 settings = Settings(launches=1)
 
-ORDER = "The gates come in the order i, f, g, o; f belongs to the old cell state, and tanh is applied to the new one."
+ORDER = (
+    "from_x + from_h holds the gates in the order i, f, g, o. f belongs to the old cell state, tanh is applied to the "
+    "new one, and h_new comes first."
+)
 TAIL = "H is no multiple of the block: the last lanes of a gate belong to the next gate, or to nobody."
 ADDRESS = "from_x may be a slice: its rows do not lie 4 H elements apart. Ask each tensor for its strides."
 LARGE = "exp overflows above 88. Write tanh so that it is 1 or -1 there: as 2 sigmoid(2 x) - 1, or with exp(-2 |x|)."
+ADDED = "Work in float32: what is rounded to float16 half way is rounded again later."
 
 
 def cases(rng, sizes):
     def step(rows, width, spread=2.0, dtype=torch.float32):
         gates = [normal(rng, rows, 4 * width, spread=spread, dtype=dtype) for _ in range(2)]
-        return (*gates, normal(rng, rows, width, dtype=dtype))
+        return (*gates, normal(rng, rows, width, spread=1.5, dtype=dtype))
 
-    sequence = normal(rng, 3, 5, 4 * 20, spread=2)
-    _, from_h, c = step(3, 20)
-    turned = tuple(strided(t, how) for t, how in zip(step(4, 21), ("transposed", "every_other", "transposed")))
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    rows, width = between(3, 6), between(33, 48)
+    at, steps = between(1, 4), between(5, 8)
+    one = tuple(t.abs() + 1 for t in step(1, 1))  # not near 0, where tanh by exponentials has few digits
+    sequence = normal(rng, rows, steps, 4 * width, spread=2)
+    _, from_h, c = step(rows, width)
+    own = tuple(strided(t, how) for t, how in zip(step(rows, 21), ("transposed", "every_other", "transposed")))
+    x, h, old = step(rows, width)
+    cancelling = (x + 60, h - 60, old)
+    half_x, half_h, half_c = step(rows, 40, spread=0.3, dtype=torch.float16)
+    half_x[:, :80] -= 9  # i and f nearly shut: the last digits of the sum decide what is kept of a large cell
+    open_or_shut, other, large = step(rows, width)
+    open_or_shut[:, width : 2 * width] += 30 * normal(rng, rows, width).sign()
     return [
-        Case("a single cell", step(1, 1), {"block": 16}, points_to=TAIL),
+        Case("a single cell", one, {"block": 16}, points_to=TAIL),
         Case("rows of full blocks", step(4, 128), {"block": 64}, lean=True, compile=True, points_to=ORDER),
-        Case("rows with a ragged tail", step(3, 37), {"block": 16}, lean=True, points_to=TAIL),
-        Case("rows narrower than a block", step(5, 13), {"block": 32}, points_to=TAIL),
-        Case("one cell more than a block", step(3, 33), {"block": 32}, points_to=TAIL),
-        Case("one time step out of a sequence", (sequence[:, 2], from_h, c), {"block": 32}, points_to=ADDRESS,
+        Case("rows with a ragged tail", step(rows, width), {"block": 16}, lean=True, points_to=TAIL, weight=2),
+        Case("rows narrower than a block", step(rows, between(5, 15)), {"block": 32}, points_to=TAIL),
+        Case("one cell more than a block", step(rows, 33), {"block": 32}, points_to=TAIL),
+        Case("the launcher's own block", step(2, between(129, 200)), points_to=TAIL),
+        Case("one time step out of a sequence", (sequence[:, at], from_h, c), {"block": 16}, points_to=ADDRESS,
              weight=2),
-        Case("every tensor with strides of its own", turned, {"block": 16}, points_to=ADDRESS),
-        Case("gates of several hundred", step(4, 24, spread=150), {"block": 32}, points_to=LARGE, weight=2),
-        Case("float16", step(4, 40, dtype=torch.float16), {"block": 64}, weight=2,
-             points_to="Work in float32: what is rounded to float16 half way is rounded again later."),
+        Case("every tensor with strides of its own", own, {"block": 16}, points_to=ADDRESS, weight=2),
+        Case("gates of several hundred", step(rows, 24, spread=150), {"block": 32}, points_to=LARGE, weight=2),
+        Case("the two addends nearly cancel", cancelling, {"block": 32}, points_to=ADDED),
+        Case("float16 numbers are added in float32", (half_x, half_h, 400 * half_c), {"block": 64}, points_to=ADDED,
+             weight=2),
+        Case("a large old cell is kept where f is open and lost where it is shut", (open_or_shut, other, 12 * large),
+             {"block": 16}, points_to=ORDER),
     ]  # fmt: skip
 
 
