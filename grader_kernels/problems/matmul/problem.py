@@ -29,19 +29,23 @@ def cases(rng, sizes):
     def draw(*shape, spread=1.0):
         return normal(rng, *shape, spread=spread, dtype=torch.bfloat16)
 
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    m, k, n = between(33, 48), between(33, 48), between(17, 32)
     small = {"block_m": 16, "block_n": 16, "block_k": 16}
     return [
         Case("one tile, one step", (draw(16, 16), draw(16, 16)), small,
              points_to="This is the plain case: check the address of every row and column."),
         Case("several tiles and steps", (draw(64, 64), draw(64, 48)), {"block_m": 32, "block_n": 16, "block_k": 32},
              lean=True, points_to="Move along K in every step, and add every step to the sum."),
-        Case("no size is a multiple of its block", (draw(37, 45), draw(45, 29)), small, points_to=TAIL, weight=2),
+        Case("no size is a multiple of its block", (draw(m, k), draw(k, n)), small, points_to=TAIL, weight=2),
         Case("one more than a block each way", (draw(17, 33), draw(33, 17)), small, points_to=TAIL),
-        Case("a single row", (draw(1, 40), draw(40, 20)), small, points_to=TAIL),
-        Case("both matrices transposed", (strided(draw(24, 40)), strided(draw(40, 36))), small,
+        Case("a single row", (draw(1, k), draw(k, n)), small, points_to=TAIL),
+        Case("both matrices transposed", (strided(draw(n, k)), strided(draw(k, m))), small,
              points_to=STRIDES, weight=2),
         Case("every other column of wider matrices",
-             (strided(draw(18, 32), "every_other"), strided(draw(32, 18), "every_other")), small, points_to=STRIDES),
+             (strided(draw(n, 32), "every_other"), strided(draw(32, n), "every_other")), small, points_to=STRIDES),
         Case("a float32 result", (draw(20, 192) + 0.5, draw(192, 20) + 0.5), {"out_dtype": torch.float32, **small},
              points_to=ACCUMULATE, weight=2),
         Case("many small terms after a large one", _small_terms(), small, points_to=ACCUMULATE, weight=2),
