@@ -37,6 +37,10 @@ def cases(rng, sizes):
         k, v = (normal(rng, batch, heads // shared, keys, d, dtype=dtype) for _ in range(2))
         return q, k, v
 
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    keys, queries, wide = between(33, 48), between(17, 32), between(49, 63)
     small = {"block_m": 16, "block_n": 16}
     causal = {"causal": True, **small}
     full = torch.float32
@@ -45,10 +49,11 @@ def cases(rng, sizes):
              points_to="This is the plain case: check the scale 1 / sqrt(D) and the address of every row."),
         Case("two heads, three blocks of keys", draw(2, 48, 32, dtype=full), small, points_to=RESCALE),
         Case("the largest score comes last", _rising(), small, points_to=RESCALE),
-        Case("lengths that fill no block", draw(1, 37, 21, batch=2, dtype=full), small, points_to=TAIL, weight=2),
+        Case("lengths that fill no block", draw(1, keys, queries, batch=2, dtype=full), small, points_to=TAIL,
+             weight=2),
         Case("all scores far below zero", _all_low(rng), small, points_to=TAIL),
-        Case("causal", draw(1, 40, 40, dtype=full), causal, points_to=CAUSAL),
-        Case("causal, with keys from before the first query", draw(1, 45, 19, dtype=full), causal,
+        Case("causal", draw(1, keys, keys, dtype=full), causal, points_to=CAUSAL),
+        Case("causal, with keys from before the first query", draw(1, keys, queries, dtype=full), causal,
              points_to=CAUSAL, weight=2),
         Case("four query heads share two heads of k and v", draw(4, 24, 16, shared=2, dtype=full), small,
              points_to=HEADS, weight=2),
@@ -57,7 +62,7 @@ def cases(rng, sizes):
         Case("one large weight and many small ones", _small_weights(), small, points_to=ACCUMULATE, weight=2),
         Case("heads lie inside the rows", _rows_first(rng), {"block_m": 16, "block_n": 32},
              points_to="Ask each tensor for its own strides.", weight=2),
-        Case("bfloat16, wide blocks of queries", draw(2, 50, 50, d=32, shared=2, dtype=torch.bfloat16),
+        Case("bfloat16, wide blocks of queries", draw(2, wide, wide, d=32, shared=2, dtype=torch.bfloat16),
              {"causal": True, "block_m": 32, "block_n": 16}),
         Case("128 keys", draw(2, 128, 128, d=64), lean=True, compile=True),
         Case("192 keys, causal", draw(1, 192, 192, d=64), {"causal": True}, lean=True, compile=True),
