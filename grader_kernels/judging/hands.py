@@ -38,6 +38,9 @@ class LocalHands:
         self.launcher = launcher
         self.kernels: dict[str, Any] = {}
 
+    def begin(self) -> None:
+        """The launcher is here already."""
+
     def trace(self, case: Posed) -> bytes:
         return self._record(*case.shown())
 
