@@ -529,7 +529,7 @@ def _failure(error: BaseException) -> dict[str, str]:
 def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
     """Answer replay questions. No student module was ever imported here; the source passed an allow-list."""
     confine_self(limits)
-    from grader_kernels.interpreter.run import KernelFault
+    from grader_kernels.interpreter.faults import KernelFault
     from grader_kernels.replaying import lean
     from grader_kernels.replaying.replay import replay_source
 

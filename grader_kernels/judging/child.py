@@ -39,7 +39,7 @@ import torch
 
 from grader_kernels import language, wire
 from grader_kernels.evidence import Finding
-from grader_kernels.interpreter import run
+from grader_kernels.interpreter.faults import KernelFault
 from grader_kernels.replaying import replay, trace
 
 GiB = 1 << 30
@@ -423,7 +423,7 @@ def _replay(source: str, traced: bytes, args: tuple, kwargs: dict, options: dict
         raise Failed("not_written", "its kernel is not written yet") from None
     except language.LanguageError as error:
         raise Failed("language", str(error)) from None
-    except run.KernelFault as fault:
+    except KernelFault as fault:
         raise Failed("fault", str(fault), getattr(fault, "finding", None)) from None
     except (trace.TraceError, msgspec.DecodeError) as error:
         raise Failed("raised", str(error)) from None
