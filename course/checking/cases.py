@@ -120,7 +120,7 @@ def load(path: str | os.PathLike) -> Cases:
             arrays = {k: stored[k] for k in stored.files if k != "manifest"}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a cases file: {error}") from error
-    require_format(path, plain)
+    require_format(path, plain.get("format"))
     found = [_check_from(from_plain(c, arrays)) for c in plain["checks"]]
     return Cases(plain["unit"], {c.name: c for c in found})
 

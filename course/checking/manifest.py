@@ -6,51 +6,63 @@ The command line asks for these only, and is quick by it. Not here: the cases th
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 import zlib
-from typing import Any, NamedTuple
+
+import msgspec
 
 FORMAT = 1
 MEMBER = "manifest.npy"
 MAGIC = b"\x93NUMPY\x01\x00"  # of format version 1.0; then the header's length in 2 bytes, and the header
-BROKEN = (OSError, LookupError, ValueError, EOFError, TypeError, NotImplementedError, RuntimeError)
-BROKEN += (zipfile.BadZipFile, zlib.error)
+BROKEN = (OSError, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError)
+BROKEN += (zipfile.BadZipFile, zlib.error, msgspec.DecodeError)
 
 
-class Exercise(NamedTuple):
+class Exercise(msgspec.Struct):
     """What is told of one exercise before anybody judges it. `minutes` is 0 when nobody said."""
 
     name: str
     points: float
-    minutes: int
     hints: list[str]
+    minutes: int = 0
 
 
-class Manifest(NamedTuple):
+class Manifest(msgspec.Struct):
     """The exercises of one unit by name, in the notebook's order."""
 
     unit: str
     exercises: dict[str, Exercise]
 
 
+class _Pairs(msgspec.Struct):
+    """A dict as `cases.to_plain` writes it. What nobody asks for stays text: that is most of the file."""
+
+    dict: list[tuple[str, msgspec.Raw]]
+
+
+class _Plain(msgspec.Struct):
+    format: int
+    unit: str
+    checks: msgspec.Raw
+
+
 def read(path: str | os.PathLike) -> Manifest:
     """The Manifest in a cases file. Raises ValueError in one sentence when it is none."""
     try:
         with zipfile.ZipFile(path) as stored:
-            plain = json.loads(_content(stored.read(MEMBER)))
-        found = _told(plain) if plain["format"] == FORMAT else Manifest("", {})
+            plain = msgspec.json.decode(_content(stored.read(MEMBER)), type=_Plain)
+        found = _exercises(plain.checks) if plain.format == FORMAT else []
     except BROKEN as error:
         raise ValueError(f"{path} is not a cases file: {error}") from error
-    require_format(path, plain)
-    return found
+    require_format(path, plain.format)
+    return Manifest(plain.unit, {one.name: one for one in found})
 
 
-def require_format(path: str | os.PathLike, plain: dict[str, Any]) -> None:
-    """Raises ValueError in one sentence when this course does not read such a file."""
-    if plain.get("format") != FORMAT:
-        raise ValueError(f"{path} has format {plain.get('format')}, this course reads format {FORMAT}")
+def require_format(path: str | os.PathLike, format: object) -> None:
+    """Raises ValueError in one sentence when this course does not read files of that format."""
+    if format != FORMAT:
+        raise ValueError(f"{path} has format {format}, this course reads format {FORMAT}")
 
 
 def _content(array: bytes) -> bytes:
@@ -61,7 +73,8 @@ def _content(array: bytes) -> bytes:
     return array[begin + int.from_bytes(array[len(MAGIC) : begin], "little") :]
 
 
-def _told(plain: dict[str, Any]) -> Manifest:
-    checks = [dict(check["dict"]) for check in plain["checks"]]  # as `cases.to_plain` writes them
-    found = [Exercise(c["name"], c["points"], c.get("minutes", 0), c["hints"]) for c in checks]
-    return Manifest(plain["unit"], {one.name: one for one in found})
+def _exercises(checks: msgspec.Raw) -> list[Exercise]:
+    wanted = Exercise.__struct_fields__
+    pairs = [each.dict for each in msgspec.json.decode(checks, type=list[_Pairs])]
+    facts = [{key: msgspec.json.decode(value) for key, value in each if key in wanted} for each in pairs]
+    return msgspec.convert(facts, list[Exercise])

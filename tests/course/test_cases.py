@@ -166,7 +166,7 @@ def test_a_manifest_says_what_the_cases_say(path):
     assert told.unit == whole.unit == path.parent.name
     assert list(told.exercises) == list(whole.checks)
     for name, check in whole.checks.items():
-        assert told.exercises[name] == (name, check.points, check.minutes, check.hints)
+        assert told.exercises[name] == manifest.Exercise(name, check.points, check.hints, check.minutes)
 
 
 def test_a_file_that_is_no_cases_file_is_one_sentence(tmp_path):
