@@ -271,7 +271,10 @@ def _show_scores(console: Console, classroom: Any, graded: Any) -> None:
 
     if len(graded.verdicts.students) <= table.LONGEST:
         remarks = reporter.late_remarks(classroom, graded.unit)
-        console.print(table.render(graded.verdicts, grader.rules_for(graded.unit).recorded.checks, remarks))
+        checks = grader.rules_for(graded.unit).recorded.checks
+        if not sys.stdout.isatty():
+            console.width = table.width(len(checks))
+        console.print(table.render(graded.verdicts, checks, remarks))
     console.print(reporter.summary(graded.verdicts), markup=False, highlight=False)
 
 
