@@ -26,16 +26,20 @@ MakeSubject = Callable[[], Subject]
 
 
 def judge_exercise(
-    check: Check, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+    check: Check,
+    recorded: cases.CheckCases,
+    make_subject: MakeSubject,
+    seed: Callable[[str], int],
+    shown: ExerciseVerdict | None = None,
 ) -> ExerciseVerdict:
     """The hidden verdict: recorded cases name the misconception, trials with secret seeds give the points.
 
-    seed: from a trial's title to 128 bits. A fatal SubjectError ends the exercise with no points and its reason.
+    seed: from a trial's title to 128 bits. shown: what `cases.play` gave, where that is known already. A fatal SubjectError ends the exercise with no points and its reason.
     """
     began = time.perf_counter()
     try:
         with quiet():
-            shown = cases.play(recorded, make_subject())
+            shown = shown or cases.play(recorded, make_subject())
             verdict = (
                 shown if shown.state in ("not_attempted", "missing") else _scored(check, shown, make_subject, seed)
             )
