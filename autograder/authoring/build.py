@@ -63,14 +63,15 @@ class Built:
     changed: list[Path] = field(default_factory=list)
 
 
-def build(unit: Unit, out_root: Path | str = ROOT) -> Built:
+def build(unit: Unit, out_root: Path | str = ROOT, recorded: cases.Cases | None = None) -> Built:
     """Build one unit below `out_root`: assignments/UNIT, solutions/UNIT, and nbgrader's own files in build/nbgrader.
 
+    recorded: the unit's cases, where they have been recorded already.
     Nothing is written to assignments/ or solutions/ unless everything could be made. Raises `AuthoringError`.
     """
     out_root = Path(out_root)
     unit_checks = load_checks(unit)
-    recorded = recording.record(unit)
+    recorded = recorded or recording.record(unit)
     source = source_notebook(unit, unit_checks)
     released = generate_release(source, unit.id, unit.topic, out_root / "build" / "nbgrader")
     folder, solutions = out_root / "assignments" / unit.id, out_root / "solutions" / unit.id
