@@ -574,7 +574,9 @@ edit("tl.sigmoid(2 * c_new)", "tl.sigmoid(c_new)")
 Write it as 2 * sigmoid(2 * x) - 1, which can't overflow.
 """
 edit(
-    "g = 2 * tl.sigmoid(2 * (g + tl.load(h_ptr + (unit + 2 * width) * h_col, mask=inside, other=0.0).to(tl.float32))) - 1",
+    """
+    g = 2 * tl.sigmoid(2 * (g + tl.load(h_ptr + (unit + 2 * width) * h_col, mask=inside, other=0.0).to(tl.float32))) - 1
+    """,
     """
     g += tl.load(h_ptr + (unit + 2 * width) * h_col, mask=inside, other=0.0).to(tl.float32)
     g = (tl.exp(g) - tl.exp(-g)) / (tl.exp(g) + tl.exp(-g))
@@ -718,7 +720,9 @@ edit(
     """,
 )
 edit(
-    "g = 2 * tl.sigmoid(2 * (g + tl.load(h_ptr + (unit + 2 * width) * h_col, mask=inside, other=0.0).to(tl.float32))) - 1",
+    """
+    g = 2 * tl.sigmoid(2 * (g + tl.load(h_ptr + (unit + 2 * width) * h_col, mask=inside, other=0.0).to(tl.float32))) - 1
+    """,
     """
     g = g.to(tl.float16) + tl.load(h_ptr + (unit + 2 * width) * h_col, mask=inside, other=0.0).to(tl.float16)
     g = 2 * tl.sigmoid(2 * g.to(tl.float32)) - 1
@@ -838,7 +842,12 @@ edit("scores.masked_fill(~mask, -math.inf)", "scores.masked_fill(mask, -1e30)")
 
 Without tanh, do your weights depend on the query?
 """
-edit("torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)", "(query @ w_q.T)[:, None, :] + states @ w_s.T")
+def additive_attention(query, states, w_q, w_s, v, mask=None):
+    scores = ((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    weights = scores.softmax(-1)
+    return torch.einsum("bs,bsh->bh", weights, states), weights
 
 # %% exercise="additive_attention" wrong="softmax_over_the_batch"
 """The softmax runs over the batch: the sentences compete with each other instead of the words of one sentence.
