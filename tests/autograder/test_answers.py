@@ -9,12 +9,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
-
 from autograder.answers import Edit, edited, read_answers
 from autograder.percent import AuthoringError
 from autograder.unit import Unit
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 TINY = Path(__file__).resolve().parent.parent / "units" / "90_tiny"
 SOLUTION = """\
