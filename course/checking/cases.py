@@ -1,7 +1,7 @@
 """Recorded cases: a table of calls, arguments and comparisons, played without any oracle.
 
 The build records them (autograder.authoring.recording) into `cases.npz`: one JSON manifest and the arrays it names.
-Who needs names, points and hints only reads them with `course.checking.manifest`, in a hundredth of the time.
+Who needs names, points and hints only takes `course.checking.manifest`: a twentieth of the time, and no torch.
 Playing a case performs its steps on a subject, compares, and keeps what came back, so that the outcome can be held
 against the recorded outcomes of each known misconception.
 
