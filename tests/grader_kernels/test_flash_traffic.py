@@ -54,13 +54,13 @@ def refusal(meter: dict, args: tuple, slack: float = 1.0, **kwargs) -> str:
 @pytest.fixture(scope="module")
 def table() -> dict[int, dict[str, dict]]:
     """Every N: what naive and flash moved."""
-    return {n: {p.stem: metered(p, inputs(n), block_m=BLOCK, block_n=BLOCK) for p in (NAIVE, OURS)} for n in LENGTHS}
+    return {n: {p: metered(p, inputs(n), block_m=BLOCK, block_n=BLOCK) for p in (NAIVE, OURS)} for n in LENGTHS}
 
 
 def test_the_table_of_bytes_against_n(table):
     lines = ["", "     N |  naive: stores, loads + stores, launches |  flash: stores, loads + stores, launches"]
     for n, meters in table.items():
-        naive, flash = (in_units(meters[path.stem], n) for path in (NAIVE, OURS))
+        naive, flash = (in_units(meters[path], n) for path in (NAIVE, OURS))
         lines.append("{:6d} | {:15.2f} {:15.2f} {:9d} | {:15.2f} {:15.2f} {:9d}".format(n, *naive, *flash))
         blocks = n / BLOCK
         # q and k by tiles, scores written; scores read, weights written; weights and v read, o written
