@@ -109,7 +109,7 @@ def recorded(unit: Unit, only: str | None = None) -> Iterator[tuple[Check, cases
     checks = load(unit.checks_path)
     for name, solved in namespaces(unit, only):
         if name in checks and only in (None, name):
-            made = record_check(checks[name], unit.points[name], solved)
+            made = record_check(checks[name], unit.points[name], solved, name in unit.optional)
             add_misconceptions(checks[name], made, solved, [m for m in unit.misconceptions if m.exercise == name])
             yield checks[name], made, solved
 
@@ -148,7 +148,9 @@ def execute(source: str, namespace: dict[str, Any], label: str) -> None:
     exec(compile(source, filename, "exec"), namespace)
 
 
-def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.CheckCases:
+def record_check(
+    check: Check, points: float, solved: dict[str, Any], optional: bool = False
+) -> cases.CheckCases:
     """The recorded cases of one check. `solved`: the globals of the solved notebook."""
     recorded = []
     for spec in (s for s in check.specs if s.recorded):
@@ -163,7 +165,7 @@ def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.C
             raise AuthoringError(told, check.file, line) from error
         recorded.append(cases.Case(spec.title, spec.weight, subject.steps))
     made = cases.CheckCases(
-        check.name, points, check.kind, list(check.hints), recorded, [], list(check.mutates), check.minutes
+        check.name, points, check.kind, list(check.hints), recorded, [], list(check.mutates), check.minutes, optional
     )
     _solution_passes(check, made, solved)
     return made

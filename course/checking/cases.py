@@ -83,6 +83,7 @@ class CheckCases(msgspec.Struct):
     misconceptions: list[Misconception] = []
     mutates: list[str] = []
     minutes: int = 0
+    optional: bool = False
 
 
 class Cases:
@@ -96,6 +97,17 @@ class Cases:
         if name not in self.checks:
             raise KeyError(f"no check is named {name!r}; this unit has {', '.join(self.checks)}")
         return self.checks[name]
+
+    @property
+    def max_score(self) -> float:
+        """All points but those of optional exercises."""
+        return sum(check.points for check in self.checks.values() if not check.optional)
+
+    def marked(self, rows: list[ExerciseVerdict]) -> list[ExerciseVerdict]:
+        """The rows, each of which now says whether its exercise is optional."""
+        for row in rows:
+            row.optional = self.check(row.name).optional
+        return rows
 
     def to_bytes(self) -> bytes:
         """The npz file's bytes; equal for equal content."""
@@ -130,6 +142,12 @@ def play(check: CheckCases, subject: Subject) -> ExerciseVerdict:
 
     SubjectErrors of FATAL kinds pass through: the process under judgement is gone.
     """
+    verdict = _played(check, subject)
+    verdict.optional = check.optional
+    return verdict
+
+
+def _played(check: CheckCases, subject: Subject) -> ExerciseVerdict:
     played = [play_case(check, case, subject) for case in check.cases]
     if played and all(error and error.kind in ("not_attempted", "missing") for _, _, error in played):
         error = played[0][2]

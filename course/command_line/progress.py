@@ -5,7 +5,9 @@ It is the learner's own record and counts for nothing in a class. Keys are "unit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,6 +15,9 @@ from course.checking.verdict import ExerciseVerdict
 from course.command_line.lab import Unit, workspace
 from course.errors import InputError
 from course.files import write_whole
+
+if TYPE_CHECKING:
+    from course.checking.cases import CheckCases  # torch, which this module does without
 
 FILE = ".progress.json"
 
@@ -44,6 +49,13 @@ class Progress(msgspec.Struct):
         entry.score = verdict.score if better else entry.score
         entry.max_score = verdict.max_score
         entry.state = verdict.state
+
+
+def points(entries: Mapping[str, Entry], checks: Mapping[str, CheckCases]) -> tuple[float, float]:
+    """What these exercises gave, and what optional ones gave on top."""
+    won = {name: min(entry.score, checks[name].points) for name, entry in entries.items()}
+    extra = sum(score for name, score in won.items() if checks[name].optional)
+    return sum(won.values()) - extra, extra
 
 
 def load(root: Path) -> Progress:
