@@ -13,12 +13,14 @@ import functools
 import io
 import json
 import shutil
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
 import synthetic
 from rich.console import Console
+from test_formgrader import TOKEN, serving
 
 from autograder import commands
 from autograder.authoring import build
@@ -362,6 +364,40 @@ def test_an_exercise_taken_out_and_put_back_is_paid_again(classroom, built):
     assert classroom.set_up(UNIT, less) and classroom.set_up(UNIT, source, released)
     judged_as(classroom, "ada", 1.0)
     assert extra_of(classroom, "ada") == 1.0
+
+
+# formgrader itself
+
+
+def test_formgraders_own_answer_keeps_a_persons_number_and_knows_the_judges(classroom, tmp_path):
+    """Through the real server: what its page sends when a box changes, numbers as words."""
+    judged_as(classroom, "cyd", 1.3333)
+    with serving(classroom, tmp_path) as address:
+        ask = functools.partial(formgrader, address)
+        (cell,) = (c for c in ask(f"grades?submission_id={submission(classroom, 'cyd')}") if OPTIONAL in c["name"])
+        assert (cell["extra_credit"], cell["max_score"], cell["failed_tests"]) == (1.3333, 0, False)
+        ask(f"grade/{cell['id']}", cell | {"extra_credit": "1.3333"})
+        judged_as(classroom, "cyd", 2.0)
+        assert extra_of(classroom, "cyd") == 2.0
+        ask(f"grade/{cell['id']}", cell | {"extra_credit": "2.5"})
+        judged_as(classroom, "cyd", 1.0)
+        assert extra_of(classroom, "cyd") == 2.5
+        (told,) = (s for s in ask(f"submissions/{UNIT}") if s["student"] == "cyd")
+        assert (told["score"], told["max_score"]) == (6.5, 6)
+
+
+def formgrader(address, path, body=None):
+    """Ask formgrader's API, or tell it."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{address}/formgrader/api/{path}", data, method="PUT" if data else "GET")
+    request.add_header("Authorization", f"token {TOKEN}")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+def submission(classroom, student):
+    with classroom.gradebook() as gradebook:
+        return gradebook.find_submission_notebook(TOPIC, UNIT, student).id
 
 
 # The sample class
