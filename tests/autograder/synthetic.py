@@ -80,10 +80,10 @@ def judge_at_once(folder: Path, seconds: float = 0.0, points: dict[str, float] |
         with open(folder / LOG, "ab", buffering=0) as log:
             log.write(f"{handin.student} {handin.digest} {rules.version}\n".encode())
         return Verdict(
-            unit=rules.unit, student=handin.student, score=sum(r.score for r in rows), max_score=rules.max_score,
-            exercises=rows, digest=handin.digest, check_version=rules.version, notes=list(handin.notes),
+            unit=rules.unit, student=handin.student, max_score=rules.max_score, exercises=rules.recorded.marked(rows),
+            digest=handin.digest, check_version=rules.version, notes=list(handin.notes),
             cell_outputs={cell.id: "printed " * 50 for cell in handin.cells}, seconds=seconds,
-        )  # fmt: skip
+        ).add_up()  # fmt: skip
 
     return judge
 

@@ -51,6 +51,7 @@ def test_csv_has_every_part_of_the_grade(classroom):
         "automatic": "1.0",
         "manual": "1.5",
         "manual_max": "2.0",
+        "extra": "0.0",
         "to_mark": "1",
         "submitted": "2025-12-31 08:30:00",
     }

@@ -162,8 +162,9 @@ def verdict_of(student, unit, expected):
     notes = [f"Note: {part}." for part in expected.notes]
     state, reason = expected.state, expected.reason
     return Verdict(
-        unit=unit, student=student, score=expected.total, state=state, reason=reason, exercises=rows, notes=notes
-    )
+        unit=unit, student=student, score=expected.total, extra=expected.extra, state=state, reason=reason,
+        exercises=rows, notes=notes,
+    )  # fmt: skip
 
 
 def exercise_of(name, expected):
