@@ -34,7 +34,8 @@ def judge_exercise(
 ) -> ExerciseVerdict:
     """The hidden verdict: recorded cases name the misconception, trials with secret seeds give the points.
 
-    seed: from a trial's title to 128 bits. shown: what `cases.play` gave, where that is known already. A fatal SubjectError ends the exercise with no points and its reason.
+    seed: from a trial's title to 128 bits. shown: what `cases.play` gave, where that is known already.
+    A fatal SubjectError ends the exercise with no points and its reason.
     """
     began = time.perf_counter()
     try:

@@ -28,7 +28,6 @@ from sample_class import (
     UNIT,
     hand_in,
     judge,
-    make_class,
     released,
     solved,
     source_notebook,
@@ -39,9 +38,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(new_class, tmp_path_factory):
     """A class with four hand-ins, not judged."""
-    classroom = make_class(tmp_path_factory.mktemp("record") / "class")
+    classroom = new_class(tmp_path_factory.mktemp("record") / "class")
     release = released(classroom)
     hand_in(classroom, "ada", solved(release, "Because <b>linear</b> <script>alert(1)</script>"))
     hand_in(classroom, "bob", solved(release))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from autograder.authoring import build as building
 from autograder.authoring.unit import Unit
 from autograder.classroom import intake, sample
 from autograder.classroom.class_folder import ClassFolder
@@ -104,11 +103,9 @@ ANSWERS = {
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tiny_root):
     """The tiny unit, built: assignments/ and solutions/."""
-    root = tmp_path_factory.mktemp("sample-built")
-    building.build(Unit.load(UNITS / UNIT), root)
-    return root
+    return tiny_root
 
 
 @pytest.fixture

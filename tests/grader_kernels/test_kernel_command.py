@@ -15,13 +15,6 @@ REFERENCE = problem.FOLDER / "row_softmax" / "reference.py"
 NO_MAX = problem.FOLDER / "row_softmax" / "wrong" / "no_max.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_KERNEL_CACHE", str(tmp_path_factory.mktemp("kernels")))
-        yield
-
-
 @pytest.fixture
 def course(capsys):
     def run(*words):
