@@ -6,6 +6,7 @@ worker that begins one of them when the other has nothing left to do makes every
 --dist loadgroup does not group under pytest 9.2.)
 
 `--unit 02`, `--unit attention` or `--unit 02_attention` runs only the tests that have this unit among their parameters.
+They are looked for in files that name the unit, or ask for all of them with `unit_folders`.
 """
 
 import os
@@ -50,6 +51,12 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFileAndUnit(config, log)
 
 
+def pytest_ignore_collect(collection_path, config):
+    if config.only_unit and collection_path.suffix == ".py":
+        known = ("unit_folders", *_names(config.only_unit))
+        return True if not any(name in collection_path.read_text() for name in known) else None
+
+
 def pytest_collection_modifyitems(config, items):
     turn = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: turn.get(item.path.stem, len(LONG)))
@@ -62,8 +69,12 @@ def pytest_collection_modifyitems(config, items):
 def _is_of(item, folder):
     """True where the unit is a parameter of the test: its folder, its id or its topic."""
     given = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    names = {value.name if isinstance(value, Path) else value for value in given if isinstance(value, (Path, str))}
-    return bool(names & {folder.name, folder.name.partition("_")[2]})
+    return any(value == folder or value in _names(folder) for value in given if isinstance(value, (Path, str)))
+
+
+def _names(folder):
+    """A unit's id and its topic."""
+    return folder.name, folder.name.partition("_")[2]
 
 
 def _unit(nodeid):
