@@ -9,8 +9,10 @@ worker that begins one of them when the other has nothing left to do makes every
 They are looked for in files that name the unit, or ask for all of them with `unit_folders`.
 """
 
+import functools
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,11 @@ from xdist.scheduler import LoadFileScheduling
 from autograder.authoring.unit import UnknownUnit, find_unit
 
 UNIT = re.compile(r"test_units\.py::.*\[(.*)\]")
-LONG = ()
+LONG = (  # the longest begins
+    "test_formgrader", "test_problems", "test_sandbox", "test_record", "test_browser", "test_taking_down", "test_build",
+    "test_full_check", "test_zygote", "test_grade", "test_judge", "test_compiler", "test_cheats", "test_shortcuts",
+    "test_promises", "test_dask", "test_resume", "test_solve", "test_sanitizer", "test_properties", "test_neighbours",
+)  # fmt: skip
 
 
 class ByFileAndUnit(LoadFileScheduling):
@@ -44,6 +50,14 @@ def pytest_configure(config):
         config.only_unit = config.option.unit and find_unit(config.option.unit)
     except UnknownUnit as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """For every new gradebook nbgrader asks a process for the number of its newest schema, which takes seconds."""
+    api = sys.modules.get("nbgrader.api")
+    if api and not hasattr(api.get_alembic_version, "cache_clear"):
+        api.get_alembic_version = functools.cache(api.get_alembic_version)
 
 
 @pytest.hookimpl(optionalhook=True)
