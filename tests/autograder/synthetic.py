@@ -11,7 +11,6 @@ from pathlib import Path
 import nbformat
 
 from autograder import commands
-from autograder.authoring import build
 from autograder.authoring.unit import Unit
 from autograder.classroom import grade, record
 from autograder.classroom.class_folder import ClassFolder
@@ -22,12 +21,6 @@ from course.checking.verdict import Verdict, settle, without_points
 UNITS = Path(__file__).resolve().parent.parent / "units"
 UNIT = "90_tiny"
 LOG = "judged.log"
-
-
-def build_unit(root: Path) -> Path:
-    """The tiny unit as `course build` leaves it, in `root`."""
-    build.build(Unit.load(UNITS / UNIT), root)
-    return root
 
 
 def use(root: Path, monkeypatch=None) -> None:

@@ -13,6 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from nbgrader import api
 
 from autograder.authoring import build as building
 from autograder.authoring import recording
@@ -329,6 +330,7 @@ def test_a_killed_build_leaves_whole_files(built, monkeypatch):
 
 def test_build_finds_nbgraders_tools_without_an_activated_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", os.defpath)
+    api.get_alembic_version.cache_clear()
     unit = Unit.load(TINY)
     source = building.source_notebook(unit, building.load_checks(unit))
     assert building.generate_release(source, unit.id, unit.topic, tmp_path).cells

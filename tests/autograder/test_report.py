@@ -237,9 +237,9 @@ def test_a_large_class_does_not_list_every_name():
 
 
 @pytest.fixture(scope="module")
-def classroom(tmp_path_factory):
+def classroom(new_class, tmp_path_factory):
     """Three hand-ins of the small class: one late with an answer, one held, one unreadable."""
-    made = sample_class.make_class(tmp_path_factory.mktemp("report") / "class")
+    made = new_class(tmp_path_factory.mktemp("report") / "class")
     release = sample_class.released(made)
     made.set_due(sample_class.UNIT, datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC))
     sample_class.hand_in(made, "ada", sample_class.solved(release, "Because it is linear."))

@@ -33,13 +33,6 @@ def no_maximum(files):
     return files / "no_maximum.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_KERNEL_CACHE", str(tmp_path_factory.mktemp("kernels")))
-        yield
-
-
 @pytest.fixture
 def course(capsys):
     def run(*words):
