@@ -20,7 +20,7 @@ edit("total = tl.where(total == 0.0, 1.0, total)", "")
 
 What may be subtracted from every score of a row without changing its softmax?
 """
-edit("largest = tl.maximum(largest, tl.max(tl.where(allowed, x, -float(\"inf\")), axis=0))", "largest = 0.0")
+edit('largest = tl.maximum(largest, tl.max(tl.where(allowed, x, -float("inf")), axis=0))', "largest = 0.0")
 
 # %% wrong="true_means_hide" loses="right" says="the mask allows it"
 """The mask is read the wrong way round: allowed columns are hidden.
@@ -55,15 +55,15 @@ edit('mask=allowed, other=-float("inf")', "mask=allowed, other=0.0", times=3)
 edit('tl.where(allowed, x, -float("inf"))', "x")
 edit("tl.where(allowed, tl.exp(x - largest), 0.0)", "tl.where(at < n_cols, tl.exp(x - largest), 0.0)", times=2)
 
-# %% wrong="hidden_scores_lowered" loses="right" says="exactly 0"
-"""Hidden scores are lowered by 10,000 instead of becoming -inf: a large one still wins the maximum, and in a row without
-any allowed column each gets a weight.
+# %% wrong="hidden_scores_become_minus_10000" loses="right" says="exactly 0"
+"""Hidden scores are lowered by 10,000 instead of becoming -inf: a large one still wins the maximum, and in a row
+without any allowed column each gets a weight.
 
 By how much must a score be lowered to lose against every other, whatever their sizes?
 """
 edit("mask=allowed, other", "mask=at < n_cols, other", times=3)
 edit(".to(tl.float32) * scale", ".to(tl.float32) * scale + tl.where(allowed, 0.0, -10000.0)", times=3)
-edit("tl.where(allowed, x, -float(\"inf\"))", "x")
+edit('tl.where(allowed, x, -float("inf"))', "x")
 edit("tl.where(allowed, tl.exp(x - largest), 0.0)", "tl.exp(x - largest)", times=2)
 
 # %% wrong="even_weights_in_an_empty_row" loses="right" says="Without any allowed column"
