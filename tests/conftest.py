@@ -1,15 +1,24 @@
-"""Which tests share a worker of pytest-xdist, and which begin.
+"""Which tests run, which share a worker of pytest-xdist, and which begin.
 
-The tests of one file share a worker, for their fixtures' sake; those of test_units.py share one by unit. These take
-longest, so they begin, the last unit first: units grow. (xdist's own --dist loadgroup does not group under pytest 9.2.)
+The tests of one file share a worker, for their fixtures' sake; those of test_units.py share one by unit, its gates by
+half of a unit. These take longest, so they begin, the last unit first: units grow. Then come the files in LONG: a
+worker that begins one of them when the other has nothing left to do makes everybody wait. (xdist's own
+--dist loadgroup does not group under pytest 9.2.)
+
+`--unit 02`, `--unit attention` or `--unit 02_attention` runs only the tests that have this unit among their parameters.
 """
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from autograder.authoring.unit import UnknownUnit, find_unit
+
 UNIT = re.compile(r"test_units\.py::.*\[(.*)\]")
+LONG = ()
 
 
 class ByFileAndUnit(LoadFileScheduling):
@@ -23,13 +32,38 @@ class ByFileAndUnit(LoadFileScheduling):
         return super()._split_scope(nodeid) + _unit(nodeid)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--unit", metavar="UNIT", help="only the tests of this unit: 02, attention or 02_attention")
+
+
+def pytest_configure(config):
+    """One folder of compiled kernels for all tests; they are keyed by what was compiled."""
+    os.environ.setdefault("COURSE_KERNEL_CACHE", str(config.cache.mkdir("kernels")))
+    try:
+        config.only_unit = config.option.unit and find_unit(config.option.unit)
+    except UnknownUnit as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return ByFileAndUnit(config, log)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    turn = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: turn.get(item.path.stem, len(LONG)))
     items.sort(key=lambda item: _unit(item.nodeid), reverse=True)
+    if config.only_unit:
+        config.hook.pytest_deselected(items=[item for item in items if not _is_of(item, config.only_unit)])
+        items[:] = [item for item in items if _is_of(item, config.only_unit)]
+
+
+def _is_of(item, folder):
+    """True where the unit is a parameter of the test: its folder, its id or its topic."""
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = {value.name if isinstance(value, Path) else value for value in given if isinstance(value, (Path, str))}
+    return bool(names & {folder.name, folder.name.partition("_")[2]})
 
 
 def _unit(nodeid):

@@ -7,7 +7,7 @@ the oracle's expected value. The solution must pass; each misconception must fai
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from autograder.authoring.checks import OPERATIONS, Check, Kernel, Trial, load, seed_for
@@ -106,12 +106,15 @@ def record(unit: Unit) -> cases.Cases:
     return cases.Cases(unit.id, {check.name: made for check, made, _ in recorded(unit)})
 
 
-def recorded(unit: Unit, only: str | None = None) -> Iterator[tuple[Check, cases.CheckCases, dict[str, Any]]]:
-    """For each check in order (or the one named `only`): itself, its recorded cases, and the globals of the solved
-    notebook just after its exercise. Raises AuthoringError."""
+def recorded(
+    unit: Unit, only: Collection[str] | None = None
+) -> Iterator[tuple[Check, cases.CheckCases, dict[str, Any]]]:
+    """For each check in order (or those in `only`): itself, its recorded cases, and the globals of the solved notebook
+    just after its exercise. Raises AuthoringError."""
     checks = load(unit.checks_path)
-    for name, solved in namespaces(unit, only):
-        if name in checks and only in (None, name):
+    asked = [name for name in unit.exercises if only is None or name in only]
+    for name, solved in namespaces(unit, asked[-1]) if asked else ():
+        if name in checks and name in asked:
             made = record_check(checks[name], unit.points[name], solved)
             add_misconceptions(checks[name], made, solved, [m for m in unit.misconceptions if m.exercise == name])
             yield checks[name], made, solved

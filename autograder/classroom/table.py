@@ -20,7 +20,7 @@ from rich.text import Text
 
 from course.checking.verdict import ExerciseVerdict, Verdict
 
-WIDTH = 100  # columns a full unit of 18 exercises needs
+WIDTH = 100  # columns of everything else
 LONGEST_NAME = 18
 LONGEST = 200  # students in a table; a larger class reads the report
 
@@ -56,6 +56,11 @@ def render(
     points = {name: float(getattr(worth, "points", worth)) for name, worth in exercises.items()}
     parts: list[RenderableType] = [_grid(rows, points), *_legend(rows, points), *_notes(rows, remarks or {})]
     return Group(*parts)
+
+
+def width(exercises: int) -> int:
+    """Columns that the table of so many exercises needs, whatever names and points stand in it."""
+    return max(WIDTH, LONGEST_NAME + 4 * exercises + 8)
 
 
 def cell(exercise: ExerciseVerdict | None) -> str:

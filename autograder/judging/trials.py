@@ -27,17 +27,22 @@ MakeSubject = Callable[[], Subject]
 
 
 def judge_exercise(
-    check: Check, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+    check: Check,
+    recorded: cases.CheckCases,
+    make_subject: MakeSubject,
+    seed: Callable[[str], int],
+    shown: ExerciseVerdict | None = None,
 ) -> ExerciseVerdict:
     """The hidden verdict: recorded cases name the misconception, trials with secret seeds give the points.
 
-    seed: from a trial's title to 128 bits. A fatal SubjectError ends the exercise with no points and its reason.
+    seed: from a trial's title to 128 bits. shown: what `cases.play` gave, where that is known already. A fatal
+    SubjectError ends the exercise with no points and its reason.
     """
     began = time.perf_counter()
     judged = _kernel if isinstance(check, Kernel) else _trials
     try:
         with quiet():
-            verdict = judged(check, recorded, make_subject, seed)
+            verdict = judged(check, recorded, make_subject, seed, shown)
     except SubjectError as error:
         state = FATAL_STATES[error.kind]
         verdict = without_points(check.name, recorded.points, state, error.message, hints=len(check.hints))
@@ -54,21 +59,29 @@ def secret_seed(secret: bytes, student: str, exercise: str, version: str, digest
 
 
 def _kernel(
-    check: Kernel, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+    check: Kernel,
+    recorded: cases.CheckCases,
+    make_subject: MakeSubject,
+    seed: Callable[[str], int],
+    shown: ExerciseVerdict | None,
 ) -> ExerciseVerdict:
     """A launcher on sizes and numbers of its own; where something is wrong, the recorded ones name it."""
     verdict = cases.judge_kernel(recorded, check.task(seed(KERNEL)), make_subject())
     if verdict.kernel is not None and verdict.state != "passed":
-        verdict.misconception = cases.play(recorded, make_subject()).misconception
+        verdict.misconception = (shown or cases.play(recorded, make_subject())).misconception
         verdict.kernel.misconception = verdict.misconception
         verdict.kernel = verdict.kernel.hidden()
     return verdict
 
 
 def _trials(
-    check: Check, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+    check: Check,
+    recorded: cases.CheckCases,
+    make_subject: MakeSubject,
+    seed: Callable[[str], int],
+    shown: ExerciseVerdict | None,
 ) -> ExerciseVerdict:
-    shown = cases.play(recorded, make_subject())
+    shown = shown or cases.play(recorded, make_subject())
     return shown if shown.state in ("not_attempted", "missing") else _scored(check, shown, make_subject, seed)
 
 

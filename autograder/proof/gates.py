@@ -12,7 +12,8 @@ secret is paid by chance: its inputs are too easy.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from autograder.authoring.checks import Check, attempt
 from autograder.authoring.unit import Alternative, Unit
 from autograder.judging import trials
 from course.checking import cases
+from course.checking.check import quiet
 from course.checking.subject import LocalSubject
 from course.checking.verdict import ExerciseVerdict
 
@@ -48,26 +50,35 @@ class GateRow(msgspec.Struct):
     apart: float = 0.0
 
 
-def run_gates(folder: Path | str, only: str | None = None, secrets: int | None = None) -> list[GateRow]:
-    """Every gate of every exercise of the unit in `folder` (or of the one named `only`).
+def run_gates(folder: Path | str, only: Collection[str] | None = None, secrets: int | None = None) -> list[GateRow]:
+    """Every gate of every exercise of the unit in `folder` (or of those in `only`).
 
     secrets: on how many each answer is judged; None for what `make test` can afford, SECRETS.
     """
-    unit = Unit.load(folder)
+    return [row for _, rows in prove(Unit.load(folder), only, secrets) for row in rows]
+
+
+def prove(
+    unit: Unit, only: Collection[str] | None = None, secrets: int | None = None
+) -> Iterator[tuple[cases.CheckCases, list[GateRow]]]:
+    """For each exercise of `run_gates`: its recorded cases and its gates."""
     counts = {kind: secrets or count for kind, count in SECRETS.items()}
-    rows: list[GateRow] = []
     for check, made, solved in recording.recorded(unit, only):
-        rows += _exercise(unit, check, made, solved, counts)
-    return rows
+        yield made, _exercise(unit, check, made, solved, counts)
 
 
 def _exercise(
     unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any], counts: dict[str, int]
 ) -> list[GateRow]:
     def judged(kind: str, cell: Alternative | None = None) -> list[ExerciseVerdict]:
-        """On each secret anew: an answer may remember something from call to call."""
-        made = (recording.alternative(cell, solved) if cell else solved for _ in range(counts[kind]))
-        return [judge_local(check, recorded, namespace, seed) for seed, namespace in enumerate(made)]
+        """On each secret anew: an answer may remember something from call to call. A value can't.
+
+        Right answers play the recorded cases once, before the first secret.
+        """
+        times = 1 if check.kind == "value" else counts[kind]
+        made = [recording.alternative(cell, solved) if cell else solved for _ in range(times)]
+        shown = None if kind == "wrong" else _shown(check, recorded, made[0])
+        return [judge_local(check, recorded, made[seed % times], seed, shown=shown) for seed in range(counts[kind])]
 
     rows = [_full(judged("solution"), "solution", "the solution")]
     rows.append(_stub(check, recorded, solved))
@@ -82,17 +93,29 @@ def _exercise(
     return rows
 
 
+def _shown(check: Check, recorded: cases.CheckCases, namespace: dict[str, Any]) -> ExerciseVerdict | None:
+    """The verdict of the recorded cases; None where they end the exercise, which the judge will say."""
+    with contextlib.suppress(Exception), quiet():
+        return cases.play(recorded, LocalSubject(namespace, check.name))
+    return None
+
+
 def judge_local(
-    check: Check, recorded: cases.CheckCases, namespace: dict[str, Any], seed: int = 0, wrap: Callable | None = None
+    check: Check,
+    recorded: cases.CheckCases,
+    namespace: dict[str, Any],
+    seed: int = 0,
+    wrap: Callable | None = None,
+    shown: ExerciseVerdict | None = None,
 ) -> ExerciseVerdict:
-    """The judge's verdict with a subject of this process (no sandbox: our own code only)."""
+    """The judge's verdict with a subject of this process (no sandbox: our own code only). shown: see trials."""
     secret = trials.secret_seed(b"gates", str(seed), check.name, "", "")
 
     def make_subject() -> Any:
         subject = LocalSubject(namespace, check.name)
         return wrap(subject) if wrap else subject
 
-    return trials.judge_exercise(check, recorded, make_subject, secret)
+    return trials.judge_exercise(check, recorded, make_subject, secret, shown)
 
 
 def render(rows: list[GateRow]) -> str:
@@ -214,7 +237,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--secrets", type=int, metavar="N", help="judge every answer on N secrets")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
-    rows = run_gates(asked.folder, asked.exercise, asked.secrets)
+    rows = run_gates(asked.folder, [asked.exercise] if asked.exercise else None, asked.secrets)
     print(render(rows))
     for row in (row for row in rows if row.apart):
         print(f"{row.exercise}, {row.answer}: the scores on {asked.secrets} secrets lie {row.apart:g} apart")

@@ -119,10 +119,11 @@ def of_kernel(name: str, max_score: float, found: KernelVerdict, *, hints: int =
     if found.kind in ("not_written", "missing"):
         state = "not_attempted" if found.kind == "not_written" else "missing"
         return without_points(name, max_score, state, found.reason, hints=hints)
+    found = found.worth(max_score)
     rows = [TrialResult(g.name, g.weight, g.won == g.weight, "; ".join(g.says)) for g in found.groups]
-    score = round(max_score * found.score / found.max_score, 4)
-    state = "passed" if found.full else "partial" if score else "failed"
-    return ExerciseVerdict(name, score, max_score, state, found.reason, found.misconception, rows, hints, kernel=found)
+    state = "passed" if found.full else "partial" if found.score else "failed"
+    reason, named = found.reason, found.misconception
+    return ExerciseVerdict(name, found.score, max_score, state, reason, named, rows, hints, kernel=found)
 
 
 def without_points(name: str, max_score: float, state: str, reason: str, *, hints: int = 0) -> ExerciseVerdict:

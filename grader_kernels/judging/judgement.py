@@ -81,6 +81,9 @@ class Hands(Protocol):
 
     deadline: float
 
+    def begin(self) -> None:
+        """Before the first case: what raises here says that nothing can be judged at all."""
+
     def trace(self, case: Posed) -> bytes:
         """The launch trace of one call on what the case shows, as JSON."""
 
@@ -139,6 +142,7 @@ class Judgement:
         Failed and Lost."""
         found = KernelVerdict(self.task.name, max_score=sum(self.settings.weights.values()))
         try:
+            self.hands.begin()
             self.runs = [self._run(case, number) for number, case in enumerate(self.task.cases, 1)]
             if all(ran.kind == "not_written" for ran in self.runs):
                 raise Failed("not_written", "it is not written yet")

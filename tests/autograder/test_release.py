@@ -47,7 +47,7 @@ def test_mirror_holds_what_students_need_and_nothing_else(clone, tmp_path):
     assert found == {p.as_posix() for p in written} | {"course-release.json"}
     wanted = {"README.md", "LICENSE", "pyproject.toml", "course/__init__.py", "course/command_line/cli.py"}
     assert wanted | {"assignments/90_tiny/tiny.ipynb", "assignments/90_tiny/cases.npz"} <= found
-    assert "grader_kernels/interpreter/run.py" in found
+    assert "grader_kernels/interpreter/context.py" in found
     assert {f.split("/")[0] for f in found if "/" in f} == {"assignments", "course", "grader_kernels"}
     assert not any(f.startswith("course/units") for f in found)
     assert "1 graded notebook" in (tmp_path / "mirror" / "README.md").read_text()

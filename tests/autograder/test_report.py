@@ -114,12 +114,13 @@ def test_notes_and_remarks_stand_below(verdicts):
     assert f"dan: The notebook was called {EVIL}" in text
 
 
-def test_eighteen_exercises_with_broken_points_fit_into_a_hundred_columns():
-    names = {f"exercise_number_{index}": 3.0 for index in range(1, 19)}
+@pytest.mark.parametrize("count", [1, 18, 19, 40])
+def test_a_table_is_as_wide_as_its_exercises_need(count):
+    names = {f"exercise_number_{index}": 13.0 for index in range(1, count + 1)}
     rows = [exercise(name, 1.2345) for name in names]
-    text = shown([verdict("a.student.with.a.very.long.name@somewhere", *rows)], names)
-    assert all(len(line.rstrip()) <= 100 for line in text.splitlines())
-    assert row(text, "a.student")[1:] == ["1.2"] * 18 + ["22.2"]
+    text = shown([verdict("a.student.with.a.very.long.name@somewhere", *rows)], names, width=table.width(count))
+    assert row(text, "a.student")[1:] == ["1.2"] * count + [table.number(1.2345 * count)]
+    assert table.width(18) == 100
 
 
 def test_markup_in_a_name_is_text(verdicts):

@@ -3,7 +3,6 @@
 import torch
 
 from autograder.authoring.checks import Check, Kernel
-from grader_kernels import problem
 
 F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
 A100 = {"bandwidth": 2.039e12, "vector": 19.5e12, "tensor": 312e12}
@@ -239,9 +238,8 @@ vector_add = Kernel(
 
 # fused_scale_add
 
-fused_scale_add = Check(
+fused_scale_add = Kernel(
     "fused_scale_add",
-    kind="launcher",
     hints=(
         "The kernel is vector_add's with one more multiplication. The grid is a tuple with one number: n / block, "
         "rounded up.",
@@ -250,73 +248,6 @@ fused_scale_add = Check(
     ),
     minutes=8,
 )
-
-
-def scaled_total(x: torch.Tensor, y: torch.Tensor, alpha: float) -> torch.Tensor:
-    return (alpha * x.double() + y.double()).to(x.dtype)
-
-
-@fused_scale_add.case("three programs, the last one partly full", weight=2)
-def _(subject, trial):
-    x, y = trial.normal((37,), (37,), spread=5)
-    trial.close(subject.launch(x, y, -2.5, block=16), scaled_total(x, y, -2.5))
-
-
-@fused_scale_add.case("a vector shorter than one block")
-def _(subject, trial):
-    x, y = trial.normal((5,), (5,), spread=5)
-    trial.close(subject.launch(x, y, 3.0, block=16), scaled_total(x, y, 3.0))
-
-
-@fused_scale_add.case("every second number of longer vectors", weight=2)
-def _(subject, trial):
-    x, y = (trial.strided(v, "every_other") for v in trial.normal((41,), (41,), spread=5))
-    trial.close(subject.launch(x, y, 0.75, block=16), scaled_total(x, y, 0.75))
-
-
-@fused_scale_add.case("alpha * x and y nearly cancel: the product keeps its precision")
-def _(subject, trial):
-    x, rest = trial.normal((37,), (37,))
-    y = -2.7 * x + 0.1 * rest
-    # |alpha x| is about ten times the result, which magnifies the product's rounding error as much
-    trial.close(subject.launch(x, y, 3.0, block=16), scaled_total(x, y, 3.0), condition=1)
-
-
-@fused_scale_add.case("moves no more bytes than needed: no product on its way through memory", weight=6)
-def _(subject, trial):
-    x, y = trial.normal((300,), (300,), spread=5)
-    trial.close(subject.launch(x, y, 1.25, block=64), scaled_total(x, y, 1.25))
-    trial.lean(subject, problem.load("fused_scale_add").floor(x, y, 1.25))
-
-
-@fused_scale_add.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
-def _(subject, trial):
-    x, y = trial.normal((1000,), (1000,), spread=5)
-    trial.close(subject.launch(x, y, 0.5, block=256), scaled_total(x, y, 0.5))
-    trial.compiles(subject)
-
-
-@fused_scale_add.trial("alpha of zero and alpha of one")
-def _(subject, trial):
-    x, y = trial.normal((45,), (45,), spread=5)
-    trial.close(subject.launch(x, y, 0.0, block=16), scaled_total(x, y, 0.0))
-    trial.close(subject.launch(x, y, 1.0, block=16), scaled_total(x, y, 1.0))
-
-
-@fused_scale_add.trial("different strides, the block size of the launcher, any alpha", weight=2)
-def _(subject, trial):
-    n, alpha = trial.integers(257, 400), float(trial.rng.uniform(-4, 4))
-    table, y = trial.normal((n, 5), (n,), spread=3)
-    trial.close(subject.launch(table[:, 2], y, alpha), scaled_total(table[:, 2], y, alpha))
-    trial.close(subject.launch(y, table[:, 1], alpha), scaled_total(y, table[:, 1], alpha))
-
-
-@fused_scale_add.trial("one element, and one more than two blocks")
-def _(subject, trial):
-    for n in (1, 33):
-        x, y = trial.normal((n,), (n,), spread=3)
-        trial.close(subject.launch(x, y, 1.5, block=16), scaled_total(x, y, 1.5))
-
 
 # fusion_bytes
 
@@ -417,9 +348,8 @@ def _(subject, trial):
 
 # leaky_relu
 
-leaky_relu = Check(
+leaky_relu = Kernel(
     "leaky_relu",
-    kind="launcher",
     hints=(
         "Work through n = 5 with block = 4 on paper: how many programs does n // block start, and which elements does "
         "each write?",
@@ -428,38 +358,3 @@ leaky_relu = Check(
     ),
     minutes=6,
 )
-
-
-def rectified(x: torch.Tensor, slope: float) -> torch.Tensor:
-    return torch.nn.functional.leaky_relu(x.double(), slope).to(x.dtype)
-
-
-@leaky_relu.case("a last program that is partly full", weight=2)
-def _(subject, trial):
-    x = trial.normal((37,), spread=5)
-    trial.close(subject.launch(x, 0.2, block=16), rectified(x, 0.2))
-
-
-@leaky_relu.case("a vector shorter than one block")
-def _(subject, trial):
-    x = trial.normal((5,), spread=5, mean=-4)
-    x[2] = 3.0
-    trial.close(subject.launch(x, 0.1, block=16), rectified(x, 0.1))
-
-
-@leaky_relu.case("one element more than four full blocks")
-def _(subject, trial):
-    x = trial.normal((129,), spread=5)
-    trial.close(subject.launch(x, 0.01, block=32), rectified(x, 0.01))
-
-
-@leaky_relu.trial("any ragged length, the launcher's own slope and block size", weight=2)
-def _(subject, trial):
-    x = trial.normal((256 * trial.integers(1, 3) + trial.integers(1, 256),), spread=5)
-    trial.close(subject.launch(x), rectified(x, 0.01))
-
-
-@leaky_relu.trial("all numbers far below zero")
-def _(subject, trial):
-    x = trial.normal((83,), spread=3, mean=-300)
-    trial.close(subject.launch(x, 0.3, block=16), rectified(x, 0.3))

@@ -57,39 +57,6 @@ def roofline(intensity, peak, bandwidth):
     return torch.where(intensity < ridge, bandwidth * intensity, torch.full_like(intensity, peak))
 
 
-# %% exercise="fused_scale_add" right="fused_multiply_add"
-@triton.jit
-def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
-    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = index < n
-    result = tl.load(y_ptr + index * y_stride, mask=inside, other=0.0)
-    result += tl.load(x_ptr + index * x_stride, mask=inside, other=0.0) * alpha
-    tl.store(out_ptr + index, result, mask=inside)
-
-
-def fused_scale_add(x, y, alpha, block=256):
-    n = x.numel()
-    out = torch.empty((n,), dtype=x.dtype, device=x.device)
-    fused_scale_add_kernel[(-(-n // block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
-    return out
-
-
-# %% exercise="fused_scale_add" right="own_block_size"
-@triton.jit
-def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
-    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    x = tl.load(x_ptr + offsets * x_stride, mask=offsets < n)
-    y = tl.load(y_ptr + offsets * y_stride, mask=offsets < n)
-    tl.store(out_ptr + offsets, x * alpha + y, mask=offsets < n)
-
-
-def fused_scale_add(x, y, alpha, block=256):
-    n = x.shape[0]
-    out = torch.empty(n, dtype=x.dtype, device=x.device)
-    fused_scale_add_kernel[(triton.cdiv(n, 32),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=32)
-    return out
-
-
 # %% exercise="fusion_bytes" right="by_hand"
 def fusion_bytes(n, dtype):
     vector = n * dtype.itemsize
@@ -129,34 +96,3 @@ def find_memory_bound(operations, gpu):
 memory_bound = {}
 for gpu_name in GPUS:
     memory_bound[gpu_name] = find_memory_bound(list_operations(), GPUS[gpu_name])
-
-
-# %% exercise="leaky_relu" right="maximum_and_minimum"
-@triton.jit
-def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
-    start = tl.program_id(0) * BLOCK
-    index = start + tl.arange(0, BLOCK)
-    value = tl.load(x_ptr + index, mask=index < n, other=0.0)
-    tl.store(out_ptr + index, tl.maximum(value, 0.0) + slope * tl.minimum(value, 0.0), mask=index < n)
-
-
-def leaky_relu(x, slope=0.01, block=256):
-    out = torch.empty_like(x)
-    n = x.numel()
-    leaky_relu_kernel[((n + block - 1) // block,)](x, out, n, slope, BLOCK=block)
-    return out
-
-
-# %% exercise="leaky_relu" right="one_program_too_many"
-@triton.jit
-def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
-    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    value = tl.load(x_ptr + index, mask=index < n)
-    tl.store(out_ptr + index, tl.where(value < 0, slope * value, value), mask=index < n)
-
-
-def leaky_relu(x, slope=0.01, block=256):
-    out = torch.empty_like(x)
-    n = x.numel()
-    leaky_relu_kernel[(n // block + 1,)](x, out, n, slope, BLOCK=block)
-    return out

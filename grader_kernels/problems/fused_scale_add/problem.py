@@ -19,25 +19,40 @@ settings = Settings(launches=1, vector_bits=128)
 TAIL = "The last program is only partly full: round the number of programs up and mask what lies behind the end."
 STRIDE = "Element i of a vector lies at its pointer plus i times its own stride: ask x and y separately."
 FORMULA = "alpha multiplies x and nothing else, and any number may be given for it."
+ROUNDED = "alpha * x and y nearly cancel: what is left shows how the product was rounded. float16 keeps three digits."
 
 
 def cases(rng, sizes):
     def pair(n, dtype=torch.float32):
         return normal(rng, n, spread=5, dtype=dtype), normal(rng, n, spread=5, dtype=dtype)
 
-    every_other = tuple(strided(v, "every_other") for v in pair(41))
-    column = normal(rng, 45, 7, spread=5)[:, 3]
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    def alpha(sign=1):
+        return sign * float(sizes.uniform(1.5, 4))
+
+    n = between(33, 48)
+    x, y = pair(n)
+    factor = alpha()
+    nearly = (0.1 * y - 0.9 * factor * x, factor)
+    column = normal(rng, n, 7, spread=5)[:, 3]
     return [
         Case("a single element", (*pair(1), 0.5), {"block": 16}, points_to=TAIL),
-        Case("three programs, the last one partly full", (*pair(37), -2.5), {"block": 16}, points_to=TAIL, lean=True,
-             weight=2),
-        Case("a vector shorter than a block", (*pair(5), 3.0), {"block": 16}, points_to=TAIL),
-        Case("one element more than four full blocks", (*pair(129), 0.1), {"block": 32}, points_to=TAIL),
+        Case("three programs, the last one partly full", (*pair(n), alpha(-1)), {"block": 16}, points_to=TAIL,
+             lean=True, weight=2),
+        Case("a vector shorter than a block", (*pair(between(3, 14)), alpha()), {"block": 16}, points_to=TAIL),
+        Case("one element more than full blocks", (*pair(32 * between(3, 6) + 1), 0.1), {"block": 32}, points_to=TAIL),
         Case("full blocks of 1024", (*pair(2048), 1.7), {"block": 1024}, lean=True, compile=True, points_to=FORMULA),
-        Case("alpha is 0", (*pair(40), 0.0), {"block": 16}, points_to=FORMULA),
-        Case("every other element of longer vectors", (*every_other, 0.75), {"block": 16}, points_to=STRIDE, weight=2),
-        Case("x a column of a matrix, y dense", (column, normal(rng, 45), -1.5), {"block": 16}, points_to=STRIDE),
-        Case("float16", (*pair(75, torch.float16), -2.0), {"block": 32},
+        Case("the launcher's own block, and alpha is 1", (*pair(between(257, 400)), 1.0), points_to=TAIL),
+        Case("alpha is 0", (*pair(n), 0.0), {"block": 16}, points_to=FORMULA),
+        Case("alpha * x and y nearly cancel", (x, *nearly), {"block": 16}, points_to=ROUNDED),
+        Case("every other element of longer vectors", (*(strided(v, "every_other") for v in pair(n)), 0.75),
+             {"block": 16}, points_to=STRIDE, weight=2),
+        Case("x a column of a matrix, y dense", (column, y, alpha(-1)), {"block": 16}, points_to=STRIDE),
+        Case("x dense, y with a stride of its own", (x, strided(y, "every_other"), alpha()), {"block": 16},
+             points_to=STRIDE, weight=2),
+        Case("float16", (*pair(between(70, 90), torch.float16), -2.0), {"block": 32},
              points_to="The result has the dtype of x and y."),
     ]  # fmt: skip
 

@@ -15,7 +15,10 @@ from triton.language.extra import libdevice
 from triton.runtime import interpreter as upstream
 from triton.runtime.jit import JITFunction
 
-from grader_kernels.interpreter.run import KernelFault, bf16_to_f32, f32_to_bf16, install, on_cpu, round_to_tf32
+from grader_kernels.interpreter import context
+from grader_kernels.interpreter.context import install, on_cpu
+from grader_kernels.interpreter.faults import KernelFault
+from grader_kernels.interpreter.numbers import bf16_to_f32, f32_to_bf16, round_to_tf32
 
 torch.set_num_threads(1)
 SCALE = tl.constexpr(2.0)
@@ -476,8 +479,6 @@ def test_contexts_nest_and_close():
 
 
 def test_install_stays_and_repeats(monkeypatch):
-    from grader_kernels.interpreter import run
-
     original = JITFunction.run
     try:
         install()
@@ -488,17 +489,15 @@ def test_install_stays_and_repeats(monkeypatch):
         add_kernel[(1,)](torch.ones(8), torch.ones(8), out, 8, BLOCK=8)
         assert (out == 2).all()
     finally:
-        run._leave(run._installed.pop())
+        context._leave(context._installed.pop())
     assert JITFunction.run is original
 
 
 def test_a_real_tensor_goes_to_the_real_launch(monkeypatch):
-    from grader_kernels.interpreter import run
-
     called = []
     with on_cpu(), monkeypatch.context() as patch:  # undone before the context puts the original back
-        patch.setitem(run._originals, "run", lambda self, *args, **kwargs: called.append(args))
-        patch.setattr(run, "tensors_in", lambda values: [type("T", (), {"is_cuda": True})()])
+        patch.setitem(context._originals, "run", lambda self, *args, **kwargs: called.append(args))
+        patch.setattr(context, "tensors_in", lambda values: [type("T", (), {"is_cuda": True})()])
         add_kernel[(1,)]("cuda tensor", BLOCK=8)
     assert called == [("cuda tensor",)]
 

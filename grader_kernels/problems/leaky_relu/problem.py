@@ -1,0 +1,59 @@
+"""Leaky ReLU of a dense vector.
+
+leaky_relu(x, slope=0.01, block=256) -> z
+
+x      (n,) of one float dtype, stride 1; n is any number from 1 on
+slope  a float, the factor for negative numbers
+block  elements that a program handles, a power of two
+z      (n,) of the same dtype, a new contiguous tensor: x where x > 0, slope * x elsewhere
+
+One launch.
+"""
+
+import torch
+
+from grader_kernels.problem import Case, Floor, Settings, normal
+
+settings = Settings(launches=1)
+
+TAIL = "The last program is only partly full: round the number of programs up and mask what lies behind the end."
+FORMULA = "Positive numbers stay what they are; the others are multiplied by the slope, whatever their size."
+
+
+def cases(rng, sizes):
+    def vector(n, mean=0.0, spread=5.0, dtype=torch.float32):
+        return (normal(rng, n, spread=spread, mean=mean, dtype=dtype),)
+
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    below = normal(rng, between(4, 14), spread=5, mean=-4)
+    below[2] = 3.0
+    with_zeros = normal(rng, between(33, 48), spread=5)
+    with_zeros[::4] = 0.0
+    return [
+        Case("a single element", vector(1), {"slope": 0.5, "block": 16}, points_to=TAIL),
+        Case("a last program that is partly full", vector(between(33, 48)), {"slope": 0.2, "block": 16},
+             points_to=TAIL, lean=True, weight=2),
+        Case("a vector shorter than a block", (below,), {"slope": 0.1, "block": 16}, points_to=TAIL),
+        Case("one element more than full blocks", vector(32 * between(3, 6) + 1), {"block": 32}, points_to=TAIL),
+        Case("the launcher's own slope and block", vector(256 * between(1, 3) + between(1, 256)), points_to=TAIL,
+             weight=2),
+        Case("full blocks of 1024", vector(2048), {"slope": 0.05, "block": 1024}, lean=True, compile=True,
+             points_to=FORMULA),
+        Case("all numbers far below zero", vector(16 * between(3, 7) - between(1, 16), mean=-300, spread=3),
+             {"slope": 0.3, "block": 16}, points_to=FORMULA),
+        Case("zeros among the numbers", (with_zeros,), {"slope": 0.25, "block": 16}, points_to=FORMULA),
+        Case("float16", vector(between(70, 90), dtype=torch.float16), {"slope": 0.125, "block": 32},
+             points_to="The result has the dtype of x."),
+    ]  # fmt: skip
+
+
+def reference(x, slope=0.01, block=256):
+    return torch.where(x > 0, x, slope * x)
+
+
+def floor(x, slope=0.01, block=256):
+    n = x.numel() * x.element_size()
+    why = "every element of x is read once and every element of z written once: 2 n elements; the slope costs none"
+    return Floor({"x": n}, {"out": n}, why)

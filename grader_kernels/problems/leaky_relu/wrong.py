@@ -1,0 +1,39 @@
+"""What goes wrong: the group that it loses, and words that the verdict holds."""
+
+# %% wrong="as_published" loses="right" says="never written by a kernel"
+"""Nothing is repaired yet: the last elements are never computed.
+
+Print the number of programs for n = 1000 and block = 256. Who computes element 999?
+"""
+edit("tl.where(x > 0, x, slope * x), mask=inside", "tl.where(x > 0, x, slope * x)")
+edit("(triton.cdiv(x.numel(), block),)", "(x.numel() // block,)")
+
+# %% wrong="store_not_masked" loses="safe" says="are outside"
+"""The grid is repaired, and now the second mistake shows: the last program writes beyond the end of the result.
+
+Load and store both touch memory. Which of them knows about n?
+"""
+edit("tl.where(x > 0, x, slope * x), mask=inside", "tl.where(x > 0, x, slope * x)")
+
+# %% wrong="tail_left_at_zero" loses="right" says="never written by a kernel"
+"""The result starts as zeros, so the missing tail is no longer random, but it is still missing.
+
+Is leaky_relu(-3) equal to 0?
+"""
+edit("torch.empty_like(x)", "torch.zeros_like(x)", times=2)
+edit("(triton.cdiv(x.numel(), block),)", "(x.numel() // block,)")
+
+# %% wrong="slope_on_both_sides" loses="right" says="Positive numbers"
+"""Positive numbers are multiplied by the slope, too.
+
+What should leaky_relu(3) be?
+"""
+edit("tl.where(x > 0, x, slope * x), mask", "slope * x, mask")
+
+# %% wrong="calls_torch" loses="right" says="torch computed it"
+"""The kernel was replaced by torch. The task is to repair it.
+
+Which line starts your kernel?
+"""
+def leaky_relu(x, slope=0.01, block=256):
+    return torch.nn.functional.leaky_relu(x, slope)
