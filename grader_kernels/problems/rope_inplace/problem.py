@@ -63,4 +63,4 @@ def baseline(x, cos, sin):
 def floor(x, cos, sin):
     n, table = x.numel() * x.element_size(), 4 * cos.numel()
     why = "every number of x is read once and written once, 2 N T d elements; the tables stay in a cache"
-    return Floor({"x": n, "cos": table, "sin": table}, {"x": n}, why, resident=("cos", "sin"))
+    return Floor({"x": n, "cos": table, "sin": table}, {"out": n}, why, resident=("cos", "sin"))
