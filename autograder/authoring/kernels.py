@@ -23,7 +23,7 @@ from autograder.authoring.percent import AuthoringError, read_cells
 
 PROBLEMS = ROOT / "grader_kernels" / "problems"
 UNITS = ROOT / "course" / "units"
-HEADER = "import torch\nimport triton\nimport triton.language as tl\n\n\n"  # what a notebook has imported
+IMPORTS = "import torch\nimport triton\nimport triton.language as tl\n"  # what a notebook has imported
 BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
@@ -48,7 +48,7 @@ def solution(name: str) -> str:
     if cell:
         return solved(cell[1])
     if own.is_file():
-        return own.read_text("utf-8").removeprefix(HEADER).strip("\n")
+        return own.read_text("utf-8").removeprefix(IMPORTS).strip("\n")
     raise AuthoringError(f'no notebook has an exercise "{name}", so its solution is expected in this file', own)
 
 
@@ -68,7 +68,7 @@ def solved(source: str) -> str:
 
 def as_file(source: str) -> str:
     """An answer as the file that `course kernel` judges."""
-    return HEADER + source.strip("\n") + "\n"
+    return IMPORTS + "from torch import Tensor\n\n\n" + source.strip("\n") + "\n"
 
 
 def launcher(name: str, answer: str = "solution") -> Callable:

@@ -73,11 +73,11 @@ def _exercise(
     def judged(kind: str, cell: Alternative | None = None) -> list[ExerciseVerdict]:
         """On each secret anew: an answer may remember something from call to call. A value can't.
 
-        Right answers play the recorded cases once, before the first secret.
+        Right answers play the recorded cases once, before the first secret; wrong ones by themselves, as in a judge.
         """
         times = 1 if check.kind == "value" else counts[kind]
         made = [recording.alternative(cell, solved) if cell else solved for _ in range(times)]
-        shown = None if kind == "wrong" else _shown(check, recorded, made[0])
+        shown = _shown(check, recorded, recording.alternative(cell, solved) if kind == "wrong" else made[0])
         return [judge_local(check, recorded, made[seed % times], seed, shown=shown) for seed in range(counts[kind])]
 
     rows = [_full(judged("solution"), "solution", "the solution")]
