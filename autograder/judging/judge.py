@@ -189,9 +189,11 @@ class _Session:
             state, reason = trials.FATAL_STATES[stopped.error_name], f"your cell was stopped: {stopped.error}"
             return without_points(name, recorded.points, state, reason, hints=len(check.hints))
         try:
-            with self._open(box) as exercise, Replays(self.kind) as replays:
-                subject = partial(self._subject, name, exercise, replays)
-                verdict = trials.judge_exercise(check, recorded, subject, self._seed(name))
+            with contextlib.ExitStack() as stack:
+                replays = stack.enter_context(Replays(self.kind))
+                subject = partial(self._subject, name, stack.enter_context(self._open(box)), replays)
+                anew = lambda: self._subject(name, stack.enter_context(self._open(box)), replays)  # noqa: E731
+                verdict = trials.judge_exercise(check, recorded, subject, self._seed(name), anew=anew)
         except Lost as lost:
             state = trials.FATAL_STATES.get(lost.kind, "crashed")
             return without_points(name, recorded.points, state, lost.message, hints=len(check.hints))
