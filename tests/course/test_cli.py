@@ -396,7 +396,7 @@ def test_doctor_fails_only_for_what_is_needed(root, capsys, monkeypatch):
 
 
 def test_doctor_survives_a_package_that_cannot_be_examined(root, monkeypatch):
-    broken = metadata.EntryPoint("sandbox", "no_such_module:examine", "course.command_line.doctor")
+    broken = metadata.EntryPoint("sandbox", "no_such_module:examine", "course.doctor")
     monkeypatch.setattr(doctor.metadata, "entry_points", lambda group: [broken])
     (found,) = doctor.added()
     assert not found.ok and found.needed and "no_such_module" in found.says
