@@ -1,40 +1,30 @@
 """The instructor's and author's commands of `course`: build, solve, release, grade, report, feedback, export, kernel.
 
 Registered through the entry-point group `course.commands`. Each command is thin: it finds units, calls the module that
-does the work, and says what came out. Exit codes are those of course.errors.
+does the work, and says what came out. It imports that module when it is asked: this file is loaded for every word after
+`course`. Exit codes are those of course.errors.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.text import Text
 
 from course.errors import FINDINGS, OK, EnvironmentLacking, InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 UnitWord = Annotated[str | None, typer.Argument(help="A unit: 02, attention or 02_attention. Left out: all of them.")]
 ClassDir = Annotated[Path, typer.Option("--class", help="The class folder, with submitted/STUDENT/UNIT/ in it.")]
 HERE = Path("class")
-DAY = 86400.0
 ANSWER_WITHIN = 15  # seconds a Dask scheduler has
 BUSY = 32  # hand-ins given to Dask workers at least, so that deployers that grow with the work see some
 FULL = "expected room on the disk, and it is full; free some and start again, the work goes on where it stopped"
@@ -184,6 +174,8 @@ def kernel(
 
         sys.stdout.write(verdict.encode(found).decode() + "\n")
     else:
+        from rich.console import Console
+
         from grader_kernels.judging import card
 
         card.show(found, Console(width=None if sys.stdout.isatty() else 110))
@@ -197,6 +189,9 @@ def _judge_kernel(problem: str, file: Path, targets: list[str] | None, seed: int
         raise EnvironmentLacking(
             "judging kernels needs triton, which has no build for this system: use Linux, or WSL on Windows"
         ) from None
+    from rich.console import Console
+    from rich.markup import escape
+
     from grader_kernels.compiling import compiler
     from grader_kernels.judging import judge
     from grader_kernels.problem import ProblemError
@@ -229,13 +224,15 @@ def _known(problem: str) -> dict[str, Any]:
 
 
 def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str | None, recording: bool) -> Any:
+    from rich.console import Console
+
+    from autograder.classroom import bar, table
     from autograder.classroom import grade as grader
     from autograder.classroom import report as reporter
-    from autograder.classroom import table
 
     console = Console(width=None if sys.stdout.isatty() else table.WIDTH)
-    with _progress(console) as progress, _judges(dask, jobs) as (executor, count):
-        tell = _teller(progress, unit)
+    with bar.on(console) as progress, _judges(dask, jobs) as (executor, count):
+        tell = bar.teller(progress, unit)
         graded = grader.grade(classroom, unit, only=only, jobs=count, executor=executor, tell=tell)
         problems = _record(console, classroom, graded, tell, recording)
     _show_scores(console, classroom, graded)
@@ -274,7 +271,10 @@ def _show_scores(console: Console, classroom: Any, graded: Any) -> None:
 
     if len(graded.verdicts.students) <= table.LONGEST:
         remarks = reporter.late_remarks(classroom, graded.unit)
-        console.print(table.render(graded.verdicts, grader.rules_for(graded.unit).recorded.checks, remarks))
+        checks = grader.rules_for(graded.unit).recorded.checks
+        if not sys.stdout.isatty():
+            console.width = table.width(len(checks))
+        console.print(table.render(graded.verdicts, checks, remarks))
     console.print(reporter.summary(graded.verdicts), markup=False, highlight=False)
 
 
@@ -296,37 +296,6 @@ def _judges(dask: str | None, jobs: int) -> Iterator[tuple[Any, int]]:
         ) from None
     with client:
         yield client.get_executor(pure=False), jobs or max(sum(client.nthreads().values()), BUSY)
-
-
-def _progress(console: Console) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _Pace()
-    return Progress(*columns, console=console, transient=True, speed_estimate_period=DAY)
-
-
-class _Pace(ProgressColumn):
-    """Hand-ins per second as the mean of this stage, and when it ends at that pace; nothing before there is a mean."""
-
-    def render(self, task: Task) -> Text:
-        if not task.speed or task.time_remaining is None:
-            return Text()
-        pace = f"{task.speed:.1f} a second" if task.speed >= 1 else f"{1 / task.speed:.1f} s each"
-        end = datetime.datetime.now() + datetime.timedelta(seconds=task.time_remaining)
-        return Text(f"{pace}, ends {end:%H:%M}" + (f" on {end:%d %B}" if task.time_remaining > DAY / 2 else ""))
-
-
-def _teller(progress: Progress, unit: str) -> Callable[[str, int, int], None]:
-    """What moves the bar; a new stage begins with a new mean."""
-    bar = progress.add_task(unit, total=None)
-    stage = ""
-
-    def tell(what: str, done: int, total: int) -> None:
-        nonlocal stage
-        if what != stage:
-            progress.reset(bar, total=total, description=f"{unit}: {what}")
-            stage = what
-        progress.update(bar, completed=done, total=total)
-
-    return tell
 
 
 def _units(word: str | None) -> list[Any]:

@@ -1,7 +1,7 @@
 """`from course.kernels import tl, triton`: the one import of every kernel exercise.
 
 With triton installed, kernels launched on CPU tensors are interpreted from here on and CUDA tensors launch for real
-(`grader_kernels.interpreter.run.install`). Without it (macOS, Windows) both names are stand-ins: kernels can be
+(`grader_kernels.interpreter.context.install`). Without it (macOS, Windows) both names are stand-ins: kernels can be
 defined, so that 'run all' never breaks, and a launch raises NotImplementedError with one line that says where kernels
 do run.
 """
@@ -90,9 +90,9 @@ except Exception:  # not only ImportError: a broken install must not break a not
     tl = triton.language
     _found = False
 else:
-    from grader_kernels.interpreter import run
+    from grader_kernels.interpreter import context
 
-    run.install()
+    context.install()
     _found = True
 
 

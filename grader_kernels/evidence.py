@@ -20,6 +20,10 @@ FINDINGS = (
 )
 
 
+DEVICES = {"sm_75": "T4", "sm_80": "A100", "sm_86": "RTX 30", "sm_89": "RTX 40", "sm_90": "H100", "sm_100": "B200"}
+DEVICES |= {"sm_120": "RTX 50", "gfx90a": "MI250", "gfx942": "MI300", "gfx950": "MI350", "gfx1100": "RX 7900"}
+
+
 class Finding(msgspec.Struct, frozen=True):
     """One defect, in a learner's words.
 
@@ -147,3 +151,8 @@ class Compiled(msgspec.Struct):
     store_bits: dict[str, int] = {}
     tensor_cores: str = ""
     async_copies: int = 0
+
+
+def device(target: str) -> str:
+    """`A100 (sm_80)`."""
+    return f"{DEVICES[target]} ({target})" if target in DEVICES else target

@@ -10,10 +10,9 @@ A problem is a folder:
                                                              which reach a result through kernels only
                    reference(*args, **kwargs)                slow and obvious, in float64 (or exact integers)
                    floor(*args, **kwargs) -> Floor           the bytes nobody can do without, and why
-    reference.py   our kernel
-    starter.py     what the learner starts from: signature, docstring, `raise NotImplementedError`
-    right/*.py     other correct kernels, in other styles
-    wrong/*.py     line 1: `# loses GROUP: reason`; line 2: `# says: words the verdict must contain`
+    right.py       other correct kernels, in other styles
+    wrong.py       what learners get wrong: each states the group that it loses and words that the verdict must hold
+    reference.py   our kernel, where no notebook teaches it; else the notebook's exercise is the solution
     cheat files live in tests, not here
 
 Every kernel file defines its @triton.jit kernels and a launcher named like the problem, which takes and returns torch
@@ -130,10 +129,6 @@ class Problem:
         (args, kwargs), (own_args, own_kwargs) = (copied((case.args, dict(case.kwargs))) for _ in range(2))
         with torch.no_grad():
             return self.reference(*in_float64(args), **in_float64(kwargs)), self.baseline(*own_args, **own_kwargs)
-
-    def files(self, which: str) -> list[Path]:
-        """The kernel files in `right` or `wrong`, sorted."""
-        return sorted((self.folder / which).glob("*.py"))
 
 
 def names() -> list[str]:

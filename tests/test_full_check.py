@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from autograder.authoring.unit import Unit, find_unit
+
 ROOT = Path(__file__).parent.parent
+UNIT = Unit.load(find_unit("attention"))
 
 
 def check(*words: str) -> subprocess.CompletedProcess:
@@ -20,9 +23,10 @@ def test_untouched_has_nothing_and_the_solution_everything(folder, code):
     done = check(f"{folder}/02_attention/attention.ipynb", "--full", "--json")
     assert done.returncode == code, done.stderr
     told = json.loads(done.stdout)
-    assert told["schema"] == 1 and told["max_score"] == 58 and told["manual_max"] == 12
-    assert told["score"] == (58 if folder == "solutions" else 0)
-    assert sum(e["score"] for e in told["exercises"]) == told["score"]
+    points, by_hand = UNIT.max_score, sum(UNIT.manual_points.values())
+    assert told["schema"] == 1 and told["max_score"] == points and told["manual_max"] == by_hand
+    assert told["score"] == (points if folder == "solutions" else 0)
+    assert sum(e["score"] for e in told["exercises"]) == told["score"] + told["extra"]
     assert {"name", "score", "max_score", "state", "reason", "misconception", "trials"} <= set(told["exercises"][0])
 
 

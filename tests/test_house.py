@@ -108,7 +108,7 @@ def test_learner_wheel_holds_exactly_the_learner_library(tmp_path):
     paths = runpy.run_path(str(ROOT / "autograder/sandbox/learner_library.py"))["paths"]
     listed = sorted(str(inside) for _, inside in paths(ROOT))
     assert build_wheel(ROOT / "packaging/learner", tmp_path) == listed
-    assert "course/command_line/cli.py" in listed and "grader_kernels/interpreter/run.py" in listed
+    assert "course/command_line/cli.py" in listed and "grader_kernels/interpreter/context.py" in listed
     assert not [name for name in listed if name.startswith(("course/units", "autograder", "tests"))]
 
 

@@ -18,6 +18,7 @@ What it is not: no edit is executed, and neither is an answer (`autograder.autho
 from __future__ import annotations
 
 import ast
+import os
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -181,17 +182,23 @@ def _edit(raw: Raw, call: ast.Call) -> Edit:
     if not known or not texts[0].strip() or type(number) is not int or number < 1:
         told = 'expected edit("old text", "new text") with two plain strings, and times=N behind if need be'
         raise AuthoringError(told, raw.file, line)
-    old, new = (_lines(text) for text in texts)
+    old, new = _dedented(*texts)
     if old == new:
         raise AuthoringError("this edit changes nothing: old and new text are the same", raw.file, line)
     return Edit(old, new, number, raw.file, line)
 
 
-def _lines(text: str) -> str:
-    """Text of several lines without the indentation they share, and without the breaks beside the quotes."""
-    if "\n" not in text:
-        return text
-    return textwrap.dedent(text).removeprefix("\n").removesuffix("\n")
+def _dedented(*texts: str) -> list[str]:
+    """Texts of several lines without the indentation that all these lines share, and without the breaks beside the
+    quotes; other texts as they are."""
+    lines = [line for text in texts if "\n" in text for line in text.split("\n") if line.strip()]
+    shared = len(margin := os.path.commonprefix(lines)) - len(margin.lstrip())
+    return [_shifted(text, shared) if "\n" in text else text for text in texts]
+
+
+def _shifted(text: str, left: int) -> str:
+    lines = [line[left:] if line.strip() else "" for line in text.split("\n")]
+    return "\n".join(lines).removeprefix("\n").removesuffix("\n")
 
 
 def _base(

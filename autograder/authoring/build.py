@@ -11,12 +11,13 @@ for solution lines in what was built is `autograder.authoring.leak`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ CHECK_BODY = """check("{name}")
 check("{name}", hidden=True)
 ### END HIDDEN TESTS"""
 
+OPTIONAL_BODY = 'check("{name}")'  # plain nbgrader gives no automatic points above a cell's own, which are 0
+
 HINT = """<details><summary>Hint {number} of {total}</summary>
 
 {hint}
@@ -62,14 +65,15 @@ class Built:
     changed: list[Path] = field(default_factory=list)
 
 
-def build(unit: Unit, out_root: Path | str = ROOT) -> Built:
+def build(unit: Unit, out_root: Path | str = ROOT, recorded: cases.Cases | None = None) -> Built:
     """Build one unit below `out_root`: assignments/UNIT, solutions/UNIT, and nbgrader's own files in build/nbgrader.
 
+    recorded: the unit's cases, where they have been recorded already.
     Nothing is written to assignments/ or solutions/ unless everything could be made. Raises `AuthoringError`.
     """
     out_root = Path(out_root)
     unit_checks = load_checks(unit)
-    recorded = recording.record(unit)
+    recorded = recorded or recording.record(unit)
     source = source_notebook(unit, unit_checks)
     released = generate_release(source, unit.id, unit.topic, out_root / "build" / "nbgrader")
     folder, solutions = out_root / "assignments" / unit.id, out_root / "solutions" / unit.id
@@ -103,30 +107,51 @@ def load_checks(unit: Unit) -> dict[str, Check]:
 def source_notebook(unit: Unit, unit_checks: dict[str, Check]) -> NotebookNode:
     """The unit as an nbgrader source notebook: solutions, hidden tests and mark schemes still in it."""
     cells: list[NotebookNode] = []
-    for position, cell in enumerate(unit.cells, 1):
-        cells += _nodes(cell, position, unit_checks)
+    for cell, grade_id in zip(unit.cells, cell_ids(unit.cells), strict=True):
+        cells += _nodes(cell, grade_id, unit_checks)
     metadata = {"kernelspec": dict(KERNEL), "language_info": {"name": "python"}, "course": {"unit": unit.id}}
     return nbformat.from_dict({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
 
 
-def _nodes(cell: Cell, position: int, unit_checks: dict[str, Check]) -> list[NotebookNode]:
+def cell_ids(cells: Sequence[Cell]) -> list[str]:
+    """The id of each cell: from its key, else from its own text. So a new cell leaves the ids of all others alone.
+
+    A count of cells would change with every cell above, and a count from the nearest key with every new key between.
+    Cells with the same text can stand in for each other; they are numbered.
+    """
+    own = [_own_id(cell) for cell in cells]
+    before = [own[:place].count(name) for place, name in enumerate(own)]
+    return [f"{name}-{count + 1}" if count else name for name, count in zip(own, before, strict=True)]
+
+
+def _own_id(cell: Cell) -> str:
+    if cell.kind == "exercise":
+        return cell.name
+    return f"{cell.kind}-{cell.name or hashlib.sha256(cell.source.encode()).hexdigest()[:8]}"
+
+
+def _nodes(cell: Cell, grade_id: str, unit_checks: dict[str, Check]) -> list[NotebookNode]:
     """The notebook cells one source cell becomes."""
     if cell.kind == "exercise":
-        return [_node("code", cell.name, cell.source, solution=True)]
+        return [_node("code", grade_id, cell.source, solution=True)]
     if cell.kind == "check":
-        body = CHECK_BODY.format(name=cell.name)
-        node = _node("code", f"check-{cell.name}", body, grade=True, locked=True, points=cell.points)
-        return [*_hints(unit_checks[cell.name]), node]
+        return [*_hints(unit_checks[cell.name]), _check_node(cell, grade_id)]
     if cell.kind == "explain":
-        return [
-            _node("markdown", f"explain-{cell.name}", cell.source, locked=True, task=True, points=cell.points),
-            _answer(cell),
-        ]
-    grade_id = f"{cell.kind}-{position:02d}"
+        node = _node("markdown", grade_id, cell.source, locked=True, task=True, points=cell.points)
+        return [node, _answer(cell)]
     node = _node("markdown" if cell.kind == "text" else "code", grade_id, cell.source, locked=True)
     if cell.tags:
         node.metadata["tags"] = list(cell.tags)
     return [node]
+
+
+def _check_node(cell: Cell, grade_id: str) -> NotebookNode:
+    """A check cell. That of an optional exercise is worth 0 to nbgrader; recording reads its points beside that."""
+    body = (OPTIONAL_BODY if cell.optional else CHECK_BODY).format(name=cell.name)
+    node = _node("code", grade_id, body, grade=True, locked=True, points=0 if cell.optional else cell.points)
+    if cell.optional:
+        node.metadata["course"] = {"optional": cell.points}
+    return node
 
 
 def _node(cell_type: str, grade_id: str, source: str, **roles: Any) -> NotebookNode:

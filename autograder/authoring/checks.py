@@ -111,11 +111,11 @@ class Check:
 class Kernel(Check):
     """A kernel exercise: everything that judges it stands in grader_kernels/problems/NAME/.
 
-    hints, minutes, seconds: as in Check. Raises AuthoringError when there is no such problem.
+    hints, minutes: as in Check. Raises AuthoringError when there is no such problem.
     """
 
-    def __init__(self, name: str, *, hints: tuple[str, ...] = (), minutes: int = 0, seconds: float = 30.0) -> None:
-        super().__init__(name, hints=hints, kind="kernel", minutes=minutes, seconds=seconds)
+    def __init__(self, name: str, *, hints: tuple[str, ...] = (), minutes: int = 0) -> None:
+        super().__init__(name, hints=hints, kind="kernel", minutes=minutes)
         frame = inspect.stack()[1]
         self.file, self.source_line = frame.filename, frame.lineno
         try:

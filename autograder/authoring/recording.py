@@ -7,7 +7,7 @@ the oracle's expected value. The solution must pass; each misconception must fai
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from autograder.authoring.checks import OPERATIONS, Check, Kernel, Trial, load, seed_for
@@ -106,13 +106,16 @@ def record(unit: Unit) -> cases.Cases:
     return cases.Cases(unit.id, {check.name: made for check, made, _ in recorded(unit)})
 
 
-def recorded(unit: Unit, only: str | None = None) -> Iterator[tuple[Check, cases.CheckCases, dict[str, Any]]]:
-    """For each check in order (or the one named `only`): itself, its recorded cases, and the globals of the solved
-    notebook just after its exercise. Raises AuthoringError."""
+def recorded(
+    unit: Unit, only: Collection[str] | None = None
+) -> Iterator[tuple[Check, cases.CheckCases, dict[str, Any]]]:
+    """For each check in order (or those in `only`): itself, its recorded cases, and the globals of the solved notebook
+    just after its exercise. Raises AuthoringError."""
     checks = load(unit.checks_path)
-    for name, solved in namespaces(unit, only):
-        if name in checks and only in (None, name):
-            made = record_check(checks[name], unit.points[name], solved)
+    asked = [name for name in unit.exercises if only is None or name in only]
+    for name, solved in namespaces(unit, asked[-1]) if asked else ():
+        if name in checks and name in asked:
+            made = record_check(checks[name], unit.points[name], solved, name in unit.optional)
             add_misconceptions(checks[name], made, solved, [m for m in unit.misconceptions if m.exercise == name])
             yield checks[name], made, solved
 
@@ -151,10 +154,12 @@ def execute(source: str, namespace: dict[str, Any], label: str) -> None:
     exec(compile(source, filename, "exec"), namespace)
 
 
-def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.CheckCases:
+def record_check(
+    check: Check, points: float, solved: dict[str, Any], optional: bool = False
+) -> cases.CheckCases:
     """The recorded cases of one check. `solved`: the globals of the solved notebook."""
     if isinstance(check, Kernel):
-        return _record_kernel(check, points, solved)
+        return _record_kernel(check, points, solved, optional)
     recorded = []
     for spec in (s for s in check.specs if s.recorded):
         subject = RecordingSubject(LocalSubject(solved, check.name))
@@ -166,17 +171,17 @@ def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.C
             told = f"case {spec.title!r} of {check.name} can't be recorded: {type(error).__name__}: {error}"
             raise AuthoringError(told, check.file, line) from error
         recorded.append(cases.Case(spec.title, spec.weight, subject.steps))
-    made = cases.CheckCases(
-        check.name, points, check.kind, list(check.hints), recorded, [], list(check.mutates), check.minutes
-    )
+    said = {"mutates": list(check.mutates), "minutes": check.minutes, "optional": optional}
+    made = cases.CheckCases(check.name, points, check.kind, list(check.hints), recorded, **said)
     _solution_passes(check, made, solved)
     return made
 
 
-def _record_kernel(check: Kernel, points: float, solved: dict[str, Any]) -> cases.CheckCases:
+def _record_kernel(check: Kernel, points: float, solved: dict[str, Any], optional: bool) -> cases.CheckCases:
     """The task of the public seed; what is known to go wrong on it is added by `add_misconceptions`."""
     task = check.task(seed_for(PUBLIC, check.name))
-    made = cases.CheckCases(check.name, points, check.kind, list(check.hints), [], minutes=check.minutes)
+    said = {"minutes": check.minutes, "optional": optional}
+    made = cases.CheckCases(check.name, points, check.kind, list(check.hints), [], **said)
     made.kernel = KernelCases(task)
     _solution_passes(check, made, solved)
     return made

@@ -16,9 +16,11 @@ a student's hand in them, saved and damaged the way students save and damage not
       [[hand_in.write]]      exercise = "NAME" and one of: misconception = "NAME", right = "STYLE", code = '''...'''
       [[hand_in.edit]]       do = before, after, delete, duplicate, split or metadata; cell = "GRADE_ID"
       [hand_in.answer]       question = "what the student wrote"
-      [hand_in.expect]       total, and scores, states, misconceptions where they do not follow from the above
+      [hand_in.expect]       all_but or total; scores, states, misconceptions where they do not follow from the above
 
-A score follows from the base, `style`, `solved` and `right`; for a misconception or own code the file states it.
+A score follows from the base, `style`, `solved` and `right`; for a misconception or own code the file states it. On the
+base "solution" the file says what is lost (all_but = 3), elsewhere what is won (total = 15): so a new exercise in the
+unit makes no answer file wrong.
 """
 
 from __future__ import annotations
@@ -81,9 +83,14 @@ class Edit(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Expect(msgspec.Struct, forbid_unknown_fields=True):
-    """What the verdict must say. `notes` and `reason` are parts of sentences that must occur."""
+    """What the verdict must say. `notes` and `reason` are parts of sentences that must occur.
 
-    total: float
+    all_but: points of the unit that are lost, on the base "solution"; total: points that are won, elsewhere. Neither
+    counts optional exercises.
+    """
+
+    all_but: float | None = None
+    total: float | None = None
     state: str = "graded"
     reason: str = ""
     scores: dict[str, float] = {}
@@ -118,9 +125,13 @@ class Student(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Expected(msgspec.Struct):
-    """What a verdict must say about one hand-in, worked out in full: every exercise with score and state."""
+    """What a verdict must say about one hand-in, worked out in full: every exercise with score and state.
+
+    total: without optional exercises; extra: what these give.
+    """
 
     total: float
+    extra: float
     state: str
     reason: str
     notes: list[str]
@@ -398,12 +409,24 @@ def _expected(student: str, each: HandIn, unit: Unit) -> Expected:
     if unknown:
         raise SampleError(f"{student}.toml expects something of {min(unknown)}, no exercise of {unit.id}")
     scores = dict.fromkeys(unit.points, 0.0) if unreadable else _scores(student, each, unit)
-    total = sum(scores.values())
-    if abs(total - told.total) > TOLERANCE:
-        raise SampleError(f"{student}.toml states {told.total:g} points for {unit.id}; the exercises make {total:g}")
+    extra = sum(scores[name] for name in unit.optional)
+    total = sum(scores.values()) - extra
+    _refuse_other_sum(student, each, unit, total)
     states = {name: told.states.get(name) or _state(name, score, each, unit) for name, score in scores.items()}
     named = {write.exercise: write.misconception for write in each.write if write.misconception and not unreadable}
-    return Expected(total, told.state, told.reason, told.notes, scores, states, named | told.misconceptions)
+    return Expected(total, extra, told.state, told.reason, told.notes, scores, states, named | told.misconceptions)
+
+
+def _refuse_other_sum(student: str, each: HandIn, unit: Unit, total: float) -> None:
+    """What the file states in sum must be what its exercises make."""
+    told = each.expect
+    solved = each.base == "solution" and told.state != "unreadable"
+    key, stated, unwanted = ("all_but", told.all_but, told.total) if solved else ("total", told.total, told.all_but)
+    if stated is None or unwanted is not None:
+        raise SampleError(f"{student}.toml: state {key} for {unit.id}, and only that")
+    made = unit.max_score - total if solved else total
+    if abs(made - stated) > TOLERANCE:
+        raise SampleError(f"{student}.toml states {key} = {stated:g} for {unit.id}; the exercises make {made:g}")
 
 
 def _scores(student: str, each: HandIn, unit: Unit) -> dict[str, float]:
@@ -433,6 +456,8 @@ def _differences(expected: Expected, verdict: Verdict) -> Iterator[str]:
         return
     if abs(verdict.score - expected.total) > TOLERANCE:
         yield f": expected {expected.total:g} points, got {verdict.score:g}"
+    if abs(verdict.extra - expected.extra) > TOLERANCE:
+        yield f": expected {expected.extra:g} points from optional exercises, got {verdict.extra:g}"
     if expected.reason not in verdict.reason:
         yield f": expected the reason to say {expected.reason!r}, it is {verdict.reason!r}"
     for part in expected.notes:

@@ -205,6 +205,9 @@ class RemoteHands:
     def __init__(self, subject: RemoteSubject) -> None:
         self.subject = subject
 
+    def begin(self) -> None:
+        """The cells ran before; what is missing is said case by case."""
+
     def trace(self, case: Posed) -> Any:
         return self._asked("trace", *case.shown())
 

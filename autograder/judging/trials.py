@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from autograder.authoring.checks import Check, Kernel, attempt, seed_for
 from course.checking import cases
 from course.checking.check import quiet
@@ -27,17 +29,27 @@ MakeSubject = Callable[[], Subject]
 
 
 def judge_exercise(
-    check: Check, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+    check: Check,
+    recorded: cases.CheckCases,
+    make_subject: MakeSubject,
+    seed: Callable[[str], int],
+    shown: ExerciseVerdict | None = None,
+    anew: MakeSubject | None = None,
 ) -> ExerciseVerdict:
     """The hidden verdict: recorded cases name the misconception, trials with secret seeds give the points.
 
-    seed: from a trial's title to 128 bits. A fatal SubjectError ends the exercise with no points and its reason.
+    seed: from a trial's title to 128 bits. shown: what `cases.play` gave, where that is known already. anew: gives a
+    subject that has seen no numbers yet; without it `make_subject` does. A fatal SubjectError ends the exercise with no
+    points and its reason.
     """
     began = time.perf_counter()
-    judged = _kernel if isinstance(check, Kernel) else _trials
     try:
         with quiet():
-            verdict = judged(check, recorded, make_subject, seed)
+            if isinstance(check, Kernel):
+                verdict = _kernel(check, recorded, make_subject, seed)
+                _name(verdict, recorded, shown, anew or make_subject)
+            else:
+                verdict = _trials(check, recorded, make_subject, seed, shown)
     except SubjectError as error:
         state = FATAL_STATES[error.kind]
         verdict = without_points(check.name, recorded.points, state, error.message, hints=len(check.hints))
@@ -56,19 +68,27 @@ def secret_seed(secret: bytes, student: str, exercise: str, version: str, digest
 def _kernel(
     check: Kernel, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
 ) -> ExerciseVerdict:
-    """A launcher on sizes and numbers of its own; where something is wrong, the recorded ones name it."""
-    verdict = cases.judge_kernel(recorded, check.task(seed(KERNEL)), make_subject())
+    """A launcher on sizes and numbers of its own."""
+    return cases.judge_kernel(recorded, check.task(seed(KERNEL)), make_subject())
+
+
+def _name(
+    verdict: ExerciseVerdict, recorded: cases.CheckCases, shown: ExerciseVerdict | None, anew: MakeSubject
+) -> None:
+    """Name the mistake of a kernel by the recorded cases, and hide what belongs to the secret ones."""
     if verdict.kernel is not None and verdict.state != "passed":
-        verdict.misconception = cases.play(recorded, make_subject()).misconception
-        verdict.kernel.misconception = verdict.misconception
-        verdict.kernel = verdict.kernel.hidden()
-    return verdict
+        verdict.misconception = (shown or cases.play(recorded, anew())).misconception
+        verdict.kernel = msgspec.structs.replace(verdict.kernel.hidden(), misconception=verdict.misconception)
 
 
 def _trials(
-    check: Check, recorded: cases.CheckCases, make_subject: MakeSubject, seed: Callable[[str], int]
+    check: Check,
+    recorded: cases.CheckCases,
+    make_subject: MakeSubject,
+    seed: Callable[[str], int],
+    shown: ExerciseVerdict | None,
 ) -> ExerciseVerdict:
-    shown = cases.play(recorded, make_subject())
+    shown = shown or cases.play(recorded, make_subject())
     return shown if shown.state in ("not_attempted", "missing") else _scored(check, shown, make_subject, seed)
 
 

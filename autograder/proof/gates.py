@@ -12,7 +12,8 @@ secret is paid by chance: its inputs are too easy.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ import torch
 
 from autograder.authoring import recording
 from autograder.authoring.checks import Check, attempt
-from autograder.authoring.unit import Alternative, Unit
+from autograder.authoring.unit import Alternative, Unit, stub
 from autograder.judging import trials
 from course.checking import cases
+from course.checking.check import quiet
 from course.checking.subject import LocalSubject
 from course.checking.verdict import ExerciseVerdict
 
@@ -48,29 +50,38 @@ class GateRow(msgspec.Struct):
     apart: float = 0.0
 
 
-def run_gates(folder: Path | str, only: str | None = None, secrets: int | None = None) -> list[GateRow]:
-    """Every gate of every exercise of the unit in `folder` (or of the one named `only`).
+def run_gates(folder: Path | str, only: Collection[str] | None = None, secrets: int | None = None) -> list[GateRow]:
+    """Every gate of every exercise of the unit in `folder` (or of those in `only`).
 
     secrets: on how many each answer is judged; None for what `make test` can afford, SECRETS.
     """
-    unit = Unit.load(folder)
+    return [row for _, rows in prove(Unit.load(folder), only, secrets) for row in rows]
+
+
+def prove(
+    unit: Unit, only: Collection[str] | None = None, secrets: int | None = None
+) -> Iterator[tuple[cases.CheckCases, list[GateRow]]]:
+    """For each exercise of `run_gates`: its recorded cases and its gates."""
     counts = {kind: secrets or count for kind, count in SECRETS.items()}
-    rows: list[GateRow] = []
     for check, made, solved in recording.recorded(unit, only):
-        rows += _exercise(unit, check, made, solved, counts)
-    return rows
+        yield made, _exercise(unit, check, made, solved, counts)
 
 
 def _exercise(
     unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any], counts: dict[str, int]
 ) -> list[GateRow]:
     def judged(kind: str, cell: Alternative | None = None) -> list[ExerciseVerdict]:
-        """On each secret anew: an answer may remember something from call to call."""
-        made = (recording.alternative(cell, solved) if cell else solved for _ in range(counts[kind]))
-        return [judge_local(check, recorded, namespace, seed) for seed, namespace in enumerate(made)]
+        """On each secret anew: an answer may remember something from call to call. A value can't.
+
+        Right answers play the recorded cases once, before the first secret; wrong ones by themselves, as in a judge.
+        """
+        times = 1 if check.kind == "value" else counts[kind]
+        made = [recording.alternative(cell, solved) if cell else solved for _ in range(times)]
+        shown = _shown(check, recorded, recording.alternative(cell, solved) if kind == "wrong" else made[0])
+        return [judge_local(check, recorded, made[seed % times], seed, shown=shown) for seed in range(counts[kind])]
 
     rows = [_full(judged("solution"), "solution", "the solution")]
-    rows.append(_stub(check, recorded, solved))
+    rows.append(_stub(unit, check, recorded, solved))
     if check.kind != "kernel":  # a kernel's numbers and sizes are all fresh
         rows.append(_fresh(check, solved))
     if check.kind in ("function", "class"):
@@ -82,17 +93,29 @@ def _exercise(
     return rows
 
 
+def _shown(check: Check, recorded: cases.CheckCases, namespace: dict[str, Any]) -> ExerciseVerdict | None:
+    """The verdict of the recorded cases; None where they end the exercise, which the judge will say."""
+    with contextlib.suppress(Exception), quiet():
+        return cases.play(recorded, LocalSubject(namespace, check.name))
+    return None
+
+
 def judge_local(
-    check: Check, recorded: cases.CheckCases, namespace: dict[str, Any], seed: int = 0, wrap: Callable | None = None
+    check: Check,
+    recorded: cases.CheckCases,
+    namespace: dict[str, Any],
+    seed: int = 0,
+    wrap: Callable | None = None,
+    shown: ExerciseVerdict | None = None,
 ) -> ExerciseVerdict:
-    """The judge's verdict with a subject of this process (no sandbox: our own code only)."""
+    """The judge's verdict with a subject of this process (no sandbox: our own code only). shown: see trials."""
     secret = trials.secret_seed(b"gates", str(seed), check.name, "", "")
 
     def make_subject() -> Any:
         subject = LocalSubject(namespace, check.name)
         return wrap(subject) if wrap else subject
 
-    return trials.judge_exercise(check, recorded, make_subject, secret)
+    return trials.judge_exercise(check, recorded, make_subject, secret, shown)
 
 
 def render(rows: list[GateRow]) -> str:
@@ -144,14 +167,14 @@ def _apart(verdicts: list[ExerciseVerdict]) -> float:
     return round(max(scores) - min(scores), 9)
 
 
-def _stub(check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> GateRow:
-    namespace = dict(solved)
-    if check.kind == "value":
-        namespace[check.name] = None
-    else:
-        namespace[check.name] = _unwritten
+def _stub(unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> GateRow:
+    """The cell as a student receives it: no points, also where it holds code that is to be repaired."""
+    namespace = {name: value for name, value in solved.items() if name != check.name}
+    with quiet():
+        recording.execute(stub(unit.cell("exercise", check.name).source, check.name), namespace, "the stub")
     verdict = judge_local(check, recorded, namespace)
-    return _row(verdict, "the stub", "stub", verdict.score == 0 and verdict.state == "not_attempted")
+    given = verdict.state == "failed"  # something to repair
+    return _row(verdict, "the stub", "stub", verdict.score == 0 and (given or verdict.state == "not_attempted"))
 
 
 def _fresh(check: Check, solved: dict[str, Any]) -> GateRow:
@@ -160,10 +183,6 @@ def _fresh(check: Check, solved: dict[str, Any]) -> GateRow:
     share = sum(a.result.weight for a in made if a.fresh) / sum(a.result.weight for a in made)
     holds = share >= 0.5 or check.kind == "value"
     return GateRow(check.name, "weight on fresh inputs", "fresh", round(share, 2), 1, "", holds, "mostly fixed inputs")
-
-
-def _unwritten(*args: Any, **kwargs: Any) -> Any:
-    raise NotImplementedError("write this")
 
 
 def _lower_precision(check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> list[GateRow]:
@@ -214,7 +233,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--secrets", type=int, metavar="N", help="judge every answer on N secrets")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
-    rows = run_gates(asked.folder, asked.exercise, asked.secrets)
+    rows = run_gates(asked.folder, [asked.exercise] if asked.exercise else None, asked.secrets)
     print(render(rows))
     for row in (row for row in rows if row.apart):
         print(f"{row.exercise}, {row.answer}: the scores on {asked.secrets} secrets lie {row.apart:g} apart")

@@ -8,7 +8,6 @@ TRITON_INTERPRET=1 and with the run context otherwise. `python -m autograder.pro
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ import torch
 from torch.nn import functional
 
 from autograder import ROOT
+from autograder.authoring.kernels import launcher
 
 INTERPRET = "TRITON_INTERPRET"
 ASKED = os.environ.get(INTERPRET) == "1"  # grader_kernels takes the word out of the environment when it is imported
@@ -45,15 +45,6 @@ def arguments(name: str, scale: int) -> tuple[tuple, dict]:
     return tuple(torch.randn(1, max(1, 8 // scale), 1024 // scale, 64) for _ in range(3)), {"causal": True}
 
 
-def launcher(name: str) -> Callable:
-    """The launcher of a problem's reference kernel."""
-    file = ROOT / "grader_kernels" / "problems" / name / "reference.py"
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
-
-
 def seconds(name: str, context: Callable, repeats: int = 3) -> float:
     """The fastest of several runs, after a small one; the numbers must be right."""
     launch = launcher(name)
@@ -73,7 +64,7 @@ def measure() -> dict[str, float]:
     """CPU seconds by problem in this process, with the interpreter that its environment asks for."""
     torch.set_num_threads(1)
     if not ASKED:
-        from grader_kernels.interpreter.run import on_cpu as context
+        from grader_kernels.interpreter.context import on_cpu as context
     else:
         context = contextlib.nullcontext
     taken = {name: seconds(name, context) for name in SIZES}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 SUFFIXES = (".py", ".json", ".npz", ".css", ".js", ".svg", ".html", ".txt", ".csv")
 NOT_FOR_LEARNERS = ("units",)  # below course/: the sources of the units, solutions and checks among them
-NOT_OF_KERNELS = ("problems", "agree.py", "card.py", "child.py", "judge.py", "timing.py")  # in grader_kernels/
+NOT_OF_KERNELS = ("problems", "child.py", "judge.py", "timing.py")  # in grader_kernels/
 
 
 def paths(root: Path | str) -> list[tuple[Path, str]]:

@@ -7,13 +7,11 @@ mark is a word ("ok", "no"), so it reads without colour. All text from outside i
 from __future__ import annotations
 
 import html as _html
-import re
 import textwrap
-from collections.abc import Iterator
-
-import msgspec
 
 from course.checking.verdict import ExerciseVerdict, TrialResult
+from grader_kernels.judging import card as kernel_card
+from grader_kernels.judging.verdict import KernelVerdict
 
 STATE_WORDS = {
     "passed": "done",
@@ -28,9 +26,6 @@ STATE_WORDS = {
     "missing": "not found",
 }
 _EDGE = {"passed": "#2e8b57", "held": "#8a6d00", "not_attempted": "#808080"}
-
-
-LONG = 120  # characters of a finding that is not told twice
 
 
 class Card:
@@ -61,12 +56,15 @@ def show(verdict: ExerciseVerdict) -> None:
 
 def text(verdict: ExerciseVerdict, width: int = 78) -> str:
     """The card as plain text, at most `width` columns."""
-    lines = [f"{verdict.name:<{max(1, width - 24)}} {points(verdict):>23}"]
+    said = points(verdict)
+    lines = [f"{verdict.name:<{max(1, width - 1 - len(said))}} {said}"]
     if verdict.reason:
         lines += _wrapped(verdict.reason, "  ", width)
-    for trial in _told_once(verdict.trials):
+    if verdict.kernel and not verdict.kernel.reason:
+        lines += [f"  {line}".rstrip() for line in kernel_card.body_text(verdict.kernel, width - 2).split("\n")]
+    for trial in verdict.trials if not verdict.kernel else ():
         lines += _trial_text(trial, width)
-    if verdict.misconception:
+    if verdict.misconception and not verdict.kernel:
         lines += _wrapped(f"looks like: {verdict.misconception.sentence}", "  ", width)
         if verdict.misconception.next:
             lines += _wrapped(f"next: {verdict.misconception.next}", "  ", width)
@@ -78,35 +76,31 @@ def text(verdict: ExerciseVerdict, width: int = 78) -> str:
 def html(verdict: ExerciseVerdict) -> str:
     """The card as one HTML block with inline styles."""
     edge = _EDGE.get(verdict.state, "#b5482a")
-    rows = "".join(_trial_html(t) for t in _told_once(verdict.trials))
+    rows = "".join(_trial_html(t) for t in verdict.trials)
+    shown = f'<table style="border-collapse:collapse;color:inherit">{rows}</table>' if rows else ""
+    body = _kernel_html(verdict.kernel) if verdict.kernel else shown + _named_html(verdict)
     return (
         f'<div style="border:1px solid {edge};border-left:6px solid {edge};border-radius:4px;padding:8px 12px;'
         'margin:4px 0;font-family:system-ui,sans-serif;font-size:14px;line-height:1.45;color:inherit">'
         f'<div style="margin-bottom:4px"><b style="font-family:monospace">{_e(verdict.name)}</b> &#160; '
         f"{_e(points(verdict))} &#160; <i>{_e(STATE_WORDS[verdict.state])}</i></div>"
         + (f"<div>{_e(verdict.reason)}</div>" if verdict.reason else "")
-        + (f'<table style="border-collapse:collapse;color:inherit">{rows}</table>' if rows else "")
-        + _named_html(verdict)
+        + body
         + _hint_html(verdict)
         + "</div>"
     )
 
 
+def _kernel_html(found: KernelVerdict) -> str:
+    return "" if found.reason else kernel_card.body_html(found)  # the reason stands above
+
+
 def points(verdict: ExerciseVerdict) -> str:
-    """ "1 of 3 points" """
+    """ "1 of 3 points", or "2 of 2 points, optional" """
+    optional = ", optional" if verdict.optional else ""
     if verdict.state == "held":
-        return f"held, {verdict.max_score:g} points"
-    return f"{verdict.score:.3g} of {verdict.max_score:g} points"
-
-
-def _told_once(trials: list[TrialResult]) -> Iterator[TrialResult]:
-    """A finding about a kernel is long, and the same in case after case but for the numbers: it is told once."""
-    told: set[str] = set()
-    for trial in trials:
-        words = re.sub(r"[0-9]+", "0", trial.says)
-        again = len(words) > LONG and words in told
-        told.add(words)
-        yield msgspec.structs.replace(trial, says="the same as above") if again else trial
+        return f"held, {verdict.max_score:g} points{optional}"
+    return f"{verdict.score:.3g} of {verdict.max_score:g} points{optional}"
 
 
 def _trial_text(trial: TrialResult, width: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Recorded cases: a table of calls, arguments and comparisons, played without any oracle.
 
 The build records them (autograder.authoring.recording) into `cases.npz`: one JSON manifest and the arrays it names.
+Who needs names, points and hints only takes `course.checking.manifest`: a twentieth of the time, and no torch.
 Playing a case performs its steps on a subject, compares, and keeps what came back, so that the outcome can be held
 against the recorded outcomes of each known misconception.
 
@@ -22,12 +23,12 @@ import numpy as np
 import torch
 
 from course.checking import compare
+from course.checking.manifest import FORMAT, require_format
 from course.checking.subject import Handle, Subject, SubjectError
 from course.checking.verdict import ExerciseVerdict, Named, TrialResult, of_kernel, settle, without_points
 from course.files import write_whole
 from grader_kernels.judging.task import KernelCases, Known, Task
 
-FORMAT = 2
 COMPARISONS = ("close", "equal", "between")
 FATAL = ("killed", "timed_out", "out_of_memory", "channel")
 
@@ -86,6 +87,7 @@ class CheckCases(msgspec.Struct):
     mutates: list[str] = []
     minutes: int = 0
     kernel: KernelCases | None = None
+    optional: bool = False
 
 
 class Cases:
@@ -99,6 +101,17 @@ class Cases:
         if name not in self.checks:
             raise KeyError(f"no check is named {name!r}; this unit has {', '.join(self.checks)}")
         return self.checks[name]
+
+    @property
+    def max_score(self) -> float:
+        """All points but those of optional exercises."""
+        return sum(check.points for check in self.checks.values() if not check.optional)
+
+    def marked(self, rows: list[ExerciseVerdict]) -> list[ExerciseVerdict]:
+        """The rows, each of which now says whether its exercise is optional."""
+        for row in rows:
+            row.optional = self.check(row.name).optional
+        return rows
 
     def to_bytes(self) -> bytes:
         """The npz file's bytes; equal for equal content."""
@@ -118,14 +131,13 @@ def load(path: str | os.PathLike) -> Cases:
     """The Cases in an npz file. Raises ValueError in one sentence when it is not one."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            manifest = json.loads(bytes(stored["manifest"]))
+            plain = json.loads(bytes(stored["manifest"]))
             arrays = {k: stored[k] for k in stored.files if k != "manifest"}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a cases file: {error}") from error
-    if manifest.get("format") != FORMAT:
-        raise ValueError(f"{path} has format {manifest.get('format')}, this course reads format {FORMAT}")
-    found = [_check_from(from_plain(c, arrays)) for c in manifest["checks"]]
-    return Cases(manifest["unit"], {c.name: c for c in found})
+    require_format(path, plain.get("format"))
+    found = [_check_from(from_plain(c, arrays)) for c in plain["checks"]]
+    return Cases(plain["unit"], {c.name: c for c in found})
 
 
 def play(check: CheckCases, subject: Subject) -> ExerciseVerdict:
@@ -133,6 +145,12 @@ def play(check: CheckCases, subject: Subject) -> ExerciseVerdict:
 
     SubjectErrors of FATAL kinds pass through: the process under judgement is gone.
     """
+    verdict = _played(check, subject)
+    verdict.optional = check.optional
+    return verdict
+
+
+def _played(check: CheckCases, subject: Subject) -> ExerciseVerdict:
     if check.kernel is not None:
         return judge_kernel(check, check.kernel.task, subject, check.kernel.known)
     played = [play_case(check, case, subject) for case in check.cases]

@@ -137,9 +137,11 @@ class LocalSubject:
         if not callable(launcher):
             raise SubjectError("missing", f"`{self.name}` is a {type(launcher).__name__}, not something to call")
         try:
-            from grader_kernels.judging.hands import LocalHands
-        except Exception:  # not only ImportError: a broken install of triton must not break a notebook either
+            import triton  # noqa: F401
+        except Exception:  # not only ImportError: a broken install must not break a notebook either
             raise SubjectError("not_attempted", NO_TRITON, "NotImplementedError") from None
+        from grader_kernels.judging.hands import LocalHands
+
         return LocalHands(launcher)
 
     def release(self, handle: Handle) -> None:

@@ -4,6 +4,8 @@ It is words in, words out and exit codes: 0 all automatic points, 1 findings, 2 
 can't do it. Every error is one sentence on stderr; --debug, anywhere on the line, adds the traceback. The work is done
 in `lab`, `selfcheck`, `progress` and `doctor`.
 
+What a command needs is imported where it is used: help, lists, hints and progress do without torch and numpy.
+
 Nothing here imports the instructor package. Its commands come through the entry-point group `course.commands`:
 functions that take the typer application and add to it.
 """
@@ -13,16 +15,15 @@ from __future__ import annotations
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from course.command_line import doctor as doctor_
 from course.command_line import lab as lab_
 from course.errors import BAD_INPUT, FINDINGS, LACKING, OK, CourseError, InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # nbformat imports jsonschema, which compiles 38 grammars of internet addresses (1.5 s) that no notebook needs.
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -62,6 +63,8 @@ def run(words: list[str]) -> int:
 def failed(sentence: str, code: int, debug: bool) -> int:
     """Say what went wrong, in one sentence or with the traceback."""
     if debug:
+        from rich.console import Console
+
         Console(stderr=True).print_exception()
     sentence = " ".join(sentence.split()) if "\n" not in sentence.strip() else sentence.strip()
     print(f"course: {sentence}", file=sys.stderr)
@@ -139,7 +142,10 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     limit: Annotated[float, typer.Option(min=0.1, help="Seconds that one cell or one exercise may take.")] = 60.0,
 ) -> int:
-    """Run all checks on a notebook. Exit code 0: every automatic point; 1: some are missing."""
+    """Run all checks on a notebook. Exit code 0: every automatic point but optional ones; 1: some are missing."""
+    from rich.console import Console
+    from rich.markup import escape
+
     from course.checking import verdict
     from course.command_line import selfcheck
 
@@ -158,20 +164,23 @@ def check(
 
 def progress() -> int:
     """Show what you have done, unit by unit."""
+    from rich.table import Table
+
     from course.command_line import progress as progress_
 
     root = lab_.find_root()
     done = progress_.load(root)
     table = Table("unit", "points", "passed", "hints", "revealed", "to do")
     for unit in lab_.list_units(root):
-        entries = {name: done.exercises.get(f"{unit.name}/{name}", progress_.Entry()) for name in unit.cases.checks}
-        points = sum(c.points for c in unit.cases.checks.values())
-        won = sum(min(e.score, unit.cases.checks[name].points) for name, e in entries.items())
-        open_ = [name for name, e in entries.items() if not e.max_score or e.score < e.max_score]
+        exercises = unit.exercises
+        entries = {name: done.exercises.get(f"{unit.name}/{name}", progress_.Entry()) for name in exercises}
+        due = [name for name, exercise in exercises.items() if not exercise.optional]
+        won, extra = progress_.points(entries, exercises)
+        open_ = [name for name in due if not entries[name].max_score or entries[name].score < entries[name].max_score]
         table.add_row(
             unit.name,
-            f"{won:g} of {points:g}",
-            f"{len(entries) - len(open_)} of {len(entries)}",
+            f"{won:g} of {unit.max_score:g}{and_extra(extra)}",
+            f"{len(due) - len(open_)} of {len(due)}",
             str(sum(e.hints for e in entries.values())),
             str(sum(e.revealed for e in entries.values())),
             ", ".join(open_[:3]) + (" ..." if len(open_) > 3 else ""),
@@ -190,7 +199,7 @@ def hint(
 
     root = lab_.find_root()
     unit, name = lab_.find_exercise(root, exercise)
-    hints = unit.cases.check(name).hints
+    hints = unit.exercises[name].hints
     if not hints:
         raise InputError(f"{name} has no hints: read its docstring again, or `course reveal {name}`")
     if number is not None and number > len(hints):
@@ -229,23 +238,29 @@ def list_units(
     unit: Annotated[str | None, typer.Argument(metavar="UNIT", help="only this unit")] = None,
 ) -> int:
     """List units and exercises with points and expected minutes."""
+    from rich.table import Table
+
     root = lab_.find_root()
     units = [lab_.find_unit(root, unit)] if unit else lab_.list_units(root)
     table = Table("unit", "exercise", "points", "minutes", "hints")
     for each in units:
-        checks = each.cases.checks.values()
-        by_hand = each.manual_points
-        for number, one in enumerate(checks):
+        exercises = each.exercises.values()
+        for number, one in enumerate(exercises):
             minutes = str(one.minutes) if one.minutes else "-"
-            table.add_row(each.name if number == 0 else "", one.name, f"{one.points:g}", minutes, str(len(one.hints)))
-        total = f"{sum(c.points for c in checks):g}" + (f" + {by_hand:g} by hand" if by_hand else "")
-        table.add_row("", "in all", total, str(sum(c.minutes for c in checks) or "-"), "", end_section=True)
+            points = f"{one.points:g}{', optional' if one.optional else ''}"
+            table.add_row(each.name if number == 0 else "", one.name, points, minutes, str(len(one.hints)))
+        by_hand, optional = each.manual_points, sum(one.points for one in exercises if one.optional)
+        total = f"{each.max_score:g}" + (f" + {by_hand:g} by hand" if by_hand else "")
+        total += f" + {optional:g} optional" if optional else ""
+        table.add_row("", "in all", total, str(sum(one.minutes for one in exercises) or "-"), "", end_section=True)
     console().print(table)
     return OK
 
 
 def doctor() -> int:
     """Say what works on this machine, and what to do about the rest."""
+    from course.command_line import doctor as doctor_
+
     findings = doctor_.examine()
     for found in findings:
         mark = "ok" if found.ok else "no" if found.needed else "--"
@@ -285,17 +300,26 @@ def remember(path: Path, found) -> None:
 
 def show_verdict(path: Path, found) -> None:
     """The verdict as a table: a row per exercise, and below it what the cells said."""
+    from rich.markup import escape
+    from rich.table import Table
+
     from course.checking.card import STATE_WORDS
 
     table = Table("exercise", "points", "state", "what to look at", title=escape(shown(path)), title_justify="left")
     for each in found.exercises:
         state = STATE_WORDS.get(each.state, each.state)
-        table.add_row(each.name, f"{each.score:.3g} of {each.max_score:g}", state, escape(what_to_look_at(each)))
+        points = f"{each.score:.3g} of {each.max_score:g}{', optional' if each.optional else ''}"
+        table.add_row(each.name, points, state, escape(what_to_look_at(each)))
     by_hand = f"; {found.manual_max:g} more are given by a person" if found.manual_max else ""
     console().print(table)
     for note in [*filter(None, [found.reason]), *found.notes]:
         console().print(f"note: {escape(note)}")
-    console().print(f"{found.score:.4g} of {found.max_score:g} points{by_hand}")
+    console().print(f"{found.score:.4g} of {found.max_score:g} points{and_extra(found.extra)}{by_hand}")
+
+
+def and_extra(points: float) -> str:
+    """What optional exercises gave, where they gave something."""
+    return f", {points:.4g} extra" if points else ""
 
 
 def what_to_look_at(each) -> str:
@@ -326,6 +350,8 @@ def shown(path: Path) -> str:
 
 def console() -> Console:
     """Where tables go; wide enough to be read when it is no terminal."""
+    from rich.console import Console
+
     wide = Console()
     return wide if wide.is_terminal else Console(width=110)
 

@@ -1,7 +1,7 @@
 """What works on this machine, and what to do about the rest.
 
 Every finding comes from trying: torch is imported, ptxas is run. The instructor package adds the sandbox's findings
-through the entry-point group `course.command_line.doctor`: functions without arguments that return Findings. Nothing is
+through the entry-point group `course.doctor`: functions without arguments that return Findings. Nothing is
 changed or installed here.
 """
 
@@ -37,7 +37,7 @@ def examine() -> list[Finding]:
 
 def added() -> Iterator[Finding]:
     """Findings of installed packages; one that fails is a finding itself."""
-    for entry in metadata.entry_points(group="course.command_line.doctor"):
+    for entry in metadata.entry_points(group="course.doctor"):
         try:
             yield from (Finding(*found) for found in entry.load()())
         except Exception as error:

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from course.checking import manifest
+from course.checking.manifest import Exercise
 from course.command_line.notebooks import exercise_cells, manual_points, read_notebook
 from course.errors import EnvironmentLacking, InputError
 from course.files import write_whole
@@ -53,14 +55,17 @@ class Unit:
         return self.root / "solutions" / self.name / f"{self.topic}.ipynb"
 
     @cached_property
-    def cases(self):
-        """The unit's recorded checks. InputError when the file is missing or broken."""
-        from course.checking import cases
-
+    def exercises(self) -> dict[str, Exercise]:
+        """The unit's exercises by name. InputError when its cases are missing or broken."""
         try:
-            return cases.load(self.folder / "cases.npz")
+            return manifest.read(self.folder / "cases.npz").exercises
         except ValueError as error:
             raise InputError(f"{error}; run `git checkout assignments`, or get the unit again") from error
+
+    @property
+    def max_score(self) -> float:
+        """All automatic points but those of optional exercises."""
+        return sum(one.points for one in self.exercises.values() if not one.optional)
 
     @property
     def manual_points(self) -> float:
@@ -104,13 +109,13 @@ def find_exercise(root: Path, word: str) -> tuple[Unit, str]:
     """The unit and name of an exercise; `attention/causal_mask` names the unit too."""
     where, _, name = word.rpartition("/")
     units = [find_unit(root, where)] if where else list_units(root)
-    found = [unit for unit in units if name in unit.cases.checks]
+    found = [unit for unit in units if name in unit.exercises]
     if len(found) == 1:
         return found[0], name
     if found:
         choices = " or ".join(f"{unit.topic}/{name}" for unit in found)
         raise InputError(f"more than one unit has an exercise {name!r}: write {choices}")
-    names = [check for unit in units for check in unit.cases.checks]
+    names = [check for unit in units for check in unit.exercises]
     raise InputError(f"no exercise is called {name!r}: {did_you_mean(name, names, [])}")
 
 
@@ -214,7 +219,7 @@ def solution_cell(unit: Unit, exercise: str) -> str:
         raise EnvironmentLacking(
             f"{unit.name} has no solution here: only a clone of the course has solutions/, a release does not"
         )
-    cells = exercise_cells(read_notebook(unit.solution), list(unit.cases.checks))
+    cells = exercise_cells(read_notebook(unit.solution), list(unit.exercises))
     if exercise not in cells:
         raise InputError(f"{unit.solution.name} has no cell for {exercise!r}: build the unit again with `course build`")
     return cells[exercise]

@@ -51,7 +51,7 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 from grader_kernels import language, wire
 from grader_kernels.compiling import refusals
 from grader_kernels.compiling.refusals import Refused
-from grader_kernels.evidence import Compiled
+from grader_kernels.evidence import Compiled, device
 from grader_kernels.problem import Settings
 from grader_kernels.replaying import replay
 from grader_kernels.replaying.trace import (
@@ -80,8 +80,6 @@ SHARED_LIMITS = {"sm_75": 64 * KB, "sm_80": 163 * KB, "sm_86": 99 * KB, "sm_87":
 SHARED_LIMITS |= {"sm_90": 227 * KB, "sm_100": 227 * KB, "sm_120": 99 * KB}
 SHARED_LIMITS |= {"gfx90a": 64 * KB, "gfx942": 64 * KB, "gfx950": 160 * KB, "gfx1100": 64 * KB}
 
-DEVICES = {"sm_75": "T4", "sm_80": "A100", "sm_86": "RTX 30", "sm_89": "RTX 40", "sm_90": "H100", "sm_100": "B200"}
-DEVICES |= {"sm_120": "RTX 50", "gfx90a": "MI250", "gfx942": "MI300", "gfx950": "MI350", "gfx1100": "RX 7900"}
 THREADS_LIMIT = 1024  # in a block, on every one of them
 
 NVIDIA_OPTIONS = frozenset("num_warps num_stages num_ctas maxnreg enable_fp_fusion debug".split())
@@ -599,11 +597,6 @@ def judge_compiled(compiled: list[Compiled], settings: Settings) -> list[str]:
         for kernel in dict.fromkeys(one.kernel for one in mine):
             sentences += _narrow(kernel, [one for one in mine if one.kernel == kernel], settings.vector_bits)
     return list(dict.fromkeys(sentences))
-
-
-def device(target: str) -> str:
-    """`A100 (sm_80)`."""
-    return f"{DEVICES[target]} ({target})" if target in DEVICES else target
 
 
 def _errors(compiled: list[Compiled]) -> list[str]:

@@ -1,1 +1,1 @@
-"""Triton's language on the CPU."""
+"""Triton's language on the CPU: `context` is the way in, `builder` where every operation of a kernel ends."""

@@ -5,7 +5,7 @@ time there. The rules ask for types and for numbers, never for what a tile holds
 taped - which operations of the builder it came to - and every later call with operands of these types runs a function
 made from the tape: the same operations of the same builder, without the rules.
 
-What it is not: arithmetic or memory, which stay with the builder (`run`). Where a tape can't be trusted to tell the
+What it is not: arithmetic or memory, which stay with the `builder`. Where a tape can't be trusted to tell the
 whole story, the operation is left as it is.
 """
 

@@ -15,8 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grader_kernels.compiling.compiler import device
-from grader_kernels.evidence import Compiled, Finding
+from grader_kernels.evidence import Compiled, Finding, device
 from grader_kernels.judging.verdict import CaseResult, KernelVerdict, Named, TrafficRow
 from grader_kernels.judging.verdict import Group as Points
 
@@ -148,18 +147,29 @@ def show(verdict: KernelVerdict, console: Console) -> None:
 
 def text(verdict: KernelVerdict, width: int = 100) -> str:
     """The verdict as plain text."""
+    return _plain(rendered(verdict), width)
+
+
+def body_text(verdict: KernelVerdict, width: int = 100) -> str:
+    """The same without its headline."""
+    return _plain(Group(*_body(verdict)[1:]), width)
+
+
+def _plain(shown: RenderableType, width: int) -> str:
     buffer = io.StringIO()
-    Console(file=buffer, width=width, color_system=None).print(rendered(verdict))
+    Console(file=buffer, width=width, color_system=None).print(shown)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n")
 
 
 def rendered(verdict: KernelVerdict) -> RenderableType:
     """The verdict for a rich console."""
-    parts: list[RenderableType] = [_headline(verdict)]
+    return Group(_headline(verdict), *_body(verdict))
+
+
+def _body(verdict: KernelVerdict) -> list[RenderableType]:
     if verdict.reason:
-        parts += ["", Text(_opening(verdict.reason))]
-        return Group(*parts)
-    parts += ["", _groups(verdict)]
+        return ["", Text(_opening(verdict.reason))]
+    parts: list[RenderableType] = ["", _groups(verdict)]
     if verdict.misconception:
         first, *more = map(_sentence, _named(verdict.misconception))
         parts += ["", Text.assemble(("Looks like: ", "bold"), first), *map(Text, more)]
@@ -173,7 +183,7 @@ def rendered(verdict: KernelVerdict) -> RenderableType:
             parts += ["", Text(title, "bold"), Padding(section, (0, 0, 0, 2))]
     if verdict.speed:
         parts += ["", Text(_opening(verdict.speed))]
-    return Group(*parts)
+    return parts
 
 
 def _headline(verdict: KernelVerdict) -> RenderableType:
@@ -276,12 +286,15 @@ def html(verdict: KernelVerdict) -> str:
         'margin:4px 0;font-family:system-ui,sans-serif;font-size:14px;line-height:1.45;color:inherit">'
         f'<div style="margin-bottom:4px"><b style="font-family:monospace">{_e(verdict.problem)}</b> &#160; '
         f"{_e(points(verdict.score))} of {_e(points(verdict.max_score))} points</div>"
-        + (f"<div>{_e(_opening(verdict.reason))}</div>" if verdict.reason else _html_body(verdict))
+        + body_html(verdict)
         + "</div>"
     )
 
 
-def _html_body(verdict: KernelVerdict) -> str:
+def body_html(verdict: KernelVerdict) -> str:
+    """The same without its frame and headline."""
+    if verdict.reason:
+        return f"<div>{_e(_opening(verdict.reason))}</div>"
     groups = [
         (f"<b>{_e(g.name)}</b>", f"{points(g.won)}&#160;of&#160;{points(g.weight)}", _e(summary(verdict, g)))
         for g in verdict.groups

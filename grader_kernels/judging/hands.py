@@ -19,7 +19,7 @@ import torch
 from grader_kernels import language, wire
 from grader_kernels.compiling import compiler
 from grader_kernels.evidence import Compiled, Evidence, Finding
-from grader_kernels.interpreter import run
+from grader_kernels.interpreter.faults import KernelFault
 from grader_kernels.judging.judgement import Failed, Replayed, plain
 from grader_kernels.judging.task import Posed
 from grader_kernels.replaying import replay, trace
@@ -37,6 +37,9 @@ class LocalHands:
     def __init__(self, launcher: Callable) -> None:
         self.launcher = launcher
         self.kernels: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        """The launcher is here already."""
 
     def trace(self, case: Posed) -> bytes:
         return self._record(*case.shown())
@@ -92,7 +95,7 @@ def replayed(source: str, traced: bytes, args: tuple, kwargs: dict, options: dic
         raise Failed("not_written", "its kernel is not written yet") from None
     except language.LanguageError as error:
         raise Failed("language", str(error)) from None
-    except run.KernelFault as fault:
+    except KernelFault as fault:
         raise Failed("fault", str(fault), getattr(fault, "finding", None)) from None
     except (trace.TraceError, msgspec.DecodeError) as error:
         raise Failed("raised", str(error)) from None

@@ -191,6 +191,10 @@ class ChildHands:
             if child is not None:
                 child.end()
 
+    def begin(self) -> None:
+        """Execute the file."""
+        self._loaded_worker()
+
     def trace(self, case: Posed) -> bytes:
         return self._loaded_worker().ask("record", self.task.name, *case.shown(), seconds=self._seconds())
 

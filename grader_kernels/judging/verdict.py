@@ -125,6 +125,13 @@ class KernelVerdict(msgspec.Struct):
         said += [f"{f.sentence} {f.advice}".strip() for f in self.findings]
         return [sentence for sentence in said if sentence]
 
+    def worth(self, max_score: float) -> KernelVerdict:
+        """The same, with other points in all."""
+        scale = max_score / self.max_score
+        groups = [Group(g.name, round(g.weight * scale, 4), round(g.won * scale, 4), g.says) for g in self.groups]
+        score = round(self.score * scale, 4)
+        return msgspec.structs.replace(self, score=score, max_score=max_score, groups=groups)
+
     def hidden(self) -> KernelVerdict:
         """The same without numbers of the inputs, and without what only a picture needs."""
         cases = [msgspec.structs.replace(case, got="", expected="") for case in self.cases]

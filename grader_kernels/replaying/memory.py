@@ -18,7 +18,9 @@ import numpy as np
 import torch
 import triton.language as tl
 
-from grader_kernels.interpreter import run
+from grader_kernels.interpreter.faults import source_line
+from grader_kernels.interpreter.launch import Launch, Observer, Region
+from grader_kernels.interpreter.numbers import GARBAGE_BYTE, poison
 from grader_kernels.replaying.trace import DTYPES, TensorRef
 
 UNTOUCHED, STORED, FILLED, COPIED = 0, 1, 2, 3
@@ -85,8 +87,8 @@ class Arena:
 
 def _poison_pattern(dtype: torch.dtype) -> np.ndarray:
     if dtype.is_floating_point:
-        return run.poison((1,), getattr(tl, str(dtype).removeprefix("torch."))).view(np.uint8)
-    return np.full(dtype.itemsize, 1 if dtype == torch.bool else run.GARBAGE_BYTE, np.uint8)
+        return poison((1,), getattr(tl, str(dtype).removeprefix("torch."))).view(np.uint8)
+    return np.full(dtype.itemsize, 1 if dtype == torch.bool else GARBAGE_BYTE, np.uint8)
 
 
 class Books:
@@ -120,7 +122,7 @@ class Touch:
 
     def __init__(self, arena: Arena, addresses: np.ndarray, size: int, event: int, line: int) -> None:
         self.arena, self.size, self.event, self.line = arena, size, event, line
-        self.region: run.Region | None = None
+        self.region: Region | None = None
         self.offsets = offsets = (addresses - np.uint64(arena.low)).view(np.int64)
         self.lanes = lanes = offsets.size
         self._distinct = None
@@ -194,7 +196,7 @@ def last_of_each(numbers: np.ndarray) -> np.ndarray:
     return slot[numbers - low] == lanes
 
 
-class Memory(run.Observer):
+class Memory(Observer):
     """All arenas of a replay. Comes last among the observers: the others see the books as they were before.
 
     watching    keep the books; otherwise only mark what is stored
@@ -212,7 +214,7 @@ class Memory(run.Observer):
         self._last: tuple[np.ndarray | None, Touch | None] = (None, None)
 
     # who is running
-    def launch(self, launch: run.Launch, grid: tuple[int, int, int]) -> None:
+    def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
         self.lines, self.starts, self.programs = [0], [], []
         for arena in self.arenas:
             arena.books = None
@@ -232,7 +234,7 @@ class Memory(run.Observer):
         return bisect.bisect_right(self.starts, event) - 1
 
     # what is touched
-    def arena_of(self, region: run.Region | None, addresses: np.ndarray) -> Arena | None:
+    def arena_of(self, region: Region | None, addresses: np.ndarray) -> Arena | None:
         """The arena that all addresses lie in."""
         arena = self.by_low.get(region.low) if region is not None else None
         if arena is None:
@@ -240,7 +242,7 @@ class Memory(run.Observer):
             arena = next((known for known in self.arenas if known.low <= low and high < known.high), None)
         return arena
 
-    def touch(self, region: run.Region | None, addresses: np.ndarray, size: int) -> Touch | None:
+    def touch(self, region: Region | None, addresses: np.ndarray, size: int) -> Touch | None:
         """The access that is being observed; every observer of it gets the same Touch. None: no lane is active, or
         the lanes lie in several arenas (pointers made from numbers)."""
         if self._last[0] is addresses:
@@ -250,25 +252,25 @@ class Memory(run.Observer):
         if arena is not None:
             if arena.books is None:
                 arena.books = Books(arena)
-            touch = Touch(arena, addresses, size, len(self.lines), run.source_line())
+            touch = Touch(arena, addresses, size, len(self.lines), source_line())
             touch.region = region
             self.lines.append(touch.line)
         self._last = (addresses, touch)
         return touch
 
     # keeping books
-    def load(self, region: run.Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
+    def load(self, region: Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
         touch = self.touch(region, addresses, size) if self.watching else None
         if touch is not None:
             self._note_read(touch)
 
-    def store(self, region: run.Region | None, addresses: np.ndarray, size: int, values: np.ndarray) -> None:
+    def store(self, region: Region | None, addresses: np.ndarray, size: int, values: np.ndarray) -> None:
         touch = self.touch(region, addresses, size) if self.watching else None
         if touch is not None:
             touch.arena.books.wrote[touch.at] = touch.event
         self._mark(touch, region, addresses, size)
 
-    def atomic(self, region: run.Region | None, addresses: np.ndarray, size: int) -> None:
+    def atomic(self, region: Region | None, addresses: np.ndarray, size: int) -> None:
         touch = self.touch(region, addresses, size) if self.watching else None
         if touch is not None:
             self._note_read(touch)
@@ -285,7 +287,7 @@ class Memory(run.Observer):
                 books.earlier[at] = np.where(others, before, books.earlier[at])
         books.read[at] = touch.event
 
-    def _mark(self, touch: Touch | None, region: run.Region | None, addresses: np.ndarray, size: int) -> None:
+    def _mark(self, touch: Touch | None, region: Region | None, addresses: np.ndarray, size: int) -> None:
         if touch is not None and touch.arena.books.shift == touch.arena.books.item_shift:
             touch.arena.shadow[touch.at] = STORED
             return

@@ -15,14 +15,14 @@ import torch
 import triton.language as tl
 
 from grader_kernels.evidence import Access, TensorTraffic, Traffic
-from grader_kernels.interpreter import run
+from grader_kernels.interpreter.launch import Launch, Observer, Region
 from grader_kernels.replaying.memory import Arena, Memory, Touch
 
 MAX_ACCESSES, MAX_ELEMENTS = 64, 4096  # of the pattern
 SECTOR = 32  # bytes
 
 
-class Meter(run.Observer):
+class Meter(Observer):
     """Fills `traffic`. `memory` must be told of every event after this observer.
 
     pattern_launch    the launch, counted from 0, whose middle program's accesses are kept
@@ -49,7 +49,7 @@ class Meter(run.Observer):
         return next(n for n in (name, *(f"{name} ({i})" for i in range(2, len(names) + 3))) if n not in names)
 
     # who is running
-    def launch(self, launch: run.Launch, grid: tuple[int, int, int]) -> None:
+    def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
         self._count = math.prod(grid)
         self.traffic.programs += self._count
         self.traffic.launches += 1
@@ -60,19 +60,19 @@ class Meter(run.Observer):
             self.traffic.pattern_program = list(index)
 
     # events
-    def load(self, region: run.Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
+    def load(self, region: Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
         touch = self.memory.touch(region, addresses, size)
         if touch is not None:
             self._keep("load", touch)
             self._add_load(touch, touch.sectors())
 
-    def store(self, region: run.Region | None, addresses: np.ndarray, size: int, values: np.ndarray) -> None:
+    def store(self, region: Region | None, addresses: np.ndarray, size: int, values: np.ndarray) -> None:
         touch = self.memory.touch(region, addresses, size)
         if touch is not None:
             self._keep("store", touch)
             self._add_store(touch, touch.sectors())
 
-    def atomic(self, region: run.Region | None, addresses: np.ndarray, size: int) -> None:
+    def atomic(self, region: Region | None, addresses: np.ndarray, size: int) -> None:
         touch = self.memory.touch(region, addresses, size)
         if touch is not None:
             self._keep("atomic", touch)

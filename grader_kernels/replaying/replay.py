@@ -1,6 +1,6 @@
 """Replay a launch trace on fresh, guarded memory, and hand back what the kernels alone computed.
 
-What it checks: kernels stay inside their tensors (run.KernelFault) and leave the guard zones around every buffer
+What it checks: kernels stay inside their tensors (KernelFault) and leave the guard zones around every buffer
 untouched; inputs keep their bytes; every returned element was stored by a kernel; nothing on the way was computed by
 torch; what `sanitizer` finds and `meter` measures while the kernels run. What it does not check: whether the numbers
 are right (that is the caller's comparison), speed, and whether an answer was carried into the kernels bit by bit, as
@@ -32,7 +32,9 @@ from triton.runtime.jit import JITCallable, JITFunction
 
 from grader_kernels import language
 from grader_kernels.evidence import ORDER_MATTERS, Evidence, Traffic, changed_input
-from grader_kernels.interpreter import run
+from grader_kernels.interpreter import context, programs
+from grader_kernels.interpreter.faults import KernelFault
+from grader_kernels.interpreter.launch import Observer, Settings
 from grader_kernels.replaying.memory import COPIED, FILLED, STORED, UNTOUCHED, Arena, Memory
 from grader_kernels.replaying.meter import Meter
 from grader_kernels.replaying.sanitizer import Sanitizer
@@ -87,12 +89,12 @@ class Replayed:
 # One replay
 
 
-class _Several(run.Observer):
+class _Several(Observer):
     """Tells several observers, in their order."""
 
-    def __init__(self, observers: list[run.Observer]) -> None:
+    def __init__(self, observers: list[Observer]) -> None:
         for event in "launch program load loaded store atomic dot barrier overflow done".split():
-            told = [getattr(o, event) for o in observers if getattr(type(o), event) is not getattr(run.Observer, event)]
+            told = [getattr(o, event) for o in observers if getattr(type(o), event) is not getattr(Observer, event)]
             setattr(self, event, told[0] if len(told) == 1 else _tell(told))
         self.arithmetic = any(o.arithmetic for o in observers)
 
@@ -132,7 +134,7 @@ class _Replay:
         self.memory = Memory(self.arenas.values(), watch)
         self.sanitizer, self.meter = Sanitizer(self.memory), Meter(self.memory, _widest(trace))
         observer = _Several([self.sanitizer, self.meter, self.memory]) if watch else self.memory
-        self.settings = run.Settings(quiet=True, observer=observer, order=_order(order))
+        self.settings = Settings(quiet=True, observer=observer, order=_order(order))
         if watch:
             for arena in self.arenas.values():
                 if arena.role != "scratch":
@@ -172,7 +174,7 @@ class _Replay:
 
     # steps
     def run(self) -> None:
-        with run.on_cpu(quiet=True):
+        with context.on_cpu(quiet=True):
             for step in self.trace.steps:
                 if isinstance(step, Launch):
                     self._launch(step)
@@ -204,7 +206,7 @@ class _Replay:
             if isinstance(node, TensorRef) and node.buffer in self.made and not self.made[node.buffer].seen:
                 self._say(f"{step.kernel} was given a tensor that no kernel made: {self._origin(node.buffer)}")
         arguments = {name: self._argument(node) for name, node in step.args.items()}
-        run.interpret(kernel, tuple(step.grid), (), arguments, self.settings)
+        programs.interpret(kernel, tuple(step.grid), (), arguments, self.settings)
 
     def _argument(self, node: Node) -> Any:
         if isinstance(node, TensorRef):
@@ -370,13 +372,13 @@ def replay(
     watch       False: without sanitizer and meter, in about half the time
     reorder     where atomics were used, run everything once more in reverse: a result that changes is a finding
 
-    Raises run.KernelFault when a kernel leaves its tensors (its `finding` says where, `earlier` what was found
+    Raises KernelFault when a kernel leaves its tensors (its `finding` says where, `earlier` what was found
     until then), TraceError when trace, kernels and inputs don't fit, and what a kernel itself raises.
     """
     state = _Replay(trace, kernels, inputs, guard, may_change, order, watch)
     try:
         state.run()
-    except run.KernelFault as fault:
+    except KernelFault as fault:
         fault.earlier = state.sanitizer.findings
         raise
     if reorder and state.sanitizer.atomics:
@@ -470,7 +472,7 @@ def replay_source(
     """For the judge: trace from the worker, kernels from the submitted source, inputs = (args, kwargs) from the judge.
 
     Returns {"outputs", "problems", "launches", "changed", "evidence"}; evidence is evidence.Evidence as
-    builtins. Raises TraceError, language.LanguageError, run.KernelFault, and what a kernel raises; each says what
+    builtins. Raises TraceError, language.LanguageError, KernelFault, and what a kernel raises; each says what
     happened in one sentence.
     """
     trace = from_data(trace_data)
@@ -503,7 +505,7 @@ def launch_here(
     With CUDA tensors among the arguments the launcher simply runs, and there are no problems to tell.
     """
     kwargs = kwargs or {}
-    if any(tensor.is_cuda for tensor in run.tensors_in([*args, *kwargs.values()])):
+    if any(tensor.is_cuda for tensor in programs.tensors_in([*args, *kwargs.values()])):
         return Launched(launcher(*args, **kwargs), [], [], msgspec.to_builtins(Traffic()), {}, None)
     trace, functions = record_with_kernels(launcher, args, kwargs)
     done = replay(trace, functions, (args, kwargs), may_change=may_change, reorder=True)

@@ -2,7 +2,7 @@
 
 Found: reads of memory that nobody wrote, masked lanes that reach a result, races between programs, one store with two
 values for one address, a program that reads back what it stored without a barrier, stores into inputs, int32 overflow.
-Each kind once for a kernel, line and tensor. Out of bounds is found by `run` itself, which ends the launch.
+Each kind once for a kernel, line and tensor. Out of bounds is found by the interpreter itself, which ends the launch.
 
 What it is not: proof. It sees one run on one set of inputs, and it follows elements, not values: a masked lane is
 recognised by the NaN it was given (floats, through any arithmetic) or as it is (integers of 32 bits and more), not
@@ -20,7 +20,9 @@ from __future__ import annotations
 import numpy as np
 
 from grader_kernels.evidence import Finding
-from grader_kernels.interpreter import run
+from grader_kernels.interpreter.faults import place, source_line, source_place
+from grader_kernels.interpreter.launch import Launch, Observer, Region
+from grader_kernels.interpreter.numbers import GARBAGE_BYTE, POISON_BF16, is_poison
 from grader_kernels.replaying.memory import UNTOUCHED, Memory, Touch
 
 ADVICE = {
@@ -36,7 +38,7 @@ ADVICE = {
 }
 
 
-class Sanitizer(run.Observer):
+class Sanitizer(Observer):
     """Fills `findings`. `memory` must be told of every event after this observer."""
 
     def __init__(self, memory: Memory) -> None:
@@ -47,7 +49,7 @@ class Sanitizer(run.Observer):
         self._kernel, self._index = "", (0, 0, 0)
 
     # who is running
-    def launch(self, launch: run.Launch, grid: tuple[int, int, int]) -> None:
+    def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
         self._kernel, self._launch = launch.kernel, launch
         self._clocks: dict[int, np.ndarray] = {}  # scalar -> per program, up to which event it is ordered before
         self._poison_loaded = False  # memory that nobody wrote holds the same mark as lanes that nobody loaded
@@ -64,7 +66,7 @@ class Sanitizer(run.Observer):
         self._barrier = len(self.memory.lines)
 
     # events
-    def load(self, region: run.Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
+    def load(self, region: Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
         touch = self.memory.touch(region, addresses, size)
         name = region.name if region is not None else ""
         self._load = (touch, addresses.size, filled, name)
@@ -78,11 +80,11 @@ class Sanitizer(run.Observer):
         touch, active, filled, name = self._load
         masked = 0 if filled else values.size - active
         if masked:
-            self._unfilled[_kind(values)][run.source_line()] = name
+            self._unfilled[_kind(values)][source_line()] = name
         if touch is not None and touch.arena.may_hold_poison and not self._poison_loaded and _kind(values) == "f":
             self._poison_loaded = int(np.count_nonzero(_is_poison(values))) > masked
 
-    def store(self, region: run.Region | None, addresses: np.ndarray, size: int, values: np.ndarray) -> None:
+    def store(self, region: Region | None, addresses: np.ndarray, size: int, values: np.ndarray) -> None:
         touch = self.memory.touch(region, addresses, size)
         if touch is None:
             return
@@ -93,7 +95,7 @@ class Sanitizer(run.Observer):
             self._check_duplicates(touch, name, values)
         self._check_write(touch, name, values)
 
-    def atomic(self, region: run.Region | None, addresses: np.ndarray, size: int) -> None:
+    def atomic(self, region: Region | None, addresses: np.ndarray, size: int) -> None:
         self.atomics = True
         touch = self.memory.touch(region, addresses, size)
         if touch is None:
@@ -217,7 +219,7 @@ class Sanitizer(run.Observer):
             if bad is not None and bad.any():
                 self._say_masked(floats, name, int(bad.sum()))
         if wholes and values.dtype.kind in "iu" and values.dtype.itemsize >= 4:
-            garbage = int.from_bytes(bytes([run.GARBAGE_BYTE]) * values.dtype.itemsize, "little")
+            garbage = int.from_bytes(bytes([GARBAGE_BYTE]) * values.dtype.itemsize, "little")
             bad = values == garbage
             if bad.any():
                 self._say_masked(wholes, name, int(bad.sum()))
@@ -228,13 +230,13 @@ class Sanitizer(run.Observer):
         self._find("masked_lane", says, name, lanes)
 
     def _find(self, kind: str, says: str, tensor: str, lanes: int, advice: str = "") -> None:
-        line, text = run.source_place()
+        line, text = source_place()
         key = (kind, self._kernel, line, tensor)
         if key in self._seen:
             return
         self._seen.add(key)
         many = f" ({lanes} lanes)" if lanes > 1 else ""
-        sentence = f"{run.place(self._launch, self._index)}: {says}{many}."
+        sentence = f"{place(self._launch, self._index)}: {says}{many}."
         where = dict(kernel=self._kernel, line=line, text=text, tensor=tensor, program=list(self._index), lanes=lanes)
         self.findings.append(Finding(kind, sentence, ADVICE[advice or kind], **where))
 
@@ -245,7 +247,7 @@ def _kind(values: np.ndarray) -> str:
 
 
 def _is_poison(values: np.ndarray) -> np.ndarray:
-    return (values & 0x7FFF) == run.POISON_BF16 if values.dtype == np.uint16 else run.is_poison(values)
+    return (values & 0x7FFF) == POISON_BF16 if values.dtype == np.uint16 else is_poison(values)
 
 
 def _words(index: tuple[int, int, int]) -> str:

@@ -25,7 +25,8 @@ from msgspec import Meta, Struct
 from torch.utils._python_dispatch import TorchDispatchMode
 from triton.runtime.jit import JITFunction
 
-from grader_kernels.interpreter import run
+from grader_kernels.interpreter.context import on_cpu
+from grader_kernels.interpreter.programs import bind, grid_of
 
 MAX_BUFFERS = 4096
 MAX_STEPS = 10_000
@@ -413,8 +414,8 @@ class _Recorder(TorchDispatchMode):
 
     # events
     def launch(self, kernel: JITFunction, grid: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-        arguments, options = run.bind(kernel, args, kwargs)
-        sizes = run.grid_of(kernel, grid, arguments)
+        arguments, options = bind(kernel, args, kwargs)
+        sizes = grid_of(kernel, grid, arguments)
         nodes = {name: self.node(value) for name, value in arguments.items()}
         constexprs = [param.name for param in kernel.params if param.is_constexpr]
         plain = {name: Scalar.of(value) for name, value in options.items() if type(value) in (bool, int, float, str)}
@@ -560,7 +561,7 @@ def record_with_kernels(
     """As `record`; also the jitted functions by name, for a replay in this process."""
     kwargs = kwargs or {}
     recorder = _Recorder(launcher, args, kwargs)
-    with run.on_cpu(recorder=recorder.launch), recorder:
+    with on_cpu(recorder=recorder.launch), recorder:
         returned = launcher(*args, **kwargs)
     recorder.trace.returned = recorder.node(returned)
     return recorder.trace, recorder.functions

@@ -16,7 +16,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nbformat
@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ORIENTATION = "00_orientation"
 RIGHT, WRONG = "honest_right", "honest_wrong"
 SMALL = Limits(cell=8, call=5, exercise=12, submission=90, memory=1200 << 20, processes=48, tmp=64 << 20)
+SHORT = replace(SMALL, cell=3, call=2, exercise=5)  # for what never ends: the right answers beside it take milliseconds
 LEFT_BEHIND = "left-behind"  # the name that detached processes of attacks give themselves
 
 
@@ -51,6 +52,7 @@ class Attack:
     change   edits the notebook; raw edits the bytes of the file; files lie beside it
     scores   what each exercise honestly deserves; those not named deserve 0
     states   of some exercises; says: part of a reason that must be given somewhere; state: of the whole hand-in
+    limits   under which it is judged
     """
 
     name: str
@@ -67,6 +69,7 @@ class Attack:
     states: dict[str, str] = field(default_factory=dict)
     says: str = ""
     state: str = "graded"
+    limits: Limits = SMALL
 
 
 @functools.cache
@@ -123,10 +126,9 @@ def controls(unit: str, right: tuple[str, ...], wrong: dict[str, str]) -> list[A
     ]
 
 
-def _small_limits() -> None:
-    """In a judge process: limits that end an endless loop in seconds."""
-    small = {name: getattr(SMALL, name) for name in SMALL.__dataclass_fields__}
-    judging.Limits = functools.partial(Limits, **small)
+def _judge_within(limits: dict[str, Limits]) -> None:
+    """In a judge process: every hand-in has its own limits, which end an endless loop in seconds."""
+    grading.judge = lambda rules, handin, secret: judging.judge(rules, handin, secret, limits[handin.student])
 
 
 class Class:
@@ -135,11 +137,13 @@ class Class:
     def __init__(self, root: Path, unit: str, attacks: Iterable[Attack]) -> None:
         self.unit, self.folder = unit, ClassFolder(root)
         self.attacks = {attack.name: attack for attack in attacks}
+        self.limits: dict[str, Limits] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.seconds = 0.0
 
     def hand_in(self, attack: Attack) -> None:
         """Put the attack's files where the collector would."""
+        self.limits[attack.name] = attack.limits
         place = self.folder.submitted / attack.name / self.unit
         place.mkdir(parents=True, exist_ok=True)
         topic = unit_of(self.unit).topic
@@ -156,10 +160,8 @@ class Class:
     def again(self) -> Class:
         """Grade what changed."""
         began = time.monotonic()
-        with (
-            self.folder.lock("attacks"),
-            local_executor(2, _small_limits) as executor,
-        ):
+        prepare = functools.partial(_judge_within, self.limits)
+        with self.folder.lock("attacks"), local_executor(2, prepare) as executor:
             graded = grading.grade(self.folder, self.unit, executor=executor)
         self.verdicts = {v.student: v for v in graded.verdicts}
         self.problems = graded.problems

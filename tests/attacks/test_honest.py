@@ -4,9 +4,10 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
-from attack_class import ORIENTATION, Attack, Class, cell_of, check_verdict, unit_of
+from attack_class import ORIENTATION, SMALL, Attack, Class, cell_of, check_verdict, unit_of
 
 POINTS = unit_of(ORIENTATION).points
 EASY = ("fix_the_stub", "program_offsets", "count_bytes", "roofline", "fusion_bytes")
@@ -96,7 +97,7 @@ STUDENTS = [
     honest("one_bad_cell", 39, "one cell can't be parsed", write={"roofline": "def roofline(:\n    return"},
            scores={**FULL, "roofline": 0.0}, states={"roofline": "missing"}),
     honest("late_crash", 40, "the last cell crashes", after=("import ctypes\nctypes.string_at(0)",)),
-    honest("late_loop", 40, "the last cell never ends", after=("while True:\n    pass",)),
+    honest("late_loop", 40, "the last cell never ends", after=("while True:\n    pass",), limits=replace(SMALL, cell=4)),
 ]  # fmt: skip
 
 

@@ -96,8 +96,10 @@ LANGUAGE = {
     + "    leaky_relu_kernel[(1,)](x, torch.empty_like(x), 1)\n    return x\n",
 }
 FORGED = """
-import grader_kernels.replaying.trace as trace, grader_kernels.replaying.replay as replay, grader_kernels.interpreter.run as run
-import torch
+import grader_kernels.replaying.trace as trace, grader_kernels.replaying.replay as replay
+import grader_kernels.interpreter.context as context, grader_kernels.interpreter.programs as programs
+import grader_kernels.judging.hands as hands
+import json, torch
 
 class Forged:
     def __init__(self, data):
@@ -118,8 +120,9 @@ def forged_record(launcher, args, kwargs=None):
                                 "dtype": "float32"}})
 
 trace.record = replay.record_with_kernels = forged_record
+hands.recorded = lambda launcher, args, kwargs, file="": json.dumps(forged_record(launcher, args).data).encode()
 replay.replay_source = replay.replay = lambda *a, **k: None
-run.interpret = lambda *a, **k: None
+programs.interpret = context.interpret = lambda *a, **k: None
 """
 
 

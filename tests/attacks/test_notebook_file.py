@@ -7,6 +7,7 @@ import pytest
 from attack_class import (
     ORIENTATION,
     RIGHT,
+    SHORT,
     WRONG,
     Attack,
     Class,
@@ -128,7 +129,7 @@ FIRST = [
 ]
 HUGE = {name: f"def {name}(*a):\n    return 10**4000\n" for name in ("fix_the_stub", "program_offsets", "count_bytes")}
 SECOND = [
-    Attack(name, 15, "then something that stops the grader", before=cells, write=PLAIN if cells else HUGE)
+    Attack(name, 15, "then something that stops the grader", before=cells, write=PLAIN if cells else HUGE, limits=SHORT)
     for name, cells in RESUBMIT.items()
 ] + [Attack("unreadable_now", 15, "then no notebook", raw=lambda raw: raw[:1000], state="unreadable", says="JSON")]
 

@@ -7,7 +7,7 @@ import os
 
 import nbformat
 import pytest
-from attack_class import ORIENTATION, SMALL, Attack, Class, check_nothing_outside_changed, check_verdict, controls
+from attack_class import ORIENTATION, SHORT, Attack, Class, check_nothing_outside_changed, check_verdict, controls
 
 BAD = "def fix_the_stub(x):\n    return x + 1\n"
 PLAIN = {"fix_the_stub": BAD}
@@ -41,9 +41,9 @@ CODE = [
             roofline="import re\nre.match(r'(a+)+$', 'a' * 60 + 'b')",
         ),
         solved=("program_offsets",), scores=OFFSETS,
-        states=dict.fromkeys(("fix_the_stub", "count_bytes", "roofline"), "timed_out"),
+        states=dict.fromkeys(("fix_the_stub", "count_bytes", "roofline"), "timed_out"), limits=SHORT,
     ),
-    cells("loop_in_a_cell", 28, "an endless loop before everything else", "while True:\n    pass"),
+    cells("loop_in_a_cell", 28, "an endless loop before everything else", "while True:\n    pass", limits=SHORT),
     Attack(
         "memory", 29, "a 100 GB tensor, slow growth, many small objects, memory disks",
         write=each(
@@ -102,7 +102,7 @@ CODE = [
           "for i in range(1_000_000):\n    print(i)",
           "from IPython.display import display, HTML\ndisplay(HTML('<b>' + 'y' * (50 << 20)))\n"
           "import os\nos.write(1, b'z' * (1 << 20))\nos.write(2, b'z' * (1 << 20))",
-          "from IPython.display import display\nwhile True:\n    display('x', display_id='a', update=True)"),
+          "from IPython.display import display\nwhile True:\n    display('x', display_id='a', update=True)", limits=SHORT),
     Attack(
         "asks", 33, "reads from a keyboard nobody sits at",
         before=("input('name? ')", "breakpoint()", "import getpass\ngetpass.getpass()", "import sys\nsys.stdin.read()",
@@ -113,11 +113,11 @@ CODE = [
     Attack(
         "sleeps", 35, "each call stops just before its limit: all calls together have a limit too",
         write=each(
-            fix_the_stub=f"import time\ntime.sleep({SMALL.call - 0.7})\nreturn 2 * x",
-            count_bytes=f"import time\ntime.sleep({SMALL.call - 0.7})\nreturn 1",
+            fix_the_stub=f"import time\ntime.sleep({SHORT.call - 0.7})\nreturn 2 * x",
+            count_bytes=f"import time\ntime.sleep({SHORT.call - 0.7})\nreturn 1",
         ),
         solved=("program_offsets",), scores=OFFSETS,
-        states={"fix_the_stub": "timed_out", "count_bytes": "timed_out"},
+        states={"fix_the_stub": "timed_out", "count_bytes": "timed_out"}, limits=SHORT,
     ),
     Attack(
         "never_ends", 35, "destructors and exit handlers that never return, threads that outlive their cell",
@@ -129,7 +129,7 @@ CODE = [
             "threading.Thread(target=burn, daemon=True).start()\nthreading.Thread(target=time.sleep, args=(3600,)).start()",
         ),
         write=each(fix_the_stub="Slow()\nreturn 2 * x"),
-        solved=("program_offsets",), scores=OFFSETS, states={"fix_the_stub": "timed_out"},
+        solved=("program_offsets",), scores=OFFSETS, states={"fix_the_stub": "timed_out"}, limits=SHORT,
     ),
 ]  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -12,6 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from nbgrader import api
 
 from autograder.authoring import build as building
 from autograder.authoring import recording
@@ -70,28 +72,79 @@ def run_cells(notebook, skip=()):
 # What a student receives
 
 
-def test_cells_stand_in_order_with_stable_ids(released):
-    assert [c.id for c in released.cells] == [
-        "text-01", "code-02", "code-03", "text-04",
-        "double_it", "hints-double_it", "check-double_it", "code-07",
+def test_cells_stand_in_order_with_ids_of_their_keys_or_their_text(released):
+    assert [re.sub("-[0-9a-f]{8}$", "-TEXT", c.id) for c in released.cells] == [
+        "text-TEXT", "code-TEXT", "code-TEXT", "text-TEXT",
+        "double_it", "hints-double_it", "check-double_it", "code-TEXT",
         "Shift", "hints-Shift", "check-Shift",
-        "largest_double", "check-largest_double", "code-12",
+        "largest_double", "check-largest_double", "code-TEXT",
         "explain-why_double", "answer-why_double",
     ]  # fmt: skip
 
 
+TRIPLE = '''# %% [markdown]
+r"""
+## Triple
+"""
+
+# %%
+print("another given cell")
+
+# %% exercise="triple_it"
+def triple_it(x):
+    """Three times x."""
+    ### BEGIN SOLUTION
+    return 3 * x
+    ### END SOLUTION
+
+# %% check="triple_it" points=2
+
+'''
+TRIPLE_CHECK = '''
+triple_it = Check("triple_it")
+
+
+@triple_it.case("triples")
+def _(subject, trial):
+    x = trial.normal((5,))
+    trial.close(subject(x), (x.double() * 3).float())
+'''
+
+
+@pytest.mark.parametrize("above", ['# %% exercise="Shift"', '# %%\nprint(f"a given cell', '# %%\nif ready('])
+def test_an_exercise_put_in_between_leaves_the_ids_of_all_other_cells_alone(copy, built, tmp_path, above):
+    copy("notebook.py", above, TRIPLE + above)
+    with (copy.folder / "checks.py").open("a") as checks:
+        checks.write(TRIPLE_CHECK)
+    more = build(Unit.load(copy.folder), tmp_path)
+    for one, other in ((built.assignment, more.assignment), (built.solution, more.solution)):
+        before, after = ({c.id: c for c in nbformat.read(p, as_version=4).cells} for p in (one, other))
+        assert {name: after.get(name) for name in before} == before
+        assert len(after) == len(before) + 4 and {"triple_it", "check-triple_it"} < after.keys() - before.keys()
+
+
+def test_cells_with_the_same_text_are_numbered(copy):
+    copy("notebook.py", "# %%\nif ready(", "# %%\n# twice\n\n# %%\n# twice\n\n# %%\nif ready(")
+    unit = Unit.load(copy.folder)
+    ids = building.cell_ids(unit.cells)
+    first, second = (name for name, cell in zip(ids, unit.cells, strict=True) if cell.source == "# twice")
+    assert second == f"{first}-2" and len(set(ids)) == len(ids)
+
+
 @pytest.mark.parametrize(
-    "cell_id, roles",
+    "which, roles",
     [
-        ("text-01", {"locked": True}),
-        ("code-03", {"locked": True}),
+        ("# Tiny", {"locked": True}),
+        ('profile = "fast"', {"locked": True}),
         ("hints-Shift", {"locked": True}),
         ("double_it", {"solution": True}),
         ("check-Shift", {"locked": True, "grade": True, "points": 2.5}),
         ("explain-why_double", {"locked": True, "task": True, "points": 2}),
     ],
 )
-def test_nbgrader_metadata(released, cell_id, roles):
+def test_nbgrader_metadata(released, which, roles):
+    """`which` is a cell's id or how its text begins."""
+    cell_id = next(c.id for c in released.cells if c.id == which or c.source.startswith(which))
     about = dict(cell(released, cell_id).metadata["nbgrader"])
     assert len(about.pop("checksum")) == 32
     assert about.pop("cell_type") == cell(released, cell_id).cell_type
@@ -151,7 +204,8 @@ def test_notebook_carries_no_outputs_and_a_fixed_kernel(released):
 
 
 def test_parameters_cell_keeps_its_tag(released):
-    assert cell(released, "code-03").metadata["tags"] == ["parameters"]
+    (parameters,) = (c for c in released.cells if "tags" in c.metadata)
+    assert parameters.metadata["tags"] == ["parameters"] and 'profile = "fast"' in parameters.source
 
 
 def test_only_notebook_and_cases_reach_students(built):
@@ -276,6 +330,7 @@ def test_a_killed_build_leaves_whole_files(built, monkeypatch):
 
 def test_build_finds_nbgraders_tools_without_an_activated_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", os.defpath)
+    api.get_alembic_version.cache_clear()
     unit = Unit.load(TINY)
     source = building.source_notebook(unit, building.load_checks(unit))
     assert building.generate_release(source, unit.id, unit.topic, tmp_path).cells
@@ -472,6 +527,30 @@ MISTAKES = {
     "points zero": ("notebook.py", "points=2.5", "points=0", "expected a positive number", "notebook.py", 0),
     "points negative": ("notebook.py", "points=2.5", "points=-1", "expected a positive number", "notebook.py", 0),
     "points in words": ("notebook.py", "points=2.5", 'points="two"', "expected a positive number", "notebook.py", 0),
+    "optional in words": (
+        "notebook.py",
+        "points=2.5",
+        'points=2.5 optional="yes"',
+        "expected optional=true, or no such word",
+        "notebook.py",
+        0,
+    ),
+    "optional without a value": (
+        "notebook.py",
+        "points=2.5",
+        "points=2.5 optional",
+        "expected optional=true, or no such word",
+        "notebook.py",
+        0,
+    ),
+    "optional question": (
+        "notebook.py",
+        'explain="why_double" points=2',
+        'explain="why_double" points=2 optional=true',
+        'unknown key "optional"',
+        "notebook.py",
+        0,
+    ),
     "unknown key": (
         "notebook.py",
         'exercise="Shift"',
@@ -645,6 +724,9 @@ def test_unit_tells_names_points_and_alternatives():
     }
     assert [(m.exercise, m.name) for m in unit.misconceptions][2] == ("Shift", "forgets_to_double")
     assert [r.name for r in unit.rights] == ["times_two", "loop"]
+    assert (unit.max_score, unit.optional) == (6.5, frozenset())
+    extra = Unit.load(UNITS / "91_extra")
+    assert (extra.points["third_of_it"], extra.max_score, extra.optional) == (2, 4, frozenset({"third_of_it"}))
 
 
 def test_every_cell_knows_its_line():

@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from autograder.authoring.build import ROOT, build
+from autograder.authoring.build import ROOT
 from autograder.authoring.release import release
-from autograder.authoring.unit import Unit
 from course.errors import CourseError, InputError
 
 TINY = ROOT / "tests" / "units" / "90_tiny"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tiny_root, tmp_path_factory):
     """A clone with the real learner library, one tiny unit, built, and the instructor's folders."""
     root = tmp_path_factory.mktemp("clone")
     leave_out = shutil.ignore_patterns("units", "__pycache__")
@@ -28,7 +27,9 @@ def made(tmp_path_factory):
     shutil.copytree(ROOT / "grader_kernels", root / "grader_kernels", ignore=leave_out)
     shutil.copytree(ROOT / "packaging", root / "packaging")
     (root / "LICENSE").write_text("MIT")
-    build(Unit.load(shutil.copytree(TINY, root / "course" / "units" / "90_tiny")), root)
+    shutil.copytree(TINY, root / "course" / "units" / "90_tiny")
+    for folder in ("assignments", "solutions"):
+        shutil.copytree(tiny_root / folder, root / folder)
     return root
 
 
@@ -47,7 +48,7 @@ def test_mirror_holds_what_students_need_and_nothing_else(clone, tmp_path):
     assert found == {p.as_posix() for p in written} | {"course-release.json"}
     wanted = {"README.md", "LICENSE", "pyproject.toml", "course/__init__.py", "course/command_line/cli.py"}
     assert wanted | {"assignments/90_tiny/tiny.ipynb", "assignments/90_tiny/cases.npz"} <= found
-    assert "grader_kernels/interpreter/run.py" in found
+    assert "grader_kernels/interpreter/context.py" in found
     assert {f.split("/")[0] for f in found if "/" in f} == {"assignments", "course", "grader_kernels"}
     assert not any(f.startswith("course/units") for f in found)
     assert "1 graded notebook" in (tmp_path / "mirror" / "README.md").read_text()

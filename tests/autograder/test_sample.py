@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from autograder.authoring import build as building
-from autograder.authoring.unit import Unit
-from autograder.classroom import intake, sample
+from autograder.authoring.unit import Unit, unit_folders
+from autograder.classroom import intake, report, sample, table
 from autograder.classroom.class_folder import ClassFolder
-from autograder.classroom.sample import SampleError, expectations, make_class, verify
+from autograder.classroom.sample import SampleError, expectations, make_class, read_students, verify
 from course.checking.verdict import ExerciseVerdict, Named, Verdict
 
 UNITS = Path(__file__).resolve().parent.parent / "units"
@@ -27,7 +28,7 @@ ANSWERS = {
         [hand_in.answer]
         why_double = "f(a + b) = f(a) + f(b)."
         [hand_in.expect]
-        total = 6.5
+        all_but = 0
     """,
     "ben": """
         about = "Squares."
@@ -37,7 +38,7 @@ ANSWERS = {
         exercise = "double_it"
         misconception = "squares"
         [hand_in.expect]
-        total = 4.25
+        all_but = 2.25
         scores = { double_it = 0.75 }
     """,
     "cyd": """
@@ -83,7 +84,7 @@ ANSWERS = {
         cell = "check-Shift"
         values = { points = 100 }
         [hand_in.expect]
-        total = 5.5
+        all_but = 1
         scores = { largest_double = 0 }
         states = { largest_double = "not_attempted" }
         notes = ["largest_double was missing"]
@@ -97,18 +98,16 @@ ANSWERS = {
         [hand_in.answer]
         why_double = "Because."
         [hand_in.expect]
-        total = 6.5
+        all_but = 0
         notes = ["was called"]
     """,
 }
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tiny_root):
     """The tiny unit, built: assignments/ and solutions/."""
-    root = tmp_path_factory.mktemp("sample-built")
-    building.build(Unit.load(UNITS / UNIT), root)
-    return root
+    return tiny_root
 
 
 @pytest.fixture
@@ -160,8 +159,9 @@ def verdict_of(student, unit, expected):
     notes = [f"Note: {part}." for part in expected.notes]
     state, reason = expected.state, expected.reason
     return Verdict(
-        unit=unit, student=student, score=expected.total, state=state, reason=reason, exercises=rows, notes=notes
-    )
+        unit=unit, student=student, score=expected.total, extra=expected.extra, state=state, reason=reason,
+        exercises=rows, notes=notes,
+    )  # fmt: skip
 
 
 def exercise_of(name, expected):
@@ -270,7 +270,9 @@ def test_what_is_not_stated_follows_from_the_base(answers):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("total = 4.25", "total = 5", "add up to|make 4.25"),
+        ("all_but = 2.25", "all_but = 1", "all_but = 1 for 90_tiny; the exercises make 2.25"),
+        ("all_but = 2.25", "total = 4.25", "state all_but for 90_tiny, and only that"),
+        ("all_but = 2.25", "all_but = 2.25\ntotal = 4.25", "state all_but for 90_tiny, and only that"),
         ("scores = { double_it = 0.75 }", "", "how many points double_it"),
         ("scores = { double_it = 0.75 }", "scores = { double_it = 0.75, triple_it = 1 }", "triple_it"),
         ("about =", "abuot =", "abuot"),
@@ -280,6 +282,41 @@ def test_an_answer_file_that_contradicts_itself_is_refused(answers, old, new, sa
     (answers / "ben.toml").write_text(ANSWERS["ben"].replace(old, new))
     with pytest.raises(SampleError, match=says):
         expectations(answers, UNITS)
+
+
+ONE_MORE = """
+# %% exercise="one_more"
+def one_more(x):
+    ### BEGIN SOLUTION
+    return x + 1
+    ### END SOLUTION
+
+# %% check="one_more" points=2
+
+"""
+
+
+def with_one_more(units, to):
+    """Copies of the units, each with one more exercise before its last check."""
+    for folder in unit_folders(units):
+        shutil.copytree(folder, to / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+        text, last = (folder / "notebook.py").read_text(), '\n# %% exercise="'
+        before, _, after = text.rpartition(last)
+        (to / folder.name / "notebook.py").write_text(f"{before}\n{ONE_MORE}{last}{after}")
+    return to
+
+
+@pytest.mark.parametrize(("folder", "units"), [(None, UNITS), (sample.FOLDER, sample.UNITS)], ids=["tiny", "bundled"])
+def test_a_new_exercise_makes_no_answer_file_wrong(answers, tmp_path, folder, units):
+    """Who handed in the solution has its points as well, and nobody else has any."""
+    folder = folder or answers
+    before, after = expectations(folder, units), expectations(folder, with_one_more(units, tmp_path / "units"))
+    students = read_students(folder)
+    for (student, unit), expected in after.items():
+        (each,) = (h for h in students[student].hand_in if h.unit == unit)
+        solved = each.base == "solution" and expected.state == "graded"
+        assert expected.total == pytest.approx(before[student, unit].total + (2 if solved else 0))
+        assert expected.scores["one_more"] == (2 if solved else 0)
 
 
 @pytest.mark.parametrize(
@@ -409,6 +446,34 @@ def test_the_bundled_class_names_only_what_its_units_have(bundled):
                 assert write.exercise in unit.exercises
             assert set(each.solved) <= set(unit.exercises)
             assert set(each.answer) <= set(unit.manual_points)
+
+
+README = sample.ROOT / "README.md"
+SHOWN = ("student", "ada", "chen", "jun", "lena", "mallory", "nour", "oskar", "quentin")  # lines of README's table
+
+
+def test_readme_shows_what_the_answer_files_make():
+    """Written by `make test`, like tests/gates: a new exercise is a column here and nobody's work."""
+    before, opening, rest = README.read_text().partition("What `make grade` prints:\n\n```\n")
+    block, closing, after = rest.partition("```\n")
+    assert opening and closing and "1 unreadable\n" in block
+    README.write_text(before + opening + readme_block("02_attention") + closing + after)
+
+
+def readme_block(unit):
+    """Some lines of the table, the letters, a note, the summary's last line and the last words."""
+    verdicts = [verdict_of(*key, e) for key, e in expectations().items() if key[1] == unit]
+    points, graded = Unit.load(sample.UNITS / unit).points, sum(verdict.state == "graded" for verdict in verdicts)
+    console = Console(width=table.width(len(points)) + 20, color_system=None, file=io.StringIO())
+    console.print(table.render(verdicts, points))
+    found = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    lines = [line for line in found if line.split()[:1] and line.split()[0] in SHOWN]
+    lines += [f" ...{f'({len(verdicts)} students; 1 to {len(points)} are the exercises)':>75}"]
+    lines += [line for line in found if "not attempted" in line]
+    lines += ["tess: unreadable: The file is not a notebook: it is not valid JSON, perhaps cut off"]
+    lines += [report.summary(verdicts).split("\n")[-1]]
+    lines += [f"{unit}: {graded} judged, 0 kept. Class report: build/sample/report/{unit}.html"]
+    return "\n".join(lines) + "\n"
 
 
 @pytest.mark.slow

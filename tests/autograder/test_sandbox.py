@@ -1,6 +1,7 @@
 """One attacking test per promise of the sandbox, and what honest notebooks need from it."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ if sys.platform != "linux":
     pytest.skip("the sandbox needs Linux", allow_module_level=True)
 
 SMALL = Limits(cell=6, call=3, exercise=6, submission=120, memory=900 << 20, processes=64, tmp=32 << 20)
+HASTY = replace(SMALL, cell=2)  # for cells that never end; the honest ones beside them take milliseconds
 
 
 @pytest.fixture(scope="module", params=["bwrap", pytest.param("cold", marks=pytest.mark.slow)])
@@ -33,6 +35,12 @@ def walls(request):
 @pytest.fixture(scope="module")
 def box(walls):
     with Sandbox({"cases.npz": b"numbers"}, SMALL, walls) as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def hasty_box(walls):
+    with Sandbox(limits=HASTY, kind=walls) as box:
         yield box
 
 
@@ -300,11 +308,11 @@ for number in range(1, 32):
 
 
 @pytest.mark.parametrize("source", ["while True: pass", NATIVE, "import time; time.sleep(1000)"])
-def test_endless_cells_are_ended(box, source):
+def test_endless_cells_are_ended(hasty_box, source):
     start = time.monotonic()
-    found = survives(box, source)
-    assert found.error_name == "timed_out" and "longer than 6 s" in found.error
-    assert time.monotonic() - start < 20
+    found = survives(hasty_box, source)
+    assert found.error_name == "timed_out" and re.search("longer than [2-5] s", found.error)
+    assert time.monotonic() - start < 16
 
 
 def test_a_process_that_grows_is_stopped(hog_box):
@@ -334,10 +342,10 @@ def test_memory_is_summed_over_all_processes(hog_box):
         "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(99,)).start()",
     ],
 )
-def test_bombs_are_contained(box, source):
-    found = survives(box, source)
+def test_bombs_are_contained(hasty_box, source):
+    found = survives(hasty_box, source)
     assert found.error is not None
-    assert len(family(box.first.pid)) < 5
+    assert len(family(hasty_box.first.pid)) < 5
 
 
 def test_a_flood_of_files_is_stopped_and_wiped(box):
@@ -406,18 +414,18 @@ def _alive(pid):
         return False
 
 
-@pytest.mark.parametrize("kind", ["bwrap", "cold", "none"])
-def test_a_judge_that_is_killed_takes_the_sandbox_along(kind):
-    if kind != "none" and (missing := why_not(kind)):
-        pytest.skip(missing)
+def test_a_judge_that_is_killed_takes_its_sandboxes_along():
+    """One of each kind that this machine has; a cold one has the walls of a warm one."""
+    kinds = ["none"] if why_not() else ["none", "bwrap", "cold"]
     source = f"""
-    import time
+    import contextlib, time
     from autograder.sandbox.sandbox import Sandbox, family
-    with Sandbox(kind={kind!r}) as box:
-        runner = box.runner()
-        cell = "import os, time, signal\\nfor s in (1, 2, 15): signal.signal(s, 1)\\nif not os.fork(): time.sleep(99)"
-        list(runner.run_cells([("a", cell)]))
-        print(*family(box.first.pid), flush=True)
+    cell = "import os, time, signal\\nfor s in (1, 2, 15): signal.signal(s, 1)\\nif not os.fork(): time.sleep(99)"
+    with contextlib.ExitStack() as stack:
+        boxes = [stack.enter_context(Sandbox(kind=kind)) for kind in {kinds!r}]
+        runners = [box.runner() for box in boxes]
+        [list(runner.run_cells([("a", cell)])) for runner in runners]
+        print(*(pid for box in boxes for pid in family(box.first.pid)), flush=True)
         time.sleep(99)
     """
     judge = subprocess.Popen(
@@ -430,7 +438,7 @@ def test_a_judge_that_is_killed_takes_the_sandbox_along(kind):
     deadline = time.monotonic() + 5
     while any(map(_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert len(pids) == 3 and not any(map(_alive, pids))
+    assert len(pids) == 3 * len(kinds) and not any(map(_alive, pids))
 
 
 def test_without_walls_the_same_worker_runs():

@@ -20,11 +20,16 @@ from autograder.sandbox.sandbox import Limits, Sandbox, SandboxGone, why_not
 SMALL = Limits(cell=20, call=5, exercise=10, submission=120)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def warm():
-    """Walls that can be nested. Whatever a test does to the zygote is forgotten."""
+    """Walls that can be nested."""
     if missing := why_not() or Sandbox.cold_because:
         pytest.skip(missing)
+
+
+@pytest.fixture
+def broken():
+    """For a test that breaks the zygote: the next one has a new one."""
     yield
     zygote.forget()
     Sandbox.cold_because = ""
@@ -68,7 +73,7 @@ def test_sandboxes_of_one_zygote_know_nothing_of_each_other():
         assert say(one, look).output != seen
 
 
-def test_a_zygote_that_was_killed_is_replaced():
+def test_a_zygote_that_was_killed_is_replaced(broken):
     before = zygote.shared()
     with Sandbox(limits=SMALL) as box:
         above = psutil.Process(box.first.pid).parents()
@@ -141,7 +146,7 @@ def test_a_zygote_serves_several_processes():
     assert [judge.communicate(timeout=60)[0] for judge in judges] == ["42\n" * 5] * 2
 
 
-def test_where_namespaces_cannot_be_nested_sandboxes_start_cold(monkeypatch):
+def test_where_namespaces_cannot_be_nested_sandboxes_start_cold(broken, monkeypatch):
     real = bubblewrap._namespaces
     monkeypatch.setattr(bubblewrap, "_namespaces", lambda bwrap, nested: real(bwrap, False))
     zygote.forget()

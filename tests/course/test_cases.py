@@ -6,10 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autograder import ROOT
 from autograder.authoring import recording
 from autograder.authoring.checks import Check
 from autograder.authoring.unit import Alternative, AuthoringError
-from course.checking import cases
+from course.checking import cases, manifest
 from course.checking.subject import LocalSubject
 
 scalars = st.one_of(
@@ -159,7 +160,18 @@ def test_what_cannot_be_recorded_says_so(body, says):
         recording.record_check(check, 1, SOLVED)
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("assignments/*/cases.npz")), ids=lambda path: path.parent.name)
+def test_a_manifest_says_what_the_cases_say(path):
+    whole, told = cases.load(path), manifest.read(path)
+    assert told.unit == whole.unit == path.parent.name
+    assert list(told.exercises) == list(whole.checks)
+    for name, check in whole.checks.items():
+        assert told.exercises[name] == manifest.Exercise(name, check.points, check.hints, check.minutes)
+
+
 def test_a_file_that_is_no_cases_file_is_one_sentence(tmp_path):
     (tmp_path / "x.npz").write_bytes(b"not a zip")
     with pytest.raises(ValueError, match="is not a cases file"):
         cases.load(tmp_path / "x.npz")
+    with pytest.raises(ValueError, match="is not a cases file"):
+        manifest.read(tmp_path / "x.npz")

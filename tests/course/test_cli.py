@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +25,7 @@ from course.errors import EnvironmentLacking, InputError
 
 DOUBLE = "def double(x):\n    return 2 * x"
 SQUARE = "def square(x):\n    return x * x"
+HERE = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
 STUB = 'def {0}(x):\n    raise NotImplementedError("write {0} here")'
 
 
@@ -337,6 +339,49 @@ def test_broken_progress_file_is_one_sentence(root, capsys):
     assert code == 2 and is_one_sentence(err) and "delete" in err
 
 
+# what they read, and how little they import
+
+
+WITHOUT = """
+import sys
+import autograder.commands  # as through its entry point
+from course.command_line import cli
+code = cli.run(sys.argv[1:])
+print(code, sorted({"torch", "numpy", "nbformat", "IPython"} & sys.modules.keys()))
+"""
+
+
+@pytest.mark.parametrize("words", [("--help",), ("list",), ("hint", "double"), ("progress",)], ids=" ".join)
+def test_what_needs_no_tensor_imports_none(root, words):
+    done = subprocess.run([sys.executable, "-c", WITHOUT, *words], env=HERE, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("0 []", "")
+
+
+def other_format(path: Path) -> None:
+    plain = {"format": 7, "unit": "00_tiny", "checks": []}
+    np.savez(path, manifest=np.frombuffer(json.dumps(plain).encode(), np.uint8))
+
+
+BROKEN = {
+    "missing": (lambda path: path.unlink(), "cases.npz"),
+    "no zip": (lambda path: path.write_bytes(b"damaged"), "is not a cases file"),
+    "half of it": (lambda path: path.write_bytes(path.read_bytes()[:500]), "is not a cases file"),
+    "no manifest": (lambda path: np.savez(path, a0=np.ones(3)), "is not a cases file"),
+    "other numbers": (lambda path: np.savez(path, manifest=np.ones(3)), "is not a cases file"),
+    "other words": (lambda path: np.savez(path, manifest=np.frombuffer(b"[3]", np.uint8)), "is not a cases file"),
+    "other format": (other_format, "has format 7"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("words", [("list",), ("hint", "double"), ("progress",)], ids=" ".join)
+def test_broken_cases_are_one_sentence(root, capsys, how, words):
+    spoil, says = BROKEN[how]
+    spoil(root / "assignments/00_tiny/cases.npz")
+    code, out, err = course(capsys, *words)
+    assert (code, out) == (2, "") and is_one_sentence(err) and says in err and "git checkout assignments" in err
+
+
 # doctor
 
 
@@ -351,7 +396,7 @@ def test_doctor_fails_only_for_what_is_needed(root, capsys, monkeypatch):
 
 
 def test_doctor_survives_a_package_that_cannot_be_examined(root, monkeypatch):
-    broken = metadata.EntryPoint("sandbox", "no_such_module:examine", "course.command_line.doctor")
+    broken = metadata.EntryPoint("sandbox", "no_such_module:examine", "course.doctor")
     monkeypatch.setattr(doctor.metadata, "entry_points", lambda group: [broken])
     (found,) = doctor.added()
     assert not found.ok and found.needed and "no_such_module" in found.says

@@ -224,7 +224,7 @@ def _make_trace(chance: random.Random) -> bytes:
 
 def _replay(data: bytes) -> bool:
     """Refused by the judge in words, or a replay that ends in words: never a crash of ours."""
-    from grader_kernels.interpreter import run
+    from grader_kernels.interpreter.faults import KernelFault
     from grader_kernels.judging.child import WARM, Lost
     from grader_kernels.judging.judge import _parsed
     from grader_kernels.language import LanguageError
@@ -239,7 +239,7 @@ def _replay(data: bytes) -> bool:
         if sum(_programs(launch.grid) for launch in known.launches) > 64:
             return False  # many programs are slow, not wrong; the judge has a deadline for them
         replay_source(WARM, known.to_data(), ((torch.ones(2, 4),), {"scale": 3.0}))
-    except (trace.TraceError, run.KernelFault, LanguageError):
+    except (trace.TraceError, KernelFault, LanguageError):
         return False
     except (TypeError, ValueError) as error:  # of the kernel itself, about what it was launched with
         assert str(error).startswith(("twice_kernel", "arange's ")), error

@@ -2,16 +2,16 @@
 
 import pytest
 
-from grader_kernels.interpreter import run
+from grader_kernels.interpreter import context
 
 
 @pytest.fixture(autouse=True, scope="module")
 def without_the_notebooks_context():
     """Notebooks enter the run context for the life of their process; leave it for the length of a file."""
-    installed = list(run._installed)
+    installed = list(context._installed)
     for settings in installed:
-        run._installed.remove(settings)
-        run._leave(settings)
+        context._installed.remove(settings)
+        context._leave(settings)
     yield
     if installed:
-        run.install()
+        context.install()

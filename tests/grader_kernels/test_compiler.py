@@ -15,7 +15,7 @@ from grader_kernels import language
 from grader_kernels.compiling import compiler
 from grader_kernels.compiling.compiler import Compiler, compile_launches, judge_compiled, plan
 from grader_kernels.evidence import Compiled
-from grader_kernels.interpreter import run
+from grader_kernels.interpreter.context import on_cpu
 from grader_kernels.problem import Settings
 from grader_kernels.replaying import replay, trace
 
@@ -562,7 +562,7 @@ def sum_kernel(x_ptr, o_ptr, BLOCK: tl.constexpr):
 
 def interpreted_sum():
     x, out = torch.arange(64.0), torch.zeros(1)
-    with run.on_cpu():
+    with on_cpu():
         sum_kernel[(1,)](x, out, 64)
     return out.item()
 

@@ -7,8 +7,10 @@ import msgspec
 import pytest
 import torch
 
+from autograder.authoring import kernels
 from grader_kernels import problem
 from grader_kernels.judging import agree, judge, verdict
+from grader_kernels.judging.task import pose
 from grader_kernels.replaying import lean
 
 TILE = """
@@ -46,20 +48,28 @@ def in_launcher(*lines: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def judging(tmp_path_factory):
-    before = os.environ.get("COURSE_KERNEL_CACHE")
-    os.environ["COURSE_KERNEL_CACHE"] = str(tmp_path_factory.mktemp("kernels"))
+def judging():
     with judge.Judge(seconds=1.0) as made:
         yield made
-    del os.environ["COURSE_KERNEL_CACHE"]
-    if before is not None:
-        os.environ["COURSE_KERNEL_CACHE"] = before
 
 
 @pytest.fixture
 def judged(judging):
     def ask(source, name="row_softmax", seed=0, **options):
         return judging.judge(name, source, seed=seed, targets=("sm_80",), **options)
+
+    return ask
+
+
+@pytest.fixture
+def named(judged):
+    """The verdict on a known wrong file, by a judge that knows it among others."""
+
+    def ask(name, *others, problem="row_softmax"):
+        _, wrongs = kernels.files(problem)
+        known = [wrongs[other] for other in (name, *others)]
+        mistakes = [judge.Mistake(verdict.Named(w.name, w.sentence, w.next), kernels.as_file(w.source)) for w in known]
+        return judged(mistakes[0].source, problem, mistakes=mistakes)
 
     return ask
 
@@ -98,19 +108,29 @@ def test_a_right_kernel_gets_all_points_and_every_figure(judged):
     assert verdict.decode(verdict.encode(found)) == found
 
 
-def test_every_case_counts_in_right_and_the_known_mistake_is_named(judged):
-    wrong = problem.load("row_softmax").folder / "wrong" / "no_max.py"
-    found = judged(wrong.read_text())
-    assert found.misconception == "no maximum is subtracted, so exp overflows"
+def test_every_case_counts_in_right_and_the_known_mistake_is_named(named):
+    found = named("no_maximum", "one_block_only")
+    assert found.misconception.name == "no_maximum" and found.misconception.next
     assert failing(found) == ["rows near -500 and near 300"]
     assert won(found)["right"] == share(found) < 3 and found.score < 9
     assert said(found, "numbers are NaN where a number is expected") and said(found, "subtract the row's maximum")
 
 
-def test_a_known_mistake_is_named_also_when_it_leaves_numbers_unwritten(judged):
-    wrong = (problem.load("row_softmax").folder / "wrong" / "tail_not_computed.py").read_text()
-    found = judged(wrong)
-    assert said(found, "were never written by a kernel") and found.misconception == judge.reason_of(wrong)[1]
+def test_a_known_mistake_is_named_also_when_it_leaves_numbers_unwritten(named):
+    found = named("tail_never_computed", "no_maximum")
+    assert said(found, "were never written by a kernel") and found.misconception.name == "tail_never_computed"
+
+
+def test_a_known_mistake_is_named_also_when_all_numbers_are_right(named):
+    found = named("exponentials_on_their_way_through_memory", "no_maximum")
+    assert won(found)["right"] == 4 and found.misconception.name == "exponentials_on_their_way_through_memory"
+
+
+def test_two_known_mistakes_that_do_the_same_are_told_together(judged):
+    source = changed("e / tl.sum(e, axis=0)", "e / tl.sum(e, axis=0) * 0.99")
+    mistakes = [judge.Mistake(verdict.Named(name, f"sentence {name}"), source) for name in "ab"]
+    found = judged(source, mistakes=mistakes).misconception
+    assert (found.name, found.sentence) == ("a | b", "one of: sentence a; or: sentence b")
 
 
 def test_one_wrong_case_costs_a_quarter_of_right_and_its_own_share(judged):
@@ -120,8 +140,10 @@ def test_one_wrong_case_costs_a_quarter_of_right_and_its_own_share(judged):
 
 
 def test_a_mistake_that_nobody_knows_is_not_named(judged):
-    found = judged(changed("e / tl.sum(e, axis=0)", "e / tl.sum(e, axis=0) * 0.99"))
-    assert found.misconception == "" and won(found)["right"] == 0
+    twice = changed("tl.sum(e, axis=0)", "tl.sum(e, axis=0) * 2")
+    other = judge.Mistake(verdict.Named("other", "another factor"), twice)
+    found = judged(changed("e / tl.sum(e, axis=0)", "e / tl.sum(e, axis=0) * 0.99"), mistakes=[other])
+    assert found.misconception is None and won(found)["right"] == 0
 
 
 def test_with_little_right_the_other_groups_have_no_points(judged):
@@ -210,7 +232,7 @@ def test_the_file_runs_in_a_child_and_never_sees_the_inputs(judged, tmp_path):
     source = in_launcher(f"open({str(notes)!r}, 'a').write(f'{{os.getpid()}} {{x.flatten()[0].item()}}\\n')")
     found = judged("import os\n" + source)
     lines = [line.split() for line in notes.read_text().splitlines()]
-    cases = problem.load("row_softmax").cases(judge.np.random.Generator(judge.np.random.Philox(0)))
+    cases = pose(problem.load("row_softmax"), 0).cases
     assert found.full and {int(pid) for pid, _ in lines}.isdisjoint({os.getpid()})
     firsts = {float(case.args[0].flatten()[0]) for case in cases} - {0.0}
     assert firsts.isdisjoint(float(value) for _, value in lines)
@@ -312,10 +334,11 @@ def test_a_file_that_can_t_be_executed_has_a_reason(judged, source, words):
     assert verdict.decode(verdict.encode(found)) == found
 
 
-def test_the_starter_is_not_written_yet(judged):
-    for known in ("row_softmax",):
-        found = judged(problem.load(known).folder / "starter.py", known)
-        assert found.score == 0 and "not written yet" in found.reason
+def test_what_nobody_wrote_is_not_written_yet(judged):
+    kernel = changed("    row = tl.program_id(0)\n", "    raise NotImplementedError\n")
+    for source in (in_launcher("raise NotImplementedError('write row_softmax here')"), kernel):
+        found = judged(source)
+        assert found.score == 0 and found.kind == "not_written" and not found.cases
 
 
 def test_nobody_can_guess_the_seed_and_the_verdict_tells_it(judged):
@@ -348,12 +371,12 @@ def test_every_right_case_is_called_again(judged):
 
 
 def test_a_launcher_sees_no_whole_number_that_another_draw_would_not_hold():
-    known = problem.load("cross_entropy")
-    drawn, other = (known.cases(judge.np.random.Generator(judge.np.random.Philox(seed))) for seed in (0, 1))
-    for case, second in zip(drawn, other, strict=True):
-        (logits, target), _ = judge._stand_in(judge._Ran(case, second))
-        assert torch.equal(target, second.args[1]) and logits.stride() == case.args[0].stride()
-    assert any(not torch.equal(case.args[1], second.args[1]) for case, second in zip(drawn, other, strict=True))
+    cases = pose(problem.load("cross_entropy"), 0).cases
+    for case in cases:
+        (logits, target), _ = case.shown()
+        assert logits.stride() == case.args[0].stride() and torch.equal(target, case.other[0][1])
+        assert not torch.equal(logits, case.args[0]) or not logits.numel()
+    assert any(not torch.equal(case.args[1], case.shown()[0][1]) for case in cases)
 
 
 def test_the_same_seed_gives_the_same_verdict(judged):
@@ -373,23 +396,27 @@ def test_an_unknown_problem_is_one_sentence(judged):
 EXACT = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
 
 
-def near(got, exact=EXACT, plain=None, **options):
-    return agree.compare(got, exact, exact.to(got.dtype) if plain is None else plain, **options)
+def compare(got, exact, plain):
+    return agree.compare(got, agree.expect(exact, plain))
+
+
+def near(got, exact=EXACT, plain=None):
+    return compare(got, exact, exact.to(got.dtype) if plain is None else plain)
 
 
 def test_shape_dtype_and_structure_come_first():
     assert "has shape (2,); expected (3,)" in near(torch.zeros(2)).says
     assert near(EXACT, plain=EXACT.float()).says == "the result is float64; expected float32"
-    assert "is None; expected a tensor" in agree.compare(None, EXACT, EXACT).says
-    assert "returns one value; expected a tuple of 2" in agree.compare(EXACT, (EXACT, EXACT), (EXACT, EXACT)).says
-    found = agree.compare((EXACT, EXACT + 1), (EXACT, EXACT), (EXACT, EXACT))
+    assert "is None; expected a tensor" in compare(None, EXACT, EXACT).says
+    assert "returns one value; expected a tuple of 2" in compare(EXACT, (EXACT, EXACT), (EXACT, EXACT)).says
+    found = compare((EXACT, EXACT + 1), (EXACT, EXACT), (EXACT, EXACT))
     assert found.says.startswith("returned tensor 1 is off by 0.25 of its largest value")
 
 
 def test_the_error_is_relative_to_the_largest_value_and_says_where():
     assert near(EXACT.float() + torch.tensor([0, 0, 3.9e-6])).passed
     found = near(EXACT.float() + torch.tensor([0, 1e-4, 0]))
-    assert not found.passed and "Worst at [1]: yours 2.0001, expected 2" in found.says
+    assert not found.passed and "it is worst at [1]" in found.says and (found.got, found.expected) == ("2.0001", "2")
     assert found.error == pytest.approx(2.5e-5, rel=1e-2)
 
 
@@ -404,7 +431,7 @@ def test_half_a_unit_of_a_half_type_is_always_allowed(dtype, unit):
     exact = torch.tensor([1 + 0.49 * unit, 0.5], dtype=torch.float64)
     assert near(torch.tensor([1.0, 0.5], dtype=dtype), exact, torch.tensor([1.0, 0.5], dtype=dtype)).passed
     off = torch.tensor([1 - unit, 0.5], dtype=dtype)
-    assert not agree.compare(off, exact * 0 + torch.tensor([1.0, 0.5]), torch.tensor([1.0, 0.5], dtype=dtype)).passed
+    assert not compare(off, exact * 0 + torch.tensor([1.0, 0.5]), torch.tensor([1.0, 0.5], dtype=dtype)).passed
 
 
 def test_nan_and_infinity_must_stand_where_they_should():
@@ -420,8 +447,9 @@ def test_nan_and_infinity_must_stand_where_they_should():
 
 def test_whole_numbers_must_be_equal():
     exact = torch.tensor([3, 4])
-    assert agree.compare(torch.tensor([3, 4]), exact, exact).passed
-    assert "yours 5, expected 4" in agree.compare(torch.tensor([3, 5]), exact, exact).says
+    assert compare(torch.tensor([3, 4]), exact, exact).passed
+    found = compare(torch.tensor([3, 5]), exact, exact)
+    assert "1 of 2 numbers are wrong; the first at [1]" in found.says and (found.got, found.expected) == ("5", "4")
 
 
 def test_bits_tell_results_apart_and_know_nan():
@@ -461,9 +489,9 @@ def test_speed_is_asked_of_a_process_of_its_own(judging, monkeypatch):
     asked = []
     made = judging.nursery.child
     monkeypatch.setattr(judging.nursery, "child", lambda role: asked.append(role) or made(role))
-    found = judging.judge("row_softmax", TILE, targets=())
+    found = judging.judge("row_softmax", TILE, targets=(), reference=TILE)
     assert "speed" in asked and found.speed == judge.NOT_MEASURED and found.speed_figures == {}
-    wrong = judging.judge("row_softmax", in_launcher("x[:, 5000]"), targets=())
+    wrong = judging.judge("row_softmax", in_launcher("x[:, 5000]"), targets=(), reference=TILE)
     assert wrong.speed == "speed was not measured: not all numbers are right"
 
 
@@ -486,7 +514,7 @@ def test_what_was_measured_stands_in_the_verdict(judging, monkeypatch):
         ([], ("speed was not measured: the process that measured sent no figures", {})),
     ):
         monkeypatch.setattr(judging.nursery, "child", lambda role, s=said: Said(s) if role == "speed" else made(role))
-        found = judging.judge("row_softmax", TILE, targets=())
+        found = judging.judge("row_softmax", TILE, targets=(), reference=TILE)
         assert (found.speed, found.speed_figures) == expected
 
 

@@ -10,7 +10,9 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
-from grader_kernels.interpreter.run import LIBDEVICE, bf16_to_f32, f32_to_bf16, is_poison, on_cpu
+from grader_kernels.interpreter.context import on_cpu
+from grader_kernels.interpreter.libdevice import LIBDEVICE
+from grader_kernels.interpreter.numbers import bf16_to_f32, f32_to_bf16, is_poison
 from grader_kernels.language import LIBDEVICE_NAMES
 
 torch.set_num_threads(1)

@@ -6,7 +6,9 @@ import torch
 import triton
 import triton.language as tl
 
-from grader_kernels.interpreter import recipes, run
+from grader_kernels.interpreter import patches, recipes
+from grader_kernels.interpreter.builder import Semantic
+from grader_kernels.interpreter.context import on_cpu
 
 torch.set_num_threads(1)
 
@@ -54,7 +56,7 @@ def launched(kernel, dtype, seed):
     y[0] = 0  # triton takes a scalar `other` that is 0 for none
     out = torch.zeros_like(x)
     grid, n, block = {"arithmetic_kernel": (4, 250, 64), "tile_kernel": (1, 15, 16)}.get(kernel.__name__, (1, 60, 1))
-    with run.on_cpu():
+    with on_cpu():
         kernel[(grid,)](x, y, out, n, BLOCK=block)
     return out
 
@@ -65,8 +67,8 @@ def rules(monkeypatch):
 
     def switch():
         monkeypatch.setattr(recipes, "MAX_RECIPES", 0)
-        monkeypatch.setattr(run, "_patches", [])
-        monkeypatch.setattr(run, "_device_calls", {})
+        monkeypatch.setattr(patches, "_patches", [])
+        monkeypatch.setattr(patches, "_device_calls", {})
 
     return switch
 
@@ -95,6 +97,6 @@ def test_operations_are_remembered(monkeypatch):
         return lambda *args, **kwargs: asked.append(name) or rule(*args, **kwargs)
 
     for name in ("add", "dot", "load", "store", "where", "less_than"):
-        monkeypatch.setattr(run.Semantic, name, noted(name, getattr(run.Semantic, name)))
+        monkeypatch.setattr(Semantic, name, noted(name, getattr(Semantic, name)))
     launched(tile_kernel, torch.float32, 2)
     assert asked == []

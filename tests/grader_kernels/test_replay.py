@@ -12,7 +12,9 @@ import triton.language as tl
 from hypothesis import given, settings
 from torch.utils._python_dispatch import _disable_current_modes
 
-from grader_kernels.interpreter.run import KernelFault, install
+from grader_kernels.interpreter import context
+from grader_kernels.interpreter.context import install
+from grader_kernels.interpreter.faults import KernelFault
 from grader_kernels.replaying.replay import Arena, _Replay, load, local_launch, replay, replay_source
 from grader_kernels.replaying.trace import TraceError, cloned, from_data, record, record_with_kernels, renamed, stand_in
 
@@ -173,13 +175,11 @@ def test_expanded_input():
 
 
 def test_installed_context_does_not_disturb_recording():
-    from grader_kernels.interpreter import run
-
     try:
         install()
         out, problems = local_launch(softmax, (X,))
     finally:
-        run._leave(run._installed.pop())
+        context._leave(context._installed.pop())
     torch.testing.assert_close(out, X.softmax(1))
     assert problems == []
 

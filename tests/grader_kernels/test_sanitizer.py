@@ -10,7 +10,8 @@ import triton.language as tl
 from triton.language.extra import libdevice
 
 from grader_kernels.evidence import FINDINGS
-from grader_kernels.interpreter.run import KernelFault, on_cpu
+from grader_kernels.interpreter.context import on_cpu
+from grader_kernels.interpreter.faults import KernelFault
 from grader_kernels.replaying.replay import local_launch, replay, replay_source
 from grader_kernels.replaying.trace import record, record_with_kernels
 

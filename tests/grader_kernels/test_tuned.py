@@ -5,7 +5,7 @@ import torch
 import triton
 import triton.language as tl
 
-from grader_kernels.interpreter.run import on_cpu
+from grader_kernels.interpreter.context import on_cpu
 from grader_kernels.language import extract
 from grader_kernels.replaying.replay import local_launch, replay_source
 from grader_kernels.replaying.trace import record

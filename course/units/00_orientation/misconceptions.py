@@ -5,418 +5,293 @@
 
 Which word hands a value back to the caller?
 """
-def fix_the_stub(x):
-    print(2 * x)
-
+edit("return 2 * x", "print(2 * x)")
 
 # %% exercise="fix_the_stub" wrong="changes_the_argument"
 """The doubling happens inside the caller's tensor: `x *= 2` writes into x itself.
 
 What does x hold after the call? Which expression makes a new tensor?
 """
-def fix_the_stub(x):
+edit(
+    "return 2 * x",
+    """
     x *= 2
     return x
-
+    """,
+)
 
 # %% exercise="fix_the_stub" wrong="squares"
 """Each number is squared. Twice and squared agree at 0 and at 2 only.
 
 What should become of -3?
 """
-def fix_the_stub(x):
-    return x**2
-
+edit("return 2 * x", "return x**2")
 
 # %% exercise="fix_the_stub" wrong="repeats_the_tensor"
 """The tensor is there twice, one copy behind the other, but its numbers are the same as before.
 
 Twice every number, or twice as many numbers? Compare the shapes.
 """
-def fix_the_stub(x):
-    return torch.cat([x, x])
-
+edit("return 2 * x", "return torch.cat([x, x])")
 
 # %% exercise="program_offsets" wrong="starts_at_pid"
 """Program `pid` starts at element `pid`, so neighbouring programs share all but one of their elements.
 
 How many elements did the programs before this one take?
 """
-def program_offsets(pid, block, n):
-    offsets = pid + torch.arange(block)
-    return offsets, offsets < n
-
+edit("pid * block", "pid")
 
 # %% exercise="program_offsets" wrong="interleaves_the_programs"
 """A program takes every so-many-th element instead of `block` consecutive ones.
 
 Look at the picture: which elements belong to program 1?
 """
-def program_offsets(pid, block, n):
-    programs = (n + block - 1) // block
-    offsets = pid + programs * torch.arange(block)
-    return offsets, offsets < n
-
+edit("pid * block + torch.arange(block)", "pid + (n + block - 1) // block * torch.arange(block)")
 
 # %% exercise="program_offsets" wrong="counts_programs_from_one"
 """The first program is taken to be number 1: everything lies one block too early.
 
 What is the offset of lane 0 in program 0?
 """
-def program_offsets(pid, block, n):
-    offsets = (pid - 1) * block + torch.arange(block)
-    return offsets, offsets < n
-
+edit("pid * block", "(pid - 1) * block")
 
 # %% exercise="program_offsets" wrong="mask_allows_n"
 """The mask lets element n through: `<=` where `<` is meant. With n elements the last one is number n - 1.
 
 How many True are there over all programs together?
 """
-def program_offsets(pid, block, n):
-    offsets = pid * block + torch.arange(block)
-    return offsets, offsets <= n
-
+edit("offsets < n", "offsets <= n")
 
 # %% exercise="program_offsets" wrong="mask_of_lane_numbers"
 """The mask compares the lane number with n, not the element number: only program 0 gets it right.
 
 Lane 2 of program 2: which element is it, and does it exist?
 """
-def program_offsets(pid, block, n):
-    lanes = torch.arange(block)
-    return pid * block + lanes, lanes < n
-
+edit("offsets, offsets < n", "offsets, torch.arange(block) < n")
 
 # %% exercise="program_offsets" wrong="mask_inverted"
 """The mask is True where the element does not exist.
 
 Should a lane with mask True read or stay away?
 """
-def program_offsets(pid, block, n):
-    offsets = pid * block + torch.arange(block)
-    return offsets, offsets >= n
-
+edit("offsets < n", "offsets >= n")
 
 # %% exercise="program_offsets" wrong="clamps_to_the_last_element"
 """Surplus lanes are sent to the last element, so several lanes would write the same place and the mask never bites.
 
 What should the offset of a lane be that has no element?
 """
-def program_offsets(pid, block, n):
-    offsets = (pid * block + torch.arange(block)).clamp(max=n - 1)
-    return offsets, offsets < n
-
+edit("pid * block + torch.arange(block)", "(pid * block + torch.arange(block)).clamp(max=n - 1)")
 
 # %% exercise="program_offsets" wrong="drops_the_surplus_lanes"
 """The surplus lanes are cut off, so the vectors are shorter than `block`. In a kernel their length is fixed.
 
 How long must both vectors be in the last program?
 """
-def program_offsets(pid, block, n):
-    offsets = torch.arange(pid * block, max(pid * block, min((pid + 1) * block, n)))
-    return offsets, offsets < n
-
+edit("pid * block + torch.arange(block)", "torch.arange(pid * block, max(pid * block, min((pid + 1) * block, n)))")
 
 # %% exercise="count_bytes" wrong="forgets_the_write"
 """Only the reads are counted. The result has to be written, too.
 
 Where is the result after the kernel has ended?
 """
-def count_bytes(inputs, out_dtype):
-    import math
-
-    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
-
+edit("read + math.prod(out_shape) * out_dtype.itemsize", "read")
 
 # %% exercise="count_bytes" wrong="forgets_the_reads"
 """Only the written result is counted. The inputs come from memory, too.
 
 Which tensors does the kernel need before it can compute?
 """
-def count_bytes(inputs, out_dtype):
-    import math
-
-    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
-    return math.prod(out_shape) * out_dtype.itemsize
-
+edit("read + math.prod(out_shape)", "math.prod(out_shape)")
 
 # %% exercise="count_bytes" wrong="counts_elements"
 """These are elements, not bytes.
 
 How many bytes does one element of each dtype take?
 """
-def count_bytes(inputs, out_dtype):
-    import math
-
-    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
-    return sum(math.prod(shape) for shape, _ in inputs) + math.prod(out_shape)
-
+edit("math.prod(shape) * dtype.itemsize", "math.prod(shape)")
+edit("math.prod(out_shape) * out_dtype.itemsize", "math.prod(out_shape)")
 
 # %% exercise="count_bytes" wrong="four_bytes_for_everything"
 """Every element is counted with four bytes, whatever its dtype.
 
 What is `torch.bfloat16.itemsize`?
 """
-def count_bytes(inputs, out_dtype):
-    import math
-
-    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
-    return 4 * (sum(math.prod(shape) for shape, _ in inputs) + math.prod(out_shape))
-
+edit("math.prod(shape) * dtype.itemsize", "math.prod(shape) * 4")
+edit("math.prod(out_shape) * out_dtype.itemsize", "math.prod(out_shape) * 4")
 
 # %% exercise="count_bytes" wrong="counts_bits"
 """This is eight times too much: bits, not bytes.
 
 In which unit does `itemsize` count?
 """
-def count_bytes(inputs, out_dtype):
-    import math
-
-    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
-    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
-    return 8 * (read + math.prod(out_shape) * out_dtype.itemsize)
-
+edit(
+    "return read + math.prod(out_shape) * out_dtype.itemsize",
+    "return 8 * (read + math.prod(out_shape) * out_dtype.itemsize)",
+)
 
 # %% exercise="count_bytes" wrong="reads_the_broadcast_size"
 """A broadcast input is counted at the size of the result, as if it were stored that large.
 
 How many numbers of a (1, 1024) bias lie in memory?
 """
-def count_bytes(inputs, out_dtype):
-    import math
-
-    size = math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
-    return sum(size * dtype.itemsize for _, dtype in inputs) + size * out_dtype.itemsize
-
+edit(
+    """
+    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
+    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
+    """,
+    """
+    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
+    read = sum(math.prod(out_shape) * dtype.itemsize for shape, dtype in inputs)
+    """,
+)
 
 # %% exercise="count_bytes" wrong="result_shaped_like_the_first_input"
 """The result is counted with the shape of the first input. When that one is broadcast, the result is larger.
 
 What is the shape of (1, 8) + (5, 8)?
 """
-def count_bytes(inputs, out_dtype):
-    import math
-
-    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
-    return read + math.prod(inputs[0][0]) * out_dtype.itemsize
-
+edit("torch.broadcast_shapes(*(shape for shape, _ in inputs))", "inputs[0][0]")
 
 # %% exercise="count_bytes" wrong="result_in_the_input_dtype"
 """The result is counted in the dtype of the first input; `out_dtype` is not used.
 
 How many bytes has one entry of x > y?
 """
-def count_bytes(inputs, out_dtype):
-    import math
-
-    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
-    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
-    return read + math.prod(out_shape) * inputs[0][1].itemsize
-
+edit("out_dtype.itemsize", "inputs[0][1].itemsize")
 
 # %% exercise="count_bytes" wrong="adds_the_dimensions"
 """The dimensions of a shape are added up. A (5, 8) tensor has 40 elements, not 13.
 
 How many numbers are in 5 rows of 8?
 """
-def count_bytes(inputs, out_dtype):
-    read = sum(sum(shape) * dtype.itemsize for shape, dtype in inputs)
-    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
-    return read + sum(out_shape) * out_dtype.itemsize
-
+edit("math.prod(shape) * dtype", "sum(shape) * dtype")
+edit("math.prod(out_shape)", "sum(out_shape)")
 
 # %% exercise="roofline" wrong="always_peak"
 """Every operation is said to reach peak. Memory does not occur in the answer.
 
 How many bytes a second would an operation with 0.1 FLOP/byte need to reach peak?
 """
-def roofline(intensity, peak, bandwidth):
-    return torch.full_like(intensity, peak)
-
+edit("(intensity * bandwidth).clamp(max=peak)", "torch.full_like(intensity, peak)")
 
 # %% exercise="roofline" wrong="no_ceiling"
 """The slope is right, but it goes on beyond peak.
 
 What happens at an intensity of a million FLOP/byte?
 """
-def roofline(intensity, peak, bandwidth):
-    return intensity * bandwidth
-
+edit("(intensity * bandwidth).clamp(max=peak)", "intensity * bandwidth")
 
 # %% exercise="roofline" wrong="takes_the_larger_limit"
 """The larger of the two limits is taken. The slower part decides.
 
 Two pipes in a row: which one sets the flow?
 """
-def roofline(intensity, peak, bandwidth):
-    return (intensity * bandwidth).clamp(min=peak)
-
+edit("max=peak", "min=peak")
 
 # %% exercise="roofline" wrong="divides_by_the_intensity"
 """The bandwidth is divided by the intensity. FLOP/s = FLOP/byte times byte/s.
 
 Write the units beside each factor. What is left?
 """
-def roofline(intensity, peak, bandwidth):
-    return (bandwidth / intensity).clamp(max=peak)
-
+edit("intensity * bandwidth", "bandwidth / intensity")
 
 # %% exercise="roofline" wrong="adds_the_times"
 """Time for arithmetic and time for memory are added, as if one waited for the other. They run at the same time.
 
 Far to the right of the ridge, should the answer be below peak or at peak?
 """
-def roofline(intensity, peak, bandwidth):
-    return intensity / (intensity / peak + 1 / bandwidth)
-
+edit("(intensity * bandwidth).clamp(max=peak)", "intensity / (intensity / peak + 1 / bandwidth)")
 
 # %% exercise="roofline" wrong="gives_a_share_of_peak"
 """This is the share of peak, a number from 0 to 1. FLOP/s is asked for.
 
 Which unit does your answer have?
 """
-def roofline(intensity, peak, bandwidth):
-    return (intensity * bandwidth / peak).clamp(max=1.0)
-
+edit("intensity * bandwidth", "intensity * bandwidth / peak")
+edit("max=peak", "max=1.0")
 
 # %% exercise="fusion_bytes" wrong="intermediate_counted_once"
 """The intermediate result is counted once. It is written by the first kernel and read by the second.
 
 List the reads and the writes of each kernel. In which of them does t stand?
 """
-def fusion_bytes(n, dtype):
-    return 4 * n * dtype.itemsize, 3 * n * dtype.itemsize
-
+edit("scale + add, add", "scale + add - n * dtype.itemsize, add")
 
 # %% exercise="fusion_bytes" wrong="intermediate_free"
 """The intermediate result is counted nowhere, as if it did not exist. Then both versions move the same bytes.
 
 Where does t wait between the two kernels?
 """
-def fusion_bytes(n, dtype):
-    return 3 * n * dtype.itemsize, 3 * n * dtype.itemsize
-
+edit("scale + add, add", "add, add")
 
 # %% exercise="fusion_bytes" wrong="counts_flops"
 """These are FLOPs: two per element, fused or not. Fusing does not change them.
 
 What does the fused kernel do less often: compute, or visit memory?
 """
-def fusion_bytes(n, dtype):
-    return 2 * n, 2 * n
-
+edit("scale + add, add", "2 * n, 2 * n")
 
 # %% exercise="fusion_bytes" wrong="fused_first"
 """The two counts are in the wrong order: the fused one comes second.
 
 Which of the two should be the larger?
 """
-def fusion_bytes(n, dtype):
-    return 3 * n * dtype.itemsize, 5 * n * dtype.itemsize
-
+edit("scale + add, add", "add, scale + add")
 
 # %% exercise="fusion_bytes" wrong="alpha_as_a_vector"
 """alpha is counted as a vector of n numbers. It is one number, and it comes with the launch.
 
 Which arguments of your kernel are pointers?
 """
-def fusion_bytes(n, dtype):
-    return 6 * n * dtype.itemsize, 4 * n * dtype.itemsize
-
+edit("count_bytes([vector], dtype)", "count_bytes([vector, vector], dtype)")
+edit("scale + add, add", "scale + add, count_bytes([vector, vector, vector], dtype)")
 
 # %% exercise="fusion_bytes" wrong="four_bytes_for_everything"
 """Every element is counted with four bytes, whatever its dtype.
 
 What is `torch.bfloat16.itemsize`?
 """
-def fusion_bytes(n, dtype):
-    return 20 * n, 12 * n
-
+edit("count_bytes([vector], dtype), count_bytes([vector, vector], dtype)", "8 * n, 12 * n")
 
 # %% exercise="memory_bound" wrong="compute_bound_instead"
 """These are the compute-bound operations, the other half of the table.
 
 An operation reaches less than peak: what is it waiting for?
 """
-def find_memory_bound(operations, gpu):
-    return [
-        name
-        for name, (flops, moved, unit) in operations.items()
-        if flops / moved * gpu["bandwidth"] >= gpu[unit]
-    ]
-
-
-memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
-
+edit('gpu["bandwidth"]) < gpu[unit]', 'gpu["bandwidth"]) >= gpu[unit]')
 
 # %% exercise="memory_bound" wrong="tensor_peak_for_all"
 """Every operation is held against the peak of the tensor cores. They do nothing but matrix products.
 
 Which unit computes a GELU, and what is its peak?
 """
-def find_memory_bound(operations, gpu):
-    return [
-        name
-        for name, (flops, moved, unit) in operations.items()
-        if flops / moved * gpu["bandwidth"] < gpu["tensor"]
-    ]
-
-
-memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
-
+edit("gpu[unit]", 'gpu["tensor"]', times=2)
 
 # %% exercise="memory_bound" wrong="vector_peak_for_all"
 """Every operation is held against the peak of the vector units. Matrix products run on the tensor cores.
 
 Which peak belongs to a linear layer?
 """
-def find_memory_bound(operations, gpu):
-    return [
-        name
-        for name, (flops, moved, unit) in operations.items()
-        if flops / moved * gpu["bandwidth"] < gpu["vector"]
-    ]
-
-
-memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
-
+edit("gpu[unit]", 'gpu["vector"]', times=2)
 
 # %% exercise="memory_bound" wrong="same_list_for_both_gpus"
 """The H100's list is the A100's. Each GPU has its own ridge.
 
 Which numbers of the second GPU did you use?
 """
-def find_memory_bound(operations, gpu):
-    return [
-        name
-        for name, (flops, moved, unit) in operations.items()
-        if flops / moved * 2.039e12 < {"vector": 19.5e12, "tensor": 312e12}[unit]
-    ]
-
-
-memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
-
+edit("names = []", 'names, gpu = [], GPUS["A100 SXM 80GB"]')
 
 # %% exercise="memory_bound" wrong="below_one_flop_per_byte"
 """An operation is called memory-bound below 1 FLOP/byte. The GPU's two limits meet at a far higher intensity.
 
 What is peak divided by bandwidth on an A100?
 """
-def find_memory_bound(operations, gpu):
-    return [name for name, (flops, moved, _) in operations.items() if flops < moved]
-
-
-memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
-
+edit('roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]', "flops < moved")
 
 # %% exercise="memory_bound" wrong="only_elementwise"
 """Elementwise operations are called memory-bound and matrix products compute-bound, without looking at their numbers.
 
 How often is each weight used when a linear layer sees one row?
 """
-def find_memory_bound(operations, gpu):
-    return [name for name, (_, _, unit) in operations.items() if unit == "vector"]
-
-
-memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+edit('roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]', 'unit == "vector"')

@@ -9,868 +9,602 @@ step. Only these sentences ship, never the code.
 
 What bounds h when the same step is taken a hundred times?
 """
-def rnn_step(x, h, w_x, w_h, b):
-    return x @ w_x.T + h @ w_h.T + b
+edit("torch.tanh(x @ w_x.T + h @ w_h.T + b)", "x @ w_x.T + h @ w_h.T + b")
 
 # %% exercise="rnn_step" wrong="state_weights_not_transposed"
 """w_h is square, so h @ w_h runs without complaint, but it uses columns where rows are meant.
 
 Both weights are (out, in). You transposed w_x; what about w_h?
 """
-def rnn_step(x, h, w_x, w_h, b):
-    return torch.tanh(x @ w_x.T + h @ w_h + b)
+edit("h @ w_h.T", "h @ w_h")
 
 # %% exercise="rnn_step" wrong="no_weight_transposed"
 """Neither weight is transposed: it fails for most shapes, and gives wrong numbers where all widths are the same.
 
 Weights are (out, in), as in nn.Linear. Which of x @ w and x @ w.T gives (B, out)?
 """
-def rnn_step(x, h, w_x, w_h, b):
-    return torch.tanh(x @ w_x + h @ w_h + b)
+edit("x @ w_x.T + h @ w_h.T", "x @ w_x + h @ w_h")
 
 # %% exercise="rnn_step" wrong="bias_after_tanh"
 """The bias is added after tanh, so the state can leave the range from -1 to 1.
 
 Which brackets does the formula have: tanh(W_x x + W_h h) + b, or tanh(W_x x + W_h h + b)?
 """
-def rnn_step(x, h, w_x, w_h, b):
-    return torch.tanh(x @ w_x.T + h @ w_h.T) + b
+edit("torch.tanh(x @ w_x.T + h @ w_h.T + b)", "torch.tanh(x @ w_x.T + h @ w_h.T) + b")
 
 # %% exercise="rnn_step" wrong="no_bias"
 """The bias b is accepted and never used.
 
 Set all weights to zero. What should the new state be?
 """
-def rnn_step(x, h, w_x, w_h, b):
-    return torch.tanh(x @ w_x.T + h @ w_h.T)
+edit("h @ w_h.T + b", "h @ w_h.T")
 
 # %% exercise="rnn_step" wrong="state_ignored"
 """The old state does not enter: each step sees its own input and nothing before it.
 
 Change h and keep x. Does your result change?
 """
-def rnn_step(x, h, w_x, w_h, b):
-    return torch.tanh(x @ w_x.T + b)
+edit("x @ w_x.T + h @ w_h.T", "x @ w_x.T")
 
 # %% exercise="rnn_step" wrong="adds_to_the_old_state"
 """The old state is added to the result: that is a residual connection, which this network does not have.
 
 Set all weights and the bias to zero. What should be left of h?
 """
-def rnn_step(x, h, w_x, w_h, b):
-    return h + torch.tanh(x @ w_x.T + h @ w_h.T + b)
+edit("return torch.tanh(x @ w_x.T", "return h + torch.tanh(x @ w_x.T")
 
 # %% exercise="rnn_step" wrong="sigmoid_instead_of_tanh"
 """A sigmoid squashes to the range from 0 to 1; this network uses tanh, from -1 to 1.
 
 Can a number of your state be negative?
 """
-def rnn_step(x, h, w_x, w_h, b):
-    return torch.sigmoid(x @ w_x.T + h @ w_h.T + b)
+edit("torch.tanh", "torch.sigmoid")
 
 # %% exercise="rnn_forward" wrong="last_column_of_padding"
 """`last` is the state at T - 1 for every row, also for rows that ended earlier and went on reading padding.
 
 Which time step is the last REAL input of row i?
 """
-def rnn_forward(x, h, w_x, w_h, b, lengths=None):
-    states = []
-    for t in range(x.shape[1]):
-        h = rnn_step(x[:, t], h, w_x, w_h, b)
-        states.append(h)
-    return torch.stack(states, 1), h
+edit("return states, states[torch.arange(len(states)), lengths - 1]", "return states, h")
 
 # %% exercise="rnn_forward" wrong="one_step_too_early"
 """For padded rows `last` is one step too early: the state before the last real input.
 
 A row of length 1 has one state. Under which index does it lie?
 """
-def rnn_forward(x, h, w_x, w_h, b, lengths=None):
-    states = []
-    for t in range(x.shape[1]):
-        h = rnn_step(x[:, t], h, w_x, w_h, b)
-        states.append(h)
-    states = torch.stack(states, 1)
-    if lengths is None:
-        return states, h
-    return states, states[torch.arange(len(x)), (lengths - 2).clamp(min=0)]
+edit("lengths - 1", "(lengths - 2).clamp(min=0)")
 
 # %% exercise="rnn_forward" wrong="one_step_too_late"
 """For padded rows `last` is the state after the first padding: index `lengths` instead of `lengths - 1`.
 
 Indices count from 0. Which index does the third input have?
 """
-def rnn_forward(x, h, w_x, w_h, b, lengths=None):
-    states = []
-    for t in range(x.shape[1]):
-        h = rnn_step(x[:, t], h, w_x, w_h, b)
-        states.append(h)
-    states = torch.stack(states, 1)
-    if lengths is None:
-        return states, h
-    return states, states[torch.arange(len(x)), lengths.clamp(max=x.shape[1] - 1)]
+edit("lengths - 1", "lengths.clamp(max=x.shape[1] - 1)")
 
 # %% exercise="rnn_forward" wrong="first_state_ignored"
 """The sequence starts from zeros instead of from the state h that was handed over.
 
 Who carries on where the last window stopped, if h is ignored?
 """
-def rnn_forward(x, h, w_x, w_h, b, lengths=None):
-    h, states = torch.zeros_like(h), []
-    for t in range(x.shape[1]):
-        h = rnn_step(x[:, t], h, w_x, w_h, b)
-        states.append(h)
-    states = torch.stack(states, 1)
-    if lengths is None:
-        return states, h
-    return states, states[torch.arange(len(x)), lengths - 1]
+edit("states = []", "h, states = torch.zeros_like(h), []")
 
 # %% exercise="rnn_forward" wrong="state_not_carried"
 """Every step starts from the first state: nothing is carried from one step to the next.
 
 What does step 2 know about input 1?
 """
-def rnn_forward(x, h, w_x, w_h, b, lengths=None):
-    states = torch.stack([rnn_step(x[:, t], h, w_x, w_h, b) for t in range(x.shape[1])], 1)
-    if lengths is None:
-        return states, states[:, -1]
-    return states, states[torch.arange(len(x)), lengths - 1]
+edit(
+    """
+    h = rnn_step(x[:, t], h, w_x, w_h, b)
+    states.append(h)
+    """,
+    "states.append(rnn_step(x[:, t], h, w_x, w_h, b))",
+)
+edit("return states, h", "return states, states[:, -1]")
 
 # %% exercise="rnn_forward" wrong="steps_over_the_batch"
 """The loop runs over the first axis, which is the batch here: sentences are read across instead of along.
 
 Print x.shape. Which axis is time?
 """
-def rnn_forward(x, h, w_x, w_h, b, lengths=None):
-    states = []
-    for step in x:
-        h = rnn_step(step, h, w_x, w_h, b)
-        states.append(h)
-    states = torch.stack(states)
-    if lengths is None:
-        return states, h
-    return states, states[torch.arange(len(x)), lengths - 1]
+edit("range(x.shape[1])", "range(x.shape[0])")
+edit("rnn_step(x[:, t], h, w_x, w_h, b)", "rnn_step(x[t], h, w_x, w_h, b)")
+edit("torch.stack(states, dim=1)", "torch.stack(states)")
 
 # %% exercise="rnn_forward" wrong="time_first"
 """The states come back as (T, B, H): torch.stack puts a new axis in front unless you say where it goes.
 
 Which argument of torch.stack makes time the second axis?
 """
-def rnn_forward(x, h, w_x, w_h, b, lengths=None):
-    states = []
-    for t in range(x.shape[1]):
-        h = rnn_step(x[:, t], h, w_x, w_h, b)
-        states.append(h)
-    states = torch.stack(states)
-    if lengths is None:
-        return states, h
-    return states, states[lengths - 1, torch.arange(x.shape[0])]
+edit("torch.stack(states, dim=1)", "torch.stack(states)")
+edit("states[torch.arange(len(states)), lengths - 1]", "states[lengths - 1, torch.arange(len(x))]")
 
 # %% exercise="rnn_forward" wrong="reads_from_the_end"
 """The sequence is read from its end to its beginning.
 
 After the first step of your loop, which input has been read?
 """
-def rnn_forward(x, h, w_x, w_h, b, lengths=None):
-    states = []
-    for t in reversed(range(x.shape[1])):
-        h = rnn_step(x[:, t], h, w_x, w_h, b)
-        states.append(h)
-    states = torch.stack(states[::-1], 1)
-    if lengths is None:
-        return states, h
-    return states, states[torch.arange(len(x)), lengths - 1]
+edit("range(x.shape[1])", "reversed(range(x.shape[1]))")
+edit("torch.stack(states, dim=1)", "torch.stack(states[::-1], dim=1)")
 
 # %% exercise="rnn_forward" wrong="detached_between_steps"
 """The state is detached at every step, so no gradient can flow through time: the network can't learn to remember.
 
 Through which tensor does step 5 depend on step 1? Is it still part of the graph?
 """
-def rnn_forward(x, h, w_x, w_h, b, lengths=None):
-    states = []
-    for t in range(x.shape[1]):
-        h = rnn_step(x[:, t], h.detach(), w_x, w_h, b)
-        states.append(h)
-    states = torch.stack(states, 1)
-    if lengths is None:
-        return states, h
-    return states, states[torch.arange(len(x)), lengths - 1]
+edit("rnn_step(x[:, t], h, w_x, w_h, b)", "rnn_step(x[:, t], h.detach(), w_x, w_h, b)")
 
 # %% exercise="gradient_norms_through_time" wrong="no_derivative_of_tanh"
 """Each step back multiplies by the matrix only; the derivative of tanh, 1 - h^2, is missing.
 
 Every step h = tanh(W h + ...) contributes two factors. Which one is missing?
 """
-def gradient_norms_through_time(states, w_h, last_grad):
-    g, norms = last_grad, [last_grad.norm()]
-    for _ in range(len(states) - 1):
-        g = w_h.T @ g
-        norms.insert(0, g.norm())
-    return torch.stack(norms)
+edit("w_h.T @ ((1 - state * state) * grad)", "w_h.T @ grad")
 
 # %% exercise="gradient_norms_through_time" wrong="matrix_not_transposed"
 """The gradient is multiplied by W instead of its transpose: that is the way forward, not the way back.
 
 Write the chain rule for T = 2 on paper. Which index of W does the sum run over?
 """
-def gradient_norms_through_time(states, w_h, last_grad):
-    g, norms = last_grad, [last_grad.norm()]
-    for t in range(len(states) - 1, 0, -1):
-        g = w_h @ ((1 - states[t] ** 2) * g)
-        norms.insert(0, g.norm())
-    return torch.stack(norms)
+edit("w_h.T @", "w_h @")
 
 # %% exercise="gradient_norms_through_time" wrong="forward_order"
 """The steps are taken in forward order: the factor of the first step meets the gradient first.
 
 The gradient starts at the end. Which step does it cross first?
 """
-def gradient_norms_through_time(states, w_h, last_grad):
-    g, norms = last_grad, [last_grad.norm()]
-    for t in range(1, len(states)):
-        g = w_h.T @ ((1 - states[t] ** 2) * g)
-        norms.insert(0, g.norm())
-    return torch.stack(norms)
+edit("states[1:].flip(0)", "states[1:]")
 
 # %% exercise="gradient_norms_through_time" wrong="derivative_at_the_earlier_state"
 """The derivative of tanh is taken at h_(t-1); the step that is crossed produced h_t.
 
 h_t = tanh(z_t). At which of the two states is the slope of this tanh?
 """
-def gradient_norms_through_time(states, w_h, last_grad):
-    g, norms = last_grad, [last_grad.norm()]
-    for t in range(len(states) - 1, 0, -1):
-        g = w_h.T @ ((1 - states[t - 1] ** 2) * g)
-        norms.insert(0, g.norm())
-    return torch.stack(norms)
+edit("states[1:].flip(0)", "states[:-1].flip(0)")
 
 # %% exercise="gradient_norms_through_time" wrong="factors_swapped"
 """The transposed matrix comes first and the derivative of tanh after it: the two factors of a step are swapped.
 
 On the way forward W comes first, then tanh. In which order are they undone on the way back?
 """
-def gradient_norms_through_time(states, w_h, last_grad):
-    g, norms = last_grad, [last_grad.norm()]
-    for t in range(len(states) - 1, 0, -1):
-        g = (1 - states[t] ** 2) * (w_h.T @ g)
-        norms.insert(0, g.norm())
-    return torch.stack(norms)
+edit("w_h.T @ ((1 - state * state) * grad)", "(1 - state * state) * (w_h.T @ grad)")
 
 # %% exercise="gradient_norms_through_time" wrong="last_state_first"
 """The norms are right and in the order in which you met them: the last state comes first.
 
 Which h_t is furthest from the loss? Its norm belongs to index 0.
 """
-def gradient_norms_through_time(states, w_h, last_grad):
-    g, norms = last_grad, [last_grad.norm()]
-    for t in range(len(states) - 1, 0, -1):
-        g = w_h.T @ ((1 - states[t] ** 2) * g)
-        norms.append(g.norm())
-    return torch.stack(norms)
+edit("norms[::-1]", "norms")
 
 # %% exercise="gradient_norms_through_time" wrong="slope_one_minus_h"
 """The slope of tanh is written as 1 - h. It is 1 - h^2.
 
 What is the slope of tanh at h = -0.9: can it be larger than one?
 """
-def gradient_norms_through_time(states, w_h, last_grad):
-    g, norms = last_grad, [last_grad.norm()]
-    for t in range(len(states) - 1, 0, -1):
-        g = w_h.T @ ((1 - states[t]) * g)
-        norms.insert(0, g.norm())
-    return torch.stack(norms)
+edit("1 - state * state", "1 - state")
 
 # %% exercise="gradient_norms_through_time" wrong="slope_at_the_state"
 """tanh is applied once more: the slope is 1 - tanh(h)^2, but h is already the output of tanh.
 
 If h = tanh(z), how do you write 1 - tanh(z)^2 with h?
 """
-def gradient_norms_through_time(states, w_h, last_grad):
-    g, norms = last_grad, [last_grad.norm()]
-    for t in range(len(states) - 1, 0, -1):
-        g = w_h.T @ ((1 - torch.tanh(states[t]) ** 2) * g)
-        norms.insert(0, g.norm())
-    return torch.stack(norms)
+edit("1 - state * state", "1 - torch.tanh(state) ** 2")
 
 # %% exercise="gradient_norms_through_time" wrong="never_leaves_the_end"
 """Every step starts from last_grad again, so each norm is that of a single step back: always large.
 
 To reach the first state the gradient must cross ALL steps. What do you multiply the factor of step t with?
 """
-def gradient_norms_through_time(states, w_h, last_grad):
-    norms = [last_grad.norm()]
-    for t in range(len(states) - 1, 0, -1):
-        norms.insert(0, (w_h.T @ ((1 - states[t] ** 2) * last_grad)).norm())
-    return torch.stack(norms)
+edit("(1 - state * state) * grad", "(1 - state * state) * last_grad")
 
 # %% exercise="clip_gradient_norm" wrong="each_tensor_alone"
 """Each tensor is clipped by its own norm: small ones stay, large ones shrink, and the direction changes.
 
 One norm, or many? Put all gradients into one long vector and ask whether its direction is preserved.
 """
-def clip_gradient_norm(*grads, max_norm):
-    total = math.sqrt(sum(float(g.double().pow(2).sum()) for g in grads))
-    clipped = [g * min(1.0, max_norm / max(float(g.norm()), 1e-12)) for g in grads]
-    return clipped, torch.tensor(total, dtype=grads[0].dtype)
+edit("grad * scale", "grad * (max_norm / grad.norm()).clamp(max=1.0)")
 
 # %% exercise="clip_gradient_norm" wrong="enlarges_small_gradients"
 """The gradients are always scaled to max_norm: small ones are made larger.
 
 Should clipping ever enlarge a gradient?
 """
-def clip_gradient_norm(*grads, max_norm):
-    total = torch.cat([g.reshape(-1) for g in grads]).norm()
-    return [g * (max_norm / total.clamp(min=1e-12)) for g in grads], total
+edit("(max_norm / norm).clamp(max=1.0)", "max_norm / norm.clamp(min=1e-12)")
 
 # %% exercise="clip_gradient_norm" wrong="clips_each_number"
 """Every number is cut off at max_norm on its own. That is clipping by value, and it changes the direction.
 
 The norm of a vector can be too large though none of its numbers is. What is scaled then?
 """
-def clip_gradient_norm(*grads, max_norm):
-    total = torch.cat([g.reshape(-1) for g in grads]).norm()
-    return [g.clamp(-max_norm, max_norm) for g in grads], total
+edit("grad * scale", "grad.clamp(-max_norm, max_norm)")
 
 # %% exercise="clip_gradient_norm" wrong="adds_up_the_norms"
 """The norms of the tensors are added. The norm of everything is the root of the sum of their squares.
 
 Two gradients with norm 3 and 4 stand side by side in one vector: how long is it?
 """
-def clip_gradient_norm(*grads, max_norm):
-    total = sum(g.norm() for g in grads)
-    return [g * (max_norm / total).clamp(max=1.0) for g in grads], total
+edit("torch.cat([grad.flatten() for grad in grads]).norm()", "sum(grad.norm() for grad in grads)")
 
 # %% exercise="clip_gradient_norm" wrong="no_root"
 """The norm is the sum of the squares; the square root is missing.
 
 What is the norm of a gradient with the single number 3?
 """
-def clip_gradient_norm(*grads, max_norm):
-    total = sum(g.pow(2).sum() for g in grads)
-    return [g * (max_norm / total).clamp(max=1.0) for g in grads], total
+edit("torch.cat([grad.flatten() for grad in grads]).norm()", "sum(grad.pow(2).sum() for grad in grads)")
 
 # %% exercise="clip_gradient_norm" wrong="norm_after_clipping"
 """The norm that comes back is the one after clipping: nobody can see any more that a gradient exploded.
 
 Which of the two norms would you plot to find out whether training is stable?
 """
-def clip_gradient_norm(*grads, max_norm):
-    total = torch.cat([g.reshape(-1) for g in grads]).norm()
-    return [g * (max_norm / total).clamp(max=1.0) for g in grads], total.clamp(max=max_norm)
+edit("[grad * scale for grad in grads], norm", "[grad * scale for grad in grads], norm.clamp(max=max_norm)")
 
 # %% exercise="clip_gradient_norm" wrong="zero_divided_by_zero"
 """When all gradients are zero, 0 * (max_norm / 0) is NaN, and one such step destroys the model.
 
 What should clipping do with a norm of zero? When does it have to divide at all?
 """
-def clip_gradient_norm(*grads, max_norm):
-    total = torch.cat([g.reshape(-1) for g in grads]).norm()
-    factor = torch.where(total <= max_norm, total / total, max_norm / total)
-    return [g * factor for g in grads], total
+edit("(max_norm / norm).clamp(max=1.0)", "torch.where(norm <= max_norm, norm / norm, max_norm / norm)")
 
 # %% exercise="clip_gradient_norm" wrong="changes_the_gradients_in_place"
 """The gradients are scaled in place (`*=` or `.mul_`): the caller's tensors are changed.
 
 The docstring asks for new tensors. Which operator makes one?
 """
-def clip_gradient_norm(*grads, max_norm):
-    total = torch.cat([g.reshape(-1) for g in grads]).norm()
-    for g in grads:
-        g *= (max_norm / total).clamp(max=1.0)
-    return list(grads), total
+edit("grad * scale", "grad.mul_(scale)")
 
 # %% exercise="lstm_step" wrong="order_i_f_o_g"
 """The blocks are taken as i, f, o, g. The weights hold i, f, g, o: candidate and output gate are exchanged.
 
 Print the order in which you cut the 4H rows, and compare it with the table at the top of the notebook.
 """
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, o, g = (x @ w_x.T + h @ w_h.T + b).chunk(4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    return o.sigmoid() * c.tanh(), c
+edit("i, f, g, o =", "i, f, o, g =")
 
 # %% exercise="lstm_step" wrong="order_i_g_f_o"
 """The blocks are taken as i, g, f, o, the order of old TensorFlow. The weights hold i, f, g, o.
 
 Print the order in which you cut the 4H rows, and compare it with the table at the top of the notebook.
 """
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, g, f, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    return o.sigmoid() * c.tanh(), c
+edit("i, f, g, o =", "i, g, f, o =")
 
 # %% exercise="lstm_step" wrong="no_tanh_on_the_cell"
 """h = o * c: the tanh of the cell is forgotten, so the state can grow as large as the cell.
 
 What bounds h when c grows over many steps?
 """
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    return o.sigmoid() * c, c
+edit("torch.sigmoid(o) * torch.tanh(c)", "torch.sigmoid(o) * c")
 
 # %% exercise="lstm_step" wrong="state_from_the_old_cell"
 """h is computed from the cell before the step: what was just written is not shown.
 
 In which order do the two lines of the formula come: c_t first, or h_t?
 """
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, -1)
-    return o.sigmoid() * c.tanh(), f.sigmoid() * c + i.sigmoid() * g.tanh()
+edit("c = torch.sigmoid(f) * c", "c_new = torch.sigmoid(f) * c")
+edit("torch.tanh(c), c", "torch.tanh(c), c_new")
 
 # %% exercise="lstm_step" wrong="forgets_with_f"
 """The old cell is multiplied by 1 - f. The forget gate says how much is KEPT: with f = 1 nothing is lost.
 
 Set the bias of f to +40. What should be left of c?
 """
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, -1)
-    c = (1 - f.sigmoid()) * c + i.sigmoid() * g.tanh()
-    return o.sigmoid() * c.tanh(), c
+edit("torch.sigmoid(f) * c", "(1 - torch.sigmoid(f)) * c")
 
 # %% exercise="lstm_step" wrong="input_gate_is_one_minus_forget"
 """The input gate is replaced by 1 - f, as in a GRU. This LSTM has an input gate of its own.
 
 Which of your four blocks is never used?
 """
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, -1)
-    c = f.sigmoid() * c + (1 - f.sigmoid()) * g.tanh()
-    return o.sigmoid() * c.tanh(), c
+edit("torch.sigmoid(i)", "(1 - torch.sigmoid(f))")
 
 # %% exercise="lstm_step" wrong="candidate_through_a_sigmoid"
 """The candidate g goes through a sigmoid: nothing negative can ever be written into the cell.
 
 Three of the four blocks are gates. Which one is not, and what range should it have?
 """
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, g, o = torch.sigmoid(x @ w_x.T + h @ w_h.T + b).chunk(4, -1)
-    c = f * c + i * g
-    return o * c.tanh(), c
+edit("torch.tanh(g)", "torch.sigmoid(g)")
 
 # %% exercise="lstm_step" wrong="cell_comes_first"
 """The two results are exchanged: the cell comes back first. The docstring, like torch, has the state first.
 
 Which of your two results lies between -1 and 1?
 """
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    return c, o.sigmoid() * c.tanh()
+edit("torch.sigmoid(o) * torch.tanh(c), c", "c, torch.sigmoid(o) * torch.tanh(c)")
 
 # %% exercise="lstm_step" wrong="state_weights_not_transposed"
 """w_h is not transposed. It fails for (4H, H) as it is, so it was probably reshaped until it fitted.
 
 Weights are (out, in): (4H, H). The product is h @ w_h.T for every size.
 """
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, g, o = (x @ w_x.T + h @ w_h.reshape(w_h.shape[1], -1) + b).chunk(4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    return o.sigmoid() * c.tanh(), c
+edit("h @ w_h.T", "h @ w_h.reshape(w_h.shape[1], -1)")
 
 # %% exercise="gru_step" wrong="update_gate_reversed"
 """Old and new are exchanged: with z near one your state is replaced. Here, as in torch, a large z KEEPS the old state.
 
 Set the bias of z to +40. What should come out?
 """
-def gru_step(x, h, w_x, w_h, b_x, b_h):
-    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, -1)
-    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, -1)
-    z = torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-    return z * n + (1 - z) * h
+edit("(1 - z) * n + z * h", "z * n + (1 - z) * h")
 
 # %% exercise="gru_step" wrong="reset_before_the_product"
 """The reset gate is applied to h before the product with W_h, as in the first paper. Here it acts on the product.
 
 r * (W h + b) and W (r * h) + b differ. Which one does the formula above have?
 """
-def gru_step(x, h, w_x, w_h, b_x, b_h):
-    H = h.shape[1]
-    gates = torch.sigmoid((x @ w_x.T + b_x)[:, : 2 * H] + (h @ w_h.T + b_h)[:, : 2 * H])
-    r, z = gates.chunk(2, -1)
-    n = torch.tanh((x @ w_x.T + b_x)[:, 2 * H :] + (r * h) @ w_h[2 * H :].T + b_h[2 * H :])
-    return (1 - z) * n + z * h
+edit(
+    "n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)",
+    """
+    reset = torch.sigmoid(x_r + h_r) * h
+    n = torch.tanh(x_n + reset @ w_h.chunk(3)[2].T + b_h.chunk(3)[2])
+    """,
+)
 
 # %% exercise="gru_step" wrong="bias_outside_the_reset"
 """The bias b_h of the candidate is added outside the reset gate, as if both biases were one.
 
 Which bracket does b_h stand in? That is why a GRU has two biases, where an LSTM needs one.
 """
-def gru_step(x, h, w_x, w_h, b_x, b_h):
-    x_r, x_z, x_n = (x @ w_x.T + b_x + b_h).chunk(3, -1)
-    h_r, h_z, h_n = (h @ w_h.T).chunk(3, -1)
-    z = torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-    return (1 - z) * n + z * h
+edit("x @ w_x.T + b_x", "x @ w_x.T + b_x + b_h")
+edit("h @ w_h.T + b_h", "h @ w_h.T")
 
 # %% exercise="gru_step" wrong="order_z_r_n"
 """The blocks are taken as z, r, n, the order of Keras. The weights hold r, z, n.
 
 Print the order in which you cut the 3H rows, and compare it with the table at the top of the notebook.
 """
-def gru_step(x, h, w_x, w_h, b_x, b_h):
-    x_z, x_r, x_n = (x @ w_x.T + b_x).chunk(3, -1)
-    h_z, h_r, h_n = (h @ w_h.T + b_h).chunk(3, -1)
-    z = torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-    return (1 - z) * n + z * h
+edit("x_r, x_z, x_n =", "x_z, x_r, x_n =")
+edit("h_r, h_z, h_n =", "h_z, h_r, h_n =")
 
 # %% exercise="gru_step" wrong="no_reset_gate"
 """The reset gate is computed and not used: the candidate always sees the whole old state.
 
 Set the bias of r to -40. What should the candidate still know about h?
 """
-def gru_step(x, h, w_x, w_h, b_x, b_h):
-    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, -1)
-    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, -1)
-    z = torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + h_n)
-    return (1 - z) * n + z * h
+edit("torch.sigmoid(x_r + h_r) * h_n", "h_n")
 
 # %% exercise="gru_step" wrong="reset_on_both_parts"
 """The reset gate multiplies the part from the input too: it hides the new word as well as the old state.
 
 What is r meant to hide from the candidate?
 """
-def gru_step(x, h, w_x, w_h, b_x, b_h):
-    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, -1)
-    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, -1)
-    z = torch.sigmoid(x_z + h_z)
-    n = torch.tanh(torch.sigmoid(x_r + h_r) * (x_n + h_n))
-    return (1 - z) * n + z * h
+edit("x_n + torch.sigmoid(x_r + h_r) * h_n", "torch.sigmoid(x_r + h_r) * (x_n + h_n)")
 
 # %% exercise="gru_step" wrong="candidate_through_a_sigmoid"
 """The candidate n goes through a sigmoid: the state can never become negative.
 
 Two of the three blocks are gates. Which one is not?
 """
-def gru_step(x, h, w_x, w_h, b_x, b_h):
-    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, -1)
-    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, -1)
-    z = torch.sigmoid(x_z + h_z)
-    n = torch.sigmoid(x_n + torch.sigmoid(x_r + h_r) * h_n)
-    return (1 - z) * n + z * h
+edit("n = torch.tanh", "n = torch.sigmoid")
 
 # %% exercise="gru_step" wrong="old_state_not_gated"
 """The old state is added whole: h + (1 - z) * n. It must be weighed with z, or the state grows with every step.
 
 The two weights of old and new must add up to one.
 """
-def gru_step(x, h, w_x, w_h, b_x, b_h):
-    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, -1)
-    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, -1)
-    z = torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-    return (1 - z) * n + h
+edit("(1 - z) * n + z * h", "(1 - z) * n + h")
 
 # %% exercise="causal_dilated_conv" wrong="same_padding"
 """Half of the padding stands on each side ("same" padding): an output reads inputs that come after it.
 
 How many future samples lie inside the kernel at time t? Change the last input and look at the outputs before it.
 """
-def causal_dilated_conv(x, weight, bias, dilation=1):
-    reach = (weight.shape[-1] - 1) * dilation
-    padded = torch.nn.functional.pad(x, (reach // 2, reach - reach // 2))
-    return torch.nn.functional.conv1d(padded, weight, bias, dilation=dilation)
+edit("(reach, 0)", "(reach // 2, reach - reach // 2)")
 
 # %% exercise="causal_dilated_conv" wrong="padding_without_dilation"
 """K - 1 zeros are not enough when there are gaps: the output is too short, and shifted against its input.
 
 How far does a kernel of K taps reach back when each tap lies `dilation` behind the next?
 """
-def causal_dilated_conv(x, weight, bias, dilation=1):
-    padded = torch.nn.functional.pad(x, (weight.shape[-1] - 1, 0))
-    return torch.nn.functional.conv1d(padded, weight, bias, dilation=dilation)
+edit("(weight.shape[-1] - 1) * dilation", "weight.shape[-1] - 1")
 
 # %% exercise="causal_dilated_conv" wrong="padding_on_the_right"
 """The zeros stand behind the input, or the first outputs were cut off: every output reads the future, not the past.
 
 Which input does the last tap meet at t = 0, and which the first?
 """
-def causal_dilated_conv(x, weight, bias, dilation=1):
-    padded = torch.nn.functional.pad(x, (0, (weight.shape[-1] - 1) * dilation))
-    return torch.nn.functional.conv1d(padded, weight, bias, dilation=dilation)
+edit("(reach, 0)", "(0, reach)")
 
 # %% exercise="causal_dilated_conv" wrong="padding_on_both_sides"
 """conv1d's own `padding` adds zeros on both sides: the output is longer than the input.
 
 Cut off what is too long, at the right end, or pad on the left only.
 """
-def causal_dilated_conv(x, weight, bias, dilation=1):
-    reach = (weight.shape[-1] - 1) * dilation
-    return torch.nn.functional.conv1d(x, weight, bias, padding=reach, dilation=dilation)
+edit("(reach, 0)", "(reach, reach)")
 
 # %% exercise="causal_dilated_conv" wrong="kernel_flipped"
 """The kernel is turned round: its FIRST tap meets the present. Textbook convolution does that, torch's does not.
 
 Set the weight to zero except for its last tap. Which input should come out?
 """
-def causal_dilated_conv(x, weight, bias, dilation=1):
-    padded = torch.nn.functional.pad(x, ((weight.shape[-1] - 1) * dilation, 0))
-    return torch.nn.functional.conv1d(padded, weight.flip(-1), bias, dilation=dilation)
+edit("conv1d(padded, weight, bias", "conv1d(padded, weight.flip(-1), bias")
 
 # %% exercise="causal_dilated_conv" wrong="dilation_ignored"
 """The argument `dilation` is not used: neighbouring inputs are read, whatever it says.
 
 Which inputs does a kernel of 3 taps with dilation 2 read at t = 6?
 """
-def causal_dilated_conv(x, weight, bias, dilation=1):
-    return torch.nn.functional.conv1d(torch.nn.functional.pad(x, (weight.shape[-1] - 1, 0)), weight, bias)
+edit("(weight.shape[-1] - 1) * dilation", "weight.shape[-1] - 1")
+edit(", dilation=dilation", "")
 
 # %% exercise="causal_dilated_conv" wrong="stride_instead_of_dilation"
 """stride leaves out outputs; dilation leaves gaps between the inputs that one output reads.
 
 Should the output be as long as the input?
 """
-def causal_dilated_conv(x, weight, bias, dilation=1):
-    padded = torch.nn.functional.pad(x, ((weight.shape[-1] - 1) * dilation, 0))
-    return torch.nn.functional.conv1d(padded, weight, bias, stride=dilation)
+edit("dilation=dilation", "stride=dilation")
 
 # %% exercise="causal_dilated_conv" wrong="present_left_out"
 """The input is shifted by one: output t reads the inputs up to t - 1. That is for predicting x[t] itself.
 
 The last tap meets the present input. How many zeros are in front of it?
 """
-def causal_dilated_conv(x, weight, bias, dilation=1):
-    padded = torch.nn.functional.pad(x[:, :, :-1], ((weight.shape[-1] - 1) * dilation + 1, 0))
-    return torch.nn.functional.conv1d(padded, weight, bias, dilation=dilation)
+edit("pad(x, (reach, 0))", "pad(x[:, :, :-1], (reach + 1, 0))")
 
 # %% exercise="causal_dilated_conv" wrong="no_bias"
 """The bias is accepted and never used.
 
 Set the weight to zero. What should come out?
 """
-def causal_dilated_conv(x, weight, bias, dilation=1):
-    padded = torch.nn.functional.pad(x, ((weight.shape[-1] - 1) * dilation, 0))
-    return torch.nn.functional.conv1d(padded, weight, dilation=dilation)
+edit("conv1d(padded, weight, bias", "conv1d(padded, weight")
 
 # %% exercise="receptive_field" wrong="own_input_not_counted"
 """The present input is not counted.
 
 How many inputs does an output see through no layer at all?
 """
-def receptive_field(kernel_size, dilations):
-    return (kernel_size - 1) * sum(dilations)
+edit("1 + (kernel_size - 1) * sum(dilations)", "(kernel_size - 1) * sum(dilations)")
 
 # %% exercise="receptive_field" wrong="kernel_times_dilation"
 """Each layer is taken to add K * dilation inputs. K taps have K - 1 gaps between them.
 
 How many inputs does one layer with K = 3 and dilation 1 see?
 """
-def receptive_field(kernel_size, dilations):
-    return 1 + kernel_size * sum(dilations)
+edit("(kernel_size - 1) * sum(dilations)", "kernel_size * sum(dilations)")
 
 # %% exercise="receptive_field" wrong="dilation_ignored"
 """Every layer is taken to add K - 1 inputs: the dilations are counted, but not added up.
 
 How far apart are two taps of a layer with dilation 8?
 """
-def receptive_field(kernel_size, dilations):
-    return 1 + (kernel_size - 1) * len(dilations)
+edit("sum(dilations)", "len(dilations)")
 
 # %% exercise="receptive_field" wrong="last_layer_only"
 """Only the layer with the largest dilation is looked at. The layers below it reach back too.
 
 The output reads K positions of the layer below. How far back does each of those read?
 """
-def receptive_field(kernel_size, dilations):
-    return 1 + (kernel_size - 1) * max(dilations, default=0)
+edit("sum(dilations)", "max(dilations, default=0)")
 
 # %% exercise="receptive_field" wrong="power_of_the_kernel"
 """K to the power of the number of layers: that holds only when the dilations are 1, K, K^2, ...
 
 What does your formula say about dilations 1, 1, 1?
 """
-def receptive_field(kernel_size, dilations):
-    return kernel_size ** len(dilations)
+edit("1 + (kernel_size - 1) * sum(dilations)", "kernel_size ** len(dilations)")
 
 # %% exercise="path_length_and_sequential_ops" wrong="convolution_without_dilation"
 """The layers are counted as if none of them had gaps: their number then grows with n, not with its logarithm.
 
 How many inputs do three layers of kernel 2 with dilations 1, 2, 4 see?
 """
-def path_length_and_sequential_ops(kind, n, kernel_size=2):
-    if kind not in ("recurrent", "convolution", "attention"):
-        raise ValueError(kind)
-    if kind == "convolution":
-        L = max(1, math.ceil((n - 1) / (kernel_size - 1)))
-        return {"path": L, "training": L, "sampling": n * L}
-    p = n if kind == "recurrent" else 1
-    return {"path": p, "training": p, "sampling": n}
+edit("layers = next(enough)", "layers = max(1, math.ceil((n - 1) / (kernel_size - 1)))")
 
 # %% exercise="path_length_and_sequential_ops" wrong="logarithm_rounded_up_in_floats"
 """log(125) / log(5) is a little more than 3 in floating point, and rounding up makes it 4: one layer too many.
 
 Multiply whole numbers until n is reached, instead of dividing logarithms.
 """
-def path_length_and_sequential_ops(kind, n, kernel_size=2):
-    if kind not in ("recurrent", "convolution", "attention"):
-        raise ValueError(kind)
-    if kind == "convolution":
-        L = max(1, math.ceil(math.log(n) / math.log(kernel_size)))
-        return {"path": L, "training": L, "sampling": n * L}
-    p = n if kind == "recurrent" else 1
-    return {"path": p, "training": p, "sampling": n}
+edit("layers = next(enough)", "layers = max(1, math.ceil(math.log(n) / math.log(kernel_size)))")
 
 # %% exercise="path_length_and_sequential_ops" wrong="logarithm_rounded_down"
 """The logarithm is rounded down: the stack is one layer too shallow, and the last output never sees the first input.
 
 Do 5 layers of kernel 2 see 50 inputs?
 """
-def path_length_and_sequential_ops(kind, n, kernel_size=2):
-    if kind not in ("recurrent", "convolution", "attention"):
-        raise ValueError(kind)
-    if kind == "convolution":
-        L = 1
-        while kernel_size ** (L + 1) <= n:
-            L += 1
-        return {"path": L, "training": L, "sampling": n * L}
-    p = n if kind == "recurrent" else 1
-    return {"path": p, "training": p, "sampling": n}
+edit("kernel_size**layers >= n", "kernel_size ** (layers + 1) > n")
 
 # %% exercise="path_length_and_sequential_ops" wrong="convolutions_sample_in_parallel"
 """A convolution is taken to write all n outputs at once. It trains that way; when it writes, input t + 1 IS output t.
 
 Can the second sample be computed before the first one is known?
 """
-def path_length_and_sequential_ops(kind, n, kernel_size=2):
-    if kind not in ("recurrent", "convolution", "attention"):
-        raise ValueError(kind)
-    L, reach = 1, kernel_size
-    while reach < n:
-        L, reach = L + 1, reach * kernel_size
-    p = {"recurrent": n, "convolution": L, "attention": 1}[kind]
-    return {"path": p, "training": p, "sampling": L if kind == "convolution" else n}
+edit('"sampling": n * layers', '"sampling": layers')
 
 # %% exercise="path_length_and_sequential_ops" wrong="attention_samples_in_one_step"
 """Attention is taken to write all n outputs in one step. It trains that way; when it writes, each input has to wait.
 
 Can the second word be chosen before the first one is known?
 """
-def path_length_and_sequential_ops(kind, n, kernel_size=2):
-    if kind not in ("recurrent", "convolution", "attention"):
-        raise ValueError(kind)
-    L, reach = 1, kernel_size
-    while reach < n:
-        L, reach = L + 1, reach * kernel_size
-    p = {"recurrent": n, "convolution": L, "attention": 1}[kind]
-    return {"path": p, "training": p, "sampling": 1 if kind == "attention" else n * (L if kind == "convolution" else 1)}
+edit('"path": 1, "training": 1, "sampling": n', '"path": 1, "training": 1, "sampling": 1')
 
 # %% exercise="path_length_and_sequential_ops" wrong="attention_trains_one_by_one"
 """Attention is taken to train one position after another. That is true of the recurrent network it was first put on.
 
 Does the query of position 5 need the output of position 4?
 """
-def path_length_and_sequential_ops(kind, n, kernel_size=2):
-    if kind not in ("recurrent", "convolution", "attention"):
-        raise ValueError(kind)
-    if kind == "attention":
-        return {"path": 1, "training": n, "sampling": n}
-    if kind == "recurrent":
-        return {"path": n, "training": n, "sampling": n}
-    L, reach = 1, kernel_size
-    while reach < n:
-        L, reach = L + 1, reach * kernel_size
-    return {"path": L, "training": L, "sampling": n * L}
+edit('"path": 1, "training": 1', '"path": 1, "training": n')
 
 # %% exercise="path_length_and_sequential_ops" wrong="first_step_not_counted"
 """The recurrent path is one too short: the step that reads the first input counts too.
 
 How many steps does a sequence of one input take?
 """
-def path_length_and_sequential_ops(kind, n, kernel_size=2):
-    if kind not in ("recurrent", "convolution", "attention"):
-        raise ValueError(kind)
-    if kind == "attention":
-        return {"path": 1, "training": 1, "sampling": n}
-    if kind == "recurrent":
-        return {"path": n - 1, "training": n, "sampling": n}
-    L, reach = 1, kernel_size
-    while reach < n:
-        L, reach = L + 1, reach * kernel_size
-    return {"path": L, "training": L, "sampling": n * L}
+edit('"path": n', '"path": n - 1')
 
 # %% exercise="path_length_and_sequential_ops" wrong="layers_forgotten_when_sampling"
 """Sampling is counted as n for the convolution too: each new sample passes through all layers, one after another.
 
 What does the top layer have to wait for before it can compute sample t?
 """
-def path_length_and_sequential_ops(kind, n, kernel_size=2):
-    if kind not in ("recurrent", "convolution", "attention"):
-        raise ValueError(kind)
-    L, reach = 1, kernel_size
-    while reach < n:
-        L, reach = L + 1, reach * kernel_size
-    p = {"recurrent": n, "convolution": L, "attention": 1}[kind]
-    return {"path": p, "training": p, "sampling": n}
+edit('"sampling": n * layers', '"sampling": n')
 
 # %% exercise="recall_finding" wrong="lstm_simply_remembers"
 """You say that the LSTM remembers over any distance, whatever its forget bias. The table says otherwise for bias 0.
 
 What is left of the cell after 20 steps when a half of it is kept at every step?
 """
-recall_finding = {"rnn": 5, "lstm, forget bias 0": 40, "lstm, forget bias 3": 40, "dilated convolution": 40}
+edit('"rnn": 20, "lstm, forget bias 0": 5', '"rnn": 5, "lstm, forget bias 0": 40')
 
 # %% exercise="recall_finding" wrong="gates_do_not_matter"
 """You say that the forget bias makes no difference: the LSTM fails at 20 either way.
 
 Read the line of the LSTM with forget bias 3 again. How much of its cell does it keep over 40 steps?
 """
-recall_finding = {"rnn": 5, "lstm, forget bias 0": 5, "lstm, forget bias 3": 5, "dilated convolution": 40}
+edit('"rnn": 20', '"rnn": 5')
+edit('"lstm, forget bias 3": 40', '"lstm, forget bias 3": 5')
 
 # %% exercise="recall_finding" wrong="first_distance_that_fails"
 """You noted the first distance that is NOT solved. Asked for is the longest one that is.
 
 Which is the last column of each line with at least five seeds above 0.9?
 """
-recall_finding = {"rnn": 40, "lstm, forget bias 0": 20, "lstm, forget bias 3": 0, "dilated convolution": 0}
+edit(
+    'recall_finding = {"rnn": 20, "lstm, forget bias 0": 5, "lstm, forget bias 3": 40, "dilated convolution": 40}',
+    'recall_finding = {"rnn": 40, "lstm, forget bias 0": 20, "lstm, forget bias 3": 0, "dilated convolution": 0}',
+)
 
 # %% exercise="additive_attention" wrong="padding_not_masked"
 """The mask is not used: the decoder can look at padding.
 
 Overwrite the encoder states at the padding with 1000. Should the context move?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
-    weights = scores.softmax(-1)
-    return torch.einsum("bs,bsh->bh", weights, states), weights
+edit(
+    """
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    """,
+    "",
+)
 
 # %% exercise="additive_attention" wrong="mask_after_the_softmax"
 """The mask is applied after the softmax: rows with padding no longer sum to one.
 
 When do you hide the padding: before the weights are made, or after?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
-    weights = scores.softmax(-1)
+edit(
+    """
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    """,
+    """
+    weights = torch.softmax(scores, dim=-1)
     if mask is not None:
         weights = weights * mask
-    return torch.einsum("bs,bsh->bh", weights, states), weights
+    """,
+)
 
 # %% exercise="additive_attention" wrong="scores_of_padding_are_zero"
 """The scores of padding are set to 0, and exp(0) = 1: padding still gets weight.
 
 Which score has no weight at all after the exponential?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
-    if mask is not None:
-        scores = scores * mask
-    weights = scores.softmax(-1)
-    return torch.einsum("bs,bsh->bh", weights, states), weights
+edit("scores.masked_fill(~mask, -math.inf)", "scores * mask")
 
 # %% exercise="additive_attention" wrong="polarity_inverted"
 """The mask is read the wrong way round: real tokens are hidden and padding is read.
 
 In this course True means "may look". Which of mask and ~mask do you fill with -inf?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
-    if mask is not None:
-        scores = scores.masked_fill(mask, -1e30)
-    weights = scores.softmax(-1)
-    return torch.einsum("bs,bsh->bh", weights, states), weights
+edit("scores.masked_fill(~mask, -math.inf)", "scores.masked_fill(mask, -1e30)")
 
 # %% exercise="additive_attention" wrong="no_tanh"
 """The tanh is missing. Then the query adds the same number to every score, and the softmax does not notice it at all.
@@ -889,173 +623,130 @@ def additive_attention(query, states, w_q, w_s, v, mask=None):
 
 For one query, what must add up to one?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -1e30)
-    weights = scores.softmax(0)
-    return torch.einsum("bs,bsh->bh", weights, states), weights
+edit("torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=0)")
+edit("scores.masked_fill(~mask, -math.inf)", "scores.masked_fill(~mask, -1e30)")
 
 # %% exercise="additive_attention" wrong="dot_product_instead"
 """The projected query and state are multiplied. That is dot-product attention (unit 02); this one adds them.
 
 Where do v and tanh stand in the formula?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = (((query @ w_q.T).unsqueeze(1) * (states @ w_s.T)) * v).sum(-1)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    weights = scores.softmax(-1)
-    return torch.einsum("bs,bsh->bh", weights, states), weights
+edit("torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)", "(query @ w_q.T)[:, None, :] * (states @ w_s.T)")
 
 # %% exercise="additive_attention" wrong="scores_for_weights"
 """The context is made with the raw scores; the softmax is only applied to what comes back as weights.
 
 With scores of 5 and 3, how long would the context be? Which numbers sum to one?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
-    if mask is not None:
-        weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)
-        return torch.einsum("bs,bsh->bh", scores * mask, states), weights
-    return torch.einsum("bs,bsh->bh", scores, states), scores.softmax(-1)
+edit("(weights[:, None, :] @ states)[:, 0]", "(scores.nan_to_num(neginf=0.0)[:, None, :] @ states)[:, 0]")
 
 # %% exercise="additive_attention" wrong="largest_only"
 """Only the state with the largest weight is handed over. A choice of one passes no gradient to the scores.
 
 What does the paper call "soft" about its alignment?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    weights = scores.softmax(-1)
-    return states[torch.arange(len(states)), weights.argmax(-1)], weights
+edit("(weights[:, None, :] @ states)[:, 0]", "states[torch.arange(len(states)), weights.argmax(-1)]")
 
 # %% exercise="additive_attention" wrong="mean_over_all_states"
 """The weighted sum is divided by S once more: weights that sum to one already make a mean.
 
 What should come out when one weight is 1 and all others are 0?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    weights = scores.softmax(-1)
-    return (weights.unsqueeze(-1) * states).mean(1), weights
+edit("(weights[:, None, :] @ states)[:, 0]", "(weights[:, :, None] * states).mean(1)")
 
 # %% exercise="bottleneck_finding" wrong="attention_falls_too"
 """Your numbers for attention fall with the length as those of one vector do.
 
 Does attention carry the sentence through one vector? Read the last three lines of the table again.
 """
-bottleneck_finding = {"one vector": [1.0, 0.59, 0.4], "attention": [0.98, 0.6, 0.45]}
+edit('"attention": [1.0, 1.0, 1.0]', '"attention": [0.98, 0.6, 0.45]')
 
 # %% exercise="bottleneck_finding" wrong="names_exchanged"
 """The two readers are exchanged: you say that one vector holds twelve words and attention does not.
 
 Which of the two hands over as many vectors as there are words?
 """
-bottleneck_finding = {"one vector": [1.0, 1.0, 1.0], "attention": [1.0, 0.59, 0.4]}
+edit(
+    'bottleneck_finding = {"one vector": [1.0, 0.59, 0.4], "attention": [1.0, 1.0, 1.0]}',
+    'bottleneck_finding = {"one vector": [1.0, 1.0, 1.0], "attention": [1.0, 0.59, 0.4]}',
+)
 
 # %% exercise="bottleneck_finding" wrong="percent"
 """Your numbers are per cent. Asked for is the share, from 0 to 1.
 
 Half of the words: is that 50 or 0.5?
 """
-bottleneck_finding = {"one vector": [100, 59, 40], "attention": [100, 100, 100]}
+edit("[1.0, 0.59, 0.4]", "[100, 59, 40]")
+edit("[1.0, 1.0, 1.0]", "[100, 100, 100]")
 
 # %% exercise="repaired_windows" wrong="graph_carried_along"
 """The state takes its history along: the gradient of every window walks back to the beginning of the text.
 
 Where does the graph of window 2 begin? Cut it there with detach().
 """
-def repaired_windows(x, targets, h, w_x, w_h, b, window):
-    w_h, grads = w_h.detach().clone().requires_grad_(), []
-    for start in range(0, x.shape[1], window):
-        states, h = rnn_forward(x[:, start : start + window], h, w_x, w_h, b)
-        loss = ((states - targets[:, start : start + window]) ** 2).mean()
-        grads.append(torch.autograd.grad(loss, w_h, retain_graph=True)[0])
-    return torch.stack(grads), h.detach()
+edit("h.detach(), w_x", "h, w_x")
+edit("torch.autograd.grad(loss, w_h)", "torch.autograd.grad(loss, w_h, retain_graph=True)")
 
 # %% exercise="repaired_windows" wrong="state_set_to_zero"
 """The error is gone because the state is: every window starts from zeros and knows nothing of the text before it.
 
 Keep the numbers of the state and drop only its history. Which method does that?
 """
-def repaired_windows(x, targets, h, w_x, w_h, b, window):
-    w_h, grads = w_h.detach().clone().requires_grad_(), []
-    for start in range(0, x.shape[1], window):
-        first = h if start == 0 else torch.zeros_like(h)
-        states, h = rnn_forward(x[:, start : start + window], first.detach(), w_x, w_h, b)
-        loss = ((states - targets[:, start : start + window]) ** 2).mean()
-        grads.append(torch.autograd.grad(loss, w_h)[0])
-    return torch.stack(grads), h.detach()
+edit(
+    "states, h = rnn_forward(x[:, part], h.detach(), w_x, w_h, b)",
+    """
+    first = h if start == 0 else torch.zeros_like(h)
+    states, h = rnn_forward(x[:, part], first.detach(), w_x, w_h, b)
+    """,
+)
 
 # %% exercise="repaired_windows" wrong="always_the_first_state"
 """Every window starts from the state that was handed over at the beginning; the state of the last window is lost.
 
 Which variable should the next window start from?
 """
-def repaired_windows(x, targets, h, w_x, w_h, b, window):
-    w_h, grads = w_h.detach().clone().requires_grad_(), []
-    for start in range(0, x.shape[1], window):
-        states, last = rnn_forward(x[:, start : start + window], h.detach(), w_x, w_h, b)
-        loss = ((states - targets[:, start : start + window]) ** 2).mean()
-        grads.append(torch.autograd.grad(loss, w_h)[0])
-    return torch.stack(grads), last.detach()
+edit("states, h = rnn_forward", "states, last = rnn_forward")
+edit("return torch.stack(grads), h.detach()", "return torch.stack(grads), last.detach()")
 
 # %% exercise="repaired_windows" wrong="detached_at_every_step"
 """The state is detached at every step, inside the windows too: no gradient reaches back more than one step.
 
 How far should the gradient of a window of 4 steps reach? Detach once for each window.
 """
-def repaired_windows(x, targets, h, w_x, w_h, b, window):
-    w_h, grads = w_h.detach().clone().requires_grad_(), []
-    for start in range(0, x.shape[1], window):
-        states = []
-        for t in range(start, min(start + window, x.shape[1])):
-            h = rnn_step(x[:, t], h.detach(), w_x, w_h, b)
-            states.append(h)
-        loss = ((torch.stack(states, 1) - targets[:, start : start + window]) ** 2).mean()
-        grads.append(torch.autograd.grad(loss, w_h)[0])
-    return torch.stack(grads), h.detach()
+edit(
+    "states, h = rnn_forward(x[:, part], h.detach(), w_x, w_h, b)",
+    """
+    states = []
+    for step in x[:, part].unbind(1):
+        h = rnn_step(step, h.detach(), w_x, w_h, b)
+        states.append(h)
+    states = torch.stack(states, 1)
+    """,
+)
 
 # %% exercise="repaired_windows" wrong="gradients_pile_up"
 """backward() adds to .grad, and nobody sets it back: the gradient of window 2 contains that of window 1.
 
 What does w_h.grad hold before the second call of backward()?
 """
-def repaired_windows(x, targets, h, w_x, w_h, b, window):
-    w_h, grads = w_h.detach().clone().requires_grad_(), []
-    for start in range(0, x.shape[1], window):
-        states, h = rnn_forward(x[:, start : start + window], h.detach(), w_x, w_h, b)
-        ((states - targets[:, start : start + window]) ** 2).mean().backward()
-        grads.append(w_h.grad.clone())
-    return torch.stack(grads), h.detach()
+edit(
+    "grads += torch.autograd.grad(loss, w_h)",
+    """
+    loss.backward()
+    grads.append(w_h.grad.clone())
+    """,
+)
 
 # %% exercise="repaired_windows" wrong="rest_of_the_text_dropped"
 """T // window windows: what is left over at the end is never read.
 
 How many windows do 11 steps make when a window has 4?
 """
-def repaired_windows(x, targets, h, w_x, w_h, b, window):
-    w_h, grads = w_h.detach().clone().requires_grad_(), []
-    for k in range(x.shape[1] // window):
-        part = slice(k * window, (k + 1) * window)
-        states, h = rnn_forward(x[:, part], h.detach(), w_x, w_h, b)
-        grads.append(torch.autograd.grad(((states - targets[:, part]) ** 2).mean(), w_h)[0])
-    return torch.stack(grads), h.detach()
+edit("range(0, x.shape[1], window)", "range(0, x.shape[1] - window + 1, window)")
 
 # %% exercise="repaired_windows" wrong="sum_instead_of_mean"
 """The squared differences are added up; the docstring asks for their mean.
 
 By which factor does your gradient change when the batch is twice as large?
 """
-def repaired_windows(x, targets, h, w_x, w_h, b, window):
-    w_h, grads = w_h.detach().clone().requires_grad_(), []
-    for start in range(0, x.shape[1], window):
-        states, h = rnn_forward(x[:, start : start + window], h.detach(), w_x, w_h, b)
-        loss = ((states - targets[:, start : start + window]) ** 2).sum()
-        grads.append(torch.autograd.grad(loss, w_h)[0])
-    return torch.stack(grads), h.detach()
+edit(".mean()", ".sum()")

@@ -9,7 +9,7 @@ one; attention repairs that.
 
 **You need** unit 00 (programs, offsets, masks in Triton; bytes and FLOPs).
 
-**Time:** about four hours for 14 exercises, one of them a kernel; then two questions to answer in words.
+**Time:** about four hours for the exercises that `course list rnn_limits` names; then questions to answer in words.
 
 **Conventions, for the whole unit:**
 

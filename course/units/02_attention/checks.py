@@ -10,8 +10,7 @@ import math
 import torch
 
 from autograder.authoring import oracle
-from autograder.authoring.checks import Check
-from grader_kernels import problem
+from autograder.authoring.checks import Check, Kernel
 
 INF = math.inf
 
@@ -773,7 +772,7 @@ def _(subject, trial):
 
 # ----------------------------------------------------------------------------------------------------------------------
 
-row_softmax = Check(
+row_softmax = Kernel(
     "row_softmax",
     hints=(
         "Walk three times along the row: for its maximum, for the sum of exponentials, and to write. Lanes past the "
@@ -781,95 +780,10 @@ row_softmax = Check(
         "The address of column c of row r is x_ptr + r * x.stride(0) + c * x.stride(1), and the same with the output's "
         "own strides. One program for each row: grid (R,).",
     ),
-    kind="launcher",
     minutes=40,
-    seconds=30.0,
 )
 
-
-def peaked_late(x: torch.Tensor) -> torch.Tensor:
-    """x with the largest number of its first row in the last column: a maximum so far is not the maximum."""
-    x[0, -1] = x[0].max() + 1
-    return x
-
-
-@row_softmax.case("rows that fit one block exactly")
-def _(subject, trial):
-    x = trial.normal((3, 32), spread=3)
-    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
-
-
-@row_softmax.case("rows wider than a block, with a ragged tail", weight=3)
-def _(subject, trial):
-    x = trial.normal((5, 105), spread=3)
-    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
-
-
-@row_softmax.case("rows narrower than a block")
-def _(subject, trial):
-    x = trial.normal((4, 13), spread=3)
-    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
-
-
-@row_softmax.case("the maximum stands in the last block")
-def _(subject, trial):
-    x = trial.normal((3, 75), spread=1)
-    x[:, 70] = 9.0
-    trial.close(subject.launch(x, block=16), oracle.softmax(x), condition=10)
-
-
-@row_softmax.case("rows near -500 everywhere, and rows near 300", weight=2)
-def _(subject, trial):
-    x = peaked_late(trial.normal((4, 50), spread=3)) + torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
-    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
-
-
-@row_softmax.case("any strides: a transposed tensor and every other column", weight=2)
-def _(subject, trial):
-    x = trial.normal((6, 41), spread=3)
-    for layout in ("transposed", "every_other"):
-        got = subject.launch(trial.strided(x, layout), block=16)
-        trial.close(got, oracle.softmax(x), f"strides: {layout.replace('_', ' ')}", condition=12)
-
-
-@row_softmax.case("float16 rows keep a float32 sum")
-def _(subject, trial):
-    x = torch.full((1, 4000), -7.63, dtype=torch.float16)  # 16 large terms, then 249 blocks too small for a float16 sum
-    x[:, :16] = 0.0
-    trial.close(subject.launch(x, block=16), oracle.softmax(x))
-
-
-@row_softmax.case("new numbers in the same shape give a new result")
-def _(subject, trial):
-    x, y = map(peaked_late, trial.normal((2, 21), (2, 21), spread=2))
-    trial.close(subject.launch(x, block=16), oracle.softmax(x), condition=8)
-    trial.close(subject.launch(y, block=16), oracle.softmax(y), condition=8)
-
-
-@row_softmax.case("reads a wide row at most three times and writes it once", weight=2)
-def _(subject, trial):
-    x = trial.normal((3, 150), spread=3)
-    trial.close(subject.launch(x, block=32), oracle.softmax(x), condition=12)
-    trial.lean(subject, problem.load("row_softmax").floor(x), slack=2.0)
-
-
-@row_softmax.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
-def _(subject, trial):
-    x = peaked_late(trial.normal((2, 500), spread=3))
-    trial.close(subject.launch(x, block=128), oracle.softmax(x), condition=12)
-    trial.compiles(subject)
-
-
-@row_softmax.trial("right for other shapes, blocks and layouts")
-def _(subject, trial):
-    for shape, block in (((1, 1), 16), ((7, 33), 32), ((2, 129), 64), ((9, 5), 128)):
-        x = peaked_late(trial.normal(shape, spread=4))
-        trial.close(subject.launch(x, block=block), oracle.softmax(x), condition=16)
-    x = trial.normal((5, 38), spread=4)
-    trial.close(subject.launch(trial.strided(x, "offset")), oracle.softmax(x), condition=16)
-
-
-masked = Check(
+masked = Kernel(
     "masked_scaled_softmax",
     hints=(
         "Start from your row_softmax. A column counts when it lies in the row and the mask allows it: combine both in "
@@ -877,83 +791,8 @@ masked = Check(
         "In a row without any allowed column the maximum is -inf and the sum 0: replace the maximum by 0 and the sum "
         "by 1 with tl.where, then every weight is 0 / 1.",
     ),
-    kind="launcher",
     minutes=35,
-    seconds=30.0,
 )
-
-
-def masked_expected(scores, mask, scale):
-    return oracle.masked_softmax(scores.double() * scale, mask).to(scores.dtype)
-
-
-@masked.case("scale and mask together, rows wider than a block", weight=3)
-def _(subject, trial):
-    scores, mask = trial.normal((5, 75), spread=4), irregular_mask(trial, 5, 75)
-    trial.close(subject.launch(scores, mask, 0.35, block=32), masked_expected(scores, mask, 0.35), condition=8)
-
-
-@masked.case("a row without any allowed column is all zero", weight=2)
-def _(subject, trial):
-    scores, mask = trial.normal((4, 41), spread=3), irregular_mask(trial, 4, 41)
-    mask[trial.integers(0, 4)] = False
-    trial.close(subject.launch(scores, mask, 0.5, block=16), masked_expected(scores, mask, 0.5), condition=8)
-
-
-@masked.case("everything allowed, in one block")
-def _(subject, trial):
-    scores, mask = trial.normal((3, 32), spread=4), torch.ones(3, 32, dtype=torch.bool)
-    trial.close(subject.launch(scores, mask, 0.25, block=32), masked_expected(scores, mask, 0.25), condition=8)
-
-
-@masked.case("hidden columns do not matter, however large", weight=2)
-def _(subject, trial):
-    mask = irregular_mask(trial, 4, 37)
-    scores = torch.where(mask, trial.normal((4, 37), spread=3), torch.tensor(1000.0))
-    trial.close(subject.launch(scores, mask, 0.5, block=16), masked_expected(scores, mask, 0.5), condition=8)
-
-
-@masked.case("scores near -600 and near 600")
-def _(subject, trial):
-    scores = trial.normal((4, 37), spread=5) + torch.tensor([[-600.0], [600.0], [-50.0], [0.0]])
-    mask = irregular_mask(trial, 4, 37)
-    trial.close(subject.launch(scores, mask, 0.3, block=16), masked_expected(scores, mask, 0.3), condition=200)
-
-
-@masked.case("scores and mask each have strides of their own", weight=2)
-def _(subject, trial):
-    scores, mask = trial.normal((5, 29), spread=3), irregular_mask(trial, 5, 29)
-    turned = trial.strided(scores, "every_other"), trial.strided(mask, "transposed")
-    trial.close(subject.launch(*turned, 0.4, block=16), masked_expected(scores, mask, 0.4), condition=8)
-
-
-@masked.case("no product and no masked score travels through memory", weight=2)
-def _(subject, trial):
-    scores, mask = trial.normal((3, 150), spread=3), torch.ones(3, 150, dtype=torch.bool)
-    trial.close(subject.launch(scores, mask, 0.4, block=32), masked_expected(scores, mask, 0.4), condition=8)
-    trial.lean(subject, problem.load("masked_scaled_softmax").floor(scores, mask, 0.4), slack=2.15)  # three walks
-
-
-@masked.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
-def _(subject, trial):
-    scores, mask = trial.normal((2, 500), spread=3), irregular_mask(trial, 2, 500)
-    trial.close(subject.launch(scores, mask, 0.3, block=128), masked_expected(scores, mask, 0.3), condition=8)
-    trial.compiles(subject)
-
-
-@masked.trial("one row of a mask for all rows: a stride of zero")
-def _(subject, trial):
-    scores, row = trial.normal((6, 23), spread=3), irregular_mask(trial, 1, 23)
-    got = subject.launch(scores, row.expand(6, 23), 0.4, block=16)
-    trial.close(got, masked_expected(scores, row.expand(6, 23), 0.4), condition=8)
-
-
-@masked.trial("right as attention's causal softmax, for other shapes and blocks")
-def _(subject, trial):
-    for (T, S), block in (((1, 1), 16), ((6, 35), 32), ((3, 70), 128)):
-        scores, mask = trial.normal((T, S), spread=5), oracle.causal_mask(T, S)
-        got = subject.launch(scores, mask, 1 / math.sqrt(8), block=block)
-        trial.close(got, masked_expected(scores, mask, 1 / math.sqrt(8)), condition=12)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

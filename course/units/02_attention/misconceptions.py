@@ -9,153 +9,108 @@ step. Only these sentences ship, never the code.
 
 Which constant can you subtract from a whole row without changing its softmax?
 """
-def stable_softmax(x, dim=-1):
-    exps = torch.exp(x)
-    return exps / exps.sum(dim, keepdim=True)
+edit("(x - x.amax(dim=dim, keepdim=True)).exp()", "x.exp()")
 
 # %% exercise="stable_softmax" wrong="one_maximum_for_all_rows"
 """One maximum is taken over the whole tensor: a row far below it underflows to zero over zero.
 
 Take the maximum along `dim` and keep that dimension, so that every row has its own.
 """
-def stable_softmax(x, dim=-1):
-    exps = torch.exp(x - x.max())
-    return exps / exps.sum(dim, keepdim=True)
+edit("x.amax(dim=dim, keepdim=True)", "x.max()")
 
 # %% exercise="stable_softmax" wrong="maximum_starts_at_zero"
 """The subtracted maximum never goes below zero, so rows that are negative everywhere still underflow.
 
 What is exp(-500), and what would you have to subtract so that one entry of such a row becomes exp(0)?
 """
-def stable_softmax(x, dim=-1):
-    top = x.max(dim, keepdim=True).values.clamp(min=0)
-    exps = torch.exp(x - top)
-    return exps / exps.sum(dim, keepdim=True)
+edit("x.amax(dim=dim, keepdim=True)", "x.amax(dim=dim, keepdim=True).clamp(min=0)")
 
 # %% exercise="stable_softmax" wrong="always_the_last_dimension"
 """The argument `dim` is not used: the weights always sum to one along the last dimension.
 
 Call it with dim=1 on a tensor of shape (2, 3, 4) and add the result up along dim 1.
 """
-def stable_softmax(x, dim=-1):
-    exps = torch.exp(x - x.max(-1, keepdim=True).values)
-    return exps / exps.sum(-1, keepdim=True)
+edit("dim=dim", "dim=-1", times=2)
 
 # %% exercise="stable_softmax" wrong="divides_by_the_grand_total"
 """The sum runs over the whole tensor, so all rows together sum to one instead of each.
 
 What must add up to one: the tensor, or every row of it?
 """
-def stable_softmax(x, dim=-1):
-    exps = torch.exp(x - x.max(dim, keepdim=True).values)
-    return exps / exps.sum()
+edit("shifted.sum(dim=dim, keepdim=True)", "shifted.sum()")
 
 # %% exercise="stable_softmax" wrong="subtracts_the_mean"
 """The mean is subtracted instead of the maximum: one large entry still overflows.
 
 How large can x - mean(x) get? How large can x - max(x) get?
 """
-def stable_softmax(x, dim=-1):
-    finite = torch.where(torch.isfinite(x), x, torch.zeros_like(x))
-    exps = torch.exp(x - finite.mean(dim, keepdim=True))
-    return exps / exps.sum(dim, keepdim=True)
+edit("x.amax(dim=dim, keepdim=True)", "x.nan_to_num(neginf=0.0).mean(dim=dim, keepdim=True)")
 
 # %% exercise="stable_softmax" wrong="changes_its_argument"
 """The maximum is subtracted in place (`-=`): the caller's scores are changed.
 
 Look at x before and after the call. Which operator makes a new tensor?
 """
-def stable_softmax(x, dim=-1):
-    x -= x.max(dim, keepdim=True).values.detach()
-    exps = torch.exp(x)
-    return exps / exps.sum(dim, keepdim=True)
+edit(
+    "shifted = (x - x.amax(dim=dim, keepdim=True)).exp()",
+    """
+    x -= x.amax(dim=dim, keepdim=True).detach()
+    shifted = x.exp()
+    """,
+)
 
 # %% exercise="stable_softmax" wrong="cut_off_from_autograd"
 """The weights are right, but they are computed from a detached copy, so no gradient can flow back.
 
 Which of your operations leaves the graph: `.detach()`, `.data`, `.numpy()`, `torch.no_grad()`?
 """
-def stable_softmax(x, dim=-1):
-    shifted = x.detach() - x.detach().max(dim, keepdim=True).values
-    return shifted.exp() / shifted.exp().sum(dim, keepdim=True)
+edit("(x - x.amax(dim=dim, keepdim=True)).exp()", "(x - x.amax(dim=dim, keepdim=True)).detach().exp()")
 
 # %% exercise="scaled_dot_product_attention" wrong="no_scale"
 """The scores are not divided by sqrt(d_k): the wider the head, the sharper its softmax.
 
 What is the variance of a sum of d_k products of independent numbers with variance 1?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2))
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    w = torch.softmax(s, -1)
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(w), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w, v), w
+edit("q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])", "q @ k.transpose(-2, -1)")
 
 # %% exercise="scaled_dot_product_attention" wrong="divides_by_d"
 """The scores are divided by d_k instead of sqrt(d_k): the weights become nearly even.
 
 A sum of d_k independent products has variance d_k. How large is it typically: d_k, or sqrt(d_k)?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1]
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(s), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w, v), w
+edit("math.sqrt(q.shape[-1])", "q.shape[-1]")
 
 # %% exercise="scaled_dot_product_attention" wrong="scale_by_value_width"
 """The scale uses the width of the values. The dot product runs over the width of queries and keys.
 
 Over which dimension does q k^T sum? Its size goes under the root.
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / v.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(s), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w, v), w
+edit("math.sqrt(q.shape[-1])", "math.sqrt(v.shape[-1])")
 
 # %% exercise="scaled_dot_product_attention" wrong="softmax_over_queries"
 """The softmax runs over the queries: columns of the weights sum to one instead of rows.
 
 For one query, what must add up to one?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    w = torch.nan_to_num(torch.softmax(s, -2))
-    return torch.matmul(w, v), w
+edit("stable_softmax(scores)", "stable_softmax(scores, dim=-2)")
+edit(
+    "stable_softmax(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)",
+    "stable_softmax(scores, dim=-2).nan_to_num()",
+)
 
 # %% exercise="scaled_dot_product_attention" wrong="scores_transposed"
 """The scores are K Q^T: row i belongs to key i instead of query i.
 
 Write down the shape of the scores for 3 queries and 7 keys.
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(k, q.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(s), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w, v), w
+edit("q @ k.transpose(-2, -1)", "k @ q.transpose(-2, -1)")
 
 # %% exercise="scaled_dot_product_attention" wrong="weights_transposed"
 """The weights are transposed before they mix the values.
 
 Set v to the identity matrix. What should come out? What comes out?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(s), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w.transpose(-1, -2), v), w
+edit("weights @ v", "weights.transpose(-2, -1) @ v", times=2)
 
 # %% exercise="scaled_dot_product_attention" wrong="mask_after_softmax"
 """The mask is applied after the softmax, so the rows no longer sum to one and hidden keys still count in the
@@ -163,52 +118,39 @@ denominator.
 
 When do you hide the future: before the weights are made, or after?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None and mask.is_floating_point():
-        s = s + mask.clamp(min=-50.0)
-    w = torch.softmax(s, -1)
-    if mask is not None:
-        w = w * (mask if mask.dtype == torch.bool else mask > float("-inf")).to(w.dtype)
-    return torch.matmul(w, v), w
+edit(
+    """
+    scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    empty = (scores == -math.inf).all(dim=-1, keepdim=True)  # (..., T, 1) queries with nothing to read
+    weights = stable_softmax(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)
+    """,
+    """
+    if mask.dtype != torch.bool:
+        scores = scores + mask.clamp(min=-50.0)
+    weights = stable_softmax(scores) * (mask if mask.dtype == torch.bool else mask > -math.inf)
+    """,
+)
 
 # %% exercise="scaled_dot_product_attention" wrong="polarity_inverted"
 """The boolean mask is read the wrong way round: keys with True are hidden, keys with False are read.
 
 In this unit True means "may look". What does row 0 of a causal mask look like?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask, float("-inf"))
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(s), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w, v), w
+edit("masked_fill(~mask, -math.inf)", "masked_fill(mask, -math.inf)")
 
 # %% exercise="scaled_dot_product_attention" wrong="zero_times_infinity"
 """The boolean mask becomes (1 - mask) * -inf, and 0 * -inf is NaN: every allowed key is poisoned.
 
 What is 0 times infinity? Use masked_fill or torch.where instead of a product.
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + (mask if mask.is_floating_point() else (1 - mask.to(s.dtype)) * float("-inf"))
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(s), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w, v), w
+edit("scores.masked_fill(~mask, -math.inf)", "scores + (1 - mask.to(scores.dtype)) * -math.inf")
 
 # %% exercise="scaled_dot_product_attention" wrong="nan_in_an_empty_row"
 """A query that may look at nothing gets NaN: its softmax divides zero by zero, and the NaN spreads.
 
 What should a query with nothing to read return? Treat these rows separately.
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    w = torch.softmax(s, -1)
-    return torch.matmul(w, v), w
+edit("stable_softmax(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)", "stable_softmax(scores)")
 
 # %% exercise="scaled_dot_product_attention" wrong="nan_only_covered_up"
 """The NaN of an empty row is replaced after the softmax: the output looks right, but under a float mask the gradient
@@ -216,244 +158,184 @@ is still NaN.
 
 The backward pass goes through the softmax of that row. Give it finite numbers before the softmax, zeros after it.
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    w = torch.nan_to_num(torch.softmax(s, -1), nan=0.0)
-    return torch.matmul(w, v), w
+edit("stable_softmax(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)", "stable_softmax(scores).nan_to_num()")
 
 # %% exercise="scaled_dot_product_attention" wrong="even_weights_in_an_empty_row"
 """Hidden scores become a large negative number such as -1e9: a row without any allowed key then attends to all of them.
 
 All scores of such a row are equal. What does a softmax make of equal scores?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + mask.clamp(min=-1e9) if mask.is_floating_point() else s.masked_fill(mask.logical_not(), -1e9)
-    w = torch.softmax(s, -1)
-    return torch.matmul(w, v), w
+edit("masked_fill(~mask, -math.inf)", "masked_fill(~mask, -1e9)")
+edit("scores + mask", "scores + mask.clamp(min=-1e9)")
 
 # %% exercise="scaled_dot_product_attention" wrong="scores_times_mask"
 """Hidden scores are multiplied by zero: a score of 0 still gets the weight exp(0) = 1 before normalising.
 
 Which score has no weight at all after the exponential?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        s = s + mask.clamp(min=-1e4) if mask.is_floating_point() else s * mask.to(s.dtype)
-    w = torch.softmax(s, -1)
-    return torch.matmul(w, v), w
+edit("scores.masked_fill(~mask, -math.inf)", "scores * mask")
+edit("scores + mask", "scores + mask.clamp(min=-1e4)")
 
 # %% exercise="scaled_dot_product_attention" wrong="bias_taken_for_a_switch"
 """A float mask is only asked whether it is -inf; its finite numbers, which are biases, are lost.
 
 A float mask is added to the scaled scores, all of it.
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2)) / k.shape[-1] ** 0.5
-    if mask is not None:
-        may = mask if mask.dtype == torch.bool else mask > float("-inf")
-        s = s.masked_fill(may.logical_not(), float("-inf"))
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(s), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w, v), w
+edit("scores + mask", "scores.masked_fill(mask == -math.inf, -math.inf)")
 
 # %% exercise="scaled_dot_product_attention" wrong="scale_after_the_mask"
 """The float mask is added before the division, so biases are divided by sqrt(d_k) too.
 
 A float mask is added to the scaled scores. In which order do the two operations come?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
-    s = torch.matmul(q, k.transpose(-1, -2))
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    s = s / k.shape[-1] ** 0.5
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(s), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w, v), w
+edit("scores + mask", "scores + mask / math.sqrt(q.shape[-1])")
 
 # %% exercise="scaled_dot_product_attention" wrong="changes_the_query"
 """The scale is applied to q in place (`q /= ...`): the caller's queries shrink at every call.
 
 Which operator makes a new tensor: `q /= s`, or `q = q / s`?
 """
-def scaled_dot_product_attention(q, k, v, mask=None):
+edit(
+    "scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])",
+    """
     with torch.no_grad():
-        q /= k.shape[-1] ** 0.5
-    s = torch.matmul(q, k.transpose(-1, -2))
-    if mask is not None:
-        s = s + mask if mask.is_floating_point() else s.masked_fill(mask.logical_not(), float("-inf"))
-    dead = torch.isinf(s).all(-1, keepdim=True)
-    w = torch.where(dead, torch.zeros_like(s), torch.softmax(torch.where(dead, torch.zeros_like(s), s), -1))
-    return torch.matmul(w, v), w
+        q /= math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1)
+    """,
+)
 
 # %% exercise="causal_mask" wrong="cannot_see_itself"
 """A token may not look at itself: the diagonal is blocked, and the first token has nothing to read at all.
 
 May token 0 look at token 0?
 """
-def causal_mask(n_queries, n_keys):
-    return torch.ones(n_queries, n_keys, dtype=torch.bool).tril(n_keys - n_queries - 1)
+edit("positions <= positions", "positions < positions")
 
 # %% exercise="causal_mask" wrong="one_future_token"
 """Off by one: position t may see token t + 1, one token of the future.
 
 Which is the last key that query 0 may read in causal_mask(5, 5)?
 """
-def causal_mask(n_queries, n_keys):
-    return torch.ones(n_queries, n_keys, dtype=torch.bool).tril(n_keys - n_queries + 1)
+edit("positions[n_keys - n_queries :, None]", "positions[n_keys - n_queries :, None] + 1")
 
 # %% exercise="causal_mask" wrong="queries_start_at_zero"
 """With fewer queries than keys the diagonal starts at key 0, as if the queries were the first positions.
 
 The queries are the last ones: causal_mask(2, 6) must equal the last two rows of causal_mask(6, 6).
 """
-def causal_mask(n_queries, n_keys):
-    return torch.ones(n_queries, n_keys, dtype=torch.bool).tril()
+edit("positions[n_keys - n_queries :, None]", "positions[:n_queries, None]")
 
 # %% exercise="causal_mask" wrong="true_means_hide"
 """The mask says True where a query may NOT look. In this unit True means "may look".
 
 Print the first row of causal_mask(4, 4): how many True should it have?
 """
-def causal_mask(n_queries, n_keys):
-    return torch.ones(n_queries, n_keys, dtype=torch.bool).triu(n_keys - n_queries + 1)
+edit("positions <= positions", "positions > positions")
 
 # %% exercise="causal_mask" wrong="sees_only_the_future"
 """The triangle is upside down: each token sees itself and what comes after it.
 
 tril or triu? Rows are queries, columns are keys.
 """
-def causal_mask(n_queries, n_keys):
-    return torch.ones(n_queries, n_keys, dtype=torch.bool).triu(n_keys - n_queries)
+edit("positions <= positions", "positions >= positions")
 
 # %% exercise="causal_mask" wrong="additive_mask"
 """This is an additive mask of 0 and -inf; the exercise asks for a boolean one, True = may look.
 
 Which dtype has the result? Compare positions instead of filling in -inf.
 """
-def causal_mask(n_queries, n_keys):
-    return torch.full((n_queries, n_keys), float("-inf")).triu(n_keys - n_queries + 1)
+edit(
+    "return positions <= positions[n_keys - n_queries :, None]",
+    "return torch.where(positions <= positions[n_keys - n_queries :, None], 0.0, -math.inf)",
+)
 
 # %% exercise="padding_mask" wrong="hides_queries"
 """The mask stands on the query axis, so it hides what padding asks instead of hiding padding from everybody.
 
 Who must not be looked at: keys or queries? Which axis of (B, H, T, S) is that?
 """
-def padding_mask(lengths, n_keys):
-    valid = torch.arange(n_keys)[None, :] < lengths[:, None]
-    return valid[:, None, :, None]
+edit("real[:, None, None, :]", "real[:, None, :, None]")
 
 # %% exercise="padding_mask" wrong="true_means_padding"
 """The mask is True on padding. In this unit True means "may look".
 
 Which keys may be read: those before `length`, or those from `length` on?
 """
-def padding_mask(lengths, n_keys):
-    return (torch.arange(n_keys)[None, :] >= lengths[:, None])[:, None, None]
+edit("torch.arange(n_keys) < lengths", "torch.arange(n_keys) >= lengths")
 
 # %% exercise="padding_mask" wrong="one_pad_too_many"
 """Off by one: a row of length n also reads key n, which is the first padding token.
 
 A row of length 3 has the keys 0, 1 and 2. Is it < or <=?
 """
-def padding_mask(lengths, n_keys):
-    return (torch.arange(n_keys)[None, :] <= lengths[:, None])[:, None, None]
+edit("torch.arange(n_keys) < lengths", "torch.arange(n_keys) <= lengths")
 
 # %% exercise="padding_mask" wrong="padding_on_the_left"
 """The real tokens are taken from the end of the row, as if the padding stood on the left.
 
 Real tokens stand first here. Which key is the last real one of a row of length 2?
 """
-def padding_mask(lengths, n_keys):
-    return (torch.arange(n_keys)[None, :] >= n_keys - lengths[:, None])[:, None, None]
+edit("torch.arange(n_keys) < lengths", "torch.arange(n_keys) >= n_keys - lengths")
 
 # %% exercise="padding_mask" wrong="no_axes_for_heads_and_queries"
 """The shape is (B, S): against (B, H, T, S) it lines up with queries and keys instead of with the batch.
 
 Broadcasting aligns shapes from the right. Where do you need axes of size 1?
 """
-def padding_mask(lengths, n_keys):
-    return torch.arange(n_keys)[None, :] < lengths[:, None]
+edit("real[:, None, None, :]", "real")
 
 # %% exercise="padding_mask" wrong="longest_row_for_all"
 """Every row gets the length of the longest one, so the shorter rows read their padding.
 
 Compare every key's number with the length of its own row: (S,) against (B, 1).
 """
-def padding_mask(lengths, n_keys):
-    valid = torch.arange(n_keys) < lengths.max()
-    return valid.expand(len(lengths), 1, 1, n_keys).clone()
+edit("lengths[:, None]", "lengths.max().expand(len(lengths), 1)")
 
 # %% exercise="combine_masks" wrong="any_mask_is_enough"
 """A key is allowed when one mask allows it; it must be allowed by all of them.
 
 May a query read a padding token because it lies in the past? And, or or?
 """
-def combine_masks(*masks):
-    out = None
-    for m in masks:
-        if m is not None:
-            out = m if out is None else out | m
-    return out
+edit("both & mask", "both | mask")
 
 # %% exercise="combine_masks" wrong="masks_added_up"
 """The masks are added, which counts how many allow a key; the result is no longer a yes or no.
 
 True + True is 2. Which operator on booleans says "both"?
 """
-def combine_masks(*masks):
-    out = None
-    for m in masks:
-        if m is not None:
-            out = m.int() if out is None else out + m.int()
-    return out
+edit("both = given[0]", "both = given[0].int()")
+edit("both & mask", "both + mask.int()")
 
 # %% exercise="combine_masks" wrong="equal_is_not_both"
 """The masks are compared with ==, so a key that both of them hide counts as allowed.
 
 What is False == False? What should it be here?
 """
-def combine_masks(*masks):
-    out = None
-    for m in masks:
-        if m is not None:
-            out = m if out is None else out == m
-    return out
+edit("both & mask", "both == mask")
 
 # %% exercise="combine_masks" wrong="last_mask_wins"
 """Only the last mask counts, the earlier ones are overwritten.
 
 What happens to the first mask when the loop meets the second?
 """
-def combine_masks(*masks):
-    out = None
-    for m in masks:
-        out = m if m is not None else out
-    return out
+edit("both & mask", "mask")
 
 # %% exercise="combine_masks" wrong="none_hides_everything"
 """None is treated as a mask that hides everything; it means "no restriction".
 
 A mask of None allows every key. What is it to the others then?
 """
-def combine_masks(*masks):
-    out = torch.tensor(True)
-    for m in masks:
-        out = out & (torch.tensor(False) if m is None else m)
-    return out
+edit(
+    "given = [mask for mask in masks if mask is not None]",
+    "given = [torch.tensor(True), *(torch.tensor(False) if mask is None else mask for mask in masks)]",
+)
 
 # %% exercise="split_heads" wrong="no_transpose"
 """The memory is only cut anew, without moving an axis: tokens and heads are scrambled although the shape is right.
 
 Number the entries with arange and print which token ends up in head 1, position 2.
 """
-def split_heads(x, num_heads):
-    b, t, dim = x.shape
-    return x.reshape(b, num_heads, t, dim // num_heads)
+edit("x.reshape(B, T, num_heads, D // num_heads).transpose(1, 2)", "x.reshape(B, num_heads, T, D // num_heads)")
 
 # %% exercise="split_heads" wrong="every_hth_column"
 """Head h gets every H-th column instead of d columns side by side. Together with an equally wrong merge the round
@@ -461,36 +343,34 @@ trip looks right.
 
 Two wrongs make a round trip. Which columns of x are head 0: 0, 1, 2, ... or 0, H, 2H, ...?
 """
-def split_heads(x, num_heads):
-    b, t, dim = x.shape
-    return x.reshape(b, t, dim // num_heads, num_heads).permute(0, 3, 1, 2)
+edit(
+    "return x.reshape(B, T, num_heads, D // num_heads).transpose(1, 2)",
+    "return x.reshape(B, T, D // num_heads, num_heads).permute(0, 3, 1, 2)",
+)
 
 # %% exercise="split_heads" wrong="heads_behind_tokens"
 """The heads are cut out rightly but still stand behind the tokens: (B, T, H, d) instead of (B, H, T, d).
 
 A matrix product works on the last two axes. Which two must those be?
 """
-def split_heads(x, num_heads):
-    b, t, dim = x.shape
-    return x.reshape(b, t, num_heads, dim // num_heads)
+edit("x.reshape(B, T, num_heads, D // num_heads).transpose(1, 2)", "x.reshape(B, T, num_heads, D // num_heads)")
 
 # %% exercise="split_heads" wrong="num_heads_taken_for_width"
 """num_heads is used as the width of a head: you get d heads of width H.
 
 For D = 12 and 3 heads, how wide is one head?
 """
-def split_heads(x, num_heads):
-    b, t, dim = x.shape
-    return x.reshape(b, t, dim // num_heads, num_heads).permute(0, 2, 1, 3)
+edit("x.reshape(B, T, num_heads, D // num_heads)", "x.reshape(B, T, D // num_heads, num_heads)")
 
 # %% exercise="split_heads" wrong="view_of_a_strided_tensor"
 """`view` refuses a tensor that is not laid out row by row, for example one that was transposed before.
 
 reshape copies where it must; view never does.
 """
-def split_heads(x, num_heads):
-    b, t, dim = x.shape
-    return x.view(b, t * num_heads, dim // num_heads).view(b, t, num_heads, -1).permute(0, 2, 1, 3)
+edit(
+    "return x.reshape(B, T, num_heads, D // num_heads).transpose(1, 2)",
+    "return x.view(B, T * num_heads, D // num_heads).view(B, T, num_heads, -1).transpose(1, 2)",
+)
 
 # %% exercise="merge_heads" wrong="no_transpose_back"
 """The heads are flattened where they stand, without bringing them next to d first: parts of different tokens are
@@ -498,9 +378,7 @@ glued together.
 
 Which axis must be next to d before you flatten?
 """
-def merge_heads(x):
-    b, h, t, width = x.shape
-    return x.reshape(b, t, h * width)
+edit("x.transpose(1, 2).reshape(B, T, H * d)", "x.reshape(B, T, H * d)")
 
 # %% exercise="merge_heads" wrong="columns_interleaved"
 """Each head's columns are dealt out in turns instead of side by side. With an equally wrong split the round trip is
@@ -508,254 +386,119 @@ the identity.
 
 A round trip proves little. Where must head 1, column 0 of token 0 land?
 """
-def merge_heads(x):
-    b, h, t, width = x.shape
-    return x.permute(0, 2, 3, 1).reshape(b, t, h * width)
+edit("x.transpose(1, 2)", "x.permute(0, 2, 3, 1)")
 
 # %% exercise="merge_heads" wrong="view_after_transpose"
 """`view` can't flatten a tensor whose axes were just swapped: its numbers no longer lie in that order.
 
 reshape, or contiguous() before view.
 """
-def merge_heads(x):
-    b, h, t, width = x.shape
-    return x.transpose(1, 2).view(b, t, h * width)
+edit("reshape(B, T, H * d)", "view(B, T, H * d)")
 
 # %% exercise="merge_heads" wrong="heads_averaged"
 """The heads are averaged into one, so the result is d wide and no longer D.
 
 Concatenation keeps every number. How wide is the result?
 """
-def merge_heads(x):
-    return x.mean(dim=1)
+edit("x.transpose(1, 2).reshape(B, T, H * d)", "x.mean(dim=1)")
 
 # %% exercise="MultiHeadAttention" wrong="scale_by_d_model"
 """The scale is 1/sqrt(d_model). The dot product was taken over one head's width, d_model / num_heads.
 
 Over which dimension does the product of one head sum?
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        q, k, v = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h), split_heads(self.w_v(x), self.h)
-        w = scaled_dot_product_attention(q / self.h**0.5, k, v, mask)[1]
-        return self.w_o(merge_heads(self.drop(w) @ v)), w
+edit(
+    "scaled_dot_product_attention(q, k, v, mask)",
+    "scaled_dot_product_attention(q / math.sqrt(self.num_heads), k, v, mask)",
+)
 
 # %% exercise="MultiHeadAttention" wrong="one_projection_for_all"
 """Queries, keys and values all come from w_q: the other two linear maps are never called.
 
 Which three maps did you call? Set w_k to zero: does anything change?
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        q = k = v = split_heads(self.w_q(x), self.h)
-        w = scaled_dot_product_attention(q, k, v, mask)[1]
-        return self.w_o(merge_heads(self.drop(w) @ v)), w
+edit("(self.w_q, self.w_k, self.w_v)", "(self.w_q, self.w_q, self.w_q)")
 
 # %% exercise="MultiHeadAttention" wrong="values_not_projected"
 """The values are the input itself; w_v is never called.
 
 Set w_v to zero: the output must become the bias of w_o.
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        q, k, v = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h), split_heads(x, self.h)
-        w = scaled_dot_product_attention(q, k, v, mask)[1]
-        return self.w_o(merge_heads(self.drop(w) @ v)), w
+edit("(self.w_q, self.w_k, self.w_v)", "(self.w_q, self.w_k, nn.Identity())")
 
 # %% exercise="MultiHeadAttention" wrong="mask_ignored"
 """The mask is accepted and never used.
 
 Trace the argument `mask` through forward: who reads it?
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        q, k, v = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h), split_heads(self.w_v(x), self.h)
-        w = scaled_dot_product_attention(q, k, v)[1]
-        return self.w_o(merge_heads(self.drop(w) @ v)), w
+edit("scaled_dot_product_attention(q, k, v, mask)", "scaled_dot_product_attention(q, k, v)")
 
 # %% exercise="MultiHeadAttention" wrong="dropout_in_evaluation"
 """Dropout stays active in evaluation: two calls of the same model give two answers.
 
 Call model.eval() and run it twice. nn.Dropout knows whether the module trains; the functional form must be told.
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h, self.p = num_heads, dropout
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, mask=None):
-        q, k, v = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h), split_heads(self.w_v(x), self.h)
-        w = scaled_dot_product_attention(q, k, v, mask)[1]
-        return self.w_o(merge_heads(nn.functional.dropout(w, self.p) @ v)), w
+edit("self.dropout(weights)", "nn.functional.dropout(weights, self.dropout.p)")
 
 # %% exercise="MultiHeadAttention" wrong="dropout_on_scores"
 """Dropout is applied to the scores before the softmax: a dropped score of 0 still gets weight, often a large one.
 
 Which numbers should become zero: scores or weights?
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        q, k, v = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h), split_heads(self.w_v(x), self.h)
-        w = scaled_dot_product_attention(q, k, v, mask)[1]
-        scores = self.drop(q @ k.mT / q.shape[-1] ** 0.5)
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -1e9)
-        return self.w_o(merge_heads(torch.softmax(scores, -1) @ v)), w
+edit(
+    "mixed = self.dropout(weights) @ v",
+    """
+    scores = self.dropout(q @ k.mT / q.shape[-1] ** 0.5)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -1e9)
+    mixed = stable_softmax(scores) @ v
+    """,
+)
 
 # %% exercise="MultiHeadAttention" wrong="dropout_forgotten"
 """The argument `dropout` is accepted and never used.
 
 With dropout=1.0 in training every weight is dropped. What is left of the output?
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, mask=None):
-        q, k, v = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h), split_heads(self.w_v(x), self.h)
-        out, w = scaled_dot_product_attention(q, k, v, mask)
-        return self.w_o(merge_heads(out)), w
+edit("self.dropout(weights) @ v", "weights @ v")
 
 # %% exercise="MultiHeadAttention" wrong="no_output_projection"
 """The merged heads are returned as they are; w_o is never called.
 
 What mixes the heads with each other?
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        q, k, v = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h), split_heads(self.w_v(x), self.h)
-        w = scaled_dot_product_attention(q, k, v, mask)[1]
-        return merge_heads(self.drop(w) @ v), w
+edit("self.w_o(merge_heads(mixed))", "merge_heads(mixed)")
 
 # %% exercise="MultiHeadAttention" wrong="one_wide_head"
 """There is one head of full width: the projections are never split.
 
 How many sets of weights has a layer with three heads? Look at the shape of the weights.
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        q, k, v = self.w_q(x)[:, None], self.w_k(x)[:, None], self.w_v(x)[:, None]
-        w = scaled_dot_product_attention(q, k, v, mask)[1]
-        out = (self.drop(w) @ v)[:, 0]
-        return self.w_o(out), w.expand(-1, self.h, -1, -1)
+edit("split_heads(linear(x), self.num_heads)", "linear(x)[:, None]")
+edit("self.w_o(merge_heads(mixed)), weights", "self.w_o(mixed[:, 0]), weights.expand(-1, self.num_heads, -1, -1)")
 
 # %% exercise="MultiHeadAttention" wrong="heads_scrambled"
 """The projections are viewed as (B, H, T, d) without moving an axis: heads read pieces of the wrong tokens.
 
 Use your split_heads, or look at which token ends up in which head.
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        b, t, dim = x.shape
-        q, k, v = (p(x).reshape(b, self.h, t, dim // self.h) for p in (self.w_q, self.w_k, self.w_v))
-        w = scaled_dot_product_attention(q, k, v, mask)[1]
-        return self.w_o((self.drop(w) @ v).reshape(b, t, dim)), w
+edit("split_heads(linear(x), self.num_heads)", "linear(x).reshape(len(x), self.num_heads, x.shape[1], -1)")
+edit("merge_heads(mixed)", "mixed.reshape(x.shape)")
 
 # %% exercise="MultiHeadAttention" wrong="merged_without_transposing_back"
 """The heads are flattened without bringing them next to d first: the output mixes parts of different tokens.
 
 Use your merge_heads. Which axis must be next to d before you flatten?
 """
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("num_heads must divide d_model")
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        q, k, v = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h), split_heads(self.w_v(x), self.h)
-        w = scaled_dot_product_attention(q, k, v, mask)[1]
-        return self.w_o((self.drop(w) @ v).reshape(x.shape)), w
+edit("merge_heads(mixed)", "mixed.reshape(x.shape)")
 
 # %% exercise="CrossAttention" wrong="memory_ignored"
 """Keys and values come from the decoder: this is self-attention, and the encoder's output is never read.
 
 Change the memory: does the output change? Who asks, and who answers?
 """
-class CrossAttention(nn.Module):
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, memory, memory_mask=None):
-        q, k, v = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h), split_heads(self.w_v(x), self.h)
-        out, w = scaled_dot_product_attention(q, k, v, memory_mask)
-        return self.w_o(merge_heads(out)), w
+edit("self.w_k(memory)", "self.w_k(x)")
+edit("self.w_v(memory)", "self.w_v(x)")
 
 # %% exercise="CrossAttention" wrong="encoder_asks"
 """Queries and keys come from the encoder and values from the decoder, as a widely read tutorial has it. It is the
@@ -763,16 +506,8 @@ other way round.
 
 Who needs something from whom? The one who needs it asks: that is the query.
 """
-class CrossAttention(nn.Module):
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, memory, memory_mask=None):
-        q, k = split_heads(self.w_q(memory), self.h), split_heads(self.w_k(memory), self.h)
-        out, w = scaled_dot_product_attention(q, k, split_heads(self.w_v(x), self.h), memory_mask)
-        return self.w_o(merge_heads(out)), w
+edit("self.w_q(x)", "self.w_q(memory)")
+edit("self.w_v(memory)", "self.w_v(x)")
 
 # %% exercise="CrossAttention" wrong="roles_swapped"
 """The two sequences have changed places: the encoder asks and the decoder answers, so the output has the encoder's
@@ -780,32 +515,16 @@ length.
 
 The output has one row for each query. Whose length should it have?
 """
-class CrossAttention(nn.Module):
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, memory, memory_mask=None):
-        q, k = split_heads(self.w_q(memory), self.h), split_heads(self.w_k(x), self.h)
-        out, w = scaled_dot_product_attention(q, k, split_heads(self.w_v(x), self.h), memory_mask)
-        return self.w_o(merge_heads(out)), w
+edit("self.w_q(x)", "self.w_q(memory)")
+edit("self.w_k(memory)", "self.w_k(x)")
+edit("self.w_v(memory)", "self.w_v(x)")
 
 # %% exercise="CrossAttention" wrong="values_from_the_decoder"
 """The decoder's queries find the right places in the encoder, and then take the values from the decoder itself.
 
 A key and its value belong together: both come from the sequence that is being read.
 """
-class CrossAttention(nn.Module):
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, memory, memory_mask=None):
-        q, k = split_heads(self.w_q(x), self.h), split_heads(self.w_k(memory), self.h)
-        out, w = scaled_dot_product_attention(q, k, split_heads(self.w_v(x), self.h), memory_mask)
-        return self.w_o(merge_heads(out)), w
+edit("self.w_v(memory)", "self.w_v(x)")
 
 # %% exercise="CrossAttention" wrong="keys_from_the_decoder"
 """The keys come from the decoder: the weights say where the decoder should look in itself, and are then used on the
@@ -813,1108 +532,191 @@ encoder.
 
 A key and its value belong together: both come from the sequence that is being read.
 """
-class CrossAttention(nn.Module):
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, memory, memory_mask=None):
-        q, k = split_heads(self.w_q(x), self.h), split_heads(self.w_k(x), self.h)
-        out, w = scaled_dot_product_attention(q, k, split_heads(self.w_v(memory), self.h), memory_mask)
-        return self.w_o(merge_heads(out)), w
+edit("self.w_k(memory)", "self.w_k(x)")
 
 # %% exercise="CrossAttention" wrong="target_mask_on_the_source"
 """A causal mask is laid over the source: early words of the translation may not read the end of the sentence.
 
 Is any part of the source in the future of the translation?
 """
-class CrossAttention(nn.Module):
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, memory, memory_mask=None):
-        q, k = split_heads(self.w_q(x), self.h), split_heads(self.w_k(memory), self.h)
-        hide = combine_masks(torch.ones(x.shape[1], memory.shape[1], dtype=torch.bool).tril(), memory_mask)
-        out, w = scaled_dot_product_attention(q, k, split_heads(self.w_v(memory), self.h), hide)
-        return self.w_o(merge_heads(out)), w
+edit(
+    "out, weights = scaled_dot_product_attention(q, k, v, memory_mask)",
+    """
+    causal = torch.ones(x.shape[1], memory.shape[1], dtype=torch.bool).tril()
+    out, weights = scaled_dot_product_attention(q, k, v, combine_masks(causal, memory_mask))
+    """,
+)
 
 # %% exercise="CrossAttention" wrong="memory_mask_ignored"
 """The mask of the source is accepted and never used: the decoder reads padding.
 
 Overwrite the padding of the memory with 1000. Does the output move?
 """
-class CrossAttention(nn.Module):
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, memory, memory_mask=None):
-        q, k = split_heads(self.w_q(x), self.h), split_heads(self.w_k(memory), self.h)
-        out, w = scaled_dot_product_attention(q, k, split_heads(self.w_v(memory), self.h))
-        return self.w_o(merge_heads(out)), w
+edit("scaled_dot_product_attention(q, k, v, memory_mask)", "scaled_dot_product_attention(q, k, v)")
 
 # %% exercise="CrossAttention" wrong="one_wide_head"
 """There is one head of full width: queries, keys and values are never split.
 
 Look at the shape and the number of sets of weights: one for each head.
 """
-class CrossAttention(nn.Module):
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.h = num_heads
-        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, x, memory, memory_mask=None):
-        out, w = scaled_dot_product_attention(
-            self.w_q(x)[:, None], self.w_k(memory)[:, None], self.w_v(memory)[:, None], memory_mask)
-        return self.w_o(out[:, 0]), w.expand(-1, self.h, -1, -1)
+edit("split_heads(self.w_q(x), self.num_heads)", "self.w_q(x)[:, None]")
+edit("split_heads(self.w_k(memory), self.num_heads)", "self.w_k(memory)[:, None]")
+edit("split_heads(self.w_v(memory), self.num_heads)", "self.w_v(memory)[:, None]")
+edit("self.w_o(merge_heads(out)), weights", "self.w_o(out[:, 0]), weights.expand(-1, self.num_heads, -1, -1)")
 
 # %% exercise="attention_entropy" wrong="log_of_zero"
 """A weight of exactly zero gives 0 * ln 0 = 0 * -inf = NaN.
 
 A key that is never read adds nothing: 0 ln 0 counts as 0. Which torch function knows that?
 """
-def attention_entropy(weights):
-    return -(weights * torch.log(weights)).sum(-1)
+edit("torch.xlogy(weights, weights)", "(weights * weights.log())")
 
 # %% exercise="attention_entropy" wrong="in_bits"
 """The logarithm has base 2: this is the entropy in bits, the exercise asks for nats.
 
 What is the entropy of an even spread over two keys: 1, or ln 2?
 """
-def attention_entropy(weights):
-    return -(weights * torch.log2(torch.where(weights > 0, weights, torch.ones_like(weights)))).sum(-1)
+edit(
+    "return -torch.xlogy(weights, weights).sum(dim=-1)",
+    "return -torch.xlogy(weights, weights).sum(dim=-1) / math.log(2)",
+)
 
 # %% exercise="attention_entropy" wrong="sign_forgotten"
 """The sign is missing: the logarithm of a weight below one is negative.
 
 Can an entropy be negative?
 """
-def attention_entropy(weights):
-    return (weights * torch.log(torch.where(weights > 0, weights, torch.ones_like(weights)))).sum(-1)
+edit("-torch.xlogy(weights, weights)", "torch.xlogy(weights, weights)")
 
 # %% exercise="attention_entropy" wrong="mean_over_keys"
 """The terms are averaged over the keys instead of added.
 
 An even spread over S keys has entropy ln S. What do you get?
 """
-def attention_entropy(weights):
-    return -(weights * torch.log(torch.where(weights > 0, weights, torch.ones_like(weights)))).mean(-1)
+edit(".sum(dim=-1)", ".mean(dim=-1)")
 
 # %% exercise="attention_entropy" wrong="sum_over_queries"
 """The sum runs over the queries: a column of the weights is not a distribution.
 
 Rows sum to one. Along which axis does a row run?
 """
-def attention_entropy(weights):
-    return -(weights * torch.log(torch.where(weights > 0, weights, torch.ones_like(weights)))).sum(-2)
+edit(".sum(dim=-1)", ".sum(dim=-2)")
 
 # %% exercise="attention_entropy" wrong="large_epsilon"
 """A constant is added inside the logarithm to avoid ln 0; it is large enough to change the result.
 
 0 ln 0 can be had exactly: torch.xlogy, or a logarithm of the positive weights only.
 """
-def attention_entropy(weights):
-    return -(weights * torch.log(weights + 1e-2)).sum(-1)
+edit("torch.xlogy(weights, weights)", "(weights * (weights + 1e-2).log())")
 
 # %% exercise="attention_entropy" wrong="share_of_the_maximum"
 """The entropy is divided by ln S. The exercise asks for nats.
 
 What should an even spread over 7 keys give: 1, or ln 7?
 """
-def attention_entropy(weights):
-    logs = torch.log(torch.where(weights > 0, weights, torch.ones_like(weights)))
-    return -(weights * logs).sum(-1) / torch.log(torch.tensor(float(weights.shape[-1])))
+edit(
+    "return -torch.xlogy(weights, weights).sum(dim=-1)",
+    "return -torch.xlogy(weights, weights).sum(dim=-1) / math.log(weights.shape[-1])",
+)
 
 # %% exercise="sink_mass" wrong="early_queries_counted"
 """The first queries are counted too. They have nothing but the sink to look at, which inflates the number.
 
 In a causal model, how much of its attention can query 0 spend outside the first four keys?
 """
-def sink_mass(weights, first=4):
-    return weights[..., :first].sum(-1).mean((0, 2))
+edit("weights[:, :, first:, :first]", "weights[:, :, :, :first]")
 
 # %% exercise="sink_mass" wrong="mean_over_sink_keys"
 """The weights of the sink's keys are averaged, so the result is the mass of one key, not of the sink.
 
 If a query spends all its attention on the first four keys, what is its sink mass?
 """
-def sink_mass(weights, first=4):
-    return weights[:, :, first:, :first].mean((0, 2, 3))
+edit(".sum(dim=-1)", ".mean(dim=-1)")
 
 # %% exercise="sink_mass" wrong="heads_averaged_too"
 """The heads are averaged into one number. Heads differ: that is what the measure is for.
 
 Which axes may disappear: batch, heads, queries, keys?
 """
-def sink_mass(weights, first=4):
-    return weights[:, :, first:, :first].sum(-1).mean()
+edit("on_sink.mean(dim=(0, 2))", "on_sink.mean()")
 
 # %% exercise="sink_mass" wrong="last_keys"
 """The mass of the last keys is taken instead of the first.
 
 Which keys are the sink: weights[..., :first], or weights[..., -first:]?
 """
-def sink_mass(weights, first=4):
-    return weights[:, :, first:, -first:].sum(-1).mean((0, 2))
+edit("weights[:, :, first:, :first]", "weights[:, :, first:, -first:]")
 
 # %% exercise="sink_mass" wrong="sum_over_queries"
 """The queries are added up instead of averaged: longer sequences get a larger number.
 
 A fraction lies between 0 and 1.
 """
-def sink_mass(weights, first=4):
-    return weights[:, :, first:, :first].sum((-1, -2)).mean(0)
+edit("on_sink.mean(dim=(0, 2))", "on_sink.sum(dim=2).mean(dim=0)")
 
 # %% exercise="sink_mass" wrong="starts_one_query_late"
 """Off by one: query number `first` is left out. It is the first that can look past the sink.
 
 Query t = first has the keys 0 to first before it. Is it t > first, or t >= first?
 """
-def sink_mass(weights, first=4):
-    return weights[:, :, first + 1 :, :first].sum(-1).mean((0, 2))
+edit("weights[:, :, first:, :first]", "weights[:, :, first + 1 :, :first]")
 
 # %% exercise="sink_mass" wrong="always_four"
 """The argument `first` is not used: the sink always has four keys.
 
 Call it with first=1 and first=2.
 """
-def sink_mass(weights, first=4):
-    return weights[:, :, 4:, :4].sum(-1).mean((0, 2))
+edit("weights[:, :, first:, :first]", "weights[:, :, 4:, :4]")
 
 # %% exercise="attention_cost" wrong="one_flop_per_term"
 """A multiplication and the addition after it are counted as one operation; by the convention here they are two.
 
 How many FLOPs has a dot product of two vectors of length 3?
 """
-def attention_cost(n, d_model, num_heads, bytes_per_number=4):
-    return {"projection_flops": 4 * n * d_model**2, "score_flops": n**2 * d_model, "mix_flops": n**2 * d_model,
-            "score_bytes": num_heads * n**2 * bytes_per_number, "kv_bytes": 2 * n * d_model * bytes_per_number}
+edit("4 * 2 * n * d_model * d_model", "4 * n * d_model * d_model")
+edit("2 * n * n * d_model", "n * n * d_model", times=2)
 
 # %% exercise="attention_cost" wrong="every_head_full_width"
 """Each head is counted with the full width D; a head is only D / H wide, so more heads do not cost more products.
 
 What is H times (D / H)?
 """
-def attention_cost(n, d_model, num_heads, bytes_per_number=4):
-    return {"projection_flops": 8 * n * d_model**2, "score_flops": 2 * n**2 * d_model * num_heads,
-            "mix_flops": 2 * n**2 * d_model * num_heads,
-            "score_bytes": num_heads * n**2 * bytes_per_number, "kv_bytes": 2 * n * d_model * bytes_per_number}
+edit("2 * n * n * d_model", "2 * n * n * d_model * num_heads", times=2)
 
 # %% exercise="attention_cost" wrong="one_matrix_of_weights"
 """Only one n x n matrix of weights is counted; every head has its own.
 
 What is the shape of the weights of a layer with H heads?
 """
-def attention_cost(n, d_model, num_heads, bytes_per_number=4):
-    return {"projection_flops": 8 * n * d_model**2, "score_flops": 2 * n**2 * d_model, "mix_flops": 2 * n**2 * d_model,
-            "score_bytes": n**2 * bytes_per_number, "kv_bytes": 2 * n * d_model * bytes_per_number}
+edit("num_heads * n * n * bytes_per_number", "n * n * bytes_per_number")
 
 # %% exercise="attention_cost" wrong="three_projections"
 """The output projection is missing: there are four products with a D x D matrix, not three.
 
 Which linear maps has your MultiHeadAttention?
 """
-def attention_cost(n, d_model, num_heads, bytes_per_number=4):
-    return {"projection_flops": 6 * n * d_model**2, "score_flops": 2 * n**2 * d_model, "mix_flops": 2 * n**2 * d_model,
-            "score_bytes": num_heads * n**2 * bytes_per_number, "kv_bytes": 2 * n * d_model * bytes_per_number}
+edit("4 * 2 * n * d_model * d_model", "3 * 2 * n * d_model * d_model")
 
 # %% exercise="attention_cost" wrong="keys_without_values"
 """Only the keys are counted; the values are stored as well.
 
 How many tensors of shape (n, D) does attention read besides the queries?
 """
-def attention_cost(n, d_model, num_heads, bytes_per_number=4):
-    return {"projection_flops": 8 * n * d_model**2, "score_flops": 2 * n**2 * d_model, "mix_flops": 2 * n**2 * d_model,
-            "score_bytes": num_heads * n**2 * bytes_per_number, "kv_bytes": n * d_model * bytes_per_number}
+edit("2 * n * d_model * bytes_per_number", "n * d_model * bytes_per_number")
 
 # %% exercise="attention_cost" wrong="bytes_always_four"
 """The bytes are always counted for float32: the argument bytes_per_number is not used.
 
 How large are the weights in float16?
 """
-def attention_cost(n, d_model, num_heads, bytes_per_number=4):
-    return {"projection_flops": 8 * n * d_model**2, "score_flops": 2 * n**2 * d_model, "mix_flops": 2 * n**2 * d_model,
-            "score_bytes": 4 * num_heads * n**2, "kv_bytes": 8 * n * d_model}
+edit("* bytes_per_number", "* 4", times=2)
 
 # %% exercise="attention_cost" wrong="linear_in_n"
 """The scores are counted as if each query met one key: their number grows with n squared.
 
 How many entries has q k^T for n queries and n keys?
 """
-def attention_cost(n, d_model, num_heads, bytes_per_number=4):
-    return {"projection_flops": 8 * n * d_model**2, "score_flops": 2 * n * d_model, "mix_flops": 2 * n * d_model,
-            "score_bytes": num_heads * n * bytes_per_number, "kv_bytes": 2 * n * d_model * bytes_per_number}
-
-# %% exercise="row_softmax" wrong="no_maximum"
-"""The maximum is not subtracted: exp(300) is infinite and exp(-500) is zero, so the quotient is NaN.
-
-You wrote stable_softmax once. Which walk over the row is missing here?
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        s += tl.sum(tl.exp(x), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="zero_in_the_maximum"
-"""The lanes past the end of the row hold 0 when the maximum is taken: in a row that is negative everywhere they win.
-
-What value can never win a maximum?
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=0.0).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        s += tl.sum(tl.exp(x - m), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="zero_in_the_sum"
-"""The lanes past the end of the row hold 0 when the exponentials are summed: each of them adds exp(0 - maximum).
-
-What must a lane hold so that its exponential is zero?
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=0.0).to(tl.float32)
-        s += tl.sum(tl.exp(x - m), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="tail_never_computed"
-"""The loop makes n_cols // BLOCK steps, so the columns of the last, incomplete block are never visited.
-
-How many steps of 64 cover 300 columns? The last one hangs over, that is what the mask is for.
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols // BLOCK * BLOCK, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols // BLOCK * BLOCK, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        s += tl.sum(tl.exp(x - m), axis=0)
-    for c in range(0, n_cols // BLOCK * BLOCK, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="one_block_only"
-"""Only the first BLOCK columns are read and written; what lies beyond them in `out` is whatever torch.empty found
-there.
-
-Who writes column BLOCK? Walk along the row.
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    x = tl.load(x_ptr + pid * sx0 + lanes * sx1, mask=lanes < n_cols, other=-float("inf")).to(tl.float32)
-    e = tl.exp(x - tl.max(x, axis=0))
-    tl.store(out_ptr + pid * so0 + lanes * so1, e / tl.sum(e, axis=0), mask=lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="no_masks"
-"""Loads and stores have no mask: the last step reads past the end of the row, and at the last row past the end of the
-tensor.
-
-Which programs touch memory past the end? Compare the column's number with n_cols.
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        m = tl.maximum(m, tl.max(tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1).to(tl.float32), axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        s += tl.sum(tl.exp(tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1).to(tl.float32) - m), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="rows_assumed_contiguous"
-"""Addresses are computed as row * n_cols + column, which is right for contiguous tensors only.
-
-Ask the tensor for its strides: x.stride(0), x.stride(1). What are they for x.t()?
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        s += tl.sum(tl.exp(x - m), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], x.shape[1], 1, x.shape[1], 1, BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="row_stride_only"
-"""The stride between rows is used, but neighbouring columns are assumed to lie side by side.
-
-What is x.stride(1) of x[:, ::2]?
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        s += tl.sum(tl.exp(x - m), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], x.stride(0), 1, out.stride(0), 1, BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="half_precision_sum"
-"""The sum is kept in float16 for float16 rows: next to a sum of 16, a term below 0.0078 is rounded away, however many
-there are.
-
-Which dtype has your accumulator? Convert with .to(tl.float32) right after the load.
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf"))
-        s = (s + tl.sum(tl.exp(x.to(tl.float32) - m), axis=0)).to(x.dtype).to(tl.float32)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="softmax_of_each_block"
-"""Each block is normalised on its own: the row then sums to the number of blocks instead of 1.
-
-What do you have to know of the whole row before the first weight can be written?
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        e = tl.exp(x - tl.max(x, axis=0))
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, e / tl.sum(e, axis=0), mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="running_sum_not_rescaled"
-"""Maximum and sum are taken in one walk, but when a later block raises the maximum, the sum so far is not rescaled to
-it.
-
-The old sum was relative to the old maximum. By which factor does it change?
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-        s += tl.sum(tl.exp(x - m), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="programs_counted_by_columns"
-"""The grid has one program for each block of columns; here each program takes a row.
-
-How many programs does a tensor of 5 rows and 300 columns need?
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        s += tl.sum(tl.exp(x - m), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    grid = (min(x.shape[0], x.shape[1] // block),)
-    row_softmax_kernel[grid](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="row_softmax" wrong="torch_instead_of_a_kernel"
-"""The answer is computed by torch; no kernel is launched.
-
-Which line launches your kernel?
-"""
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        s += tl.sum(tl.exp(x - m), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    return stable_softmax(x.float()).to(x.dtype)
-
-
-# %% exercise="row_softmax" wrong="result_remembered"
-"""The result of the first call is remembered and returned for every tensor of the same shape.
-
-Call it twice with different numbers. Which of the two calls launches a kernel?
-"""
-remembered = {}
-
-
-@triton.jit
-def row_softmax_kernel(x_ptr, out_ptr, n_cols, sx0, sx1, so0, so1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        s += tl.sum(tl.exp(x - m), axis=0)
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        tl.store(out_ptr + pid * so0 + (c + lanes) * so1, tl.exp(x - m) / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    if x.shape not in remembered:
-        out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
-        remembered[x.shape] = out
-    return remembered[x.shape]
-
-
-# %% exercise="row_softmax" wrong="exponentials_on_their_way_through_memory"
-"""The exponentials are written to memory in full precision by one kernel and divided by a second one. The numbers are
-right; the bytes are not: computing exp again is far cheaper than a trip to memory.
-
-Count the reads and writes of every tensor, the one between the kernels too. How many are needed?
-"""
-@triton.jit
-def exponentials_kernel(x_ptr, e_ptr, s_ptr, n_cols, sx0, sx1, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(x, axis=0))
-    s = 0.0
-    for c in range(0, n_cols, BLOCK):
-        x = tl.load(x_ptr + pid * sx0 + (c + lanes) * sx1, mask=c + lanes < n_cols, other=-float("inf")).to(tl.float32)
-        e = tl.exp(x - m)
-        s += tl.sum(e, axis=0)
-        tl.store(e_ptr + pid * n_cols + c + lanes, e, mask=c + lanes < n_cols)
-    tl.store(s_ptr + pid, s)
-
-
-@triton.jit
-def divide_kernel(e_ptr, s_ptr, out_ptr, n_cols, BLOCK: tl.constexpr):
-    pid = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    s = tl.load(s_ptr + pid)
-    for c in range(0, n_cols, BLOCK):
-        e = tl.load(e_ptr + pid * n_cols + c + lanes, mask=c + lanes < n_cols, other=0.0)
-        tl.store(out_ptr + pid * n_cols + c + lanes, e / s, mask=c + lanes < n_cols)
-
-
-def row_softmax(x, block=128):
-    rows, cols = x.shape
-    e = torch.empty((rows, cols), dtype=torch.float32, device=x.device)
-    s = torch.empty(rows, dtype=torch.float32, device=x.device)
-    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
-    exponentials_kernel[(rows,)](x, e, s, cols, *x.stride(), BLOCK=block)
-    divide_kernel[(rows,)](e, s, out, cols, BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="scale_ignored"
-"""The scale is accepted and never used.
-
-Trace the argument `scale` through the kernel: which line reads it?
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0)
-        m = tl.maximum(m, tl.max(tl.where(may, x, -float("inf")), axis=0))
-    m = tl.where(m == -float('inf'), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0)
-        s += tl.sum(tl.where(may, tl.exp(x - m), 0.0), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0)
-        tl.store(op + r * o0 + i * o1, tl.where(may, tl.exp(x - m), 0.0) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="nan_in_an_empty_row"
-"""A row without any allowed column is NaN: -inf - (-inf) and then zero over zero.
-
-What is the maximum of such a row? Replace it, and the sum, before you use them.
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        m = tl.maximum(m, tl.max(tl.where(may, x, -float("inf")), axis=0))
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.exp(tl.where(may, x, -float("inf")) - m), axis=0)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.exp(tl.where(may, x, -float("inf")) - m) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="true_means_hide"
-"""The mask is read the wrong way round: allowed columns are hidden.
-
-In this unit True means allowed. Which columns get a weight?
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=1) == 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        m = tl.maximum(m, tl.max(tl.where(may, x, -float("inf")), axis=0))
-    m = tl.where(m == -float('inf'), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=1) == 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.where(may, tl.exp(x - m), 0.0), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=1) == 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.where(may, tl.exp(x - m), 0.0) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="hidden_columns_in_the_sum"
-"""Hidden columns are set to zero at the end, but they still count in the sum: the rest does not add up to one.
-
-Which columns may enter the denominator?
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        m = tl.maximum(m, tl.max(tl.where(may, x, -float("inf")), axis=0))
-    m = tl.where(m == -float('inf'), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.where(i < n, tl.exp(x - m), 0.0), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.where(may, tl.exp(x - m), 0.0) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="hidden_score_zero"
-"""Hidden columns get the score 0 instead of -inf: they take part with the weight exp(0 - maximum).
-
-Which score has no weight at all after the exponential?
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        m = tl.maximum(m, tl.max(tl.where(may, x, 0.0), axis=0))
-    m = tl.where(m == -float('inf'), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.where(i < n, tl.exp(tl.where(may, x, 0.0) - m), 0.0), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.exp(tl.where(may, x, 0.0) - m) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="even_weights_in_an_empty_row"
-"""Hidden scores become -1e9: in a row without any allowed column they are all equal, and each gets the weight 1 / C.
-
-What does a softmax make of equal scores? Multiply hidden weights by zero, or treat such a row separately.
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        m = tl.maximum(m, tl.max(tl.where(may, x, -1e9), axis=0))
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.where(i < n, tl.exp(tl.where(may, x, -1e9) - m), 0.0), axis=0)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.exp(tl.where(may, x, -1e9) - m) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="maximum_of_unscaled_scores"
-"""The maximum is taken of the scores before the scale: the exponent is then far from zero, and the sum underflows or
-overflows.
-
-Subtract the maximum of the very numbers you exponentiate.
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0)
-        m = tl.maximum(m, tl.max(tl.where(may, x, -float("inf")), axis=0))
-    m = tl.where(m == -float('inf'), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.where(may, tl.exp(x - m), 0.0), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.where(may, tl.exp(x - m), 0.0) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="maximum_over_hidden_columns"
-"""The maximum is taken over hidden columns too: a large hidden score pushes all the others to zero.
-
-Whose maximum do you need: the row's, or the allowed columns'?
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        m = tl.maximum(m, tl.max(tl.where(may, x, tl.where(i < n, x, -float("inf"))), axis=0))
-    m = tl.where(m == -float('inf'), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.where(may, tl.exp(x - m), 0.0), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.where(may, tl.exp(x - m), 0.0) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="mask_with_the_strides_of_scores"
-"""The mask is read with the strides of the scores; the mask is a tensor of its own and may be laid out differently.
-
-What are the strides of an expanded row? Pass mask.stride() as well.
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        m = tl.maximum(m, tl.max(tl.where(may, x, -float("inf")), axis=0))
-    m = tl.where(m == -float('inf'), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.where(may, tl.exp(x - m), 0.0), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.where(may, tl.exp(x - m), 0.0) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *scores.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="hidden_columns_not_written"
-"""Only allowed columns are stored: the hidden ones keep whatever torch.empty found there.
-
-Who writes the zeros?
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        m = tl.maximum(m, tl.max(tl.where(may, x, -float("inf")), axis=0))
-    m = tl.where(m == -float('inf'), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.where(may, tl.exp(x - m), 0.0), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.where(may, tl.exp(x - m), 0.0) / s, mask=may)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
-    masked_scaled_softmax_kernel[(scores.shape[0],)](
-        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
-    return out
-
-
-# %% exercise="masked_scaled_softmax" wrong="torch_instead_of_a_kernel"
-"""The answer is computed by torch; no kernel is launched.
-
-Which line launches your kernel?
-"""
-@triton.jit
-def masked_scaled_softmax_kernel(p, mp, op, scale, n, s0, s1, m0, m1, o0, o1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        m = tl.maximum(m, tl.max(tl.where(may, x, -float("inf")), axis=0))
-    m = tl.where(m == -float('inf'), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        s += tl.sum(tl.where(may, tl.exp(x - m), 0.0), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = (tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0) & (i < n)
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * o0 + i * o1, tl.where(may, tl.exp(x - m), 0.0) / s, mask=i < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    empty = ~mask.any(-1, keepdim=True)
-    hidden = (scores * scale).masked_fill(~mask, -math.inf).masked_fill(empty, 0.0)
-    return stable_softmax(hidden).masked_fill(empty, 0.0)
-
-
-# %% exercise="masked_scaled_softmax" wrong="scaled_scores_on_their_way_through_memory"
-"""One kernel writes the scaled and masked scores to memory, a second one makes the softmax of them. That is the
-unfused version with two launches.
-
-Which tensor in your launcher is neither an input nor the result? What does it cost?
-"""
-@triton.jit
-def scale_and_mask_kernel(p, mp, op, scale, n, s0, s1, m0, m1, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    for c in range(0, n, BLOCK):
-        i = c + lanes
-        may = tl.load(mp + r * m0 + i * m1, mask=i < n, other=0) != 0
-        x = tl.load(p + r * s0 + i * s1, mask=i < n, other=0.0) * scale
-        tl.store(op + r * n + i, tl.where(may, x, -float("inf")), mask=i < n)
-
-
-@triton.jit
-def softmax_of_rows_kernel(p, op, n, BLOCK: tl.constexpr):
-    r = tl.program_id(0)
-    lanes = tl.arange(0, BLOCK)
-    m = -float("inf")
-    for c in range(0, n, BLOCK):
-        m = tl.maximum(m, tl.max(tl.load(p + r * n + c + lanes, mask=c + lanes < n, other=-float("inf")), axis=0))
-    m = tl.where(m == -float("inf"), 0.0, m)
-    s = 0.0
-    for c in range(0, n, BLOCK):
-        s += tl.sum(tl.exp(tl.load(p + r * n + c + lanes, mask=c + lanes < n, other=-float("inf")) - m), axis=0)
-    s = tl.where(s == 0.0, 1.0, s)
-    for c in range(0, n, BLOCK):
-        x = tl.load(p + r * n + c + lanes, mask=c + lanes < n, other=-float("inf"))
-        tl.store(op + r * n + c + lanes, tl.exp(x - m) / s, mask=c + lanes < n)
-
-
-def masked_scaled_softmax(scores, mask, scale, block=128):
-    rows, cols = scores.shape
-    scaled = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
-    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
-    scale_and_mask_kernel[(rows,)](scores, mask, scaled, scale, cols, *scores.stride(), *mask.stride(), BLOCK=block)
-    softmax_of_rows_kernel[(rows,)](scaled, out, cols, BLOCK=block)
-    return out
-
+edit("n * n", "n", times=3)
 
 # %% exercise="permutation_finding" wrong="orders_never_compared"
 """The two sentences are compared as sets of the same order, so every difference is zero: the words never changed
@@ -1922,161 +724,108 @@ places.
 
 Which of the two calls of attention gets x[ORDER]?
 """
-def permutation_finding(runs):
-    worst = {"same_place": 0.0, "same_word": 0.0, "causal_word": 0.0}
-    for run in runs:
-        x = word_vectors(run)
-        out = scaled_dot_product_attention(x, x, x)[0]
-        worst["same_place"] = max(worst["same_place"], (out[ORDER] - out[ORDER]).abs().max().item())
-    return worst
+edit(
+    'gaps = {"same_place": [], "same_word": [], "causal_word": []}',
+    """
+    ORDER = list(range(len(WORDS)))
+    gaps = {"same_place": [], "same_word": [], "causal_word": []}
+    """,
+)
 
 # %% exercise="permutation_finding" wrong="places_and_words_swapped"
 """The two comparisons have changed names: word by word means that the first result is reordered as well.
 
 A(x)[ORDER] puts the outputs of the first sentence in the order of the second. Which name does that comparison have?
 """
-def permutation_finding(runs):
-    mask, rows = causal_mask(4, 4), []
-    for run in runs:
-        x = word_vectors(run)
-        y = x[ORDER]
-        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
-        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
-        rows.append([(b - a[ORDER]).abs().max().item(), (b - a).abs().max().item(), (e - c[ORDER]).abs().max().item()])
-    medians = torch.tensor(rows).median(0).values.tolist()
-    return {name: round(m, 4) for name, m in zip(("same_place", "same_word", "causal_word"), medians)}
+edit(
+    """
+    gaps["same_place"].append((attend(x[ORDER]) - attend(x)).abs().max().item())
+    gaps["same_word"].append((attend(x[ORDER]) - attend(x)[ORDER]).abs().max().item())
+    """,
+    """
+    gaps["same_word"].append((attend(x[ORDER]) - attend(x)).abs().max().item())
+    gaps["same_place"].append((attend(x[ORDER]) - attend(x)[ORDER]).abs().max().item())
+    """,
+)
 
 # %% exercise="permutation_finding" wrong="causal_mask_forgotten"
 """The third number is computed without the causal mask, so it is zero like the second.
 
 Where does the mask enter? Hand it to both calls of the third comparison.
 """
-def permutation_finding(runs):
-    rows = []
-    for run in runs:
-        x = word_vectors(run)
-        y = x[ORDER]
-        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
-        same = (b - a[ORDER]).abs().max().item()
-        rows.append([(b - a).abs().max().item(), same, same])
-    medians = torch.tensor(rows).median(0).values.tolist()
-    return {name: round(m, 4) for name, m in zip(("same_place", "same_word", "causal_word"), medians)}
+edit("attend(x[ORDER], causal) - attend(x, causal)[ORDER]", "attend(x[ORDER]) - attend(x)[ORDER]")
 
 # %% exercise="saturation_finding" wrong="scaled_by_the_width"
 """The scores are divided by d instead of sqrt(d): then the weights become even, and the entropy approaches 1.
 
 By what must a number with variance d be divided to have variance 1?
 """
-DIMS = [16, 64, 256, 1024]
-saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
-for d in DIMS:
-    for kind in ("raw", "scaled"):
-        ent, grad = [], []
-        for s in range(10):
-            g = torch.Generator().manual_seed(s)
-            z = torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g)
-            w = torch.softmax(z / (d if kind == "scaled" else 1), -1)
-            ent.append(torch.special.entr(w).sum(-1).mean().item() / math.log(64))
-            grad.append(1 - (w * w).sum(-1).mean().item())
-        saturation_finding[kind + "_entropy"].append(ent)
-        saturation_finding[kind + "_gradient"].append(grad)
+edit("products / math.sqrt(width)", "products / width")
 
 # %% exercise="saturation_finding" wrong="entropy_in_nats"
 """The entropies are in nats: they are not divided by ln(64), so they do not lie between 0 and 1.
 
 What is the largest entropy that 64 keys allow? Divide by it.
 """
-DIMS = [16, 64, 256, 1024]
-saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
-for d in DIMS:
-    for kind in ("raw", "scaled"):
-        ent, grad = [], []
-        for s in range(10):
-            g = torch.Generator().manual_seed(s)
-            z = torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g)
-            w = torch.softmax(z / (d**0.5 if kind == "scaled" else 1), -1)
-            ent.append(torch.special.entr(w).sum(-1).mean().item())
-            grad.append(1 - (w * w).sum(-1).mean().item())
-        saturation_finding[kind + "_entropy"].append(ent)
-        saturation_finding[kind + "_gradient"].append(grad)
+edit("attention_entropy(drawn).mean(dim=-1) / math.log(64)", "attention_entropy(drawn).mean(dim=-1)")
 
 # %% exercise="saturation_finding" wrong="raw_and_scaled_swapped"
 """The tables have changed names: "raw" is the one without any scale, and it is the sharp one.
 
 Which of the two should fall as heads get wider?
 """
-DIMS = [16, 64, 256, 1024]
-saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
-for d in DIMS:
-    for kind in ("raw", "scaled"):
-        ent, grad = [], []
-        for s in range(10):
-            g = torch.Generator().manual_seed(s)
-            z = torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g)
-            w = torch.softmax(z / (d**0.5 if kind == "raw" else 1), -1)
-            ent.append(torch.special.entr(w).sum(-1).mean().item() / math.log(64))
-            grad.append(1 - (w * w).sum(-1).mean().item())
-        saturation_finding[kind + "_entropy"].append(ent)
-        saturation_finding[kind + "_gradient"].append(grad)
+edit(
+    'for kind, logits in (("raw", products), ("scaled", products / math.sqrt(width))):',
+    'for kind, logits in (("scaled", products), ("raw", products / math.sqrt(width))):',
+)
 
 # %% exercise="saturation_finding" wrong="sum_of_squares_itself"
 """The gradient tables hold the sum of the squared weights; the trace of the Jacobian is 1 minus that.
 
 The Jacobian's diagonal is w (1 - w). What does it add up to?
 """
-DIMS = [16, 64, 256, 1024]
-saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
-for d in DIMS:
-    for kind in ("raw", "scaled"):
-        ent, grad = [], []
-        for s in range(10):
-            g = torch.Generator().manual_seed(s)
-            z = torch.randn(64, d, generator=g) @ torch.randn(d, 64, generator=g)
-            w = torch.softmax(z / (d**0.5 if kind == "scaled" else 1), -1)
-            ent.append(torch.special.entr(w).sum(-1).mean().item() / math.log(64))
-            grad.append((w * w).sum(-1).mean().item())
-        saturation_finding[kind + "_entropy"].append(ent)
-        saturation_finding[kind + "_gradient"].append(grad)
+edit("1 - drawn.square()", "drawn.square()")
 
 # %% exercise="repaired_cross_attention" wrong="as_published"
 """This is still the published version: the encoder asks, and the values come from the decoder.
 
 Go through the three lines one by one. Who needs something? Who has it?
 """
-def repaired_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):
-    return published_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v)
+edit(
+    "return scaled_dot_product_attention(q, k, v)[0]",
+    "return published_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v)",
+)
 
 # %% exercise="repaired_cross_attention" wrong="only_the_query_repaired"
 """The queries are right now, but the values still come from the decoder.
 
 A key and its value belong together. Whose keys do you compare with?
 """
-def repaired_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):
-    return scaled_dot_product_attention(decoder_states @ w_q, encoder_states @ w_k, decoder_states @ w_v)[0]
+edit("encoder_states @ w_v", "decoder_states @ w_v")
 
 # %% exercise="repaired_cross_attention" wrong="only_the_value_repaired"
 """The values come from the encoder now, but the encoder still asks: the decoder is not read at all.
 
 The output must have one row for each position of the decoder. Who must ask?
 """
-def repaired_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):
-    return scaled_dot_product_attention(encoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v)[0]
+edit("decoder_states @ w_q", "encoder_states @ w_q")
 
 # %% exercise="repaired_cross_attention" wrong="sequences_exchanged"
 """The two sequences have been exchanged everywhere: now the encoder asks and the decoder answers.
 
 Only one of the three comes from the decoder. Which?
 """
-def repaired_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):
-    return scaled_dot_product_attention(encoder_states @ w_q, decoder_states @ w_k, decoder_states @ w_v)[0]
+edit(
+    "q, k, v = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v",
+    "q, k, v = encoder_states @ w_q, decoder_states @ w_k, decoder_states @ w_v",
+)
 
 # %% exercise="repaired_cross_attention" wrong="scale_lost"
 """The suppliers are right, but the scale 1/sqrt(d) got lost in the repair.
 
 Compare with the formula of section 3: what stands below QK^T?
 """
-def repaired_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):
-    return torch.softmax(decoder_states @ w_q @ (encoder_states @ w_k).mT, -1) @ (encoder_states @ w_v)
+edit("scaled_dot_product_attention(q, k, v)[0]", "stable_softmax(q @ k.mT) @ v")
 
 # %% exercise="repaired_masking" wrong="as_published"
 """This is still the published version: it hides the keys where the mask is 0, and in an additive mask these are the
@@ -2119,9 +868,4 @@ def repaired_masking(logits, mask):
 
 Such a row should be all zero. Fill it with finite scores before the softmax, with zeros after it.
 """
-def repaired_masking(logits, mask):
-    if mask.dtype == torch.bool:
-        return torch.softmax(logits.masked_fill(~mask, -torch.inf), -1)
-    if not mask.is_floating_point():
-        raise TypeError("bool or float")
-    return torch.softmax(logits + mask, -1)
+edit("stable_softmax(biased.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)", "stable_softmax(biased)")

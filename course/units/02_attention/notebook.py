@@ -7,7 +7,7 @@ and cannot do, look inside three heads, and repair two published mistakes.
 
 **You need** unit 01 (why recurrence runs out of room) and unit 00 (programs, offsets, masks in Triton).
 
-**Time:** about five hours for 18 exercises, two of them kernels; then six questions to answer in words.
+**Time:** about five hours for the exercises that `course list attention` names; then questions to answer in words.
 
 **Conventions, for the whole unit:**
 

@@ -11,9 +11,8 @@ import re
 import torch
 
 from autograder.authoring import oracle
-from autograder.authoring.checks import Check
+from autograder.authoring.checks import Check, Kernel
 from course import data
-from grader_kernels import problem
 
 INF = math.inf
 
@@ -968,78 +967,18 @@ def _(subject, trial):
 
 # kernels --------------------------------------------------------------------------------------------------------------
 
-gather = Check(
+gather = Kernel(
     "embedding_gather",
     hints=(
         "One program for each token, grid (N,). It loads its id, a whole number, and adds id * table.stride(0) to the "
         "table's pointer.",
         "Mask the columns past the width, in the load and in the store. The output has strides of its own.",
     ),
-    kind="launcher",
     minutes=20,
-    seconds=30.0,
 )
 
 
-@gather.case("rows that fit a block exactly")
-def _(subject, trial):
-    table, ids = trial.normal((9, 32)), trial.integers(0, 9, (5,))
-    trial.equal(subject.launch(ids, table, block=32), table[ids])
-
-
-@gather.case("rows wider than a block, with a ragged tail", weight=3)
-def _(subject, trial):
-    table, ids = trial.normal((11, 75)), trial.integers(0, 11, (7,))
-    trial.equal(subject.launch(ids, table, block=16), table[ids])
-
-
-@gather.case("rows narrower than a block, the first and the last row of the table")
-def _(subject, trial):
-    table, ids = trial.normal((6, 5)), torch.tensor([5, 0, 5])
-    trial.equal(subject.launch(ids, table, block=16), table[ids])
-
-
-@gather.case("any strides of the table", weight=2)
-def _(subject, trial):
-    table, ids = trial.normal((8, 21)), trial.integers(0, 8, (6,))
-    for layout in ("transposed", "every_other"):
-        trial.equal(subject.launch(ids, trial.strided(table, layout), block=16), table[ids])
-
-
-@gather.case("any stride of the ids")
-def _(subject, trial):
-    table, ids = trial.normal((8, 9)), trial.integers(0, 8, (7,))
-    trial.equal(subject.launch(trial.strided(ids[None], "every_other")[0], table, block=16), table[ids])
-
-
-@gather.case("float16 tables")
-def _(subject, trial):
-    table, ids = trial.normal((7, 40), dtype=torch.float16), trial.integers(0, 7, (4,))
-    trial.equal(subject.launch(ids, table, block=32), table[ids])
-
-
-@gather.case("reads each row that is looked up once, and nothing else", weight=2)
-def _(subject, trial):
-    table, ids = trial.normal((50, 64)), trial.permutation(50)[:6]
-    trial.equal(subject.launch(ids, table, block=32), table[ids])
-    trial.lean(subject, problem.load("embedding_gather").floor(ids, table), slack=1.1)
-
-
-@gather.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
-def _(subject, trial):
-    table, ids = trial.normal((20, 300)), trial.integers(0, 20, (4,))
-    trial.equal(subject.launch(ids, table, block=128), table[ids])
-    trial.compiles(subject)
-
-
-@gather.trial("right for other shapes and blocks")
-def _(subject, trial):
-    for V, D, N, block in ((1, 1, 1, 16), (30, 130, 3, 64), (5, 33, 20, 32)):
-        table, ids = trial.normal((V, D)), trial.integers(0, V, (N,))
-        trial.equal(subject.launch(ids, table, block=block), table[ids])
-
-
-inplace = Check(
+inplace = Kernel(
     "rope_inplace",
     hints=(
         "One program for each vector: grid (N * T,), batch = pid // T, position = pid % T. Load both numbers of every "
@@ -1047,76 +986,8 @@ inplace = Check(
         "Column i lies at i * x.stride(2), column i + d/2 at (i + d/2) * x.stride(2). The tables are read at the "
         "position, t * cos.stride(0) + i. Mask i < d/2.",
     ),
-    kind="launcher",
-    mutates=("x",),
     minutes=30,
-    seconds=30.0,
 )
-
-
-def tables(T, d):
-    turn = torch.tensor([[angle(t, i, d) for i in range(d // 2)] for t in range(T)], dtype=torch.float64)
-    return turn.cos().float(), turn.sin().float()
-
-
-def turned_by(x, cos, sin):
-    """With the tables as they are given, in float64."""
-    half = x.shape[-1] // 2
-    a, b, c, s = x[..., :half].double(), x[..., half:].double(), cos.double(), sin.double()
-    return torch.cat([a * c - b * s, a * s + b * c], -1).to(x.dtype)
-
-
-@inplace.case("a power of two: four batches of five positions")
-def _(subject, trial):
-    x = trial.normal((4, 5, 16))
-    trial.close(subject.launch(x, *tables(5, 16)), turned_by(x, *tables(5, 16)), condition=2)
-
-
-@inplace.case("half the width is no power of two", weight=3)
-def _(subject, trial):
-    x = trial.normal((3, 7, 10))
-    trial.close(subject.launch(x, *tables(7, 10)), turned_by(x, *tables(7, 10)), condition=2)
-
-
-@inplace.case("any strides: heads and positions exchanged, columns far apart", weight=3)
-def _(subject, trial):
-    x = trial.normal((3, 4, 12))
-    for name, laid in (("positions before batch", x.transpose(0, 1).contiguous().transpose(0, 1)),
-                       ("columns before positions", trial.strided(x, "transposed"))):  # fmt: skip
-        trial.close(subject.launch(laid, *tables(4, 12)), turned_by(x, *tables(4, 12)), name, condition=2)
-
-
-@inplace.case("float16 vectors", weight=2)
-def _(subject, trial):
-    x = trial.normal((4, 6, 24), dtype=torch.float16)
-    trial.close(subject.launch(x, *tables(6, 24)), turned_by(x, *tables(6, 24)), condition=1)
-
-
-@inplace.case("tables of a chunk: whatever stands in them is used")
-def _(subject, trial):
-    x, turn = trial.normal((2, 3, 6)), trial.uniform((3, 3), high=6.0)
-    trial.close(subject.launch(x, turn.cos(), turn.sin()), turned_by(x, turn.cos(), turn.sin()), condition=2)
-
-
-@inplace.case("every number is read once and written once, without a copy", weight=2)
-def _(subject, trial):
-    x = trial.normal((2, 9, 8))
-    trial.close(subject.launch(x, *tables(9, 8)), turned_by(x, *tables(9, 8)), condition=2)
-    trial.lean(subject, problem.load("rope_inplace").floor(x, *tables(9, 8)))
-
-
-@inplace.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
-def _(subject, trial):
-    x = trial.normal((2, 3, 128))
-    trial.close(subject.launch(x, *tables(3, 128)), turned_by(x, *tables(3, 128)), condition=2)
-    trial.compiles(subject)
-
-
-@inplace.trial("right for other shapes")
-def _(subject, trial):
-    for N, T, d in ((1, 1, 2), (5, 2, 34), (2, 11, 4)):
-        x = trial.normal((N, T, d))
-        trial.close(subject.launch(x, *tables(T, d)), turned_by(x, *tables(T, d)), condition=2)
 
 
 # findings and repairs -------------------------------------------------------------------------------------------------

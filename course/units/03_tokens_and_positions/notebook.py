@@ -8,7 +8,8 @@ you train on short texts, test on long ones, and see which scheme holds.
 
 **You need** unit 02 (attention, masks, heads) and unit 00 (programs, offsets, masks in Triton).
 
-**Time:** about five hours for 21 exercises, two of them kernels; then three questions to answer in words.
+**Time:** about five hours for the exercises that `course list tokens_and_positions` names; then questions to answer in
+words.
 
 **Conventions, for the whole unit.** Where the field has two, both are named:
 

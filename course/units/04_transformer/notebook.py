@@ -9,7 +9,7 @@ train the model to translate, and write the kernels that its normalisation and i
 **You need** unit 02 (attention and masks), unit 03 (embeddings and positions) and unit 00 (programs, offsets, masks
 in Triton).
 
-**Time:** about seven hours for 22 exercises, four of them kernels; then four questions to answer in words.
+**Time:** about seven hours for the exercises that `course list transformer` names; then questions to answer in words.
 
 **Conventions, for the whole unit:**
 

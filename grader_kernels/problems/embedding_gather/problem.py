@@ -22,29 +22,36 @@ ROW = "The id decides which row is read: load it, and multiply it with the strid
 
 
 def cases(rng, sizes):
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
     def given(V, D, N, dtype=torch.float32):
         return torch.from_numpy(rng.integers(0, V, N)), normal(rng, V, D, dtype=dtype)
 
     def apart(V, D, N):
         return torch.from_numpy(rng.permutation(V)[:N].copy()), normal(rng, V, D)
 
-    ids, table = given(9, 21, 7)
-    ends, rows = given(6, 5, 3)
-    ends[0], ends[1] = 5, 0
+    ids, table = given(between(8, 12), between(19, 30), between(6, 9))
+    ends, rows = given(between(5, 9), between(3, 9), 3)
+    ends[0], ends[1] = len(rows) - 1, 0
+    again = torch.full((between(8, 12),), int(rng.integers(1, 5)))
     return [
         Case("a table with a single number", given(1, 1, 2), {"block": 16}, points_to=TAIL),
-        Case("rows that fill a block exactly", apart(40, 128, 8), {"block": 128}, lean=True, compile=True,
-             points_to=ROW),
-        Case("rows wider than a block, with a ragged tail", apart(30, 75, 7), {"block": 16}, lean=True, slack=1.1,
-             weight=3, points_to=TAIL),
+        Case("rows that fill a block exactly", apart(between(30, 50), 128, between(6, 10)), {"block": 128}, lean=True,
+             compile=True, points_to=ROW),
+        Case("rows wider than a block, with a ragged tail", apart(between(20, 40), 64 + between(3, 15), between(6, 9)),
+             {"block": 16}, lean=True, slack=1.1, weight=3, points_to=TAIL),
         Case("rows narrower than a block, first and last row", (ends, rows), {"block": 16}, points_to=TAIL),
-        Case("one token many times", (torch.full((9,), 3), normal(rng, 5, 33)), {"block": 32}, points_to=ROW),
+        Case("one token many times", (again, normal(rng, 5, 33)), {"block": 32}, points_to=ROW),
         Case("a transposed table", (ids, strided(table, "transposed")), {"block": 16}, points_to=STRIDE),
         Case("every other column of a wider table", (ids, strided(table, "every_other")), {"block": 16},
              points_to=STRIDE),
         Case("every other id of a longer row", (strided(ids[None], "every_other")[0], table), {"block": 16},
              points_to=STRIDE),
-        Case("float16", given(12, 50, 6, torch.float16), {"block": 32}, points_to="The result has the table's dtype."),
+        Case("float16", given(between(7, 13), between(35, 60), between(4, 8), torch.float16), {"block": 32},
+             points_to="The result has the table's dtype."),
+        Case("the launcher's own block, on wide rows", given(between(5, 9), 256 + between(3, 100), between(3, 6)),
+             compile=True, points_to=TAIL),
     ]  # fmt: skip
 
 

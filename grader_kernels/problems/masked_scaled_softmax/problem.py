@@ -6,10 +6,10 @@ scores   (R, C) float32, any strides, any size of numbers, also where the mask h
 mask     (R, C) bool, True = allowed, any strides (a stride of 0 too: an expanded row)
 scale    a positive float, usually 1 / sqrt(d)
 block    columns that a program holds at once, a power of two; C may be larger
-weights  (R, C) float32, a new contiguous tensor: softmax of scale * scores along the row; hidden columns 0; a row
-         without any allowed column is all 0
+weights  (R, C) float32, a new tensor: softmax of scale * scores along the row; hidden columns 0; a row without any
+         allowed column is all 0
 
-One launch.
+One launch. Scores and mask are read at most three times, and the weights written once.
 """
 
 import torch
@@ -21,40 +21,52 @@ settings = Settings(launches=1)
 ADDRESS = "scores, mask and result each have strides of their own: ask each tensor for both."
 HIDDEN = "A hidden column must lose the maximum, add nothing to the sum and come out as exactly 0."
 EMPTY = "Without any allowed column the maximum is -inf and the sum 0: replace both before you use them."
+THREE_WALKS = 2.12  # scores and mask read three times, weights written once: 3 (4 + 1) + 4 bytes where 9 are needed
 
 
 def cases(rng, sizes):
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
     def pair(rows, columns, share=0.6, spread=3.0):
         mask = torch.from_numpy(rng.random((rows, columns)) < share)
         mask[torch.arange(rows), torch.from_numpy(rng.integers(0, columns, rows))] = True
         return normal(rng, rows, columns, spread=spread), mask
 
-    scores, mask = pair(4, 41)
-    mask[2] = False
-    hidden, sparse = pair(4, 37)
+    scale = sizes.uniform(0.3, 0.5)
+    scores, mask = pair(4, between(35, 46))
+    mask[between(0, 4)] = False
+    hidden, sparse = pair(4, between(35, 46))
     hidden[~sparse] = 2e38
-    far, some = pair(4, 37, spread=5)
+    far, some = pair(4, between(35, 46), spread=5)
     far += torch.tensor([[-600.0], [600.0], [-50.0], [0.0]])
-    turned, odd = pair(5, 29)
+    turned, odd = pair(between(4, 8), 29)
     odd[0] = torch.arange(29) < 15
-    wide, row = pair(6, 23)
-    causal = torch.ones(35, 35, dtype=torch.bool).tril()[-6:]
+    wide, row = pair(6, between(19, 30))
+    queries, keys = between(5, 9), between(33, 60)
+    causal = torch.ones(keys, keys, dtype=torch.bool).tril()[-queries:]
+    everything = torch.ones(between(3, 6), 64, dtype=torch.bool)
     return [
-        Case("a single element", (normal(rng, 1, 1), torch.ones(1, 1, dtype=torch.bool), 0.5), {"block": 16}),
-        Case("a row that fills a block exactly", (*pair(4, 64), 0.25), {"block": 64}, lean=True, compile=True,
-             points_to="This is the plain case: scale first, then the mask, then the softmax."),
-        Case("rows wider than a block, with a ragged tail", (*pair(5, 75), 0.35), {"block": 32}, lean=True, slack=2.12,
-             weight=3, points_to="A column counts when it lies inside the row and the mask allows it."),
-        Case("a causal mask", (normal(rng, 6, 35, spread=5), causal, 0.3535), {"block": 64}, lean=True,
-             points_to=HIDDEN),
-        Case("a row without any allowed column", (scores, mask, 0.5), {"block": 16}, weight=2, points_to=EMPTY),
+        Case("a single element", (normal(rng, 1, 1), torch.ones(1, 1, dtype=torch.bool), scale), {"block": 16}),
+        Case("everything allowed, in rows that fill a block exactly",
+             (normal(rng, *everything.shape, spread=4), everything, scale), {"block": 64}, lean=True, slack=THREE_WALKS,
+             compile=True, points_to="This is the plain case: scale first, then the mask, then the softmax."),
+        Case("rows wider than a block, with a ragged tail",
+             (*pair(between(4, 7), 64 + between(3, 30), spread=4), scale), {"block": 32},
+             lean=True, slack=THREE_WALKS, compile=True, weight=3,
+             points_to="A column counts when it lies inside the row and the mask allows it."),
+        Case("a causal mask, the launcher's own block", (normal(rng, queries, keys, spread=5), causal, scale),
+             lean=True, slack=THREE_WALKS, points_to=HIDDEN),
+        Case("a row without any allowed column", (scores, mask, scale), {"block": 16}, weight=2, points_to=EMPTY),
         Case("very large numbers in the hidden columns", (hidden, sparse, 2.5), {"block": 16}, weight=2,
              points_to=HIDDEN),
-        Case("scores near -600 and near 600", (far, some, 0.3), {"block": 64}, weight=2,
+        Case("scores near -600 and near 600", (far, some, scale), {"block": 16}, weight=2,
              points_to="Subtract the largest allowed scaled score of the row before exp."),
         Case("scores and mask each with strides of their own",
-             (strided(turned, "every_other"), strided(odd, "transposed"), 0.4), {"block": 16}, points_to=ADDRESS),
-        Case("one row of a mask for all rows", (wide, row[:1].expand(6, 23), 0.4), {"block": 16}, points_to=ADDRESS),
+             (strided(turned, "every_other"), strided(odd, "transposed"), scale), {"block": 16}, weight=2,
+             points_to=ADDRESS),
+        Case("one row of a mask for all rows", (wide, row[:1].expand(wide.shape), scale), {"block": 16},
+             points_to=ADDRESS),
     ]  # fmt: skip
 
 

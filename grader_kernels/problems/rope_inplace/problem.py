@@ -23,22 +23,29 @@ TAIL = "d / 2 need not fill the block: lanes past it must neither read nor write
 
 
 def cases(rng, sizes):
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
     def given(N, T, d, dtype=torch.float32, lay=lambda x: x):
         turn = torch.from_numpy(rng.uniform(-3.0, 3.0, (T, d // 2)))
         return lay(normal(rng, N, T, d, dtype=dtype)), turn.cos().float(), turn.sin().float()
 
+    odd = 2 * between(2, 6) + 1  # half a width: 5, 7, 9 or 11
+    shape = between(3, 6), between(4, 7), 4 * between(3, 6)
     exchanged = lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)  # noqa: E731
     return [
         Case("a single pair", given(1, 1, 2), points_to=PAIRS),
-        Case("heads of 64", given(6, 5, 64), lean=True, compile=True, points_to=PAIRS),
-        Case("half the width is no power of two", given(3, 7, 10), weight=2, points_to=TAIL, lean=True, slack=1.1),
-        Case("more positions than batches", given(2, 11, 8), points_to=WHICH),
-        Case("more batches than positions", given(9, 3, 8), points_to=WHICH),
-        Case("positions before batch", given(3, 4, 12, lay=exchanged), points_to=STRIDE),
-        Case("columns far apart", given(3, 4, 12, lay=lambda x: strided(x, "every_other")), points_to=STRIDE),
-        Case("columns before positions", given(3, 4, 12, lay=strided), points_to=STRIDE),
-        Case("float16", given(4, 6, 24, torch.float16), weight=2, points_to="Turn in float32, convert when storing."),
-        Case("bfloat16", given(4, 6, 24, torch.bfloat16), points_to="Turn in float32, convert when storing."),
+        Case("heads of 64", given(between(4, 8), between(4, 7), 64), lean=True, compile=True, points_to=PAIRS),
+        Case("half the width is no power of two", given(between(2, 5), between(5, 9), 2 * odd), weight=3,
+             points_to=TAIL, lean=True, slack=1.1),
+        Case("more positions than batches", given(2, between(8, 12), 8), points_to=WHICH, lean=True),
+        Case("more batches than positions", given(between(7, 11), 3, 8), points_to=WHICH),
+        Case("positions before batch", given(*shape, lay=exchanged), points_to=STRIDE),
+        Case("columns far apart", given(*shape, lay=lambda x: strided(x, "every_other")), points_to=STRIDE),
+        Case("columns before positions", given(*shape, lay=strided), points_to=STRIDE),
+        Case("float16", given(*shape[:2], 24, torch.float16), weight=2,
+             points_to="Turn in float32, convert when storing."),
+        Case("bfloat16", given(*shape[:2], 24, torch.bfloat16), points_to="Turn in float32, convert when storing."),
     ]  # fmt: skip
 
 

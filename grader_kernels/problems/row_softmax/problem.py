@@ -2,11 +2,11 @@
 
 row_softmax(x, block=128) -> y
 
-x      (R, C) float32 or float16, any strides; C may be larger than block
+x      (R, C) float32 or float16, any strides; C may be far larger than block
 block  columns that a program holds at once, a power of two; use it as the width of your tiles
-y      (R, C) of the same dtype, a new contiguous tensor: exp(x - m) / sum(exp(x - m)), m and sum along the row
+y      (R, C) of the same dtype, a new tensor: exp(x - m) / sum(exp(x - m)), m and sum along the row
 
-The kernel works in float32. One launch.
+The kernel works in float32. One launch. A row is read at most three times and written once.
 """
 
 import torch
@@ -15,37 +15,50 @@ from grader_kernels.problem import Case, Floor, Settings, normal, strided
 
 settings = Settings(launches=1)
 
+TAIL = "Lanes past the end of the row must lose every maximum and add nothing to the sum."
+STRIDES = "Ask the tensor for both of its strides."
+THREE_WALKS = 2.0  # x read three times and y written once: 4 R C elements, and the floor is 2 R C
+
 
 def cases(rng, sizes):
-    spiked = normal(rng, 3, 75)
-    spiked[:, 70] = 9.0
-    far = normal(rng, 4, 50, spread=3) + torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    spiked = normal(rng, 3, 64 + between(3, 15))
+    spiked[:, -2] = 9.0
+    far = normal(rng, 4, between(38, 60), spread=3)
+    far[:, -1] = far.amax(1) + 1
+    far += torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
+    several = normal(rng, between(5, 8), between(35, 46), spread=3)
     return [
         Case("a single element", (normal(rng, 1, 1),), {"block": 16}),
-        Case("rows that fill a block exactly", (normal(rng, 3, 64, spread=3),), {"block": 64}, lean=True, slack=1.0,
-             compile=True, points_to="This is the plain case: check the formula and the address of every column."),
-        Case("rows wider than a block, with a ragged tail", (normal(rng, 5, 105, spread=3),), {"block": 32},
-             lean=True, slack=2.0, weight=3,
-             points_to="Lanes past the end of the row must lose every maximum and add nothing to the sum."),
-        Case("rows narrower than a block", (normal(rng, 4, 13, spread=3) - 8,), {"block": 32},
-             points_to="Lanes past the end of the row must lose every maximum and add nothing to the sum."),
-        Case("one column more than a block", (normal(rng, 3, 33),), {"block": 32}),
+        Case("rows that fill a block exactly", (normal(rng, between(3, 6), 64, spread=3),), {"block": 64}, lean=True,
+             slack=THREE_WALKS, compile=True,
+             points_to="This is the plain case: check the formula and the address of every column."),
+        Case("rows wider than a block, with a ragged tail",
+             (normal(rng, between(5, 8), 96 + between(3, 30), spread=3),), {"block": 32}, lean=True, slack=THREE_WALKS,
+             compile=True, weight=3, points_to=TAIL),
+        Case("rows narrower than a block, and far below zero",
+             (normal(rng, between(3, 6), between(9, 15), spread=3, mean=-200),), {"block": 32}, points_to=TAIL),
+        Case("one column more than full blocks", (normal(rng, between(3, 6), 32 * between(1, 4) + 1),), {"block": 32},
+             points_to=TAIL),
         Case("the maximum stands in the last block", (spiked,), {"block": 16},
              points_to="A maximum found later changes everything that was summed before."),
-        Case("rows near -500 and near 300", (far,), {"block": 64}, weight=2,
+        Case("rows near -500 and near 300", (far,), {"block": 32}, weight=2,
              points_to="exp overflows above 88 and underflows below -103: subtract the row's maximum first."),
-        Case("a transposed tensor", (strided(normal(rng, 6, 41, spread=3), "transposed"),), {"block": 16},
-             points_to="Ask the tensor for both of its strides."),
-        Case("every other column of a wider tensor", (strided(normal(rng, 6, 41, spread=3), "every_other"),),
-             {"block": 16}, points_to="Ask the tensor for both of its strides."),
-        Case("float16", (_tiny_terms(rng),), {"block": 16}, weight=2,
+        Case("a transposed tensor", (strided(several, "transposed"),), {"block": 16}, points_to=STRIDES),
+        Case("every other column of a wider tensor", (strided(several, "every_other"),), {"block": 16},
+             points_to=STRIDES),
+        Case("rows that begin inside of wider ones, the launcher's own block",
+             (strided(normal(rng, 3, between(140, 200), spread=3), "offset"),), points_to=STRIDES),
+        Case("float16", (_tiny_terms(rng, 16 * between(200, 250)),), {"block": 16}, weight=2,
              points_to="Add up in float32: a float16 sum stops growing."),
     ]  # fmt: skip
 
 
-def _tiny_terms(rng):
-    """16 large terms, then 249 blocks of 0.002 each: too small for a float16 sum near 14, whose steps are 0.0078."""
-    x = torch.from_numpy(0.3 * rng.random((1, 4000)))
+def _tiny_terms(rng, columns):
+    """16 large terms, then blocks of 0.002 each: too small for a float16 sum near 18, whose steps are 0.0156."""
+    x = torch.from_numpy(0.3 * rng.random((1, columns)))
     x[:, 16:] -= 9.3
     return x.half()
 
