@@ -1,6 +1,7 @@
 # One target per habit. Every target sets up what it needs in .venv, and is quick the second time.
 #
 #   PYTHON=python3.12        which Python to use: 3.11, 3.12 or 3.13
+#   UNIT=attention           make test and make test-all: only the tests of this unit (02, attention or 02_attention)
 #   TORCH_INDEX=URL          a package index with CPU-only torch wheels. Without it, pip on Linux brings torch with
 #                            gigabytes of CUDA; PyTorch's own installation page names such an index.
 
@@ -8,6 +9,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+ONLY = $(if $(UNIT),--unit '$(UNIT)')
 READY := .venv/.ready
 
 .PHONY: setup lab grade test test-all bench mutants build lint
@@ -32,10 +34,10 @@ grade: $(READY)
 	@$(BIN)/course grade --sample --class build/sample
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q -n 2
+	@$(BIN)/python -m pytest -q -n 2 $(ONLY)
 
 test-all: $(READY)
-	@$(BIN)/python -m pytest -q -n 2 -m ""
+	@$(BIN)/python -m pytest -q -n 2 -m "" $(ONLY)
 
 bench: $(READY)
 	@$(BIN)/python -m autograder.proof.bench

@@ -19,7 +19,8 @@ from matplotlib.patches import Patch
 
 from course import plots
 from grader_kernels.evidence import Access, Traffic
-from grader_kernels.judging.verdict import Pattern, pattern_of
+from grader_kernels.judging.judgement import pattern_of
+from grader_kernels.judging.verdict import Pattern
 from grader_kernels.replaying import replay
 
 LOOKS = {"load": 0, "store": 1, "atomic": 2}  # which of plots.COLOURS and plots.HATCHES

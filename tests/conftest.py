@@ -6,10 +6,13 @@ worker that begins one of them when the other has nothing left to do makes every
 --dist loadgroup does not group under pytest 9.2.)
 
 `--unit 02`, `--unit attention` or `--unit 02_attention` runs only the tests that have this unit among their parameters.
+They are looked for in files that name the unit, or ask for all of them with `unit_folders`.
 """
 
+import functools
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,11 @@ from xdist.scheduler import LoadFileScheduling
 from autograder.authoring.unit import UnknownUnit, find_unit
 
 UNIT = re.compile(r"test_units\.py::.*\[(.*)\]")
-LONG = ()
+LONG = (  # the longest begins
+    "test_formgrader", "test_problems", "test_sandbox", "test_record", "test_browser", "test_taking_down", "test_build",
+    "test_full_check", "test_zygote", "test_grade", "test_judge", "test_compiler", "test_cheats", "test_shortcuts",
+    "test_promises", "test_dask", "test_resume", "test_solve", "test_sanitizer", "test_properties", "test_neighbours",
+)  # fmt: skip
 
 
 class ByFileAndUnit(LoadFileScheduling):
@@ -45,9 +52,23 @@ def pytest_configure(config):
         raise pytest.UsageError(str(error)) from None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """For every new gradebook nbgrader asks a process for the number of its newest schema, which takes seconds."""
+    api = sys.modules.get("nbgrader.api")
+    if api and not hasattr(api.get_alembic_version, "cache_clear"):
+        api.get_alembic_version = functools.cache(api.get_alembic_version)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return ByFileAndUnit(config, log)
+
+
+def pytest_ignore_collect(collection_path, config):
+    if config.only_unit and collection_path.suffix == ".py":
+        known = ("unit_folders", *_names(config.only_unit))
+        return True if not any(name in collection_path.read_text() for name in known) else None
 
 
 def pytest_collection_modifyitems(config, items):
@@ -62,8 +83,12 @@ def pytest_collection_modifyitems(config, items):
 def _is_of(item, folder):
     """True where the unit is a parameter of the test: its folder, its id or its topic."""
     given = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    names = {value.name if isinstance(value, Path) else value for value in given if isinstance(value, (Path, str))}
-    return bool(names & {folder.name, folder.name.partition("_")[2]})
+    return any(value == folder or value in _names(folder) for value in given if isinstance(value, (Path, str)))
+
+
+def _names(folder):
+    """A unit's id and its topic."""
+    return folder.name, folder.name.partition("_")[2]
 
 
 def _unit(nodeid):

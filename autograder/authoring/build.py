@@ -45,6 +45,8 @@ CHECK_BODY = """check("{name}")
 check("{name}", hidden=True)
 ### END HIDDEN TESTS"""
 
+OPTIONAL_BODY = 'check("{name}")'  # plain nbgrader gives no automatic points above a cell's own, which are 0
+
 HINT = """<details><summary>Hint {number} of {total}</summary>
 
 {hint}
@@ -133,9 +135,7 @@ def _nodes(cell: Cell, grade_id: str, unit_checks: dict[str, Check]) -> list[Not
     if cell.kind == "exercise":
         return [_node("code", grade_id, cell.source, solution=True)]
     if cell.kind == "check":
-        body = CHECK_BODY.format(name=cell.name)
-        node = _node("code", grade_id, body, grade=True, locked=True, points=cell.points)
-        return [*_hints(unit_checks[cell.name]), node]
+        return [*_hints(unit_checks[cell.name]), _check_node(cell, grade_id)]
     if cell.kind == "explain":
         node = _node("markdown", grade_id, cell.source, locked=True, task=True, points=cell.points)
         return [node, _answer(cell)]
@@ -143,6 +143,15 @@ def _nodes(cell: Cell, grade_id: str, unit_checks: dict[str, Check]) -> list[Not
     if cell.tags:
         node.metadata["tags"] = list(cell.tags)
     return [node]
+
+
+def _check_node(cell: Cell, grade_id: str) -> NotebookNode:
+    """A check cell. That of an optional exercise is worth 0 to nbgrader; recording reads its points beside that."""
+    body = (OPTIONAL_BODY if cell.optional else CHECK_BODY).format(name=cell.name)
+    node = _node("code", grade_id, body, grade=True, locked=True, points=0 if cell.optional else cell.points)
+    if cell.optional:
+        node.metadata["course"] = {"optional": cell.points}
+    return node
 
 
 def _node(cell_type: str, grade_id: str, source: str, **roles: Any) -> NotebookNode:

@@ -12,6 +12,8 @@ Not here: what judges them (grader_kernels), and the form of the cells (`answers
 
 from __future__ import annotations
 
+import linecache
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -67,6 +69,16 @@ def solved(source: str) -> str:
 def as_file(source: str) -> str:
     """An answer as the file that `course kernel` judges."""
     return IMPORTS + "from torch import Tensor\n\n\n" + source.strip("\n") + "\n"
+
+
+def launcher(name: str, answer: str = "solution") -> Callable:
+    """The launcher of one of our own answers, executed in this process. Raises KeyError for an unknown one."""
+    rights, wrongs = files(name)
+    source = rights[answer] if answer in rights else as_file(wrongs[answer].source)
+    file, module = f"<{answer} of {name}>", {"__name__": f"{name}_{answer}"}
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # triton reads it there
+    exec(compile(source, file, "exec"), module)
+    return module[name]
 
 
 def files(name: str) -> tuple[dict[str, str], dict[str, Alternative]]:

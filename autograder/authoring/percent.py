@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from course.errors import CourseError
 
 JUPYTEXT_KEYS = ("cell_marker", "lines_to_next_cell")  # how the text was laid out; nothing an author wrote
-KNOWN_KEYS = ("exercise", "check", "explain", "points", "tags", "wrong", "right", "of")
+KNOWN_KEYS = ("exercise", "check", "explain", "points", "optional", "tags", "wrong", "right", "of")
 
 
 class AuthoringError(CourseError):

@@ -115,7 +115,7 @@ def recorded(
     asked = [name for name in unit.exercises if only is None or name in only]
     for name, solved in namespaces(unit, asked[-1]) if asked else ():
         if name in checks and name in asked:
-            made = record_check(checks[name], unit.points[name], solved)
+            made = record_check(checks[name], unit.points[name], solved, name in unit.optional)
             add_misconceptions(checks[name], made, solved, [m for m in unit.misconceptions if m.exercise == name])
             yield checks[name], made, solved
 
@@ -154,10 +154,12 @@ def execute(source: str, namespace: dict[str, Any], label: str) -> None:
     exec(compile(source, filename, "exec"), namespace)
 
 
-def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.CheckCases:
+def record_check(
+    check: Check, points: float, solved: dict[str, Any], optional: bool = False
+) -> cases.CheckCases:
     """The recorded cases of one check. `solved`: the globals of the solved notebook."""
     if isinstance(check, Kernel):
-        return _record_kernel(check, points, solved)
+        return _record_kernel(check, points, solved, optional)
     recorded = []
     for spec in (s for s in check.specs if s.recorded):
         subject = RecordingSubject(LocalSubject(solved, check.name))
@@ -169,17 +171,17 @@ def record_check(check: Check, points: float, solved: dict[str, Any]) -> cases.C
             told = f"case {spec.title!r} of {check.name} can't be recorded: {type(error).__name__}: {error}"
             raise AuthoringError(told, check.file, line) from error
         recorded.append(cases.Case(spec.title, spec.weight, subject.steps))
-    made = cases.CheckCases(
-        check.name, points, check.kind, list(check.hints), recorded, [], list(check.mutates), check.minutes
-    )
+    said = {"mutates": list(check.mutates), "minutes": check.minutes, "optional": optional}
+    made = cases.CheckCases(check.name, points, check.kind, list(check.hints), recorded, **said)
     _solution_passes(check, made, solved)
     return made
 
 
-def _record_kernel(check: Kernel, points: float, solved: dict[str, Any]) -> cases.CheckCases:
+def _record_kernel(check: Kernel, points: float, solved: dict[str, Any], optional: bool) -> cases.CheckCases:
     """The task of the public seed; what is known to go wrong on it is added by `add_misconceptions`."""
     task = check.task(seed_for(PUBLIC, check.name))
-    made = cases.CheckCases(check.name, points, check.kind, list(check.hints), [], minutes=check.minutes)
+    said = {"minutes": check.minutes, "optional": optional}
+    made = cases.CheckCases(check.name, points, check.kind, list(check.hints), [], **said)
     made.kernel = KernelCases(task)
     _solution_passes(check, made, solved)
     return made

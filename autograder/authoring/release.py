@@ -107,9 +107,14 @@ def _pyproject(root: Path) -> bytes:
 
 
 def _readme(units: list[Unit]) -> bytes:
-    rows = [f"- `{unit.id}`: {len(unit.exercises)} exercises, {sum(unit.points.values()):g} points" for unit in units]
+    rows = [f"- `{unit.id}`: {_counted(unit)}" for unit in units]
     count = f"{len(units)} graded notebook{'s' * (len(units) != 1)}"
     return README.format(count=count, units="\n".join(rows)).encode()
+
+
+def _counted(unit: Unit) -> str:
+    optional = f", {len(unit.optional)} of them optional" if unit.optional else ""
+    return f"{len(unit.exercises)} exercises{optional}, {unit.max_score:g} points"
 
 
 def _remove_stale(folder: Path, paths: set[Path]) -> None:

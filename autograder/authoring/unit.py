@@ -41,7 +41,7 @@ MARKERS = (BEGIN_SOLUTION, END_SOLUTION, BEGIN_SCHEME, END_SCHEME)
 KEYS = ("exercise", "check", "explain")
 ALLOWED = {
     "exercise": {"exercise"},
-    "check": {"check", "points"},
+    "check": {"check", "points", "optional"},
     "explain": {"explain", "points"},
     "plain": {"tags"},
 }
@@ -58,6 +58,7 @@ class Cell:
     kind    "exercise", "check", "explain", "code" or "text"
     name    what the key names; "" for code and text
     points  of a check or an explain question; 0 elsewhere
+    optional  of a check: its points are no part of the unit's maximum
     source  as the author wrote it, markers included, `r\"\"\"` quotes of a text cell removed
     line    of the cell's `# %%` line, counted from 1
     """
@@ -69,6 +70,7 @@ class Cell:
     file: Path
     line: int
     tags: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,18 @@ class Unit:
 
     @cached_property
     def points(self) -> dict[str, float]:
-        """Points of each automatic check, by exercise."""
+        """Points of each automatic check, by exercise; those of optional exercises too."""
         return {cell.name: cell.points for cell in self.cells if cell.kind == "check"}
+
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """Exercises whose points count on top of the maximum."""
+        return frozenset(cell.name for cell in self.cells if cell.optional)
+
+    @property
+    def max_score(self) -> float:
+        """All automatic points but those of optional exercises."""
+        return sum(points for name, points in self.points.items() if name not in self.optional)
 
     @cached_property
     def manual_points(self) -> dict[str, float]:
@@ -262,7 +274,8 @@ def _notebook_cell(raw: Raw) -> Cell:
         raise AuthoringError(f"a cell with {kind}= is {expected}, this one is {raw.cell_type}", raw.file, raw.line)
     name = name_of(raw, named[0]) if named else ""
     points = _points(raw, kind) if kind in ("check", "explain") else 0
-    return Cell(kind, name, points, raw.source, raw.file, raw.line, tuple(raw.metadata.get("tags", ())))
+    tags = tuple(raw.metadata.get("tags", ()))
+    return Cell(kind, name, points, raw.source, raw.file, raw.line, tags, _optional(raw))
 
 
 def _points(raw: Raw, kind: str) -> float:
@@ -272,6 +285,13 @@ def _points(raw: Raw, kind: str) -> float:
     if isinstance(points, bool) or not isinstance(points, int | float) or not 0 < points < float("inf"):
         raise AuthoringError(f"points={points!r}: expected a positive number", raw.file, raw.line)
     return points
+
+
+def _optional(raw: Raw) -> bool:
+    said = raw.metadata.get("optional", False)
+    if not isinstance(said, bool):
+        raise AuthoringError("expected optional=true, or no such word", raw.file, raw.line)
+    return said
 
 
 def _check_body(cell: Cell) -> None:

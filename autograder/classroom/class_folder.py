@@ -53,6 +53,7 @@ from nbgrader.utils import is_grade, is_locked, is_solution, is_task, parse_utc
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder import ROOT
+from autograder.classroom import scores
 from course.checking import verdict as verdicts
 from course.checking.verdict import Verdict
 from course.files import write_whole
@@ -367,6 +368,7 @@ def _drop_cells(gradebook: Gradebook, known: Notebook, notebook: NotebookNode) -
         for cell in cells:
             if cell.name not in wanted[kind]:
                 _drop_cell(gradebook, cell)
+                scores.forget_extra(gradebook, known.assignment.name, cell.name)
     kept = {c.metadata.nbgrader.grade_id for c in notebook.cells if _saved(c)}
     for cell in list(known.source_cells):
         if cell.name not in kept:

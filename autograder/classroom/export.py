@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 
-from nbgrader.api import Gradebook, MissingEntry, Student, SubmittedAssignment
+from nbgrader.api import Gradebook, GradeCell, MissingEntry, Student, SubmittedAssignment
 
 from autograder.classroom.class_folder import ClassFolder, ClassFolderError
 from autograder.classroom.record import apply_late_penalties
@@ -24,12 +24,13 @@ FORMATS = ("csv", "canvas", "moodle")
 class Row:
     """One student in one unit.
 
-    score            what counts: automatic and manual points less the late penalty, never below 0
+    score            what counts: automatic, manual and extra points less the late penalty, never below 0
     max_score        automatic and manual points that can be had
     late_penalty     points taken away
     automatic        points the judge gave (or a person, in place of the judge)
     manual           points of the free-response answers
     manual_max       points that can be had there
+    extra            points of optional exercises, and extra credit that a person gave an exercise
     to_mark          cells that still wait for a person
     submitted        time of the hand-in, UTC; empty when there is none
     """
@@ -42,6 +43,7 @@ class Row:
     automatic: float
     manual: float
     manual_max: float
+    extra: float
     to_mark: int
     submitted: str
 
@@ -71,21 +73,29 @@ def row(gradebook: Gradebook, student: str, unit: str) -> Row:
     try:
         submission = gradebook.find_submission(unit, student)
     except MissingEntry:
-        return Row(student, unit, 0.0, assignment.max_score, 0.0, 0.0, 0.0, assignment.max_task_score, 0, "")
+        return Row(student, unit, 0.0, assignment.max_score, 0.0, 0.0, 0.0, assignment.max_task_score, 0.0, 0, "")
     penalty = submission.late_submission_penalty or 0.0
-    manual = submission.task_score
+    manual, extra = submission.task_score, _extra(submission)
     return Row(
         student=student,
         unit=unit,
         score=_round(max(0.0, submission.score - penalty)),
         max_score=_round(assignment.max_score),
         late_penalty=_round(penalty),
-        automatic=_round(submission.score - manual),
+        automatic=_round(submission.score - manual - extra),
         manual=_round(manual),
         manual_max=_round(assignment.max_task_score),
+        extra=_round(extra),
         to_mark=_to_mark(submission),
         submitted=submission.timestamp.isoformat(" ", "seconds") if submission.timestamp else "",
     )
+
+
+def _extra(submission: SubmittedAssignment) -> float:
+    """Extra credit of exercises that is in nbgrader's score: it leaves out that of a cell without any mark."""
+    grades = (grade for notebook in submission.notebooks for grade in notebook.grades)
+    marked = (g for g in grades if isinstance(g.cell, GradeCell) and (g.manual_score, g.auto_score) != (None, None))
+    return sum(grade.extra_credit or 0.0 for grade in marked)
 
 
 def _to_mark(submission: SubmittedAssignment) -> int:

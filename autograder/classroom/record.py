@@ -128,6 +128,7 @@ class _Pages:
         self.classroom, self.unit = classroom, unit
         self.release = classroom.release_notebook(unit)
         self.released = intake.read_release(self.release)
+        self.optional = optional_points(self.released)
         self.topic = self.release.stem
         self.converter = Autograde(coursedir=classroom.coursedir(unit), config=classroom.config())
 
@@ -186,7 +187,7 @@ def _same(pages: _Pages, verdict: Verdict, row: scores.Recorded) -> bool:
 
 def _record_batch(pages: _Pages, gradebook: Gradebook, students: list[str]) -> dict[str, str]:
     """Scores, then pages and penalties, then the note that all is done. Returns {student: problem}, "" for none."""
-    batch = scores.Batch(gradebook, pages.unit, pages.topic, students)
+    batch = scores.Batch(gradebook, pages.unit, pages.topic, students, pages.optional)
     schemes = _task_sources(batch.notebook)
     problems: dict[str, str] = {}
     late: list[str] = []
@@ -325,10 +326,11 @@ class RecordVerdict(NbGraderPreprocessor):
         with _said_first(self.log):
             where = _Where(resources)
             verdict = _verdict(where.classroom, where.unit, where.student, nb)
-            blank = blank_answers(nb, intake.read_release(where.classroom.release_notebook(where.unit)))
+            released = intake.read_release(where.classroom.release_notebook(where.unit))
+            blank, optional = blank_answers(nb, released), optional_points(released)
             handed_in = (where.canonical.parent / "timestamp.txt").read_text().strip()
             with where.classroom.gradebook() as gradebook:
-                batch = scores.Batch(gradebook, where.unit, where.notebook, [where.student])
+                batch = scores.Batch(gradebook, where.unit, where.notebook, [where.student], optional)
                 late = batch.enter(verdict, intake.answers_digest(nb), blank, handed_in)
                 schemes = _task_sources(batch.notebook)
                 batch.commit()
@@ -387,6 +389,12 @@ def blank_answers(notebook: NotebookNode, released: NotebookNode) -> set[str]:
     return {name for name, parts in expected.items() if given.get(name) == parts}
 
 
+def optional_points(released: NotebookNode) -> dict[str, float]:
+    """Points of optional exercises by the grade id of their check cell; to nbgrader these cells are worth 0."""
+    about = [(cell.metadata.get("nbgrader", {}), cell.metadata.get("course", {})) for cell in released.cells]
+    return {marks["grade_id"]: float(ours["optional"]) for marks, ours in about if "optional" in ours}
+
+
 def _answers(notebook: NotebookNode) -> dict[str, list[str]]:
     """For each task cell the texts of the student's cells below it."""
     found: dict[str, list[str]] = {}
@@ -415,7 +423,8 @@ def _show(notebook: NotebookNode, verdict: Verdict, schemes: dict[str, str], lat
         if about.get("task") and schemes.get(name):
             cell.source = schemes[name]
         elif cell.cell_type == "code" and about.get("grade"):
-            exercise = scores.exercise_verdict(verdict, name.removeprefix("check-"), about.get("points", 0))
+            points = cell.metadata.get("course", {}).get("optional", about.get("points", 0))
+            exercise = scores.exercise_verdict(verdict, name.removeprefix("check-"), points)
             cell.outputs = [_card_output(exercise)]
         elif cell.cell_type == "code":
             cell.outputs = _student_output(verdict.cell_outputs.get(cell.id, ""))

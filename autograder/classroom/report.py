@@ -50,6 +50,7 @@ class Outcomes(NamedTuple):
 
     name: str
     max_score: float
+    optional: bool
     full: int
     partial: int
     zero: int
@@ -84,7 +85,8 @@ def summary(verdicts: Class) -> str:
     if not points:
         return "No hand-ins."
     worth = number(max(v.max_score for v in verdicts))
-    hardest = sorted(outcomes(verdicts), key=lambda o: o.mean / o.max_score if o.max_score else 1.0)[:3]
+    due = [each for each in outcomes(verdicts) if not each.optional]
+    hardest = sorted(due, key=lambda o: o.mean / o.max_score if o.max_score else 1.0)[:3]
     recognised = misconceptions(verdicts)
     lines = [
         f"{_count(len(points), 'hand-in')}: mean {number(mean(points))} and median "
@@ -130,10 +132,16 @@ def outcomes(verdicts: Class) -> list[Outcomes]:
     """Each exercise in the notebook's order. Hand-ins that could not be read count as zero, like everywhere."""
     counted: dict[str, list[float]] = {}
     for exercise in (e for v in verdicts for e in v.exercises):
-        row = counted.setdefault(exercise.name, [exercise.max_score, 0, 0, 0, 0, 0.0])
-        row[1 + _kind(exercise)] += 1
-        row[5] += exercise.score
-    return [Outcomes(name, *row[:5], row[5] / sum(row[1:5])) for name, row in counted.items()]
+        row = counted.setdefault(exercise.name, [exercise.max_score, exercise.optional, 0, 0, 0, 0, 0.0])
+        row[2 + _kind(exercise)] += 1
+        row[6] += exercise.score
+    return [Outcomes(name, *row[:6], row[6] / sum(row[2:6])) for name, row in counted.items()]
+
+
+def has_optional(verdicts: Class) -> bool:
+    """Has the unit optional exercises, whose points come on top? Each verdict has all of a unit's exercises."""
+    first = next(iter(verdicts), None)
+    return first is not None and any(exercise.optional for exercise in first.exercises)
 
 
 def _kind(exercise: ExerciseVerdict) -> int:
@@ -245,6 +253,8 @@ def _overview(verdicts: Class, class_name: str, day: datetime.date | None) -> st
         (held, f"exercise{'' if held == 1 else 's'} held for you"),
         (sum(v.state == "unreadable" for v in verdicts), "could not be read"),
     ]
+    if has_optional(verdicts):
+        facts.append((number(mean(v.extra for v in verdicts)), "points more from optional exercises, on average"))
     tiles = "".join(f"<div><b>{_e(value)}</b> {_e(what)}</div>" for value, what in facts)
     return f'{about}<div class="facts">{tiles}</div>'
 
@@ -294,7 +304,8 @@ def _exercises(verdicts: Class) -> str:
     for each in outcomes(verdicts):
         numbers = [f"{each.mean:.2f} of {each.max_score:g}", each.full, each.partial, each.zero, each.untouched]
         cells = "".join(f'<td class="number">{_e(value)}</td>' for value in numbers)
-        rows.append(f"<tr><th>{_code(each.name)}</th>{cells}<td>{_stack(each)}</td></tr>")
+        name = _code(each.name) + (" optional" if each.optional else "")
+        rows.append(f"<tr><th>{name}</th>{cells}<td>{_stack(each)}</td></tr>")
     return _table(("exercise", "mean", "full", "some", "none", "not tried", ""), rows)
 
 
@@ -381,16 +392,18 @@ def _letters() -> str:
 
 def _matrix(verdicts: Class) -> str:
     names = list(dict.fromkeys(e.name for v in verdicts for e in v.exercises))
-    rows = [_matrix_row(verdict, names) for verdict in verdicts]
+    extra = ["extra"] if has_optional(verdicts) else []
+    rows = [_matrix_row(verdict, names, bool(extra)) for verdict in verdicts]
     key = ", ".join(f"{index} {_code(name)}" for index, name in enumerate(names, 1))
-    table = _table(("student", *map(str, range(1, len(names) + 1)), "total"), rows)
+    table = _table(("student", *map(str, range(1, len(names) + 1)), "total", *extra), rows)
     return f'<div class="wide">{table}</div><p class="quiet">{key}</p>' if rows else ""
 
 
-def _matrix_row(verdict: Verdict, names: list[str]) -> str:
-    found = by_name(verdict)
+def _matrix_row(verdict: Verdict, names: list[str], extra: bool) -> str:
+    found, sums = by_name(verdict), [verdict.score, verdict.extra][: 2 if extra else 1]
     cells = "".join(f'<td class="number">{_e(cell(found.get(name)))}</td>' for name in names)
-    return f'<tr><th>{_e(verdict.student)}</th>{cells}<td class="number"><b>{number(verdict.score)}</b></td></tr>'
+    cells += "".join(f'<td class="number"><b>{number(points)}</b></td>' for points in sums)
+    return f"<tr><th>{_e(verdict.student)}</th>{cells}</tr>"
 
 
 def _table(heads: Iterable[str], rows: list[str]) -> str:

@@ -85,7 +85,8 @@ class Edit(msgspec.Struct, forbid_unknown_fields=True):
 class Expect(msgspec.Struct, forbid_unknown_fields=True):
     """What the verdict must say. `notes` and `reason` are parts of sentences that must occur.
 
-    all_but: points of the unit that are lost, on the base "solution"; total: points that are won, elsewhere.
+    all_but: points of the unit that are lost, on the base "solution"; total: points that are won, elsewhere. Neither
+    counts optional exercises.
     """
 
     all_but: float | None = None
@@ -124,9 +125,13 @@ class Student(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Expected(msgspec.Struct):
-    """What a verdict must say about one hand-in, worked out in full: every exercise with score and state."""
+    """What a verdict must say about one hand-in, worked out in full: every exercise with score and state.
+
+    total: without optional exercises; extra: what these give.
+    """
 
     total: float
+    extra: float
     state: str
     reason: str
     notes: list[str]
@@ -404,11 +409,12 @@ def _expected(student: str, each: HandIn, unit: Unit) -> Expected:
     if unknown:
         raise SampleError(f"{student}.toml expects something of {min(unknown)}, no exercise of {unit.id}")
     scores = dict.fromkeys(unit.points, 0.0) if unreadable else _scores(student, each, unit)
-    total = sum(scores.values())
+    extra = sum(scores[name] for name in unit.optional)
+    total = sum(scores.values()) - extra
     _refuse_other_sum(student, each, unit, total)
     states = {name: told.states.get(name) or _state(name, score, each, unit) for name, score in scores.items()}
     named = {write.exercise: write.misconception for write in each.write if write.misconception and not unreadable}
-    return Expected(total, told.state, told.reason, told.notes, scores, states, named | told.misconceptions)
+    return Expected(total, extra, told.state, told.reason, told.notes, scores, states, named | told.misconceptions)
 
 
 def _refuse_other_sum(student: str, each: HandIn, unit: Unit, total: float) -> None:
@@ -418,7 +424,7 @@ def _refuse_other_sum(student: str, each: HandIn, unit: Unit, total: float) -> N
     key, stated, unwanted = ("all_but", told.all_but, told.total) if solved else ("total", told.total, told.all_but)
     if stated is None or unwanted is not None:
         raise SampleError(f"{student}.toml: state {key} for {unit.id}, and only that")
-    made = sum(unit.points.values()) - total if solved else total
+    made = unit.max_score - total if solved else total
     if abs(made - stated) > TOLERANCE:
         raise SampleError(f"{student}.toml states {key} = {stated:g} for {unit.id}; the exercises make {made:g}")
 
@@ -450,6 +456,8 @@ def _differences(expected: Expected, verdict: Verdict) -> Iterator[str]:
         return
     if abs(verdict.score - expected.total) > TOLERANCE:
         yield f": expected {expected.total:g} points, got {verdict.score:g}"
+    if abs(verdict.extra - expected.extra) > TOLERANCE:
+        yield f": expected {expected.extra:g} points from optional exercises, got {verdict.extra:g}"
     if expected.reason not in verdict.reason:
         yield f": expected the reason to say {expected.reason!r}, it is {verdict.reason!r}"
     for part in expected.notes:

@@ -9,6 +9,11 @@ Our table `course_verdict`, one row per unit and student:
     content    what was recorded of the verdict, as a digest: what is compared to find what is new
     digest     the code that was judged       answers   the written answers at that time (autograder.classroom.intake)
     finished   1 once nbgrader's pages and late penalty belong to this verdict
+
+Points of an optional exercise are extra credit of its check cell, whose own maximum is 0: the total has them, the
+unit's maximum does not. `course_extra` remembers what was written there last. Anything else that stands there is a
+person's word: it stays as it is as long as the code is the same, like every mark by hand. When the code is another, the
+judge's points come back, and a comment says what stood there.
 """
 
 from __future__ import annotations
@@ -45,6 +50,11 @@ _TABLE = """CREATE TABLE IF NOT EXISTS course_verdict (
 _NOTE = """INSERT OR REPLACE INTO course_verdict (unit, student, content, digest, answers, check_version, finished)
     VALUES (:unit, :student, :content, :digest, :answers, :check_version, :finished)"""
 
+_EXTRA_TABLE = """CREATE TABLE IF NOT EXISTS course_extra (
+    unit TEXT NOT NULL, student TEXT NOT NULL, cell TEXT NOT NULL, points REAL, PRIMARY KEY (unit, student, cell))"""
+_EXTRA_NOTE = """INSERT OR REPLACE INTO course_extra (unit, student, cell, points)
+    VALUES (:unit, :student, :cell, :points)"""
+
 
 class Recorded(NamedTuple):
     """A row of our table."""
@@ -76,17 +86,24 @@ class Cells(NamedTuple):
 
 
 class Batch:
-    """Verdicts for some students of a unit, entered in one transaction. Students and hand-ins are made as needed."""
+    """Verdicts for some students of a unit, entered in one transaction. Students and hand-ins are made as needed.
 
-    def __init__(self, gradebook: Gradebook, unit: str, topic: str, students: Iterable[str]) -> None:
-        self.gradebook, self.db, self.unit = gradebook, gradebook.db, unit
+    `optional`: points of the optional exercises by their check cell, as the release has them.
+    """
+
+    def __init__(
+        self, gradebook: Gradebook, unit: str, topic: str, students: Iterable[str], optional: Mapping[str, float]
+    ) -> None:
+        self.gradebook, self.db, self.unit, self.optional = gradebook, gradebook.db, unit, optional
         self.notebook = gradebook.find_notebook(topic, unit)
         self.cells = cells(gradebook, self.notebook.id)
         self.students = list(students)
         self.before = recorded(gradebook, unit, self.students)
+        self.extra = extra_written(gradebook, unit, self.students)
         self.enrolled = set(self.db.scalars(select(Student.id).where(Student.id.in_(self.students))))
         self.found = self._find()
         self.notes: list[dict[str, Any]] = []
+        self.extra_notes: list[dict[str, Any]] = []
 
     def enter(self, verdict: Verdict, answers: str, blank: set[str], handed_in: str) -> float:
         """Put in the verdict of one student; returns how many seconds the hand-in is late.
@@ -108,8 +125,9 @@ class Batch:
 
     def commit(self) -> None:
         """Make what was entered last."""
-        if self.notes:
-            self.db.execute(text(_NOTE), self.notes)
+        for statement, notes in ((_NOTE, self.notes), (_EXTRA_NOTE, self.extra_notes)):
+            if notes:
+                self.db.execute(text(statement), notes)
         self.db.commit()
 
     def finish(self, students: list[str]) -> None:
@@ -134,6 +152,7 @@ class Batch:
         if student not in self.enrolled:
             self.db.add(Student(id=student))
         unit = self.notebook.assignment
+        self.extra = {key: points for key, points in self.extra.items() if key[0] != student}
         handed_in = SubmittedAssignment(assignment=unit, student_id=student)
         self.db.add(handed_in)
         for notebook in unit.notebooks:
@@ -154,15 +173,32 @@ class Batch:
             if not name.startswith("check-"):
                 continue
             exercise = exercise_verdict(verdict, name.removeprefix("check-"), points)
-            held = exercise.state == "held"
-            grade.auto_score = None if held else bounded(exercise.score, points)
-            if new_code and grade.manual_score is not None:
-                comments[exercise.name] = f"A grade by hand ({grade.manual_score:g}) was for an earlier hand-in."
-                grade.manual_score = grade.extra_credit = None
-            grade.needs_manual_grade = held and grade.manual_score is None
+            written = self.extra.get((verdict.student, name))
+            if new_code and (grade.manual_score is not None or self._extra_by_hand(grade, written)):
+                by_hand = (grade.manual_score or 0.0) + (grade.extra_credit or 0.0)
+                comments[exercise.name] = f"A grade by hand ({by_hand:g}) was for an earlier hand-in."
+                grade.manual_score, grade.extra_credit = None, written
+            self._automatic(grade, exercise, verdict.student, written)
             if exercise.state == "not_attempted":
                 comments.setdefault(exercise.name, "No response.")
         return comments
+
+    def _automatic(self, grade: Grade, exercise: ExerciseVerdict, student: str, written: float | None) -> None:
+        """The judge's points where they belong: the score, or the extra credit unless a person wrote that."""
+        name, points = self.cells.graded[grade.cell_id]
+        optional, held = name in self.optional, exercise.state == "held"
+        by_hand = grade.manual_score is not None or self._extra_by_hand(grade, written)
+        grade.auto_score = 0.0 if optional else None if held else bounded(exercise.score, points)
+        grade.needs_manual_grade = held and not by_hand
+        if grade.extra_credit == written and (optional or written is not None):
+            grade.extra_credit = None if held else bounded(exercise.score, self.optional.get(name, 0.0)) or None
+            note = {"unit": self.unit, "student": student, "cell": name, "points": grade.extra_credit}
+            self.extra_notes.append(note)
+
+    def _extra_by_hand(self, grade: Grade, written: float | None) -> bool:
+        """Is the extra credit of an optional exercise another than the one written last?"""
+        name, _ = self.cells.graded[grade.cell_id]
+        return (name in self.optional or written is not None) and grade.extra_credit != written
 
     def _task_grades(
         self, submission: SubmittedNotebook, verdict: Verdict, blank: set[str], new_answers: bool
@@ -200,12 +236,31 @@ def recorded(gradebook: Gradebook, unit: str, students: Iterable[str] | None = N
     """Our rows of the unit, by student."""
     gradebook.db.execute(text(_TABLE))
     asked = "SELECT student, content, digest, answers, check_version, finished FROM course_verdict WHERE unit = :unit"
-    values: dict[str, Any] = {"unit": unit}
-    statement = text(asked)
-    if students is not None:
-        statement = text(f"{asked} AND student IN :students").bindparams(bindparam("students", expanding=True))
-        values["students"] = list(students)
-    return {row[0]: Recorded(*row[1:]) for row in gradebook.db.execute(statement, values)}
+    return {row[0]: Recorded(*row[1:]) for row in _rows(gradebook, asked, unit, students)}
+
+
+def _rows(gradebook: Gradebook, asked: str, unit: str, students: Iterable[str] | None) -> Iterable[Any]:
+    """What a question about a unit finds, for some students or all."""
+    if students is None:
+        return gradebook.db.execute(text(asked), {"unit": unit})
+    statement = text(f"{asked} AND student IN :students").bindparams(bindparam("students", expanding=True))
+    return gradebook.db.execute(statement, {"unit": unit, "students": list(students)})
+
+
+def extra_written(
+    gradebook: Gradebook, unit: str, students: Iterable[str] | None = None
+) -> dict[tuple[str, str], float | None]:
+    """What was last written as extra credit, by student and check cell."""
+    gradebook.db.execute(text(_EXTRA_TABLE))
+    found = _rows(gradebook, "SELECT student, cell, points FROM course_extra WHERE unit = :unit", unit, students)
+    return {(student, cell): points for student, cell, points in found}
+
+
+def forget_extra(gradebook: Gradebook, unit: str, cell: str) -> None:
+    """A check cell was taken out of the unit, with the extra credit in it."""
+    gradebook.db.execute(text(_EXTRA_TABLE))
+    gone = text("DELETE FROM course_extra WHERE unit = :unit AND cell = :cell")
+    gradebook.db.execute(gone, {"unit": unit, "cell": cell})
 
 
 def note_versions(gradebook: Gradebook, unit: str, versions: Mapping[str, str]) -> None:
@@ -230,7 +285,7 @@ def changes(gradebook: Gradebook, unit: str, fresh: Iterable[Verdict]) -> list[S
 
 
 def automatic_scores(gradebook: Gradebook, unit: str) -> dict[str, float]:
-    """What the judge's points of each student add up to, as recorded."""
+    """What the judge's points of each student add up to, as recorded, those of optional exercises too."""
     query = (
         select(SubmittedAssignment.student_id, func.coalesce(func.sum(Grade.auto_score), 0.0))
         .join(SubmittedAssignment.assignment)
@@ -240,7 +295,10 @@ def automatic_scores(gradebook: Gradebook, unit: str) -> dict[str, float]:
         .where(Assignment.name == unit, BaseCell.name.startswith("check-", autoescape=True))
         .group_by(SubmittedAssignment.student_id)
     )
-    return {student: score for student, score in gradebook.db.execute(query)}
+    found = {student: score for student, score in gradebook.db.execute(query)}
+    for (student, _), points in extra_written(gradebook, unit).items():
+        found[student] = found.get(student, 0.0) + (points or 0.0)
+    return found
 
 
 def late(gradebook: Gradebook, unit: str) -> dict[str, float]:

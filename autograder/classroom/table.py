@@ -37,9 +37,10 @@ STYLES = {"passed": "green", "partial": "yellow", "failed": "red", "not_attempte
 
 
 class Worth(Protocol):
-    """Anything that says how many points an exercise has; a unit's recorded checks do."""
+    """Anything that says how many points an exercise has, and whether it is optional; recorded checks do."""
 
     points: float
+    optional: bool
 
 
 def render(
@@ -49,18 +50,19 @@ def render(
 ) -> RenderableType:
     """The table with its legend and notes.
 
-    exercises  name -> points (or an object with `points`), in the order of the columns
+    exercises  name -> points (or an object with `points` and `optional`), in the order of the columns
     remarks    more notes by student, from outside the verdicts ("handed in 2 h late")
     """
     rows = sorted(verdicts, key=lambda v: v.student)
     points = {name: float(getattr(worth, "points", worth)) for name, worth in exercises.items()}
-    parts: list[RenderableType] = [_grid(rows, points), *_legend(rows, points), *_notes(rows, remarks or {})]
-    return Group(*parts)
+    optional = {name for name, worth in exercises.items() if getattr(worth, "optional", False)}
+    legend = _legend(rows, points, optional)
+    return Group(_grid(rows, points, bool(optional)), *legend, *_notes(rows, remarks or {}))
 
 
 def width(exercises: int) -> int:
-    """Columns that the table of so many exercises needs, whatever names and points stand in it."""
-    return max(WIDTH, LONGEST_NAME + 4 * exercises + 8)
+    """Columns that the table of so many exercises needs, each of less than 10 points."""
+    return max(WIDTH, LONGEST_NAME + 4 * exercises + 14)
 
 
 def cell(exercise: ExerciseVerdict | None) -> str:
@@ -91,17 +93,20 @@ def mean(numbers: Iterable[float]) -> float:
     return sum(listed) / len(listed) if listed else 0.0
 
 
-def _grid(rows: list[Verdict], points: Mapping[str, float]) -> Table:
+def _grid(rows: list[Verdict], points: Mapping[str, float], extra: bool) -> Table:
+    """extra: one more column, for what optional exercises gave."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_footer=bool(rows))
     table.add_column("student", "mean", no_wrap=True, max_width=LONGEST_NAME, overflow="ellipsis")
     for index, name in enumerate(points, 1):
         average = mean(v.score for v in _verdicts_on(name, rows))
         table.add_column(str(index), number(average), justify="right", no_wrap=True)
-    table.add_column("total", number(mean(v.score for v in rows)), justify="right", no_wrap=True)
+    sums = {"total": lambda v: v.score} | ({"extra": lambda v: v.extra} if extra else {})
+    for name, of in sums.items():
+        table.add_column(name, number(mean(map(of, rows))), justify="right", no_wrap=True)
     for row in rows:
         found = by_name(row)
         cells = [_styled(found.get(name)) for name in points]
-        table.add_row(Text(row.student), *cells, Text(number(row.score), "bold"))
+        table.add_row(Text(row.student), *cells, *(Text(number(of(row)), "bold") for of in sums.values()))
     return table
 
 
@@ -113,10 +118,11 @@ def _styled(exercise: ExerciseVerdict | None) -> Text:
     return Text(cell(exercise), STYLES.get(exercise.state, "magenta") if exercise else "")
 
 
-def _legend(rows: list[Verdict], points: Mapping[str, float]) -> Iterator[RenderableType]:
+def _legend(rows: list[Verdict], points: Mapping[str, float], optional: set[str]) -> Iterator[RenderableType]:
     """What the numbers of the columns mean, and those letters that occur."""
     wide = len(str(len(points)))
-    entries = [Text(f"{index:>{wide}} {name} ({worth:g})") for index, (name, worth) in enumerate(points.items(), 1)]
+    worth = {name: f"{each:g}, optional" if name in optional else f"{each:g}" for name, each in points.items()}
+    entries = [Text(f"{index:>{wide}} {name} ({says})") for index, (name, says) in enumerate(worth.items(), 1)]
     yield Columns(entries, padding=(0, 2, 0, 0), column_first=True)
     seen = {e.state for row in rows for e in by_name(row).values()}
     letters = [f"{letter} {says}" for state, (letter, says) in LETTERS.items() if state in seen]

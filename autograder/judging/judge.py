@@ -41,8 +41,9 @@ def unreadable(rules: UnitRules, student: str, reason: str, digest: str = "") ->
     """The verdict of a hand-in that gave no notebook: a row with score 0 and the reason."""
     rows = [without_points(c.name, c.points, "missing", reason) for c in rules.recorded.checks.values()]
     return Verdict(
-        1, rules.unit, student, 0.0, rules.max_score, rules.manual, "unreadable", reason, rows, digest, rules.version
-    )
+        1, rules.unit, student, 0.0, rules.max_score, rules.manual, "unreadable", reason, rules.recorded.marked(rows),
+        digest, rules.version,
+    )  # fmt: skip
 
 
 def judge(
@@ -55,16 +56,15 @@ def judge(
     """
     began, spent = time.perf_counter(), time.process_time()
     session = _Session(rules, handin, secret, limits or Limits(), kind)
-    rows = session.run()
+    rows = rules.recorded.marked(session.run())
     verdict = Verdict(
         unit=rules.unit, student=handin.student, max_score=rules.max_score, manual_max=rules.manual,
         exercises=rows, digest=handin.digest, check_version=rules.version, notes=[*handin.notes, *session.notes],
         cell_outputs=session.outputs, peak_bytes=session.peak_bytes, costs=session.costs,
     )  # fmt: skip
     verdict.costs["of the judge"] = round(time.process_time() - spent, 4)
-    verdict.score = round(sum(row.score for row in rows), 4)
     verdict.seconds = round(time.perf_counter() - began, 3)
-    return verdict
+    return verdict.add_up()
 
 
 class _Session:

@@ -38,8 +38,8 @@ class UnitRules:
 
     @property
     def max_score(self) -> float:
-        """All automatic points."""
-        return sum(c.points for c in self.recorded.checks.values())
+        """All automatic points but those of optional exercises."""
+        return self.recorded.max_score
 
 
 @lru_cache(maxsize=8)

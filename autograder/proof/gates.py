@@ -22,7 +22,7 @@ import torch
 
 from autograder.authoring import recording
 from autograder.authoring.checks import Check, attempt
-from autograder.authoring.unit import Alternative, Unit
+from autograder.authoring.unit import Alternative, Unit, stub
 from autograder.judging import trials
 from course.checking import cases
 from course.checking.check import quiet
@@ -81,7 +81,7 @@ def _exercise(
         return [judge_local(check, recorded, made[seed % times], seed, shown=shown) for seed in range(counts[kind])]
 
     rows = [_full(judged("solution"), "solution", "the solution")]
-    rows.append(_stub(check, recorded, solved))
+    rows.append(_stub(unit, check, recorded, solved))
     if check.kind != "kernel":  # a kernel's numbers and sizes are all fresh
         rows.append(_fresh(check, solved))
     if check.kind in ("function", "class"):
@@ -167,14 +167,14 @@ def _apart(verdicts: list[ExerciseVerdict]) -> float:
     return round(max(scores) - min(scores), 9)
 
 
-def _stub(check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> GateRow:
-    namespace = dict(solved)
-    if check.kind == "value":
-        namespace[check.name] = None
-    else:
-        namespace[check.name] = _unwritten
+def _stub(unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> GateRow:
+    """The cell as a student receives it: no points, also where it holds code that is to be repaired."""
+    namespace = {name: value for name, value in solved.items() if name != check.name}
+    with quiet():
+        recording.execute(stub(unit.cell("exercise", check.name).source, check.name), namespace, "the stub")
     verdict = judge_local(check, recorded, namespace)
-    return _row(verdict, "the stub", "stub", verdict.score == 0 and verdict.state == "not_attempted")
+    given = verdict.state == "failed"  # something to repair
+    return _row(verdict, "the stub", "stub", verdict.score == 0 and (given or verdict.state == "not_attempted"))
 
 
 def _fresh(check: Check, solved: dict[str, Any]) -> GateRow:
@@ -183,10 +183,6 @@ def _fresh(check: Check, solved: dict[str, Any]) -> GateRow:
     share = sum(a.result.weight for a in made if a.fresh) / sum(a.result.weight for a in made)
     holds = share >= 0.5 or check.kind == "value"
     return GateRow(check.name, "weight on fresh inputs", "fresh", round(share, 2), 1, "", holds, "mostly fixed inputs")
-
-
-def _unwritten(*args: Any, **kwargs: Any) -> Any:
-    raise NotImplementedError("write this")
 
 
 def _lower_precision(check: Check, recorded: cases.CheckCases, solved: dict[str, Any]) -> list[GateRow]:

@@ -8,7 +8,6 @@ TRITON_INTERPRET=1 and with the run context otherwise. `python -m autograder.pro
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -20,6 +19,7 @@ import torch
 from torch.nn import functional
 
 from autograder import ROOT
+from autograder.authoring.kernels import launcher
 
 INTERPRET = "TRITON_INTERPRET"
 ASKED = os.environ.get(INTERPRET) == "1"  # grader_kernels takes the word out of the environment when it is imported
@@ -43,15 +43,6 @@ def arguments(name: str, scale: int) -> tuple[tuple, dict]:
         n = 512 // scale
         return (torch.randn(n, n), torch.randn(n, n)), {"out_dtype": torch.float32}
     return tuple(torch.randn(1, max(1, 8 // scale), 1024 // scale, 64) for _ in range(3)), {"causal": True}
-
-
-def launcher(name: str) -> Callable:
-    """The launcher of a problem's reference kernel."""
-    file = ROOT / "grader_kernels" / "problems" / name / "reference.py"
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
 
 
 def seconds(name: str, context: Callable, repeats: int = 3) -> float:

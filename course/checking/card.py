@@ -56,7 +56,8 @@ def show(verdict: ExerciseVerdict) -> None:
 
 def text(verdict: ExerciseVerdict, width: int = 78) -> str:
     """The card as plain text, at most `width` columns."""
-    lines = [f"{verdict.name:<{max(1, width - 24)}} {points(verdict):>23}"]
+    said = points(verdict)
+    lines = [f"{verdict.name:<{max(1, width - 1 - len(said))}} {said}"]
     if verdict.reason:
         lines += _wrapped(verdict.reason, "  ", width)
     if verdict.kernel and not verdict.kernel.reason:
@@ -95,10 +96,11 @@ def _kernel_html(found: KernelVerdict) -> str:
 
 
 def points(verdict: ExerciseVerdict) -> str:
-    """ "1 of 3 points" """
+    """ "1 of 3 points", or "2 of 2 points, optional" """
+    optional = ", optional" if verdict.optional else ""
     if verdict.state == "held":
-        return f"held, {verdict.max_score:g} points"
-    return f"{verdict.score:.3g} of {verdict.max_score:g} points"
+        return f"held, {verdict.max_score:g} points{optional}"
+    return f"{verdict.score:.3g} of {verdict.max_score:g} points{optional}"
 
 
 def _trial_text(trial: TrialResult, width: int) -> list[str]:

@@ -1,7 +1,7 @@
 """Recorded cases: a table of calls, arguments and comparisons, played without any oracle.
 
 The build records them (autograder.authoring.recording) into `cases.npz`: one JSON manifest and the arrays it names.
-Who needs names, points and hints only reads them with `course.checking.manifest`, in a hundredth of the time.
+Who needs names, points and hints only takes `course.checking.manifest`: a twentieth of the time, and no torch.
 Playing a case performs its steps on a subject, compares, and keeps what came back, so that the outcome can be held
 against the recorded outcomes of each known misconception.
 
@@ -87,6 +87,7 @@ class CheckCases(msgspec.Struct):
     mutates: list[str] = []
     minutes: int = 0
     kernel: KernelCases | None = None
+    optional: bool = False
 
 
 class Cases:
@@ -100,6 +101,17 @@ class Cases:
         if name not in self.checks:
             raise KeyError(f"no check is named {name!r}; this unit has {', '.join(self.checks)}")
         return self.checks[name]
+
+    @property
+    def max_score(self) -> float:
+        """All points but those of optional exercises."""
+        return sum(check.points for check in self.checks.values() if not check.optional)
+
+    def marked(self, rows: list[ExerciseVerdict]) -> list[ExerciseVerdict]:
+        """The rows, each of which now says whether its exercise is optional."""
+        for row in rows:
+            row.optional = self.check(row.name).optional
+        return rows
 
     def to_bytes(self) -> bytes:
         """The npz file's bytes; equal for equal content."""
@@ -133,6 +145,12 @@ def play(check: CheckCases, subject: Subject) -> ExerciseVerdict:
 
     SubjectErrors of FATAL kinds pass through: the process under judgement is gone.
     """
+    verdict = _played(check, subject)
+    verdict.optional = check.optional
+    return verdict
+
+
+def _played(check: CheckCases, subject: Subject) -> ExerciseVerdict:
     if check.kernel is not None:
         return judge_kernel(check, check.kernel.task, subject, check.kernel.known)
     played = [play_case(check, case, subject) for case in check.cases]

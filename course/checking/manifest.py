@@ -26,6 +26,7 @@ class Exercise(msgspec.Struct):
     points: float
     hints: list[str]
     minutes: int = 0
+    optional: bool = False
 
 
 class Manifest(msgspec.Struct):

@@ -40,6 +40,7 @@ class ExerciseVerdict(msgspec.Struct):
     """The judgement of one exercise. `state` is one of STATES; `reason` is a sentence when it is not about trials.
 
     kernel: of a kernel exercise, the judgement in full; `trials` are then its groups.
+    optional: its points are no part of the hand-in's maximum, nor of its `score`; they are in its `extra`.
     """
 
     name: str
@@ -52,10 +53,11 @@ class ExerciseVerdict(msgspec.Struct):
     hints: int = 0
     seconds: float = 0.0
     kernel: KernelVerdict | None = None
+    optional: bool = False
 
 
 class Change(msgspec.Struct):
-    """One verdict that took another's place: both scores, why, and when (UTC)."""
+    """One verdict that took another's place: both scores with their extra points, why, and when (UTC)."""
 
     old: float
     new: float
@@ -65,6 +67,8 @@ class Change(msgspec.Struct):
 
 class Verdict(msgspec.Struct):
     """The judgement of one hand-in. Scores count automatic points only; `manual_max` is what a person marks.
+
+    `score` is what was won of `max_score`; `extra` what optional exercises gave, which comes on top.
 
     history: the last verdicts on this hand-in's unit, the newest last (see `follows`). costs: seconds by the clock of
     each stage of judging, and of processor time, "of the judge" and "of the sandbox".
@@ -87,11 +91,19 @@ class Verdict(msgspec.Struct):
     cell_outputs: dict[str, str] = {}
     history: list[Change] = []
     costs: dict[str, float] = {}
+    extra: float = 0.0
+
+    def add_up(self) -> Verdict:
+        """Put the points of the exercises into `score` and `extra`; returns itself."""
+        self.score = round(sum(row.score for row in self.exercises if not row.optional), 4)
+        self.extra = round(sum(row.score for row in self.exercises if row.optional), 4)
+        return self
 
 
 def follows(new: Verdict, old: Verdict, when: str) -> None:
     """Put into `new` that it takes the place of `old`. At most KEPT changes are kept, the newest."""
-    new.history = [*old.history, Change(old.score, new.score, why(new, old.digest, old.check_version), when)][-KEPT:]
+    change = Change(old.score + old.extra, new.score + new.extra, why(new, old.digest, old.check_version), when)
+    new.history = [*old.history, change][-KEPT:]
 
 
 def why(new: Verdict, old_digest: str, old_version: str) -> str:

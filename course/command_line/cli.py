@@ -142,7 +142,7 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     limit: Annotated[float, typer.Option(min=0.1, help="Seconds that one cell or one exercise may take.")] = 60.0,
 ) -> int:
-    """Run all checks on a notebook. Exit code 0: every automatic point; 1: some are missing."""
+    """Run all checks on a notebook. Exit code 0: every automatic point but optional ones; 1: some are missing."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -172,14 +172,15 @@ def progress() -> int:
     done = progress_.load(root)
     table = Table("unit", "points", "passed", "hints", "revealed", "to do")
     for unit in lab_.list_units(root):
-        entries = {name: done.exercises.get(f"{unit.name}/{name}", progress_.Entry()) for name in unit.exercises}
-        points = sum(one.points for one in unit.exercises.values())
-        won = sum(min(e.score, unit.exercises[name].points) for name, e in entries.items())
-        open_ = [name for name, e in entries.items() if not e.max_score or e.score < e.max_score]
+        exercises = unit.exercises
+        entries = {name: done.exercises.get(f"{unit.name}/{name}", progress_.Entry()) for name in exercises}
+        due = [name for name, exercise in exercises.items() if not exercise.optional]
+        won, extra = progress_.points(entries, exercises)
+        open_ = [name for name in due if not entries[name].max_score or entries[name].score < entries[name].max_score]
         table.add_row(
             unit.name,
-            f"{won:g} of {points:g}",
-            f"{len(entries) - len(open_)} of {len(entries)}",
+            f"{won:g} of {unit.max_score:g}{and_extra(extra)}",
+            f"{len(due) - len(open_)} of {len(due)}",
             str(sum(e.hints for e in entries.values())),
             str(sum(e.revealed for e in entries.values())),
             ", ".join(open_[:3]) + (" ..." if len(open_) > 3 else ""),
@@ -244,11 +245,13 @@ def list_units(
     table = Table("unit", "exercise", "points", "minutes", "hints")
     for each in units:
         exercises = each.exercises.values()
-        by_hand = each.manual_points
         for number, one in enumerate(exercises):
             minutes = str(one.minutes) if one.minutes else "-"
-            table.add_row(each.name if number == 0 else "", one.name, f"{one.points:g}", minutes, str(len(one.hints)))
-        total = f"{sum(one.points for one in exercises):g}" + (f" + {by_hand:g} by hand" if by_hand else "")
+            points = f"{one.points:g}{', optional' if one.optional else ''}"
+            table.add_row(each.name if number == 0 else "", one.name, points, minutes, str(len(one.hints)))
+        by_hand, optional = each.manual_points, sum(one.points for one in exercises if one.optional)
+        total = f"{each.max_score:g}" + (f" + {by_hand:g} by hand" if by_hand else "")
+        total += f" + {optional:g} optional" if optional else ""
         table.add_row("", "in all", total, str(sum(one.minutes for one in exercises) or "-"), "", end_section=True)
     console().print(table)
     return OK
@@ -305,12 +308,18 @@ def show_verdict(path: Path, found) -> None:
     table = Table("exercise", "points", "state", "what to look at", title=escape(shown(path)), title_justify="left")
     for each in found.exercises:
         state = STATE_WORDS.get(each.state, each.state)
-        table.add_row(each.name, f"{each.score:.3g} of {each.max_score:g}", state, escape(what_to_look_at(each)))
+        points = f"{each.score:.3g} of {each.max_score:g}{', optional' if each.optional else ''}"
+        table.add_row(each.name, points, state, escape(what_to_look_at(each)))
     by_hand = f"; {found.manual_max:g} more are given by a person" if found.manual_max else ""
     console().print(table)
     for note in [*filter(None, [found.reason]), *found.notes]:
         console().print(f"note: {escape(note)}")
-    console().print(f"{found.score:.4g} of {found.max_score:g} points{by_hand}")
+    console().print(f"{found.score:.4g} of {found.max_score:g} points{and_extra(found.extra)}{by_hand}")
+
+
+def and_extra(points: float) -> str:
+    """What optional exercises gave, where they gave something."""
+    return f", {points:.4g} extra" if points else ""
 
 
 def what_to_look_at(each) -> str:

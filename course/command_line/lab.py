@@ -63,6 +63,11 @@ class Unit:
             raise InputError(f"{error}; run `git checkout assignments`, or get the unit again") from error
 
     @property
+    def max_score(self) -> float:
+        """All automatic points but those of optional exercises."""
+        return sum(one.points for one in self.exercises.values() if not one.optional)
+
+    @property
     def manual_points(self) -> float:
         """Points of the unit that a person gives."""
         return manual_points(json.loads(self.notebook.read_text("utf-8"))["cells"])

@@ -5,10 +5,12 @@ It is the learner's own record and counts for nothing in a class. Keys are "unit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from course.checking.manifest import Exercise
 from course.checking.verdict import ExerciseVerdict
 from course.command_line.lab import Unit, workspace
 from course.errors import InputError
@@ -44,6 +46,13 @@ class Progress(msgspec.Struct):
         entry.score = verdict.score if better else entry.score
         entry.max_score = verdict.max_score
         entry.state = verdict.state
+
+
+def points(entries: Mapping[str, Entry], exercises: Mapping[str, Exercise]) -> tuple[float, float]:
+    """What these exercises gave, and what optional ones gave on top."""
+    won = {name: min(entry.score, exercises[name].points) for name, entry in entries.items()}
+    extra = sum(score for name, score in won.items() if exercises[name].optional)
+    return sum(won.values()) - extra, extra
 
 
 def load(root: Path) -> Progress:

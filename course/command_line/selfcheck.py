@@ -59,16 +59,16 @@ def check_notebook(path: Path, cases_path: Path, limit: float = 60.0, tell: Told
     run = _Run(path.resolve(), notebook, recorded, cases_path, limit, tell)
     while run.step():
         pass
-    verdicts = [run.verdicts[name] for name in recorded.checks]
-    return Verdict(
+    verdicts = recorded.marked([run.verdicts[name] for name in recorded.checks])
+    verdict = Verdict(
         unit=recorded.unit,
-        score=round(sum(v.score for v in verdicts), 4),
-        max_score=sum(v.max_score for v in verdicts),
+        max_score=recorded.max_score,
         manual_max=manual_points(notebook.cells),
         exercises=verdicts,
         seconds=round(time.monotonic() - began, 2),
         notes=run.notes,
     )
+    return verdict.add_up()
 
 
 def find_judge() -> Callable[..., Verdict]:

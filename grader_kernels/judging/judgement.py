@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import torch
 
+from grader_kernels.compiling.compiler import judge_compiled
 from grader_kernels.evidence import ORDER_MATTERS, Access, Compiled, Evidence, Finding, Traffic, changed_input
 from grader_kernels.judging import agree
 from grader_kernels.judging.task import Known, Outcome, Posed, Task
@@ -99,7 +100,7 @@ class Hands(Protocol):
 
 class Ran(msgspec.Struct):
     """What became of one case. `failure` says why there are no outputs, `dishonest` what the launcher did besides,
-    `unwritten` what no kernel wrote."""
+    `unwritten` what no kernel wrote, `refused` what a GPU's compiler says against its kernels."""
 
     case: Posed
     traced: bytes = b""
@@ -114,6 +115,7 @@ class Ran(msgspec.Struct):
     agreement: agree.Agreement = msgspec.field(default_factory=lambda: agree.Agreement(False))
     traffic: TrafficRow | None = None
     compiled: list[Compiled] = []
+    refused: list[str] = []
 
     @property
     def right(self) -> bool:
@@ -145,7 +147,7 @@ class Judgement:
             self.hands.begin()
             self.runs = [self._run(case, number) for number, case in enumerate(self.task.cases, 1)]
             if all(ran.kind == "not_written" for ran in self.runs):
-                raise Failed("not_written", "it is not written yet")
+                raise Failed("not_written", self.runs[0].failure)
             if any(ran.right for ran in self.runs):
                 self._call_again()
             self._fill(found)
@@ -192,6 +194,8 @@ class Judgement:
     def _failed(self, ran: Ran, error: Failed | Lost, who: str) -> Ran:
         self.exhausted += error.kind in ("timed_out", "memory")
         ran.failure, ran.kind = error.sentence, error.kind
+        if ran.kind == "not_written":
+            return ran
         if ran.failure.startswith("it "):
             ran.failure = who + ran.failure.removeprefix("it")
         elif ran.failure.startswith("its "):
@@ -278,14 +282,13 @@ class Judgement:
         if ran.case.compile and ran.traced:
             self.tell(f"compiling for {', '.join(self.targets)}")
             ran.compiled = self.hands.compile(ran.traced, self.targets)
+            ran.refused = judge_compiled(ran.compiled, self.settings)
 
     def _group(self, name: str, against: list[str]) -> Group:
         weight = self.settings.weights[name]
         return Group(name, weight, 0.0 if against else weight, against)
 
     def _uncompiled(self, compiled: list[Compiled]) -> list[str]:
-        from grader_kernels.compiling.compiler import judge_compiled
-
         if not any(ran.case.compile and ran.traced for ran in self.runs):
             return ["not known: there is no launch to compile"]
         return judge_compiled(compiled, self.settings)
@@ -298,8 +301,8 @@ class Judgement:
 def outcome(ran: Ran) -> Outcome:
     """What a case gave, as far as it belongs to the mistake that was made."""
     signs = {_sign(finding) for finding in ran.findings} | ({f"failed: {ran.kind}"} if ran.failure else set())
-    told = {"launcher": ran.dishonest, "unwritten": ran.unwritten}
-    told |= {"compile": [each for each in ran.compiled if each.error]}
+    errors = [each.error for each in ran.compiled if each.error]
+    told = {"launcher": ran.dishonest, "unwritten": ran.unwritten, "error": errors, "limits": ran.refused}
     signs |= {name for name, says in told.items() if says}
     if ran.traffic and ran.traffic.says:
         signs |= {"bytes" if ran.traffic.ratio > ran.traffic.limit else "lean", f"{ran.launches} launches"}

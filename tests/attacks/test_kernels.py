@@ -98,7 +98,8 @@ LANGUAGE = {
 FORGED = """
 import grader_kernels.replaying.trace as trace, grader_kernels.replaying.replay as replay
 import grader_kernels.interpreter.context as context, grader_kernels.interpreter.programs as programs
-import torch
+import grader_kernels.judging.hands as hands
+import json, torch
 
 class Forged:
     def __init__(self, data):
@@ -119,6 +120,7 @@ def forged_record(launcher, args, kwargs=None):
                                 "dtype": "float32"}})
 
 trace.record = replay.record_with_kernels = forged_record
+hands.recorded = lambda launcher, args, kwargs, file="": json.dumps(forged_record(launcher, args).data).encode()
 replay.replay_source = replay.replay = lambda *a, **k: None
 programs.interpret = context.interpret = lambda *a, **k: None
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -73,6 +74,11 @@ def make_class(root: Path, source: NotebookNode | None = None) -> ClassFolder:
     classroom = ClassFolder(root)
     classroom.set_up(UNIT, built)
     return classroom
+
+
+def copy_of(classroom: ClassFolder, root: Path) -> ClassFolder:
+    """The same class in a folder of its own."""
+    return ClassFolder(shutil.copytree(classroom.root, root))
 
 
 def released(classroom: ClassFolder) -> NotebookNode:

@@ -11,7 +11,6 @@ from pathlib import Path
 import nbformat
 
 from autograder import commands
-from autograder.authoring import build
 from autograder.authoring.unit import Unit
 from autograder.classroom import grade, record
 from autograder.classroom.class_folder import ClassFolder
@@ -22,12 +21,6 @@ from course.checking.verdict import Verdict, settle, without_points
 UNITS = Path(__file__).resolve().parent.parent / "units"
 UNIT = "90_tiny"
 LOG = "judged.log"
-
-
-def build_unit(root: Path) -> Path:
-    """The tiny unit as `course build` leaves it, in `root`."""
-    build.build(Unit.load(UNITS / UNIT), root)
-    return root
 
 
 def use(root: Path, monkeypatch=None) -> None:
@@ -80,10 +73,10 @@ def judge_at_once(folder: Path, seconds: float = 0.0, points: dict[str, float] |
         with open(folder / LOG, "ab", buffering=0) as log:
             log.write(f"{handin.student} {handin.digest} {rules.version}\n".encode())
         return Verdict(
-            unit=rules.unit, student=handin.student, score=sum(r.score for r in rows), max_score=rules.max_score,
-            exercises=rows, digest=handin.digest, check_version=rules.version, notes=list(handin.notes),
+            unit=rules.unit, student=handin.student, max_score=rules.max_score, exercises=rules.recorded.marked(rows),
+            digest=handin.digest, check_version=rules.version, notes=list(handin.notes),
             cell_outputs={cell.id: "printed " * 50 for cell in handin.cells}, seconds=seconds,
-        )  # fmt: skip
+        ).add_up()  # fmt: skip
 
     return judge
 

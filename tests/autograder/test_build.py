@@ -13,6 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from nbgrader import api
 
 from autograder.authoring import build as building
 from autograder.authoring import recording
@@ -329,6 +330,7 @@ def test_a_killed_build_leaves_whole_files(built, monkeypatch):
 
 def test_build_finds_nbgraders_tools_without_an_activated_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", os.defpath)
+    api.get_alembic_version.cache_clear()
     unit = Unit.load(TINY)
     source = building.source_notebook(unit, building.load_checks(unit))
     assert building.generate_release(source, unit.id, unit.topic, tmp_path).cells
@@ -525,6 +527,30 @@ MISTAKES = {
     "points zero": ("notebook.py", "points=2.5", "points=0", "expected a positive number", "notebook.py", 0),
     "points negative": ("notebook.py", "points=2.5", "points=-1", "expected a positive number", "notebook.py", 0),
     "points in words": ("notebook.py", "points=2.5", 'points="two"', "expected a positive number", "notebook.py", 0),
+    "optional in words": (
+        "notebook.py",
+        "points=2.5",
+        'points=2.5 optional="yes"',
+        "expected optional=true, or no such word",
+        "notebook.py",
+        0,
+    ),
+    "optional without a value": (
+        "notebook.py",
+        "points=2.5",
+        "points=2.5 optional",
+        "expected optional=true, or no such word",
+        "notebook.py",
+        0,
+    ),
+    "optional question": (
+        "notebook.py",
+        'explain="why_double" points=2',
+        'explain="why_double" points=2 optional=true',
+        'unknown key "optional"',
+        "notebook.py",
+        0,
+    ),
     "unknown key": (
         "notebook.py",
         'exercise="Shift"',
@@ -698,6 +724,9 @@ def test_unit_tells_names_points_and_alternatives():
     }
     assert [(m.exercise, m.name) for m in unit.misconceptions][2] == ("Shift", "forgets_to_double")
     assert [r.name for r in unit.rights] == ["times_two", "loop"]
+    assert (unit.max_score, unit.optional) == (6.5, frozenset())
+    extra = Unit.load(UNITS / "91_extra")
+    assert (extra.points["third_of_it"], extra.max_score, extra.optional) == (2, 4, frozenset({"third_of_it"}))
 
 
 def test_every_cell_knows_its_line():

@@ -71,10 +71,15 @@ def test_a_worker_with_other_checks_refuses(cluster, classroom, capsys):
 
         grade.rules_for(UNIT).version = "of-last-week"
 
+    def as_before():
+        from autograder.classroom import grade
+
+        grade.rules_for.cache_clear()
+
     with distributed.Client(cluster) as client:
         client.run(other_checks)
         assert grade(classroom.root, "--dask", cluster.scheduler_address) == 3
-        client.restart()
+        client.run(as_before)
     said = capsys.readouterr().err
     assert f"of {UNIT}, and this judge has of-last-week; check out the same commit everywhere" in said
     assert not list(classroom.verdicts.rglob("*.json"))

@@ -11,13 +11,13 @@ import pytest
 from autograder.classroom import record
 from autograder.classroom.class_folder import ClassFolderError
 from autograder.classroom.export import FORMATS, export
-from sample_class import TOPIC, UNIT, hand_in, judge, make_class, released, solved
+from sample_class import TOPIC, UNIT, hand_in, judge, released, solved
 
 
 @pytest.fixture(scope="module")
-def classroom(tmp_path_factory):
+def classroom(new_class, tmp_path_factory):
     """Ada late and marked by hand, Bob partly right, Cyd unreadable, Dee in the folder without a hand-in."""
-    classroom = make_class(tmp_path_factory.mktemp("export") / "class")
+    classroom = new_class(tmp_path_factory.mktemp("export") / "class")
     with classroom.config_file.open("a") as config:
         config.write('c.LateSubmissionPlugin.penalty_method = "zero"\n')
     classroom.set_due(UNIT, datetime.datetime(2026, 1, 1))
@@ -51,6 +51,7 @@ def test_csv_has_every_part_of_the_grade(classroom):
         "automatic": "1.0",
         "manual": "1.5",
         "manual_max": "2.0",
+        "extra": "0.0",
         "to_mark": "1",
         "submitted": "2025-12-31 08:30:00",
     }

@@ -24,7 +24,7 @@ from autograder.classroom.class_folder import ClassFolder
 from autograder.classroom.export import export
 from autograder.sandbox.sandbox import why_not
 from course.command_line import cli
-from sample_class import TOPIC, UNIT, hand_in, judge, make_class, released, solved
+from sample_class import TOPIC, UNIT, hand_in, judge, released, solved
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -65,9 +65,9 @@ sample_class.judge(ClassFolder(sys.argv[3]), sys.argv[5], double_it=2.0)
 
 
 @pytest.fixture(scope="module")
-def classroom(tmp_path_factory):
+def classroom(new_class, tmp_path_factory):
     """Three students recorded: an answer with a script in it, a held exercise, and one who was late."""
-    classroom = make_class(tmp_path_factory.mktemp("formgrader") / "class")
+    classroom = new_class(tmp_path_factory.mktemp("formgrader") / "class")
     release = released(classroom)
     (classroom.root / "fake_course.py").write_text(JUDGE)
     with classroom.config_file.open("a") as config:
@@ -286,7 +286,7 @@ def test_the_button_goes_through_the_real_judge_while_no_run_holds_the_class_and
         assert automatic(classroom) == 0.0 and not trace.exists()
         done = press(page, server)
         assert done["success"] is True, done
-    assert automatic(classroom) == sum(Unit.load(UNITS / REAL).points.values()) and not trace.exists()
+    assert automatic(classroom) == Unit.load(UNITS / REAL).max_score and not trace.exists()
 
 
 def real_class(root):

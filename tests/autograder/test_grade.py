@@ -30,8 +30,8 @@ MOUNT = "mount -t tmpfs -o size=32m tmpfs {disk} && exec {python} {script} {disk
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    return synthetic.build_unit(tmp_path_factory.mktemp("grade-built"))
+def built(tiny_root):
+    return tiny_root
 
 
 @pytest.fixture(autouse=True)

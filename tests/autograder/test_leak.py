@@ -26,21 +26,16 @@ SECRETS = {
 }
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    return build(Unit.load(TINY), tmp_path_factory.mktemp("built"))
-
-
 @pytest.fixture
-def folder(built, tmp_path):
+def folder(tiny, tmp_path):
     """The built assignment, to be spoilt."""
-    return Path(shutil.copytree(built.assignment.parent, tmp_path / "90_tiny"))
+    return Path(shutil.copytree(tiny.assignment.parent, tmp_path / "90_tiny"))
 
 
-def test_built_assignment_is_clean_and_solved_notebook_is_not(built):
+def test_built_assignment_is_clean_and_solved_notebook_is_not(tiny):
     unit = Unit.load(TINY)
-    assert leaks(unit, built.assignment.parent) == []
-    assert len(leaks(unit, built.solution.parent)) == 6
+    assert leaks(unit, tiny.assignment.parent) == []
+    assert len(leaks(unit, tiny.solution.parent)) == 6
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
@@ -114,11 +109,11 @@ def test_line_shown_in_a_prompt_is_no_secret(tmp_path):
     assert "twice_as_large = x + x" not in secret_lines(Unit.load(folder))
 
 
-def test_line_in_prose_stays_a_secret(built, tmp_path):
+def test_line_in_prose_stays_a_secret(tiny, tmp_path):
     folder = Path(shutil.copytree(TINY, tmp_path / "90_tiny"))
     path = folder / "notebook.py"
     path.write_text(path.read_text().replace("Write a function", "Write `twice_as_large = x + x`, a function"))
-    root = shutil.copytree(built.assignment.parents[2], tmp_path / "out")  # its gradebook takes seconds to make
+    root = shutil.copytree(tiny.assignment.parents[2], tmp_path / "out")  # its gradebook takes seconds to make
     unit = Unit.load(folder)
     assert len(leaks(unit, build(unit, root).assignment.parent)) == 1
 

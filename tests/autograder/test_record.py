@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import nbgrader.api
 import pytest
 from nbformat.v4 import new_code_cell
 from nbgrader.apps.api import NbGraderAPI
@@ -28,7 +29,6 @@ from sample_class import (
     UNIT,
     hand_in,
     judge,
-    make_class,
     released,
     solved,
     source_notebook,
@@ -39,9 +39,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(new_class, tmp_path_factory):
     """A class with four hand-ins, not judged."""
-    classroom = make_class(tmp_path_factory.mktemp("record") / "class")
+    classroom = new_class(tmp_path_factory.mktemp("record") / "class")
     release = released(classroom)
     hand_in(classroom, "ada", solved(release, "Because <b>linear</b> <script>alert(1)</script>"))
     hand_in(classroom, "bob", solved(release))
@@ -376,6 +376,14 @@ def test_a_locked_class_answers_with_a_sentence_and_leaves_the_score(recorded):
 
 
 # The class folder
+
+
+def test_a_gradebook_is_made_without_an_activated_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", os.defpath)
+    nbgrader.api.get_alembic_version.cache_clear()
+    with ClassFolder(tmp_path / "class").gradebook() as gradebook:
+        assert gradebook.assignments == []
+    assert os.environ["PATH"] == os.defpath
 
 
 def test_a_second_run_is_told_who_holds_the_class(classroom):

@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from autograder.authoring.build import ROOT, build
+from autograder.authoring.build import ROOT
 from autograder.authoring.release import release
-from autograder.authoring.unit import Unit
 from course.errors import CourseError, InputError
 
 TINY = ROOT / "tests" / "units" / "90_tiny"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tiny_root, tmp_path_factory):
     """A clone with the real learner library, one tiny unit, built, and the instructor's folders."""
     root = tmp_path_factory.mktemp("clone")
     leave_out = shutil.ignore_patterns("units", "__pycache__")
@@ -28,7 +27,9 @@ def made(tmp_path_factory):
     shutil.copytree(ROOT / "grader_kernels", root / "grader_kernels", ignore=leave_out)
     shutil.copytree(ROOT / "packaging", root / "packaging")
     (root / "LICENSE").write_text("MIT")
-    build(Unit.load(shutil.copytree(TINY, root / "course" / "units" / "90_tiny")), root)
+    shutil.copytree(TINY, root / "course" / "units" / "90_tiny")
+    for folder in ("assignments", "solutions"):
+        shutil.copytree(tiny_root / folder, root / folder)
     return root
 
 

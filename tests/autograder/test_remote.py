@@ -14,7 +14,11 @@ from autograder.judging.judge import Replays
 from autograder.judging.remote import RemoteSubject
 from autograder.sandbox.sandbox import Limits, Sandbox, why_not
 from course.checking.subject import Handle, LocalSubject, SubjectError
-from grader_kernels import wire
+from grader_kernels import language, wire
+from grader_kernels.judging import agree
+from grader_kernels.judging.judgement import Failed, Judgement
+from grader_kernels.judging.task import Posed, Task
+from grader_kernels.problem import Settings
 
 if sys.platform != "linux":
     pytest.skip("the sandbox needs Linux", allow_module_level=True)
@@ -433,28 +437,41 @@ def launchers(box):
     return runner
 
 
+def posed(x, expected=None):
+    """One case that shows a launcher tensors like x."""
+    return Posed("x", (x,), {}, [(None,), {}], agree.expect(x + 1 if expected is None else expected, x + 1))
+
+
+def hands_of(exercise, name, replays, source=KERNEL):
+    return RemoteSubject(exercise, name, lambda needed: language.extract(source, needed), replays).hands()
+
+
 @pytest.mark.parametrize("name", ["add_one", "cheat"])
 def test_outputs_of_a_launch_come_from_the_replay(launchers, name):
-    with Sandbox() as clean, launchers.exercise() as exercise:
-        subject = RemoteSubject(exercise, name, lambda needed: KERNEL, clean.replayer())
-        equal(subject.launch(X), X + 1)
-        assert subject.meter()["launches"] == 1 and isinstance(subject.launch_problems, list)
+    with launchers.exercise() as exercise, Replays("bwrap") as replays:
+        hands, case = hands_of(exercise, name, replays), posed(X)
+        found = hands.replay(hands.trace(case), case)
+        equal(found.outputs, X + 1)
+        assert found.evidence.traffic.launches == 1 and found.evidence.findings == []
+    Replays.close()
 
 
 @pytest.mark.parametrize("where", ["here", "in a sandbox"])
 def test_a_launch_may_change_what_the_exercise_says_and_nothing_else(launchers, where):
     with launchers.exercise() as exercise, Replays("bwrap") as replays:
-        subject = RemoteSubject(exercise, "add_one_here", KERNEL, replays)
+        hands = hands_of(exercise, "add_one_here", replays)
         if where == "here":
             subject = LocalSubject({"__name__": "__main__"}, "add_one_here")
             for source in (IMPORTS, KERNEL, IN_PLACE):
                 execute(source, subject.namespace, f"in place, {len(source)}")
+            hands = subject.hands()
         x = X.clone()
-        subject.launch(x)
-        assert subject.launch_problems[0] == "the input x was changed by the launch"
-        subject.may_change = ("x",)
-        equal(subject.launch(x), X + 1)
-        assert subject.launch_problems == []
+        for allowed, findings in (([], ["input_changed"]), (["x"], [])):
+            settings = Settings(may_change=tuple(allowed))
+            judged = Judgement(Task("add_one_here", ["x"], settings, [posed(x)]), hands)
+            found = judged.verdict()
+            assert [finding.kind for finding in found.findings] == findings
+            assert found.cases[0].passed == bool(allowed)
         equal(x, X)
     Replays.close()
 
@@ -466,25 +483,46 @@ def test_a_launch_that_ends_is_told_and_the_next_one_is_replayed(launchers):
     """The judge's own replays: a failed one takes nothing along."""
     with launchers.exercise() as exercise, Replays("bwrap") as replays:
         for source, fails in ((KERNEL, False), (OUTSIDE, True), (OUTSIDE, True), (KERNEL, False)):
-            subject = RemoteSubject(exercise, "add_one", source, replays)
+            hands, case = hands_of(exercise, "add_one", replays, source), posed(X)
+            traced = hands.trace(case)
             if not fails:
-                equal(subject.launch(X), X + 1)
+                equal(hands.replay(traced, case).outputs, X + 1)
                 continue
-            with pytest.raises(SubjectError, match="reads element") as caught:
-                subject.launch(X)
-            assert (caught.value.kind, caught.value.exception) == ("raised", "KernelFault")
+            with pytest.raises(Failed, match="reads element") as caught:
+                hands.replay(traced, case)
+            assert (caught.value.kind, caught.value.finding.kind) == ("fault", "out_of_bounds")
     Replays.close()
 
 
-def test_a_kernel_outside_the_language_is_refused(box, launchers):
-    with launchers.exercise() as exercise:
-        subject = RemoteSubject(exercise, "add_one", "import os\nos._exit(0)", box.replayer())
+def test_a_kernel_outside_the_language_is_refused(launchers):
+    loops = KERNEL.replace("    mask =", "    import os\n    mask =")
+    with launchers.exercise() as exercise, Replays("bwrap") as replays:
+        for source in ("import os\nos._exit(0)", loops):
+            hands, case = hands_of(exercise, "add_one", replays, source), posed(X)
+            with pytest.raises(Failed) as caught:
+                hands.replay(hands.trace(case), case)
+            assert caught.value.kind == "language"
+        direct = {"may_change": [], "reorder": False}
+        with pytest.raises(Failed) as caught:  # the replaying process reads the source for itself
+            replays.replay("import os\nos._exit(0)", hands.trace(case), ((X,), {}), direct)
+        assert caught.value.kind == "language"
+    Replays.close()
+
+
+def test_a_launcher_that_could_not_is_a_case_and_a_dead_one_ends_the_exercise(box):
+    cells = [("i", IMPORTS), ("l", "import os\ndef odd(x): raise KeyError('x')\ndef gone(x): os._exit(3)")]
+    runner, _ = box.run_notebook(cells)
+    with runner.exercise() as exercise, Replays("bwrap") as replays:
+        with pytest.raises(Failed, match="KeyError") as caught:
+            hands_of(exercise, "odd", replays).trace(posed(X))
+        assert caught.value.kind == "raised"
+        with pytest.raises(Failed) as caught:
+            hands_of(exercise, "missing_one", replays).trace(posed(X))
+        assert caught.value.kind == "missing"
         with pytest.raises(SubjectError) as caught:
-            subject.launch(X)
-        assert caught.value.kind == "bad_value"
-        subject = RemoteSubject(exercise, "add_one", ValueError("no loops of that kind"), box.replayer())
-        with pytest.raises(SubjectError, match="no loops"):
-            subject.launch(X)
+            hands_of(exercise, "gone", replays).trace(posed(X))
+        assert caught.value.kind == "killed"
+    runner.close()
 
 
 def test_pickle_is_nowhere():

@@ -114,13 +114,12 @@ def test_notes_and_remarks_stand_below(verdicts):
     assert f"dan: The notebook was called {EVIL}" in text
 
 
-@pytest.mark.parametrize("count", [1, 18, 19, 40])
+@pytest.mark.parametrize("count", [1, 18, 40])
 def test_a_table_is_as_wide_as_its_exercises_need(count):
     names = {f"exercise_number_{index}": 13.0 for index in range(1, count + 1)}
     rows = [exercise(name, 1.2345) for name in names]
     text = shown([verdict("a.student.with.a.very.long.name@somewhere", *rows)], names, width=table.width(count))
     assert row(text, "a.student")[1:] == ["1.2"] * count + [table.number(1.2345 * count)]
-    assert table.width(18) == 100
 
 
 def test_markup_in_a_name_is_text(verdicts):
@@ -238,9 +237,9 @@ def test_a_large_class_does_not_list_every_name():
 
 
 @pytest.fixture(scope="module")
-def classroom(tmp_path_factory):
+def classroom(new_class, tmp_path_factory):
     """Three hand-ins of the small class: one late with an answer, one held, one unreadable."""
-    made = sample_class.make_class(tmp_path_factory.mktemp("report") / "class")
+    made = new_class(tmp_path_factory.mktemp("report") / "class")
     release = sample_class.released(made)
     made.set_due(sample_class.UNIT, datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC))
     sample_class.hand_in(made, "ada", sample_class.solved(release, "Because it is linear."))

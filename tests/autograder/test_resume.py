@@ -62,19 +62,14 @@ def test_killed_five_times_and_started_again(tmp_path):
     assert result(killed) == result(calm)
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    return synthetic.build_unit(tmp_path_factory.mktemp("resume-built"))
-
-
 @pytest.mark.parametrize(
     "students", [40, pytest.param(5000, marks=pytest.mark.slow)], ids=["a small class", "five thousand"]
 )
-def test_ten_kills_lose_nothing_and_grade_nothing_twice(built, tmp_path, monkeypatch, students):
+def test_ten_kills_lose_nothing_and_grade_nothing_twice(tiny_root, tmp_path, monkeypatch, students):
     """With a judge that takes no time, killed at moments of the work spread over all its stages."""
-    synthetic.use(built, monkeypatch)
+    synthetic.use(tiny_root, monkeypatch)
     monkeypatch.setattr(grade, "judge", synthetic.judge_at_once(tmp_path, 0.004))
-    classroom = synthetic.make_class(tmp_path / "class", built, students)
+    classroom = synthetic.make_class(tmp_path / "class", tiny_root, students)
     kept = []
     for moment in sorted(random.Random(students).sample(range(3 * students), 10)):
         child = run_in_a_child(classroom)

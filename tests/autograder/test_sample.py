@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from autograder.authoring import build as building
 from autograder.authoring.unit import Unit, unit_folders
 from autograder.classroom import intake, report, sample, table
 from autograder.classroom.class_folder import ClassFolder
@@ -106,11 +105,9 @@ ANSWERS = {
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tiny_root):
     """The tiny unit, built: assignments/ and solutions/."""
-    root = tmp_path_factory.mktemp("sample-built")
-    building.build(Unit.load(UNITS / UNIT), root)
-    return root
+    return tiny_root
 
 
 @pytest.fixture
@@ -162,8 +159,9 @@ def verdict_of(student, unit, expected):
     notes = [f"Note: {part}." for part in expected.notes]
     state, reason = expected.state, expected.reason
     return Verdict(
-        unit=unit, student=student, score=expected.total, state=state, reason=reason, exercises=rows, notes=notes
-    )
+        unit=unit, student=student, score=expected.total, extra=expected.extra, state=state, reason=reason,
+        exercises=rows, notes=notes,
+    )  # fmt: skip
 
 
 def exercise_of(name, expected):

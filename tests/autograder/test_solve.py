@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from autograder.authoring import solve as solving
-from autograder.authoring.build import build
 from autograder.authoring.solve import solve
 from autograder.authoring.unit import Unit
 from course.errors import EnvironmentLacking, InputError
@@ -20,16 +19,9 @@ from course.errors import EnvironmentLacking, InputError
 TINY = Path(__file__).resolve().parent.parent / "units" / "90_tiny"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    root = tmp_path_factory.mktemp("built")
-    build(Unit.load(TINY), root)
-    return root
-
-
 @pytest.fixture
-def root(built, tmp_path):
-    return Path(shutil.copytree(built, tmp_path / "root"))
+def root(tiny_root, tmp_path):
+    return Path(shutil.copytree(tiny_root, tmp_path / "root"))
 
 
 def spoil(root: Path, code: str) -> None:

@@ -47,14 +47,3 @@ def test_everything_from_outside_is_escaped():
 def test_every_state_has_a_word(state):
     shown = without_points("x", 2, state, "because")
     assert "because" in card.text(shown) and card.STATE_WORDS[state] in card.html(shown)
-
-
-def test_a_long_finding_that_comes_again_is_told_once():
-    long = "kernel, line 9: reads back element 0 of x, which this program stored in line 8 ({} lanes). " + "Wait. " * 20
-    v = verdict()
-    v.trials = [TrialResult(f"case {n}", 1, False, long.format(n)) for n in (8, 16)]
-    v.trials += [TrialResult("short", 1, False, "it is wrong"), TrialResult("again", 1, False, "it is wrong")]
-    for shown in (card.text(v), card.html(v)):
-        assert shown.count("reads back") == 1 and shown.count("the same as above") == 1
-        assert shown.count("it is wrong") == 2
-    assert long.format(16) == v.trials[1].says

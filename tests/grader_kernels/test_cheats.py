@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader_kernels import problem as problems
+from autograder.authoring import kernels
 from grader_kernels.judging.judge import Judge
 
 torch.set_num_threads(1)
@@ -107,8 +107,7 @@ def refused(verdict, cheat):
 
 
 def honest(judge, table):
-    path = problems.FOLDER / "row_softmax" / "reference.py"
-    verdict = judge.judge("row_softmax", path)
+    verdict = judge.judge("row_softmax", kernels.files("row_softmax")[0]["solution"])
     note(table, "our own kernel", verdict)
     assert verdict.full, verdict.sentences()
 
@@ -141,7 +140,7 @@ def test_the_honest_kernel_still_has_all_points(judge, table):
 
 def test_an_honest_launcher_may_name_its_parameters_itself(judge):
     """What `parameters_renamed` abuses: bytes are counted by the problem's names, not by the learner's."""
-    source = (problems.FOLDER / "rmsnorm_forward" / "reference.py").read_text()
+    source = kernels.files("rmsnorm_forward")[0]["solution"]
     source = source.replace("forward(x, weight,", "forward(x, w,").replace("(x, weight, out,", "(x, w, out,")
     verdict = judge.judge("rmsnorm_forward", source)
     assert verdict.full, verdict.sentences()

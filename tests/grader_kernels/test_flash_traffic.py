@@ -4,13 +4,13 @@ One head, D = 64, float32, blocks of 64 by 64; unit: N * D * 4 bytes, the size o
 """
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from autograder.authoring import kernels
+from grader_kernels.judging.task import pose
 from grader_kernels.problem import load, normal
 from grader_kernels.replaying import lean
 from grader_kernels.replaying.replay import launch_here
@@ -20,16 +20,12 @@ torch.set_num_threads(1)
 FLASH = load("flash_forward")
 D, BLOCK = 64, 64
 LENGTHS = (128, 256, 512, 1024)
-NAIVE = FLASH.folder / "wrong/naive_three_launches.py"
-OURS = FLASH.folder / "reference.py"
+NAIVE, OURS = "naive_three_launches", "solution"
 LSE = 1 / D  # one float32 for each query
 
 
-def launcher(path: Path):
-    spec = importlib.util.spec_from_file_location(f"flash_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.flash_forward
+def launcher(answer: str):
+    return kernels.launcher("flash_forward", answer)
 
 
 def inputs(n: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, ...]:
@@ -37,7 +33,7 @@ def inputs(n: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, ..
     return tuple(normal(rng, 1, 1, n, D, dtype=dtype) for _ in range(3))
 
 
-def metered(path: Path, args: tuple, **kwargs) -> dict:
+def metered(path: str, args: tuple, **kwargs) -> dict:
     run = launch_here(launcher(path), args, kwargs)
     assert run.problems == []
     return lean.summary(run.traffic)
@@ -58,13 +54,13 @@ def refusal(meter: dict, args: tuple, slack: float = 1.0, **kwargs) -> str:
 @pytest.fixture(scope="module")
 def table() -> dict[int, dict[str, dict]]:
     """Every N: what naive and flash moved."""
-    return {n: {p.stem: metered(p, inputs(n), block_m=BLOCK, block_n=BLOCK) for p in (NAIVE, OURS)} for n in LENGTHS}
+    return {n: {p: metered(p, inputs(n), block_m=BLOCK, block_n=BLOCK) for p in (NAIVE, OURS)} for n in LENGTHS}
 
 
 def test_the_table_of_bytes_against_n(table):
     lines = ["", "     N |  naive: stores, loads + stores, launches |  flash: stores, loads + stores, launches"]
     for n, meters in table.items():
-        naive, flash = (in_units(meters[path.stem], n) for path in (NAIVE, OURS))
+        naive, flash = (in_units(meters[path], n) for path in (NAIVE, OURS))
         lines.append("{:6d} | {:15.2f} {:15.2f} {:9d} | {:15.2f} {:15.2f} {:9d}".format(n, *naive, *flash))
         blocks = n / BLOCK
         # q and k by tiles, scores written; scores read, weights written; weights and v read, o written
@@ -75,29 +71,29 @@ def test_the_table_of_bytes_against_n(table):
 
 
 def test_the_stores_of_flash_do_not_grow(table):
-    assert {in_units(meters["reference"], n)[0] for n, meters in table.items()} == {1 + LSE}
+    assert {in_units(meters["solution"], n)[0] for n, meters in table.items()} == {1 + LSE}
 
 
 def test_the_loads_of_flash_stay_within_their_bound(table):
     for n, meters in table.items():
-        loaded = sum(row["loaded"] for row in meters["reference"]["tensors"].values())
+        loaded = sum(row["loaded"] for row in meters["solution"]["tensors"].values())
         assert loaded <= 4 * (n * D + 2 * (n / BLOCK) * n * D)
 
 
 def test_bytes_alone_refuse_naive_attention_and_pass_ours_at_every_length(table):
     for n, meters in table.items():
         blocks = {"block_m": BLOCK, "block_n": BLOCK}
-        assert refusal(meters["reference"], inputs(n), **blocks) == ""
+        assert refusal(meters["solution"], inputs(n), **blocks) == ""
         assert "between the kernels" in refusal(meters["naive_three_launches"], inputs(n), **blocks)
 
 
 def test_bytes_alone_refuse_naive_attention_in_every_case_that_counts_bytes():
-    cases = [case for case in FLASH.cases(np.random.Generator(np.random.Philox(0))) if case.lean]
+    cases = [case for case in pose(FLASH, 0).cases if case.floor]
     assert len(cases) >= 2
     for case in cases:
         for path, refused in ((NAIVE, True), (OURS, False)):
             meter = metered(path, case.args, **case.kwargs)
-            assert bool(refusal(meter, case.args, case.slack, **case.kwargs)) == refused, (case.title, path.stem)
+            assert bool(refusal(meter, case.args, case.slack, **case.kwargs)) == refused, (case.title, path)
 
 
 def test_taller_blocks_of_queries_read_the_keys_less_often():

@@ -48,14 +48,9 @@ def in_launcher(*lines: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def judging(tmp_path_factory):
-    before = os.environ.get("COURSE_KERNEL_CACHE")
-    os.environ["COURSE_KERNEL_CACHE"] = str(tmp_path_factory.mktemp("kernels"))
+def judging():
     with judge.Judge(seconds=1.0) as made:
         yield made
-    del os.environ["COURSE_KERNEL_CACHE"]
-    if before is not None:
-        os.environ["COURSE_KERNEL_CACHE"] = before
 
 
 @pytest.fixture

@@ -5,21 +5,32 @@ import json
 
 import pytest
 
+from autograder.authoring import kernels
 from course.command_line import cli
 from grader_kernels import problem
 from grader_kernels.evidence import Compiled, Finding
 from grader_kernels.judging import card
 from grader_kernels.judging.verdict import CaseResult, Group, KernelVerdict, TrafficRow
 
-REFERENCE = problem.FOLDER / "row_softmax" / "reference.py"
-NO_MAX = problem.FOLDER / "row_softmax" / "wrong" / "no_max.py"
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Where a right and a wrong kernel stand."""
+    folder = tmp_path_factory.mktemp("files")
+    rights, wrongs = kernels.files("row_softmax")
+    (folder / "right.py").write_text(rights["solution"])
+    (folder / "no_maximum.py").write_text(kernels.as_file(wrongs["no_maximum"].source))
+    return folder
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_KERNEL_CACHE", str(tmp_path_factory.mktemp("kernels")))
-        yield
+@pytest.fixture(scope="module")
+def right(files):
+    return files / "right.py"
+
+
+@pytest.fixture(scope="module")
+def no_maximum(files):
+    return files / "no_maximum.py"
 
 
 @pytest.fixture
@@ -35,23 +46,23 @@ def course(capsys):
 # --- the command ---
 
 
-def test_all_points_is_exit_code_0_and_reads_well(course):
-    code, out, _ = course("row_softmax", REFERENCE, "--target", "sm_80")
+def test_all_points_is_exit_code_0_and_reads_well(course, right):
+    code, out, _ = course("row_softmax", right, "--target", "sm_80")
     assert code == 0 and "10 of 10 points" in out
     assert "right     4 of 4  numbers against a float64 reference" in out
     assert "A100 (sm_80)" in out and "Speed was not measured" in out
     assert "Cases that fail" not in out
 
 
-def test_missing_points_are_exit_code_1_and_say_why(course):
-    code, out, _ = course("row_softmax", NO_MAX, "--target", "sm_80")
+def test_missing_points_are_exit_code_1_and_say_why(course, no_maximum):
+    code, out, _ = course("row_softmax", no_maximum, "--target", "sm_80")
     assert code == 1
-    assert "Looks like: no maximum is subtracted, so exp overflows." in out
+    assert "Looks like: " + kernels.files("row_softmax")[1]["no_maximum"].sentence[:40] in out and "Next: " in out
     assert "rows near -500 and near 300" in out and "NaN where a number is expected" in out
 
 
-def test_json_is_exactly_one_object_with_every_figure(course):
-    code, out, err = course("row_softmax", NO_MAX, "--target", "sm_80", "--json", "--seed", "7")
+def test_json_is_exactly_one_object_with_every_figure(course, no_maximum):
+    code, out, err = course("row_softmax", no_maximum, "--target", "sm_80", "--json", "--seed", "7")
     found = json.loads(out)
     assert code == 1 and err == ""
     assert (found["schema"], found["problem"], found["seed"], found["max_score"]) == (1, "row_softmax", 7, 10)
@@ -61,20 +72,20 @@ def test_json_is_exactly_one_object_with_every_figure(course):
     assert found["compiled"][0]["registers"] > 0 and found["seconds"] > 0
 
 
-def test_bad_usage_is_one_sentence_and_exit_code_2(course, tmp_path):
+def test_bad_usage_is_one_sentence_and_exit_code_2(course, right, tmp_path):
     (tmp_path / "broken.py").write_text("def f(:")
     for words, sentence in (
-        (("nothing", REFERENCE), "there is no problem called nothing; there are"),
+        (("nothing", right), "there is no problem called nothing; there are"),
         (("row_softmax", tmp_path / "none.py"), "none.py can't be read (No such file or directory)"),
         (("row_softmax", tmp_path / "broken.py"), "broken.py is not Python: invalid syntax (line 1)"),
-        (("row_softmax", REFERENCE, "--target", "sm_1"), "sm_1 is not a target; there are sm_75"),
+        (("row_softmax", right, "--target", "sm_1"), "sm_1 is not a target; there are sm_75"),
         (("row_softmax",), "Missing argument 'FILE.py'"),
     ):
         code, out, err = course(*words)
         assert (code, out) == (2, "") and sentence in err and len(err.strip().splitlines()) == 1
 
 
-def test_without_triton_it_is_exit_code_3(course, monkeypatch):
+def test_without_triton_it_is_exit_code_3(course, right, monkeypatch):
     real = builtins.__import__
 
     def without(name, *rest):
@@ -83,7 +94,7 @@ def test_without_triton_it_is_exit_code_3(course, monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    code, out, err = course("row_softmax", REFERENCE)
+    code, out, err = course("row_softmax", right)
     assert (code, out) == (3, "") and "needs triton" in err
 
 

@@ -36,11 +36,9 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
-def judge(request):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_KERNEL_CACHE", str(request.config.cache.mkdir("kernels")))
-        with Judge() as made:
-            yield made
+def judge():
+    with Judge() as made:
+        yield made
 
 
 def cases_of(problem, seed=0):

@@ -3,7 +3,6 @@ of every problem; and whatever happens in it, triton is left as it was. A proble
 with its own cases, on other numbers and in other layouts."""
 
 import importlib
-import importlib.util
 import inspect
 import math
 import os
@@ -21,6 +20,7 @@ from triton.runtime.autotuner import Autotuner, Heuristics
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITCallable, JITFunction, KernelInterface
 
+from autograder.authoring import kernels
 from grader_kernels import problem
 from grader_kernels.compiling.compiler import compile_launches
 from grader_kernels.interpreter.context import on_cpu
@@ -204,16 +204,7 @@ PROBLEMS = {
 }
 
 
-@cache
-def launcher(name):
-    """The launcher of a problem's reference kernel."""
-    path = problem.FOLDER / name / "reference.py"
-    spec = importlib.util.spec_from_file_location(f"reference_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
-
-
+launcher = cache(kernels.launcher)
 load = cache(problem.load)
 
 
@@ -231,7 +222,7 @@ def own_case(draw, name):
 
     Four times the case's rounding is allowed: torch's own result, which says how much, is sometimes right by luck.
     """
-    cases = load(name).cases(draw(generators()))
+    cases = load(name).cases(draw(generators()), draw(generators()))
     case = cases[draw(st.integers(0, len(cases) - 1))]
     args = [
         draw(placed(arg, freest(other.args[at] for other in cases))) if isinstance(arg, torch.Tensor) else arg
@@ -336,7 +327,7 @@ def assert_untouched(before=UNTOUCHED):
     assert [name for name, value in before.items() if now[name] is not value] == []
 
 
-SOURCE = (problem.FOLDER / "row_softmax" / "reference.py").read_text(encoding="utf-8")
+SOURCE = kernels.files("row_softmax")[0]["solution"]
 
 
 @triton.autotune(configs=[triton.Config({"BLOCK": 16}), triton.Config({"BLOCK": 32})], key=["n"])

@@ -55,7 +55,7 @@ class FakeDevice:
 
 
 def a_problem(**changes):
-    def cases(rng):
+    def cases(rng, sizes):
         return [
             Case("small", (normal(rng, 2, 8),), {"block": 8}),
             Case("large", (normal(rng, ROWS, COLUMNS),), {"block": 16}, lean=True),
@@ -187,7 +187,7 @@ def test_every_call_gets_new_numbers_in_the_same_memory(device, honest, ours):
 def test_strides_survive(device, honest, ours):
     layouts = set()
 
-    def cases(rng):
+    def cases(rng, sizes):
         return [Case("transposed", (normal(rng, COLUMNS, ROWS).t(),), lean=True)]
 
     def curious(x, block=128):

@@ -9,200 +9,98 @@ step. Only these sentences ship, never the code.
 
 What do you divide by when the variance is 0: sqrt(eps), or eps?
 """
-class LayerNorm(nn.Module):
-    def __init__(self, width, eps=1e-5):
-        super().__init__()
-        self.eps = eps
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, x):
-        mean, std = x.mean(-1, keepdim=True), x.std(-1, keepdim=True, correction=0)
-        return (x - mean) / (std + self.eps) * self.weight + self.bias
+edit("centred * torch.rsqrt(variance + self.eps)", "centred / (variance.sqrt() + self.eps)")
 
 # %% exercise="LayerNorm" wrong="statistics_over_the_batch"
 """The statistics are taken over batch and positions: tokens of other sentences change this one's output.
 
 How many numbers share one mean? Take them along the last dimension only.
 """
-class LayerNorm(nn.Module):
-    def __init__(self, width, eps=1e-5):
-        super().__init__()
-        self.eps = eps
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, x):
-        axes = tuple(range(x.dim() - 1)) or (-1,)
-        mean = x.mean(axes, keepdim=True)
-        var = x.var(axes, keepdim=True, correction=0)
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit("dim=-1", "dim=tuple(range(x.dim() - 1)) or -1", times=2)
 
 # %% exercise="LayerNorm" wrong="statistics_over_the_sentence"
 """One mean and one variance serve a whole sentence. Each token needs its own.
 
 Change one token: should the output at another position move?
 """
-class LayerNorm(nn.Module):
-    def __init__(self, width, eps=1e-5):
-        super().__init__()
-        self.eps = eps
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, x):
-        axes = (-2, -1) if x.dim() > 1 else -1
-        mean = x.mean(axes, keepdim=True)
-        var = x.var(axes, keepdim=True, correction=0)
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit("dim=-1", "dim=(-2, -1) if x.dim() > 1 else -1", times=2)
 
 # %% exercise="LayerNorm" wrong="unbiased_variance"
 """The variance divides by D - 1, torch's default for var and std. Layer normalisation divides by D.
 
 Look up the argument `correction` of torch.var.
 """
-class LayerNorm(nn.Module):
-    def __init__(self, width, eps=1e-5):
-        super().__init__()
-        self.eps = eps
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, x):
-        mean, var = x.mean(-1, keepdim=True), x.var(-1, keepdim=True)
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit("centred.square().mean(dim=-1, keepdim=True)", "x.var(dim=-1, keepdim=True)")
 
 # %% exercise="LayerNorm" wrong="mean_not_subtracted"
 """The vector is divided by its root mean square, and its mean is still there. That is RMSNorm.
 
 What is the mean of your output when weight is 1 and bias is 0?
 """
-class LayerNorm(nn.Module):
-    def __init__(self, width, eps=1e-5):
-        super().__init__()
-        self.eps = eps
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, x):
-        scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps)
-        return x * scale * self.weight + self.bias
+edit("x - x.mean(dim=-1, keepdim=True)", "x")
 
 # %% exercise="LayerNorm" wrong="no_scale_and_shift"
 """weight and bias are made and never used: the output always has mean 0 and variance 1.
 
 Set the bias to 5. Where does it show?
 """
-class LayerNorm(nn.Module):
-    def __init__(self, width, eps=1e-5):
-        super().__init__()
-        self.eps = eps
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, x):
-        mean, var = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, correction=0)
-        return (x - mean) / torch.sqrt(var + self.eps)
+edit(" * self.weight + self.bias", "")
 
 # %% exercise="LayerNorm" wrong="divides_by_the_variance"
 """The centred vector is divided by its variance, not by the root of it.
 
 In which unit is the variance of lengths in metres? And your output?
 """
-class LayerNorm(nn.Module):
-    def __init__(self, width, eps=1e-5):
-        super().__init__()
-        self.eps = eps
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, x):
-        mean, var = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, correction=0)
-        return (x - mean) / (var + self.eps) * self.weight + self.bias
+edit("centred * torch.rsqrt(variance + self.eps)", "centred / (variance + self.eps)")
 
 # %% exercise="LayerNorm" wrong="statistics_detached"
 """Mean and variance are computed without gradient. The forward numbers are right, the gradients are not.
 
 If x grows by a constant the output stays. What must the gradient of a vector add up to?
 """
-class LayerNorm(nn.Module):
-    def __init__(self, width, eps=1e-5):
-        super().__init__()
-        self.eps = eps
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, x):
-        with torch.no_grad():
-            mean, var = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, correction=0)
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit("x.mean(dim=-1, keepdim=True)", "x.mean(dim=-1, keepdim=True).detach()")
+edit("centred.square().mean(dim=-1, keepdim=True)", "centred.square().mean(dim=-1, keepdim=True).detach()")
 
 # %% exercise="RMSNorm" wrong="subtracts_the_mean"
 """The mean is subtracted first. That is layer normalisation without a bias.
 
 RMSNorm keeps one thing that LayerNorm removes. Try a vector of equal numbers.
 """
-class RMSNorm(nn.Module):
-    def __init__(self, width, eps=1e-6):
-        super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
-
-    def forward(self, x):
-        wide = x.float() if x.itemsize < 4 else x
-        wide = wide - wide.mean(-1, keepdim=True)
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return (wide * scale * self.weight).to(x.dtype)
+edit(
+    "mean_square = wide.square().mean(dim=-1, keepdim=True)",
+    """
+    wide = wide - wide.mean(dim=-1, keepdim=True)
+    mean_square = wide.square().mean(dim=-1, keepdim=True)
+    """,
+)
 
 # %% exercise="RMSNorm" wrong="no_square_root"
 """The vector is divided by its mean square; the root is missing.
 
 Root mean square: which of the three words did you skip?
 """
-class RMSNorm(nn.Module):
-    def __init__(self, width, eps=1e-6):
-        super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
-
-    def forward(self, x):
-        wide = x.float() if x.itemsize < 4 else x
-        mean_square = wide.pow(2).mean(-1, keepdim=True)
-        return (wide / (mean_square + self.eps) * self.weight).to(x.dtype)
+edit("wide * torch.rsqrt(mean_square + self.eps)", "wide / (mean_square + self.eps)")
 
 # %% exercise="RMSNorm" wrong="squares_in_half_precision"
 """The squares are taken in the dtype of x: 400 squared does not fit into float16, and 1 / inf is 0.
 
 What is 400 * 400, and what is the largest float16?
 """
-class RMSNorm(nn.Module):
-    def __init__(self, width, eps=1e-6):
-        super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
-
-    def forward(self, x):
-        mean_square = x.pow(2).mean(-1, keepdim=True)
-        return (x * torch.rsqrt(mean_square + self.eps) * self.weight).to(x.dtype)
+edit("wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x", "wide = x")
 
 # %% exercise="RMSNorm" wrong="result_in_float32"
 """A float16 vector comes back as float32: the next layer gets another dtype than it sent.
 
 Convert the finished result back to x.dtype.
 """
-class RMSNorm(nn.Module):
-    def __init__(self, width, eps=1e-6):
-        super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
-
-    def forward(self, x):
-        wide = x.float() if x.itemsize < 4 else x
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return wide * scale * self.weight
+edit(".to(x.dtype)", "")
 
 # %% exercise="RMSNorm" wrong="eps_outside_the_root"
 """eps is added to the root mean square, outside the root.
 
 What do you divide by when all numbers are 0: sqrt(eps), or eps?
 """
-class RMSNorm(nn.Module):
-    def __init__(self, width, eps=1e-6):
-        super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
-
-    def forward(self, x):
-        wide = x.float() if x.itemsize < 4 else x
-        root = wide.square().mean(-1, keepdim=True).sqrt()
-        return (wide / (root + self.eps) * self.weight).to(x.dtype)
+edit("wide * torch.rsqrt(mean_square + self.eps)", "wide / (mean_square.sqrt() + self.eps)")
 
 # %% exercise="RMSNorm" wrong="divides_by_the_length"
 """The vector is divided by its length, the root of the sum of squares. The mean is missing: the output shrinks with
@@ -210,45 +108,21 @@ D.
 
 What is the length of a vector of D ones, and what is its root mean square?
 """
-class RMSNorm(nn.Module):
-    def __init__(self, width, eps=1e-6):
-        super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
-
-    def forward(self, x):
-        wide = x.float() if x.itemsize < 4 else x
-        scale = torch.rsqrt(wide.square().sum(-1, keepdim=True) + self.eps)
-        return (wide * scale * self.weight).to(x.dtype)
+edit(".mean(dim=-1, keepdim=True)", ".sum(dim=-1, keepdim=True)")
 
 # %% exercise="RMSNorm" wrong="one_scale_for_all_tokens"
 """One root mean square is taken over the whole tensor, so large tokens make small ones vanish.
 
 How many numbers share one root mean square?
 """
-class RMSNorm(nn.Module):
-    def __init__(self, width, eps=1e-6):
-        super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
-
-    def forward(self, x):
-        wide = x.float() if x.itemsize < 4 else x
-        scale = torch.rsqrt(wide.square().mean() + self.eps)
-        return (wide * scale * self.weight).to(x.dtype)
+edit(".mean(dim=-1, keepdim=True)", ".mean()")
 
 # %% exercise="RMSNorm" wrong="weight_forgotten"
 """The weight is made and never used.
 
 Set the weight to 3: what should the output do?
 """
-class RMSNorm(nn.Module):
-    def __init__(self, width, eps=1e-6):
-        super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
-
-    def forward(self, x):
-        wide = x.float() if x.itemsize < 4 else x
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return (wide * scale).to(x.dtype)
+edit(" * self.weight", "")
 
 # %% exercise="BatchNorm" wrong="batch_statistics_in_evaluation"
 """In evaluation the statistics of the batch at hand are used: the answer for one sentence depends on its
@@ -256,66 +130,36 @@ neighbours.
 
 Evaluate one vector alone. What are its mean and variance over the batch?
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, x):
-        flat = x.reshape(-1, x.shape[-1])
-        mean, var = flat.mean(0), flat.var(0, correction=0)
-        if self.training:
-            with torch.no_grad():
-                self.running_mean.mul_(1 - self.momentum).add_(self.momentum * mean)
-                self.running_var.mul_(1 - self.momentum).add_(self.momentum * flat.var(0))
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit(
+    """
+    mean, variance = self.running_mean, self.running_var
+    if self.training:
+        vectors = x.reshape(-1, x.shape[-1])  # (N, D)
+        mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
+        with torch.no_grad():
+    """,
+    """
+    vectors = x.reshape(-1, x.shape[-1])
+    mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
+    if self.training:
+        with torch.no_grad():
+    """,
+)
 
 # %% exercise="BatchNorm" wrong="running_statistics_in_training"
 """In training the running statistics normalise. They only catch up slowly, and no gradient flows through them.
 
 Algorithm 1 of the paper: whose mean and variance stand there?
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, x):
-        if self.training:
-            flat = x.detach().reshape(-1, x.shape[-1])
-            self.running_mean.mul_(1 - self.momentum).add_(self.momentum * flat.mean(0))
-            self.running_var.mul_(1 - self.momentum).add_(self.momentum * flat.var(0))
-        mean, var = self.running_mean, self.running_var
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit("mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)", "")
+edit("self.running_mean.lerp_(mean, self.momentum)", "self.running_mean.lerp_(vectors.mean(dim=0), self.momentum)")
 
 # %% exercise="BatchNorm" wrong="biased_running_variance"
 """The variance that divides by N goes into running_var. It is too small on average, by a factor of (N - 1) / N.
 
 One variance describes this batch, the other estimates that of all data. Which of them divides by N - 1?
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, x):
-        mean, var = self.running_mean, self.running_var
-        if self.training:
-            flat = x.reshape(-1, x.shape[-1])
-            mean, var = flat.mean(0), flat.var(0, correction=0)
-            with torch.no_grad():
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(var, self.momentum)
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit("self.running_var.lerp_(vectors.var(dim=0), self.momentum)", "self.running_var.lerp_(variance, self.momentum)")
 
 # %% exercise="BatchNorm" wrong="unbiased_variance_in_the_normalisation"
 """The normalisation divides by the unbiased variance, torch's default. In training it divides by the variance with
@@ -323,113 +167,66 @@ N.
 
 What is the variance (with N) of your output in training? It should be 1, but for eps.
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, x):
-        mean, var = self.running_mean, self.running_var
-        if self.training:
-            flat = x.reshape(-1, x.shape[-1])
-            mean, var = flat.mean(0), flat.var(0)
-            with torch.no_grad():
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(var, self.momentum)
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit("correction=0", "correction=1")
 
 # %% exercise="BatchNorm" wrong="momentum_turned_round"
 """momentum is used as the share of the old statistics. Here (and in torch) it is the share of the new batch.
 
 With momentum 0.1, how much of the first batch should be in running_mean?
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, x):
-        mean, var = self.running_mean, self.running_var
-        if self.training:
-            flat = x.reshape(-1, x.shape[-1])
-            mean, var = flat.mean(0), flat.var(0, correction=0)
-            with torch.no_grad():
-                self.running_mean.mul_(self.momentum).add_((1 - self.momentum) * mean)
-                self.running_var.mul_(self.momentum).add_((1 - self.momentum) * flat.var(0))
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit("lerp_(mean, self.momentum)", "lerp_(mean, 1 - self.momentum)")
+edit("lerp_(vectors.var(dim=0), self.momentum)", "lerp_(vectors.var(dim=0), 1 - self.momentum)")
 
 # %% exercise="BatchNorm" wrong="running_statistics_never_move"
 """The running statistics stay at 0 and 1: evaluation does not normalise at all.
 
 Print running_mean after ten batches.
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, x):
-        if self.training:
-            flat = x.reshape(-1, x.shape[-1])
-            mean, var = flat.mean(0), flat.var(0, correction=0)
-        else:
-            mean, var = self.running_mean, self.running_var
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit(
+    """
+    with torch.no_grad():
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(vectors.var(dim=0), self.momentum)
+    """,
+    "",
+)
 
 # %% exercise="BatchNorm" wrong="moves_in_evaluation_too"
 """The running statistics also move in evaluation: the model changes by being asked.
 
 Ask twice in evaluation: the second answer must be the first.
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, x):
-        flat = x.reshape(-1, x.shape[-1])
-        mean, var = self.running_mean.clone(), self.running_var.clone()
-        if self.training:
-            mean, var = flat.mean(0), flat.var(0, correction=0)
+edit(
+    """
+    mean, variance = self.running_mean, self.running_var
+    if self.training:
+        vectors = x.reshape(-1, x.shape[-1])  # (N, D)
+        mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
         with torch.no_grad():
-            self.running_mean.lerp_(flat.mean(0), self.momentum)
-            self.running_var.lerp_(flat.var(0), self.momentum)
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(vectors.var(dim=0), self.momentum)
+    """,
+    """
+    mean, variance = self.running_mean.clone(), self.running_var.clone()
+    vectors = x.reshape(-1, x.shape[-1])
+    if self.training:
+        mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
+    with torch.no_grad():
+        self.running_mean.lerp_(vectors.mean(dim=0), self.momentum)
+        self.running_var.lerp_(vectors.var(dim=0), self.momentum)
+    """,
+)
 
 # %% exercise="BatchNorm" wrong="one_position_at_a_time"
 """The statistics are taken over the first axis only: each position of the sentence has its own.
 
 The buffers have D numbers, so one mean serves all positions. Flatten all leading axes.
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, x):
-        mean, var = self.running_mean, self.running_var
-        if self.training:
-            mean, var = x.mean(0, keepdim=True), x.var(0, keepdim=True, correction=0)
-            with torch.no_grad():
-                axes = tuple(range(x.dim() - 1))
-                self.running_mean.lerp_(x.mean(axes), self.momentum)
-                self.running_var.lerp_(x.var(axes), self.momentum)
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit(
+    "mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)",
+    "mean, variance = x.mean(dim=0), x.var(dim=0, correction=0)",
+)
+edit("self.running_mean.lerp_(mean, self.momentum)", "self.running_mean.lerp_(vectors.mean(dim=0), self.momentum)")
 
 # %% exercise="BatchNorm" wrong="statistics_detached"
 """Mean and variance of the batch are computed without gradient. The forward numbers are right, the gradients are
@@ -437,280 +234,124 @@ not.
 
 Only the update of the buffers belongs under torch.no_grad().
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("running_mean", torch.zeros(width))
-        self.register_buffer("running_var", torch.ones(width))
-
-    def forward(self, x):
-        mean, var = self.running_mean, self.running_var
-        if self.training:
-            with torch.no_grad():
-                flat = x.reshape(-1, x.shape[-1])
-                mean, var = flat.mean(0), flat.var(0, correction=0)
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(flat.var(0), self.momentum)
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit(
+    "mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)",
+    "mean, variance = vectors.mean(dim=0).detach(), vectors.var(dim=0, correction=0).detach()",
+)
 
 # %% exercise="BatchNorm" wrong="statistics_are_no_buffers"
 """running_mean and running_var are plain attributes: they are not in the state dict, so a saved model forgets them.
 
 What does register_buffer do that an assignment does not?
 """
-class BatchNorm(nn.Module):
-    def __init__(self, width, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.running_mean, self.running_var = torch.zeros(width), torch.ones(width)
-
-    def forward(self, x):
-        mean, var = self.running_mean, self.running_var
-        if self.training:
-            flat = x.reshape(-1, x.shape[-1])
-            mean, var = flat.mean(0), flat.var(0, correction=0)
-            self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.detach()
-            self.running_var = (1 - self.momentum) * self.running_var + self.momentum * flat.var(0).detach()
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+edit('self.register_buffer("running_mean", torch.zeros(width))', "self.running_mean = torch.zeros(width)")
+edit('self.register_buffer("running_var", torch.ones(width))', "self.running_var = torch.ones(width)")
 
 # %% exercise="FeedForward" wrong="tanh_gelu"
 """The GELU is the tanh approximation. The exact one uses the error function; they differ by up to 0.0005.
 
 Which GELU does a checkpoint use? Look up the argument `approximate`.
 """
-class FeedForward(nn.Module):
-    def __init__(self, width, hidden, activation="relu"):
-        super().__init__()
-        if activation not in ("relu", "gelu"):
-            raise ValueError(activation)
-        self.kind = activation
-        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x):
-        h = self.up(x)
-        h = torch.relu(h) if self.kind == "relu" else nn.functional.gelu(h, approximate="tanh")
-        return self.down(h)
+edit('"gelu": nn.functional.gelu', '"gelu": lambda x: nn.functional.gelu(x, approximate="tanh")')
 
 # %% exercise="FeedForward" wrong="sigmoid_gelu"
 """The GELU is the sigmoid approximation x * sigmoid(1.702 x). The exact one uses the error function.
 
 Compare with x / 2 * (1 + erf(x / sqrt(2))) at x = 2.
 """
-class FeedForward(nn.Module):
-    def __init__(self, width, hidden, activation="relu"):
-        super().__init__()
-        if activation not in ("relu", "gelu"):
-            raise ValueError(activation)
-        self.kind = activation
-        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x):
-        h = self.up(x)
-        h = torch.relu(h) if self.kind == "relu" else h * torch.sigmoid(1.702 * h)
-        return self.down(h)
+edit('"gelu": nn.functional.gelu', '"gelu": lambda x: x * torch.sigmoid(1.702 * x)')
 
 # %% exercise="FeedForward" wrong="no_nonlinearity"
 """Nothing stands between the two linear maps: together they are one linear map.
 
 What can two matrices do that their product cannot?
 """
-class FeedForward(nn.Module):
-    def __init__(self, width, hidden, activation="relu"):
-        super().__init__()
-        if activation not in ("relu", "gelu"):
-            raise ValueError(activation)
-        self.kind = activation
-        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x):
-        return self.down(self.up(x))
+edit("self.down(self.activation(self.up(x)))", "self.down(self.up(x))")
 
 # %% exercise="FeedForward" wrong="nonlinearity_at_the_end"
 """The nonlinearity comes after `down`: the layer can only add to the stream, never subtract.
 
 Which of the two outputs, F wide or D wide, goes through it?
 """
-class FeedForward(nn.Module):
-    def __init__(self, width, hidden, activation="relu"):
-        super().__init__()
-        if activation not in ("relu", "gelu"):
-            raise ValueError(activation)
-        self.kind = activation
-        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x):
-        h = self.down(self.up(x))
-        return torch.relu(h) if self.kind == "relu" else nn.functional.gelu(h)
+edit("self.down(self.activation(self.up(x)))", "self.activation(self.down(self.up(x)))")
 
 # %% exercise="FeedForward" wrong="nonlinearity_at_both_ends"
 """The nonlinearity is applied twice, the second time to the output.
 
 The output is added to the stream. Should it be able to be negative?
 """
-class FeedForward(nn.Module):
-    def __init__(self, width, hidden, activation="relu"):
-        super().__init__()
-        if activation not in ("relu", "gelu"):
-            raise ValueError(activation)
-        self.kind = activation
-        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x):
-        act = torch.relu if self.kind == "relu" else nn.functional.gelu
-        return act(self.down(act(self.up(x))))
+edit("self.down(self.activation(self.up(x)))", "self.activation(self.down(self.activation(self.up(x))))")
 
 # %% exercise="FeedForward" wrong="always_relu"
 """The argument `activation` is accepted and relu is used whatever it says.
 
 What does a GELU of -0.5 give?
 """
-class FeedForward(nn.Module):
-    def __init__(self, width, hidden, activation="relu"):
-        super().__init__()
-        if activation not in ("relu", "gelu"):
-            raise ValueError(activation)
-        self.kind = activation
-        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x):
-        return self.down(torch.relu(self.up(x)))
+edit("known[activation]", 'known["relu"]')
 
 # %% exercise="FeedForward" wrong="residual_inside"
 """The input is added inside the feed-forward layer. The encoder layer adds it again.
 
 Who carries the stream around the sublayer: the sublayer or the layer?
 """
-class FeedForward(nn.Module):
-    def __init__(self, width, hidden, activation="relu"):
-        super().__init__()
-        if activation not in ("relu", "gelu"):
-            raise ValueError(activation)
-        self.kind = activation
-        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x):
-        h = self.up(x)
-        h = torch.relu(h) if self.kind == "relu" else nn.functional.gelu(h)
-        return x + self.down(h)
+edit("self.down(self.activation(self.up(x)))", "x + self.down(self.activation(self.up(x)))")
 
 # %% exercise="FeedForward" wrong="no_biases"
 """The linear maps have no biases, so a state dict with biases does not fit.
 
 Equation 2 of the paper has b1 and b2.
 """
-class FeedForward(nn.Module):
-    def __init__(self, width, hidden, activation="relu"):
-        super().__init__()
-        if activation not in ("relu", "gelu"):
-            raise ValueError(activation)
-        self.kind = activation
-        self.up, self.down = nn.Linear(width, hidden, bias=False), nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x):
-        h = self.up(x)
-        h = torch.relu(h) if self.kind == "relu" else nn.functional.gelu(h)
-        return self.down(h)
+edit("nn.Linear(width, hidden)", "nn.Linear(width, hidden, bias=False)")
+edit("nn.Linear(hidden, width)", "nn.Linear(hidden, width, bias=False)")
 
 # %% exercise="SwiGLU" wrong="gate_and_up_swapped"
 """The branch `up` is squashed and `gate` is not. With weights from elsewhere the result is wrong.
 
 Which branch goes through silu?
 """
-class SwiGLU(nn.Module):
-    def __init__(self, width, hidden):
-        super().__init__()
-        self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x):
-        return self.down(self.gate(x) * nn.functional.silu(self.up(x)))
+edit("nn.functional.silu(self.gate(x)) * self.up(x)", "self.gate(x) * nn.functional.silu(self.up(x))")
 
 # %% exercise="SwiGLU" wrong="sigmoid_gate"
 """The gate is a sigmoid. That is the GLU of 2016; SwiGLU uses silu, z * sigmoid(z).
 
 What does your gate give for a very large z: 1, or z?
 """
-class SwiGLU(nn.Module):
-    def __init__(self, width, hidden):
-        super().__init__()
-        self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x):
-        return self.down(torch.sigmoid(self.gate(x)) * self.up(x))
+edit("nn.functional.silu", "torch.sigmoid")
 
 # %% exercise="SwiGLU" wrong="gelu_gate"
 """The gate is a GELU. That is GEGLU, a sister in the same paper.
 
 silu(z) = z * sigmoid(z).
 """
-class SwiGLU(nn.Module):
-    def __init__(self, width, hidden):
-        super().__init__()
-        self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x):
-        return self.down(nn.functional.gelu(self.gate(x)) * self.up(x))
+edit("nn.functional.silu", "nn.functional.gelu")
 
 # %% exercise="SwiGLU" wrong="branches_added"
 """The two branches are added. A gate multiplies: where it is 0, nothing passes.
 
 Set the gate's weights to zero. What should come out?
 """
-class SwiGLU(nn.Module):
-    def __init__(self, width, hidden):
-        super().__init__()
-        self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x):
-        return self.down(nn.functional.silu(self.gate(x)) + self.up(x))
+edit("nn.functional.silu(self.gate(x)) * self.up(x)", "nn.functional.silu(self.gate(x)) + self.up(x)")
 
 # %% exercise="SwiGLU" wrong="product_squashed"
 """silu is applied to the product of both branches instead of to the gate alone.
 
 Which arrow in the formula goes into silu?
 """
-class SwiGLU(nn.Module):
-    def __init__(self, width, hidden):
-        super().__init__()
-        self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x):
-        return self.down(nn.functional.silu(self.gate(x) * self.up(x)))
+edit("nn.functional.silu(self.gate(x)) * self.up(x)", "nn.functional.silu(self.gate(x) * self.up(x))")
 
 # %% exercise="SwiGLU" wrong="no_gate"
 """Only one branch is used: this is a feed-forward layer with silu, and `up` is never called.
 
 Set the weights of `up` to zero: what should come out?
 """
-class SwiGLU(nn.Module):
-    def __init__(self, width, hidden):
-        super().__init__()
-        self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x):
-        return self.down(nn.functional.silu(self.gate(x)))
+edit("nn.functional.silu(self.gate(x)) * self.up(x)", "nn.functional.silu(self.gate(x))")
 
 # %% exercise="SwiGLU" wrong="biases"
 """The linear maps have biases, so a state dict without them does not fit.
 
 Look at the last words of the line about parameters.
 """
-class SwiGLU(nn.Module):
-    def __init__(self, width, hidden):
-        super().__init__()
-        self.gate, self.up = (nn.Linear(width, hidden, bias=True) for _ in range(2))
-        self.down = nn.Linear(hidden, width, bias=True)
-
-    def forward(self, x):
-        return self.down(nn.functional.silu(self.gate(x)) * self.up(x))
+edit("bias=False", "bias=True", times=3)
 
 # %% exercise="EncoderLayer" wrong="residual_adds_the_normalised_stream"
 """What is carried around the sublayer is the normalised stream, not the stream itself. All that earlier layers
@@ -718,25 +359,16 @@ wrote is rescaled.
 
 Zero all weights of the sublayers: what should come out?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "pre":
-            y = self.norm1(x)
-            x = y + self.drop(self.attention(y, mask)[0])
-            y = self.norm2(x)
-            return y + self.drop(self.feed_forward(y))
-        x = self.norm1(x + self.drop(self.attention(x, mask)[0]))
-        return self.norm2(x + self.drop(self.feed_forward(x)))
+edit(
+    """
+    x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+    return x + self.dropout(self.feed_forward(self.norm2(x)))
+    """,
+    """
+    x = self.norm1(x) + self.dropout(self.attention(self.norm1(x), mask)[0])
+    return self.norm2(x) + self.dropout(self.feed_forward(self.norm2(x)))
+    """,
+)
 
 # %% exercise="EncoderLayer" wrong="both_sublayers_read_the_input"
 """Attention and feed-forward layer run side by side on the same input. In this layer the second reads what the
@@ -744,23 +376,20 @@ first one made.
 
 What does the feed-forward layer see: x, or x plus what attention added?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        a = self.attention(self.norm1(x) if self.norm == "pre" else x, mask)[0]
-        f = self.feed_forward(self.norm2(x) if self.norm == "pre" else x)
-        if self.norm == "pre":
-            return x + self.drop(a) + self.drop(f)
-        return self.norm2(self.norm1(x + self.drop(a)) + self.drop(f))
+edit(
+    """
+        x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+        return x + self.dropout(self.feed_forward(self.norm2(x)))
+    x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+    return self.norm2(x + self.dropout(self.feed_forward(x)))
+    """,
+    """
+        y = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+        return y + self.dropout(self.feed_forward(self.norm2(x)))
+    y = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+    return self.norm2(y + self.dropout(self.feed_forward(x)))
+    """,
+)
 
 # %% exercise="EncoderLayer" wrong="second_norm_reads_the_original"
 """In pre-norm the second norm still reads the input of the whole layer; what attention added does not reach the
@@ -768,471 +397,173 @@ feed-forward layer.
 
 Which x stands in the second line, the old one or the new one?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "pre":
-            y = x + self.drop(self.attention(self.norm1(x), mask)[0])
-            return y + self.drop(self.feed_forward(self.norm2(x)))
-        x = self.norm1(x + self.drop(self.attention(x, mask)[0]))
-        return self.norm2(x + self.drop(self.feed_forward(x)))
+edit(
+    """
+    x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+    return x + self.dropout(self.feed_forward(self.norm2(x)))
+    """,
+    """
+    y = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+    return y + self.dropout(self.feed_forward(self.norm2(x)))
+    """,
+)
 
 # %% exercise="EncoderLayer" wrong="no_residual"
 """The stream is not added back: each sublayer replaces what was there.
 
 Zero the weights of a sublayer. What is left?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "pre":
-            x = self.drop(self.attention(self.norm1(x), mask)[0])
-            return self.drop(self.feed_forward(self.norm2(x)))
-        x = self.norm1(self.drop(self.attention(x, mask)[0]))
-        return self.norm2(self.drop(self.feed_forward(x)))
+edit("x + self.dropout", "self.dropout", times=4)
 
 # %% exercise="EncoderLayer" wrong="norm_of_the_sublayer_only"
 """In post-norm the norm acts on the sublayer's output before it is added, not on the sum.
 
 In figure 1 of the paper the box says Add & Norm. In which order?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.attention(self.norm1(x), mask)[0])
-            return x + self.drop(self.feed_forward(self.norm2(x)))
-        x = x + self.norm1(self.drop(self.attention(x, mask)[0]))
-        return x + self.norm2(self.drop(self.feed_forward(x)))
+edit(
+    "self.norm1(x + self.dropout(self.attention(x, mask)[0]))",
+    "x + self.norm1(self.dropout(self.attention(x, mask)[0]))",
+)
+edit("self.norm2(x + self.dropout(self.feed_forward(x)))", "x + self.norm2(self.dropout(self.feed_forward(x)))")
 
 # %% exercise="EncoderLayer" wrong="always_pre_norm"
 """The argument `norm` is checked and then not used: the layer is always pre-norm.
 
 Where does your forward ask which of the two it is?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        x = x + self.drop(self.attention(self.norm1(x), mask)[0])
-        return x + self.drop(self.feed_forward(self.norm2(x)))
+edit('self.pre = norm == "pre"', "self.pre = True")
 
 # %% exercise="EncoderLayer" wrong="pre_and_post_swapped"
 """norm="pre" computes post-norm and the other way round.
 
 Pre means: before the sublayer.
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "post":
-            x = x + self.drop(self.attention(self.norm1(x), mask)[0])
-            return x + self.drop(self.feed_forward(self.norm2(x)))
-        x = self.norm1(x + self.drop(self.attention(x, mask)[0]))
-        return self.norm2(x + self.drop(self.feed_forward(x)))
+edit('self.pre = norm == "pre"', 'self.pre = norm == "post"')
 
 # %% exercise="EncoderLayer" wrong="one_norm_for_both"
 """norm1 is used twice, norm2 never: both sublayers share scale and shift.
 
 Change the weights of norm2: does the output move?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.attention(self.norm1(x), mask)[0])
-            return x + self.drop(self.feed_forward(self.norm1(x)))
-        x = self.norm1(x + self.drop(self.attention(x, mask)[0]))
-        return self.norm1(x + self.drop(self.feed_forward(x)))
+edit("self.norm2(x", "self.norm1(x", times=2)
 
 # %% exercise="EncoderLayer" wrong="mask_not_passed_on"
 """The mask is accepted and never handed to the attention: padding is read like words.
 
 Trace the argument `mask`: who reads it?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.attention(self.norm1(x))[0])
-            return x + self.drop(self.feed_forward(self.norm2(x)))
-        x = self.norm1(x + self.drop(self.attention(x)[0]))
-        return self.norm2(x + self.drop(self.feed_forward(x)))
+edit("self.attention(self.norm1(x), mask)", "self.attention(self.norm1(x))")
+edit("self.attention(x, mask)", "self.attention(x)")
 
 # %% exercise="EncoderLayer" wrong="dropout_on_the_stream"
 """Dropout acts on the sum, so it also drops what earlier layers wrote into the stream.
 
 The paper applies it to a sublayer's output, before it is added. With dropout=1 the stream must pass untouched.
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "pre":
-            x = self.drop(x + self.attention(self.norm1(x), mask)[0])
-            return self.drop(x + self.feed_forward(self.norm2(x)))
-        x = self.norm1(self.drop(x + self.attention(x, mask)[0]))
-        return self.norm2(self.drop(x + self.feed_forward(x)))
+edit("x + self.dropout(", "self.dropout(x + ", times=4)
 
 # %% exercise="EncoderLayer" wrong="dropout_forgotten"
 """The argument `dropout` is accepted and never used.
 
 With dropout=1 in training nothing of a sublayer arrives. What is left of the layer?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "pre":
-            x = x + self.attention(self.norm1(x), mask)[0]
-            return x + self.feed_forward(self.norm2(x))
-        x = self.norm1(x + self.attention(x, mask)[0])
-        return self.norm2(x + self.feed_forward(x))
+edit("self.dropout = nn.Dropout(dropout)", "self.dropout = nn.Identity()")
 
 # %% exercise="EncoderLayer" wrong="activation_not_passed_on"
 """The argument `activation` never reaches FeedForward: it is always relu.
 
 How does FeedForward learn which activation it should use?
 """
-class EncoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.attention = MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden)
-        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.attention(self.norm1(x), mask)[0])
-            return x + self.drop(self.feed_forward(self.norm2(x)))
-        x = self.norm1(x + self.drop(self.attention(x, mask)[0]))
-        return self.norm2(x + self.drop(self.feed_forward(x)))
+edit("FeedForward(width, hidden, activation)", "FeedForward(width, hidden)")
 
 # %% exercise="DecoderLayer" wrong="masks_swapped"
 """The memory mask goes to the self-attention and the causal mask to the cross-attention.
 
 Which of the two sequences has padding, and which has a future?
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.self_attention(self.norm1(x), memory_mask)[0])
-            x = x + self.drop(self.cross_attention(self.norm2(x), mask, memory)[0])
-            x = x + self.drop(self.feed_forward(self.norm3(x)))
-            return x
-        x = self.norm1(x + self.drop(self.self_attention(x, memory_mask)[0]))
-        x = self.norm2(x + self.drop(self.cross_attention(x, mask, memory)[0]))
-        x = self.norm3(x + self.drop(self.feed_forward(x)))
-        return x
+edit("self.self_attention(x, mask)", "self.self_attention(x, memory_mask)")
+edit("self.cross_attention(x, memory_mask, memory)", "self.cross_attention(x, mask, memory)")
 
 # %% exercise="DecoderLayer" wrong="memory_mask_ignored"
 """The memory mask is accepted and never used: the decoder reads the padding of the source.
 
 Trace the argument `memory_mask`: who reads it?
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.self_attention(self.norm1(x), mask)[0])
-            x = x + self.drop(self.cross_attention(self.norm2(x), memory=memory)[0])
-            x = x + self.drop(self.feed_forward(self.norm3(x)))
-            return x
-        x = self.norm1(x + self.drop(self.self_attention(x, mask)[0]))
-        x = self.norm2(x + self.drop(self.cross_attention(x, memory=memory)[0]))
-        x = self.norm3(x + self.drop(self.feed_forward(x)))
-        return x
+edit("self.cross_attention(x, memory_mask, memory)", "self.cross_attention(x, None, memory)")
 
 # %% exercise="DecoderLayer" wrong="causal_mask_ignored"
 """The mask of the target is accepted and never used: each position reads the words it has to predict.
 
 Trace the argument `mask`: who reads it?
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.self_attention(self.norm1(x))[0])
-            x = x + self.drop(self.cross_attention(self.norm2(x), memory_mask, memory)[0])
-            x = x + self.drop(self.feed_forward(self.norm3(x)))
-            return x
-        x = self.norm1(x + self.drop(self.self_attention(x)[0]))
-        x = self.norm2(x + self.drop(self.cross_attention(x, memory_mask, memory)[0]))
-        x = self.norm3(x + self.drop(self.feed_forward(x)))
-        return x
+edit("self.self_attention(x, mask)", "self.self_attention(x)")
 
 # %% exercise="DecoderLayer" wrong="causal_mask_in_cross_attention"
 """The causal mask also acts on the cross-attention: word 3 of the target may then read 3 words of the source only.
 
 The source is known in full before the first target word is written. Is anything of it in the future?
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.self_attention(self.norm1(x), mask)[0])
-            x = x + self.drop(self.cross_attention(self.norm2(x), blend(mask, memory_mask, memory), memory)[0])
-            x = x + self.drop(self.feed_forward(self.norm3(x)))
-            return x
-        x = self.norm1(x + self.drop(self.self_attention(x, mask)[0]))
-        x = self.norm2(x + self.drop(self.cross_attention(x, blend(mask, memory_mask, memory), memory)[0]))
-        x = self.norm3(x + self.drop(self.feed_forward(x)))
-        return x
-
-
-def blend(mask, memory_mask, memory):
-    if mask is None or mask.shape[-1] != memory.shape[1]:
-        return memory_mask
-    return mask if memory_mask is None else mask & memory_mask
+edit(
+    "sublayers = (",
+    """
+    if mask is not None and mask.shape[-1] == memory.shape[1]:
+        memory_mask = mask if memory_mask is None else mask & memory_mask
+    sublayers = (
+    """,
+)
 
 # %% exercise="DecoderLayer" wrong="memory_is_normalised"
 """The norm of the cross-attention is applied to the memory too. The encoder has already finished it.
 
 Which of queries, keys and values come from the stream?
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.self_attention(self.norm1(x), mask)[0])
-            x = x + self.drop(self.cross_attention(self.norm2(x), memory_mask, self.norm2(memory))[0])
-            return x + self.drop(self.feed_forward(self.norm3(x)))
-        x = self.norm1(x + self.drop(self.self_attention(x, mask)[0]))
-        x = self.norm2(x + self.drop(self.cross_attention(x, memory_mask, memory)[0]))
-        return self.norm3(x + self.drop(self.feed_forward(x)))
+edit(
+    "(self.norm2, lambda x: self.cross_attention(x, memory_mask, memory)[0]),",
+    "(self.norm2, lambda x: self.cross_attention(x, memory_mask, self.norm2(memory) if self.pre else memory)[0]),",
+)
 
 # %% exercise="DecoderLayer" wrong="cross_attention_first"
 """Cross-attention comes before self-attention.
 
 Follow figure 1 of the paper from the bottom of the decoder upwards.
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.cross_attention(self.norm2(x), memory_mask, memory)[0])
-            x = x + self.drop(self.self_attention(self.norm1(x), mask)[0])
-            x = x + self.drop(self.feed_forward(self.norm3(x)))
-            return x
-        x = self.norm2(x + self.drop(self.cross_attention(x, memory_mask, memory)[0]))
-        x = self.norm1(x + self.drop(self.self_attention(x, mask)[0]))
-        x = self.norm3(x + self.drop(self.feed_forward(x)))
-        return x
+edit(
+    """
+    (self.norm1, lambda x: self.self_attention(x, mask)[0]),
+    (self.norm2, lambda x: self.cross_attention(x, memory_mask, memory)[0]),
+    """,
+    """
+    (self.norm2, lambda x: self.cross_attention(x, memory_mask, memory)[0]),
+    (self.norm1, lambda x: self.self_attention(x, mask)[0]),
+    """,
+)
 
 # %% exercise="DecoderLayer" wrong="no_cross_attention"
 """The memory is never read: the decoder writes without having seen the source.
 
 Change the memory: does anything happen?
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.self_attention(self.norm1(x), mask)[0])
-            x = x + self.drop(self.feed_forward(self.norm3(x)))
-            return x
-        x = self.norm1(x + self.drop(self.self_attention(x, mask)[0]))
-        x = self.norm3(x + self.drop(self.feed_forward(x)))
-        return x
+edit("(self.norm2, lambda x: self.cross_attention(x, memory_mask, memory)[0]),", "")
 
 # %% exercise="DecoderLayer" wrong="no_residual_around_cross_attention"
 """What cross-attention delivers replaces the stream instead of being added to it.
 
 With a cross-attention of zero, is anything of the target left?
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.self_attention(self.norm1(x), mask)[0])
-            x = self.drop(self.cross_attention(self.norm2(x), memory_mask, memory)[0])
-            return x + self.drop(self.feed_forward(self.norm3(x)))
-        x = self.norm1(x + self.drop(self.self_attention(x, mask)[0]))
-        x = self.norm2(self.drop(self.cross_attention(x, memory_mask, memory)[0]))
-        return self.norm3(x + self.drop(self.feed_forward(x)))
+edit(
+    "x = x + self.dropout(sublayer(norm(x))) if self.pre else norm(x + self.dropout(sublayer(x)))",
+    """
+    kept = 0 if norm is self.norm2 else x
+    x = kept + self.dropout(sublayer(norm(x))) if self.pre else norm(kept + self.dropout(sublayer(x)))
+    """,
+)
 
 # %% exercise="DecoderLayer" wrong="residual_adds_the_normalised_stream"
 """What is carried around each sublayer is the normalised stream, not the stream itself.
 
 Zero all weights of the sublayers: what should come out of a pre-norm layer?
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            y = self.norm1(x)
-            x = y + self.drop(self.self_attention(y, mask)[0])
-            y = self.norm2(x)
-            x = y + self.drop(self.cross_attention(y, memory_mask, memory)[0])
-            y = self.norm3(x)
-            return y + self.drop(self.feed_forward(y))
-        x = self.norm1(x + self.drop(self.self_attention(x, mask)[0]))
-        x = self.norm2(x + self.drop(self.cross_attention(x, memory_mask, memory)[0]))
-        return self.norm3(x + self.drop(self.feed_forward(x)))
+edit("x + self.dropout(sublayer(norm(x)))", "norm(x) + self.dropout(sublayer(norm(x)))")
 
 # %% exercise="DecoderLayer" wrong="norms_in_another_order"
 """norm2 goes with the feed-forward layer and norm3 with the cross-attention. With weights from elsewhere the result
@@ -1240,1249 +571,359 @@ is wrong.
 
 The norms are numbered in the order in which the sublayers act.
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.drop(self.self_attention(self.norm1(x), mask)[0])
-            x = x + self.drop(self.cross_attention(self.norm3(x), memory_mask, memory)[0])
-            x = x + self.drop(self.feed_forward(self.norm2(x)))
-            return x
-        x = self.norm1(x + self.drop(self.self_attention(x, mask)[0]))
-        x = self.norm3(x + self.drop(self.cross_attention(x, memory_mask, memory)[0]))
-        x = self.norm2(x + self.drop(self.feed_forward(x)))
-        return x
+edit("(self.norm2, lambda x: self.cross_attention", "(self.norm3, lambda x: self.cross_attention")
+edit("(self.norm3, self.feed_forward)", "(self.norm2, self.feed_forward)")
 
 # %% exercise="DecoderLayer" wrong="always_post_norm"
 """The argument `norm` is checked and then not used: the layer is always post-norm.
 
 Where does your forward ask which of the two it is?
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        x = self.norm1(x + self.drop(self.self_attention(x, mask)[0]))
-        x = self.norm2(x + self.drop(self.cross_attention(x, memory_mask, memory)[0]))
-        return self.norm3(x + self.drop(self.feed_forward(x)))
+edit('self.pre = norm == "pre"', "self.pre = False")
 
 # %% exercise="DecoderLayer" wrong="dropout_only_in_the_feed_forward_layer"
 """Dropout acts on the feed-forward layer alone; both attentions are left out.
 
 With dropout=1 a pre-norm layer in training gives back its input.
 """
-class DecoderLayer(nn.Module):
-    def __init__(self, width, heads, hidden, norm="pre", activation="relu", dropout=0.0):
-        super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(norm)
-        self.norm = norm
-        self.self_attention, self.cross_attention = MultiHeadAttention(width, heads), MultiHeadAttention(width, heads)
-        self.feed_forward = FeedForward(width, hidden, activation)
-        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x, memory, mask=None, memory_mask=None):
-        if self.norm == "pre":
-            x = x + self.self_attention(self.norm1(x), mask)[0]
-            x = x + self.cross_attention(self.norm2(x), memory_mask, memory)[0]
-            return x + self.drop(self.feed_forward(self.norm3(x)))
-        x = self.norm1(x + self.self_attention(x, mask)[0])
-        x = self.norm2(x + self.cross_attention(x, memory_mask, memory)[0])
-        return self.norm3(x + self.drop(self.feed_forward(x)))
+edit(
+    "x = x + self.dropout(sublayer(norm(x))) if self.pre else norm(x + self.dropout(sublayer(x)))",
+    """
+    dropout = self.dropout if norm is self.norm3 else nn.Identity()
+    x = x + dropout(sublayer(norm(x))) if self.pre else norm(x + dropout(sublayer(x)))
+    """,
+)
 
 # %% exercise="Transformer" wrong="embeddings_not_scaled"
 """The embeddings are not multiplied by sqrt(D): next to the positions they are too quiet.
 
 How long is an embedding of deviation 1 / sqrt(D), and how long is a row of sinusoids?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("table(ids) * math.sqrt(D)", "table(ids)")
 
 # %% exercise="Transformer" wrong="positions_scaled_too"
 """Embedding and position are added first and multiplied by sqrt(D) together.
 
 Only one of the two is made small by its initial deviation.
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop((table(ids) + places) * self.width**0.5)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("table(ids) * math.sqrt(D) + self.positions[:T]", "(table(ids) + self.positions[:T]) * math.sqrt(D)")
 
 # %% exercise="Transformer" wrong="positions_forgotten"
 """No positions are added: the encoder sees a bag of words.
 
 What did unit 03 measure about attention without positions?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        return self.drop(table(ids) * self.width**0.5)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("table(ids) * math.sqrt(D) + self.positions[:T]", "table(ids) * math.sqrt(D)")
 
 # %% exercise="Transformer" wrong="no_closing_norm"
 """With pre-norm the closing norms are made and not applied: nothing normalises the stream before the head.
 
 In pre-norm, which norm acts on what the last layer adds?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return x, keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return x @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("return self.encoder_norm(x), keep", "return x, keep")
+edit("return self.decoder_norm(x) @", "return x @")
 
 # %% exercise="Transformer" wrong="memory_without_closing_norm"
 """The decoder's stream is normalised at the end, the memory is not.
 
 Which norm acts on what the last encoder layer adds?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return x, keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("return self.encoder_norm(x), keep", "return x, keep")
 
 # %% exercise="Transformer" wrong="closing_norms_with_post_norm"
 """Closing norms are also there with post-norm, where each layer already ends in one.
 
 Which parameters has a post-norm model in its state dict?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width)
-        self.decoder_norm = LayerNorm(width)
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit('LayerNorm(width) if norm == "pre" else nn.Identity()', "LayerNorm(width)", times=2)
 
 # %% exercise="Transformer" wrong="causal_mask_forgotten"
 """The decoder has no causal mask: in training it reads the word it has to predict, and the loss looks wonderful.
 
 Change the last word of the target: which logits move?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, None, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("layer(x, memory, causal, source_keep[:, None, None, :])", "layer(x, memory, None, source_keep[:, None, None, :])")
 
 # %% exercise="Transformer" wrong="causal_mask_without_diagonal"
 """A position may not see itself: it does not know the word that has just been written. The first sees nothing.
 
 Position t sees targets 0 to t. Is t among them?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril(-1).bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit(".tril()", ".tril(-1)")
 
 # %% exercise="Transformer" wrong="source_padding_read_by_the_decoder"
 """The padding of the source is hidden in the encoder, and the decoder reads it.
 
 Which mask does cross-attention need?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal)
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("layer(x, memory, causal, source_keep[:, None, None, :])", "layer(x, memory, causal)")
 
 # %% exercise="Transformer" wrong="source_padding_read_by_the_encoder"
 """The padding of the source is hidden from the decoder only: in the encoder real words read it.
 
 Translate a sentence alone and in a batch with a longer one. Is the memory of its words the same?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x)
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("layer(x, keep[:, None, None, :])", "layer(x)")
 
 # %% exercise="Transformer" wrong="padding_polarity"
 """The mask is True where the padding is, so only padding may be read.
 
 True = may look. What does your encode return for a real token?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source == 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("source != PAD", "source == PAD")
 
 # %% exercise="Transformer" wrong="head_of_its_own"
 """The head is a linear map of its own, so the state dict has more parameters than it should.
 
 Section 3.4 of the paper: which matrix do embedding and head share?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-        self.head = nn.Linear(width, target_vocab, bias=False)
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.head(self.decoder_norm(x))
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit(
+    "self.dropout = nn.Dropout(dropout)",
+    """
+    self.dropout = nn.Dropout(dropout)
+    self.head = nn.Linear(width, target_vocab, bias=False)
+    """,
+)
+edit("self.decoder_norm(x) @ self.target_embedding.weight.T", "self.head(self.decoder_norm(x))")
 
 # %% exercise="Transformer" wrong="one_layer_used_many_times"
 """The list holds the same layer several times: all layers share one set of weights.
 
 What does [layer] * 6 copy: the layer, or a reference to it?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options)] * layers)
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options)] * layers)
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("EncoderLayer(*options) for _ in range(layers)", "[EncoderLayer(*options)] * layers")
+edit("DecoderLayer(*options) for _ in range(layers)", "[DecoderLayer(*options)] * layers")
 
 # %% exercise="Transformer" wrong="decoder_reads_the_source_embeddings"
 """The decoder gets the embedded source as its memory; what the encoder made of it is thrown away.
 
 What does encode return, and who reads it?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.read(source, self.source_embedding), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("return self.encoder_norm(x), keep", "return self.embedded(source, self.source_embedding), keep")
 
 # %% exercise="Transformer" wrong="embedding_dropout_forgotten"
 """Dropout acts in the layers and not on the sum of embedding and position.
 
 Section 5.4 of the paper names two places. With dropout=1 nothing of the input is left.
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return table(ids) * self.width**0.5 + places
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("self.dropout(table(ids) * math.sqrt(D) + self.positions[:T])", "table(ids) * math.sqrt(D) + self.positions[:T]")
 
 # %% exercise="Transformer" wrong="head_scaled_too"
 """The logits are multiplied by sqrt(D), like the embeddings. The paper scales the embedding layers only.
 
 How large are the logits of a fresh model, with the factor and without?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(norm=norm, activation=activation, dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T * self.width**0.5
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit(
+    "return self.decoder_norm(x) @ self.target_embedding.weight.T",
+    "return self.decoder_norm(x) @ self.target_embedding.weight.T * math.sqrt(x.shape[-1])",
+)
 
 # %% exercise="Transformer" wrong="norm_not_passed_on"
 """The arguments norm and activation do not reach the layers: these are always pre-norm with relu.
 
 How does an EncoderLayer learn what you asked for?
 """
-class Transformer(nn.Module):
-    def __init__(self, source_vocab, target_vocab, width, heads, layers, hidden, norm="pre", activation="relu",
-                 dropout=0.0, max_length=256):
-        super().__init__()
-        self.width = width
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        options = dict(dropout=dropout)
-        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, **options) for _ in range(layers)])
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.drop, self.longest = nn.Dropout(dropout), max_length
-
-    def read(self, ids, table):
-        if ids.shape[1] > self.longest:
-            raise ValueError("too long")
-        places = sinusoidal_encoding(ids.shape[1], self.width)
-        return self.drop(table(ids) * self.width**0.5 + places)
-
-    def encode(self, source):
-        keep = source != 0
-        x = self.read(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target, memory, source_keep):
-        causal = torch.ones(target.shape[1], target.shape[1]).tril().bool()
-        x = self.read(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source, target):
-        return self.decode(target, *self.encode(source))
+edit("(width, heads, hidden, norm, activation, dropout)", '(width, heads, hidden, "pre", "relu", dropout)')
 
 # %% exercise="gradient_norms_by_depth" wrong="no_closing_norm"
 """With pre-norm the closing norm behind the last layer is missing, so the loss is another one.
 
 What stands behind the last layer of a pre-norm Transformer?
 """
-def gradient_norms_by_depth(states, x, direction, norm, heads=4):
-    hidden, D = states[0]["feed_forward.up.weight"].shape
-    layers = nn.ModuleList(EncoderLayer(D, heads, hidden, norm) for _ in states)
-    for layer, state in zip(layers, states):
-        layer.load_state_dict(state)
-    for layer in layers:
-        x = layer(x)
-    loss = (x * direction).sum() / (x.shape[0] * x.shape[1])
-    loss.backward()
-    return torch.stack([layer.feed_forward.down.weight.grad.norm() for layer in layers])
+edit(
+    """
+    if norm == "pre":
+        x = LayerNorm(width)(x)
+    """,
+    "",
+)
 
 # %% exercise="gradient_norms_by_depth" wrong="closing_norm_always"
 """The closing norm is applied to the post-norm stack too.
 
 Which of the two arrangements needs a norm behind the last layer?
 """
-def gradient_norms_by_depth(states, x, direction, norm, heads=4):
-    hidden, D = states[0]["feed_forward.up.weight"].shape
-    layers = nn.ModuleList(EncoderLayer(D, heads, hidden, norm) for _ in states)
-    for layer, state in zip(layers, states):
-        layer.load_state_dict(state)
-    for layer in layers:
-        x = layer(x)
-    x = LayerNorm(D)(x)
-    loss = (x * direction).sum() / (x.shape[0] * x.shape[1])
-    loss.backward()
-    return torch.stack([layer.feed_forward.down.weight.grad.norm() for layer in layers])
+edit(
+    """
+    if norm == "pre":
+        x = LayerNorm(width)(x)
+    """,
+    "x = LayerNorm(width)(x)",
+)
 
 # %% exercise="gradient_norms_by_depth" wrong="sum_instead_of_mean"
 """The loss is the sum over all tokens, not their mean: the norms are B * T times too large.
 
 Divide by the number of tokens.
 """
-def gradient_norms_by_depth(states, x, direction, norm, heads=4):
-    hidden, D = states[0]["feed_forward.up.weight"].shape
-    layers = nn.ModuleList(EncoderLayer(D, heads, hidden, norm) for _ in states)
-    for layer, state in zip(layers, states):
-        layer.load_state_dict(state)
-    for layer in layers:
-        x = layer(x)
-    if norm == "pre":
-        x = LayerNorm(D)(x)
-    loss = (x * direction).sum()
-    loss.backward()
-    return torch.stack([layer.feed_forward.down.weight.grad.norm() for layer in layers])
+edit("(x * direction).sum(dim=-1).mean()", "(x * direction).sum()")
 
 # %% exercise="gradient_norms_by_depth" wrong="mean_over_all_numbers"
 """The loss is the mean over all numbers; it should be the sum over the coordinates and the mean over tokens.
 
 By how many numbers do you divide, and how many tokens are there?
 """
-def gradient_norms_by_depth(states, x, direction, norm, heads=4):
-    hidden, D = states[0]["feed_forward.up.weight"].shape
-    layers = nn.ModuleList(EncoderLayer(D, heads, hidden, norm) for _ in states)
-    for layer, state in zip(layers, states):
-        layer.load_state_dict(state)
-    for layer in layers:
-        x = layer(x)
-    if norm == "pre":
-        x = LayerNorm(D)(x)
-    loss = (x * direction).mean()
-    loss.backward()
-    return torch.stack([layer.feed_forward.down.weight.grad.norm() for layer in layers])
+edit("(x * direction).sum(dim=-1).mean()", "(x * direction).mean()")
 
 # %% exercise="gradient_norms_by_depth" wrong="last_layer_first"
 """The norms come in the order in which the gradient passes, the last layer first.
 
 Entry 0 belongs to the layer that reads the input.
 """
-def gradient_norms_by_depth(states, x, direction, norm, heads=4):
-    hidden, D = states[0]["feed_forward.up.weight"].shape
-    layers = nn.ModuleList(EncoderLayer(D, heads, hidden, norm) for _ in states)
-    for layer, state in zip(layers, states):
-        layer.load_state_dict(state)
-    for layer in layers:
-        x = layer(x)
-    if norm == "pre":
-        x = LayerNorm(D)(x)
-    loss = (x * direction).sum() / (x.shape[0] * x.shape[1])
-    loss.backward()
-    return torch.stack([layer.feed_forward.down.weight.grad.norm() for layer in layers]).flip(0)
+edit("for grad in grads", "for grad in reversed(grads)")
 
 # %% exercise="gradient_norms_by_depth" wrong="squared_norms"
 """The squares of the norms are returned; the root is missing.
 
 sqrt of the sum of squares: torch.Tensor.norm does it.
 """
-def gradient_norms_by_depth(states, x, direction, norm, heads=4):
-    hidden, D = states[0]["feed_forward.up.weight"].shape
-    layers = nn.ModuleList(EncoderLayer(D, heads, hidden, norm) for _ in states)
-    for layer, state in zip(layers, states):
-        layer.load_state_dict(state)
-    for layer in layers:
-        x = layer(x)
-    if norm == "pre":
-        x = LayerNorm(D)(x)
-    loss = (x * direction).sum() / (x.shape[0] * x.shape[1])
-    loss.backward()
-    return torch.stack([layer.feed_forward.down.weight.grad.square().sum() for layer in layers])
+edit("grad.norm()", "grad.square().sum()")
 
 # %% exercise="gradient_norms_by_depth" wrong="weights_instead_of_gradients"
 """The norms of the weights are returned. At the start they are the same for all layers by construction.
 
 What did backward() write, and where?
 """
-def gradient_norms_by_depth(states, x, direction, norm, heads=4):
-    hidden, D = states[0]["feed_forward.up.weight"].shape
-    layers = nn.ModuleList(EncoderLayer(D, heads, hidden, norm) for _ in states)
-    for layer, state in zip(layers, states):
-        layer.load_state_dict(state)
-    for layer in layers:
-        x = layer(x)
-    if norm == "pre":
-        x = LayerNorm(D)(x)
-    loss = (x * direction).sum() / (x.shape[0] * x.shape[1])
-    loss.backward()
-    return torch.stack([layer.feed_forward.down.weight.detach().norm() for layer in layers])
+edit(
+    "return torch.stack([grad.norm() for grad in grads])",
+    "return torch.stack([layer.feed_forward.down.weight.detach().norm() for layer in stack])",
+)
 
 # %% exercise="gradient_norms_by_depth" wrong="another_weight"
 """The gradient of `up` is measured; the question asks for `down`, the last linear map of each layer.
 
 Which weight does the docstring name?
 """
-def gradient_norms_by_depth(states, x, direction, norm, heads=4):
-    hidden, D = states[0]["feed_forward.up.weight"].shape
-    layers = nn.ModuleList(EncoderLayer(D, heads, hidden, norm) for _ in states)
-    for layer, state in zip(layers, states):
-        layer.load_state_dict(state)
-    for layer in layers:
-        x = layer(x)
-    if norm == "pre":
-        x = LayerNorm(D)(x)
-    loss = (x * direction).sum() / (x.shape[0] * x.shape[1])
-    loss.backward()
-    return torch.stack([layer.feed_forward.up.weight.grad.norm() for layer in layers])
+edit("layer.feed_forward.down.weight", "layer.feed_forward.up.weight")
 
 # %% exercise="gradient_norms_by_depth" wrong="always_pre_norm"
 """The layers are built without the argument `norm`: both arrangements give pre-norm layers.
 
 How does EncoderLayer learn which one you want?
 """
-def gradient_norms_by_depth(states, x, direction, norm, heads=4):
-    hidden, D = states[0]["feed_forward.up.weight"].shape
-    layers = nn.ModuleList(EncoderLayer(D, heads, hidden) for _ in states)
-    for layer, state in zip(layers, states):
-        layer.load_state_dict(state)
-    for layer in layers:
-        x = layer(x)
-    if norm == "pre":
-        x = LayerNorm(D)(x)
-    loss = (x * direction).sum() / (x.shape[0] * x.shape[1])
-    loss.backward()
-    return torch.stack([layer.feed_forward.down.weight.grad.norm() for layer in layers])
+edit("EncoderLayer(width, heads, hidden, norm)", "EncoderLayer(width, heads, hidden)")
 
 # %% exercise="depth_finding" wrong="the_papers_one_over_depth"
 """The pre-norm ratios are those of 1 / L: four times as deep, a quarter of the gradient.
 
 Read the table: is the ratio nearer to 6 / 24 or to the root of it?
 """
-depth_finding = {"post_last": 1.0, "pre_last": 0.2, "pre_first": 5.1, "post_first": 1.0}
+edit('"pre_last": 0.4', '"pre_last": 0.2')
 
 # %% exercise="depth_finding" wrong="arrangements_swapped"
 """The numbers of pre-norm and post-norm are exchanged.
 
 In which of the two does the last layer's gradient not care about the depth?
 """
-depth_finding = {"post_last": 0.4, "pre_last": 1.0, "pre_first": 1.0, "post_first": 5.1}
+edit(
+    'depth_finding = {"post_last": 1.0, "pre_last": 0.4, "pre_first": 5.1, "post_first": 1.0}',
+    'depth_finding = {"post_last": 0.4, "pre_last": 1.0, "pre_first": 1.0, "post_first": 5.1}',
+)
 
 # %% exercise="depth_finding" wrong="last_over_first"
 """The last two numbers are turned round: last layer over first layer.
 
 The gradient of the first layer stands above the line.
 """
-depth_finding = {"post_last": 1.0, "pre_last": 0.4, "pre_first": 0.2, "post_first": 1.0}
+edit('"pre_first": 5.1', '"pre_first": 0.2')
 
 # %% exercise="depth_finding" wrong="post_norm_vanishes"
 """The post-norm gradient is said to vanish towards the first layer, as many texts have it. The table does not show it.
 
 What is the median of first / last in the post-norm line for 24 layers?
 """
-depth_finding = {"post_last": 1.0, "pre_last": 0.4, "pre_first": 5.1, "post_first": 0.1}
+edit('"post_first": 1.0', '"post_first": 0.1')
 
 # %% exercise="rmsnorm_forward" wrong="eps_outside_the_root"
 """eps is added to the root mean square instead of to the mean of the squares.
 
 Where does eps stand in the docstring, under the root or beside it? Try a row of small numbers.
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / (tl.sqrt(tl.sum(x * x, axis=0) / n) + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return out
+edit("tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)", "tl.sqrt(tl.sum(x * x, axis=0) / n_cols) + eps")
 
 # %% exercise="rmsnorm_forward" wrong="no_root"
 """The row is divided by its mean square; the root is missing.
 
 Root mean square: which word did you skip? A row that is twice as long should come out the same.
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / (tl.sum(x * x, axis=0) / n + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return out
+edit("tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)", "tl.sum(x * x, axis=0) / n_cols + eps")
 
 # %% exercise="rmsnorm_forward" wrong="length_instead_of_mean"
 """The row is divided by the root of the sum of its squares: every row gets length 1, not root mean square 1.
 
 By how much do the numbers of a row of 400 shrink this way?
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return out
+edit("tl.sum(x * x, axis=0) / n_cols", "tl.sum(x * x, axis=0)")
 
 # %% exercise="rmsnorm_forward" wrong="mean_over_the_block"
 """The sum of the squares is divided by BLOCK, so the lanes past the end of the row are counted in the mean.
 
 How many numbers has the row, and how many lanes has the block?
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / BLOCK + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return out
+edit("tl.sum(x * x, axis=0) / n_cols", "tl.sum(x * x, axis=0) / BLOCK")
 
 # %% exercise="rmsnorm_forward" wrong="subtracts_the_mean"
 """The mean of the row is subtracted first, as in layer normalisation.
 
 RMSNorm leaves one thing of LayerNorm away. What comes out for a row whose numbers are all 30?
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    x = tl.where(mask, x - tl.sum(x, axis=0) / n, 0.0)
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return out
+edit(
+    "rms = tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)",
+    """
+    x = tl.where(inside, x - tl.sum(x, axis=0) / n_cols, 0.0)
+    rms = tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+    """,
+)
 
 # %% exercise="rmsnorm_forward" wrong="no_weight"
 """The rows are normalised, but the weight is never used.
 
 Which argument of the launcher does no line of the kernel read?
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-    tl.store(out_ptr + row * n + col, x * r, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return out
+edit("x / rms * weight", "x / rms")
 
 # %% exercise="rmsnorm_forward" wrong="squares_in_half_precision"
 """The squares are taken in the dtype of x: 400 times 400 is more than float16 can hold.
 
 In which line does x become float32? It must come before the product.
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum((x * x).to(tl.float32), axis=0) / n + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return out
+edit("columns * x_col, mask=inside, other=0.0).to(tl.float32)", "columns * x_col, mask=inside, other=0.0)")
+edit("tl.sum(x * x, axis=0)", "tl.sum((x * x).to(tl.float32), axis=0)")
 
 # %% exercise="rmsnorm_forward" wrong="tail_cut_off"
 """The block is the next smaller power of two, so the last columns of a row belong to no lane.
 
 Who writes column 70 of a row of 75?
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C + 1) // 2)
-    return out
+edit("triton.next_power_of_2(n_cols)", "triton.next_power_of_2(n_cols + 1) // 2")
 
 # %% exercise="rmsnorm_forward" wrong="no_masks"
 """Nothing is masked: the lanes past the end of the row read and write numbers that are not theirs.
 
 Which programs touch memory past the end? Compare the column's number with n.
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    x = tl.load(x_ptr + row * x_row + col * x_col).to(tl.float32)
-    w = tl.load(w_ptr + col).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-    tl.store(out_ptr + row * n + col, x * r * w)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return out
+edit(", mask=inside, other=0.0", "", times=2)
+edit(", mask=inside", "")
 
 # %% exercise="rmsnorm_forward" wrong="rows_assumed_contiguous"
 """Addresses are row * C + column, which is right for contiguous tensors only.
 
 Ask x for both of its strides. What are they for x.t()?
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, C, 1, BLOCK=triton.next_power_of_2(C))
-    return out
+edit("x.stride(0), x.stride(1)", "n_cols, 1")
 
 # %% exercise="rmsnorm_forward" wrong="copied_to_be_contiguous"
 """x.contiguous() makes a copy when x is strided: all of it is read and written once more, before your kernel begins.
 
 What would the kernel need in order to read x where it lies?
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
+edit(
+    "n_rows, n_cols = x.shape",
+    """
     x = x.contiguous()
-    R, C = x.shape
-    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return out
+    n_rows, n_cols = x.shape
+    """,
+)
 
 # %% exercise="rmsnorm_forward" wrong="second_walk"
 """The row is walked twice, once for the sum and once to write: x is read twice, although a row fits into a block.
@@ -2540,229 +981,54 @@ def rmsnorm_forward(x, weight, eps=1e-6):
 
 Which line launches your kernel?
 """
-@triton.jit
-def rmsnorm_kernel(x_ptr, w_ptr, out_ptr, n, eps, x_row, x_col, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x_row + col * x_col, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-    tl.store(out_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def rmsnorm_forward(x, weight, eps=1e-6):
+edit(
+    """
+    rmsnorm_kernel[(n_rows,)](
+        x, weight, out, n_cols, eps, x.stride(0), x.stride(1), BLOCK=triton.next_power_of_2(n_cols)
+    )
+    return out
+    """,
+    """
     wide = x.float()
     return (wide * (wide.pow(2).mean(1, keepdim=True) + eps).rsqrt() * weight.float()).to(x.dtype)
+    """,
+)
 
 # %% exercise="rmsnorm_backward" wrong="gradient_without_its_second_term"
 """dx is dy * weight * r alone: r is treated as a constant, but every x of the row changes it.
 
 On how many outputs of the row does x_i have an influence?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        tl.store(dx_ptr + row * n + col, g * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit("(g - normed * (tl.sum(g * normed, axis=0) / n_cols)) * r", "g * r")
 
 # %% exercise="rmsnorm_backward" wrong="weight_left_out_of_the_second_term"
 """The second term of dx is made with dy instead of dy * weight.
 
 Which gradient arrives at the normalised row, before the weight or behind it?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(dy * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit("tl.sum(g * normed, axis=0)", "tl.sum(dy * normed, axis=0)")
 
 # %% exercise="rmsnorm_backward" wrong="sum_in_the_second_term"
 """The second term holds the sum over the row where the mean belongs.
 
 r was made from a mean: which factor does its derivative bring along?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0)
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit("tl.sum(g * normed, axis=0) / n_cols", "tl.sum(g * normed, axis=0)")
 
 # %% exercise="rmsnorm_backward" wrong="dweight_of_x"
 """dweight is the sum of dy * x, with x as it came in, not normalised.
 
 What is the weight multiplied with in the forward pass?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit("dweight += dy * normed", "dweight += dy * x")
 
 # %% exercise="rmsnorm_backward" wrong="mean_over_the_block"
 """The means are taken over BLOCK lanes, so the lanes past the end of the row are counted.
 
 How many numbers has the row, and how many lanes has the block?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / BLOCK + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / BLOCK
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit("tl.sum(x * x, axis=0) / n_cols", "tl.sum(x * x, axis=0) / BLOCK")
+edit("tl.sum(g * normed, axis=0) / n_cols", "tl.sum(g * normed, axis=0) / BLOCK")
 
 # %% exercise="rmsnorm_backward" wrong="eps_outside_the_root"
 """eps is added to the root mean square instead of to the mean of the squares, so these are the gradients of another
@@ -2770,168 +1036,35 @@ function.
 
 Which r did the forward pass use?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / (tl.sqrt(tl.sum(x * x, axis=0) / n) + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit("tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)", "(tl.sqrt(tl.sum(x * x, axis=0) / n_cols) + eps)")
 
 # %% exercise="rmsnorm_backward" wrong="remainder_left_out"
 """Every program takes R // programs rows, and the remainder belongs to nobody.
 
 Eleven rows for four programs: who takes the last three?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows // P * P, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit(
+    "for row in range(tl.program_id(0), n_rows, tl.num_programs(0)):",
+    "for row in range(tl.program_id(0), n_rows // tl.num_programs(0) * tl.num_programs(0), tl.num_programs(0)):",
+)
 
 # %% exercise="rmsnorm_backward" wrong="columns_left_out"
 """The second launch has C // 64 programs, so the last columns of dweight are never added up.
 
 How many programs of 64 columns cover 75?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(max(C // 64, 1),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit(
+    "rmsnorm_sum_kernel[(triton.cdiv(n_cols, 128),)](partial, dweight, programs, n_cols, BLOCK=128)",
+    "rmsnorm_sum_kernel[(max(n_cols // 64, 1),)](partial, dweight, programs, n_cols, BLOCK=64)",
+)
 
 # %% exercise="rmsnorm_backward" wrong="partial_sums_in_half_precision"
 """The partial sum is kept in the dtype of x: next to a bfloat16 sum of 512 a share of 1 is rounded away.
 
 Which dtype has your accumulator?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), x_ptr.dtype.element_ty)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw = (dw + dy * x * r).to(x_ptr.dtype.element_ty)
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit("dweight = tl.zeros((BLOCK,), tl.float32)", "dweight = tl.zeros((BLOCK,), x_ptr.dtype.element_ty)")
+edit("dweight += dy * normed", "dweight = (dweight + dy * normed).to(x_ptr.dtype.element_ty)")
 
 # %% exercise="rmsnorm_backward" wrong="one_partial_sum_per_row"
 """The launcher starts a program for each row, so the partial sums are as many bytes as the matrix itself, written once
@@ -2939,43 +1072,13 @@ and read once.
 
 What is the argument `programs` for, and where can a program keep the sum over several rows?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    programs = R
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit(
+    "n_rows, n_cols = x.shape",
+    """
+    n_rows, n_cols = x.shape
+    programs = n_rows
+    """,
+)
 
 # %% exercise="rmsnorm_backward" wrong="programs_add_to_dweight"
 """Every program loads dweight, adds its share and stores it back, all at the same time: the later store wipes out what
@@ -2983,32 +1086,16 @@ the earlier ones added.
 
 Two programs load the same old value. Whose share is left?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, dw_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    dw += tl.load(dw_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    tl.store(dw_ptr + col, dw, mask=mask)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.zeros_like(weight)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, dw, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return dx, dw
+edit(
+    "tl.store(partial_ptr + tl.program_id(0) * n_cols + columns, dweight, mask=inside)",
+    """
+    dweight += tl.load(partial_ptr + columns, mask=inside, other=0.0).to(tl.float32)
+    tl.store(partial_ptr + columns, dweight, mask=inside)
+    """,
+)
+edit("dweight = torch.empty(", "dweight = torch.zeros(")
+edit("dy, x, weight, dx, partial, n_rows", "dy, x, weight, dx, dweight, n_rows")
+edit("rmsnorm_sum_kernel[(triton.cdiv(n_cols, 128),)](partial, dweight, programs, n_cols, BLOCK=128)", "")
 
 # %% exercise="rmsnorm_backward" wrong="atomic_sum"
 """The programs add their shares to dweight atomically: each share is rounded to the dtype of the weight, and with the
@@ -3016,31 +1103,13 @@ order of the programs the last bits change from run to run.
 
 Who can add the shares up in float32, in an order that never changes?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, dw_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.atomic_add(dw_ptr + col, dw.to(dw_ptr.dtype.element_ty), mask=mask)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.zeros_like(weight)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, dw, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return dx, dw
+edit(
+    "tl.store(partial_ptr + tl.program_id(0) * n_cols + columns, dweight, mask=inside)",
+    "tl.atomic_add(partial_ptr + columns, dweight.to(partial_ptr.dtype.element_ty), mask=inside)",
+)
+edit("dweight = torch.empty(", "dweight = torch.zeros(")
+edit("dy, x, weight, dx, partial, n_rows", "dy, x, weight, dx, dweight, n_rows")
+edit("rmsnorm_sum_kernel[(triton.cdiv(n_cols, 128),)](partial, dweight, programs, n_cols, BLOCK=128)", "")
 
 # %% exercise="rmsnorm_backward" wrong="atomic_sum_in_float32"
 """The shares are added atomically, in float32 and rounded once, so the values are right. But they are added in whatever
@@ -3048,112 +1117,32 @@ order the programs come to an end, and a float sum depends on its order: the las
 
 Where can each program leave its share, so that a second launch adds them up in an order that never changes?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, sum_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.atomic_add(sum_ptr + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_round_kernel(sum_ptr, dw_ptr, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    tl.store(dw_ptr + col, tl.load(sum_ptr + col, mask=col < n, other=0.0), mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    total = torch.zeros(C, dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, total, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_round_kernel[(triton.cdiv(C, 64),)](total, dw, C, BLOCK=64)
-    return dx, dw
+edit(
+    "tl.store(partial_ptr + tl.program_id(0) * n_cols + columns, dweight, mask=inside)",
+    "tl.atomic_add(partial_ptr + columns, dweight, mask=inside)",
+)
+edit("partial = torch.empty((programs, n_cols)", "partial = torch.zeros((1, n_cols)")
+edit("(partial, dweight, programs, n_cols, BLOCK=128)", "(partial, dweight, 1, n_cols, BLOCK=128)")
 
 # %% exercise="rmsnorm_backward" wrong="partial_sums_begin_with_nothing"
 """A program begins its partial sum with what torch.empty left in memory.
 
 Who wrote these numbers before your program read them?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.load(part_ptr + pid * n + col, mask=mask, other=0.0)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit(
+    "dweight = tl.zeros((BLOCK,), tl.float32)",
+    "dweight = tl.load(partial_ptr + tl.program_id(0) * n_cols + columns, mask=inside, other=0.0)",
+)
 
 # %% exercise="rmsnorm_backward" wrong="torch_sums_the_parts"
 """The partial sums are added by torch; no kernel of yours writes dweight.
 
 The second launch is missing. Which program adds up which columns?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return dx, part.sum(0).to(weight.dtype)
+edit(
+    "rmsnorm_sum_kernel[(triton.cdiv(n_cols, 128),)](partial, dweight, programs, n_cols, BLOCK=128)",
+    "dweight = partial.sum(0).to(weight.dtype)",
+)
 
 # %% exercise="rmsnorm_backward" wrong="rows_read_again_for_dweight"
 """The second launch walks over all of dy and x once more for dweight.
@@ -3201,309 +1190,85 @@ def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
 
 Which tensor do you have to ask for a0 and a1?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1, mask=mask, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1, mask=mask, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r, mask=mask)
-    tl.store(part_ptr + pid * n + col, dw, mask=mask)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *x.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit("*dy.stride(), *x.stride()", "*x.stride(), *x.stride()")
 
 # %% exercise="rmsnorm_backward" wrong="no_masks"
 """The rows are not masked: the lanes past their end take the next row's numbers into both sums, and write over it.
 
 How many lanes has the block, and how many numbers has the row?
 """
-@triton.jit
-def rmsnorm_rows_kernel(dy_ptr, x_ptr, w_ptr, dx_ptr, part_ptr, rows, n, eps, a0, a1, b0, b1, BLOCK: tl.constexpr):
-    pid, P = tl.program_id(0), tl.num_programs(0)
-    col = tl.arange(0, BLOCK)
-    w = tl.load(w_ptr + col).to(tl.float32)
-    dw = tl.zeros((BLOCK,), tl.float32)
-    for row in range(pid, rows, P):
-        dy = tl.load(dy_ptr + row * a0 + col * a1).to(tl.float32)
-        x = tl.load(x_ptr + row * b0 + col * b1).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-        dw += dy * x * r
-        g = dy * w
-        mean = tl.sum(g * x * r, axis=0) / n
-        tl.store(dx_ptr + row * n + col, (g - x * r * mean) * r)
-    tl.store(part_ptr + pid * n + col, dw)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(part_ptr, dw_ptr, parts, n, BLOCK: tl.constexpr):
-    col = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = tl.zeros((BLOCK,), tl.float32)
-    for i in range(0, parts):
-        total += tl.load(part_ptr + i * n + col, mask=col < n, other=0.0)
-    tl.store(dw_ptr + col, total, mask=col < n)
-
-
-def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
-    R, C = x.shape
-    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
-    dw = torch.empty_like(weight)
-    part = torch.empty((programs, C), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, part, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    rmsnorm_sum_kernel[(triton.cdiv(C, 64),)](part, dw, programs, C, BLOCK=64)
-    return dx, dw
+edit(", mask=inside, other=0.0).to(tl.float32)", ").to(tl.float32)", times=3)
+edit("columns, dx, mask=inside", "columns, dx")
+edit("columns, dweight, mask=inside", "columns, dweight")
 
 # %% exercise="residual_rmsnorm" wrong="normalises_x_alone"
 """The sum is stored, but y is the normalised x: the residual stream never reaches the next sublayer.
 
 What does a pre-norm sublayer read: the last output, or the stream?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-    tl.store(total_ptr + row * n + col, total, mask=mask)
-    tl.store(y_ptr + row * n + col, x * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+edit("tl.sum(total * total, axis=0)", "tl.sum(x * x, axis=0)")
+edit("total / rms * weight", "x / rms * weight")
 
 # %% exercise="residual_rmsnorm" wrong="root_of_x_alone"
 """The sum is divided by the root mean square of x alone.
 
 Which row must have root mean square 1 in the end?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
-    r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n + eps)
-    tl.store(total_ptr + row * n + col, total, mask=mask)
-    tl.store(y_ptr + row * n + col, total * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+edit("tl.sum(total * total, axis=0)", "tl.sum(x * x, axis=0)")
 
 # %% exercise="residual_rmsnorm" wrong="total_is_the_old_residual"
 """The second result is the residual as it came in: the sublayer's output is lost for all later layers.
 
 What should the next layer add to?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
-    r = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n + eps)
-    tl.store(total_ptr + row * n + col, old, mask=mask)
-    tl.store(y_ptr + row * n + col, total * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+edit("columns, total, mask=inside", "columns, old, mask=inside")
 
 # %% exercise="residual_rmsnorm" wrong="results_swapped"
 """The sum is returned first and the normalised rows second.
 
 In which order does the docstring name the two results?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
-    r = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n + eps)
-    tl.store(total_ptr + row * n + col, total, mask=mask)
-    tl.store(y_ptr + row * n + col, total * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return total, y
+edit("return out, total", "return total, out")
 
 # %% exercise="residual_rmsnorm" wrong="mean_over_the_block"
 """The sum of the squares is divided by BLOCK, so the lanes past the end of the row are counted in the mean.
 
 How many numbers has the row, and how many lanes has the block?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
-    r = 1 / tl.sqrt(tl.sum(total * total, axis=0) / BLOCK + eps)
-    tl.store(total_ptr + row * n + col, total, mask=mask)
-    tl.store(y_ptr + row * n + col, total * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+edit("tl.sum(total * total, axis=0) / n_cols", "tl.sum(total * total, axis=0) / BLOCK")
 
 # %% exercise="residual_rmsnorm" wrong="eps_outside_the_root"
 """eps is added to the root mean square instead of to the mean of the squares.
 
 Where does eps stand in rmsnorm_forward?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
-    r = 1 / (tl.sqrt(tl.sum(total * total, axis=0) / n) + eps)
-    tl.store(total_ptr + row * n + col, total, mask=mask)
-    tl.store(y_ptr + row * n + col, total * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+edit("tl.sqrt(tl.sum(total * total, axis=0) / n_cols + eps)", "tl.sqrt(tl.sum(total * total, axis=0) / n_cols) + eps")
 
 # %% exercise="residual_rmsnorm" wrong="squares_in_half_precision"
 """The sum is squared in the dtype of x: 400 times 400 is more than float16 can hold.
 
 Which numbers must be float32 before they are multiplied?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
+edit(
+    "rms = tl.sqrt(tl.sum(total * total, axis=0) / n_cols + eps)",
+    """
     half = total.to(x_ptr.dtype.element_ty)
-    r = 1 / tl.sqrt(tl.sum((half * half).to(tl.float32), axis=0) / n + eps)
-    tl.store(total_ptr + row * n + col, total, mask=mask)
-    tl.store(y_ptr + row * n + col, total * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+    rms = tl.sqrt(tl.sum((half * half).to(tl.float32), axis=0) / n_cols + eps)
+    """,
+)
 
 # %% exercise="residual_rmsnorm" wrong="residual_updated_in_place"
 """The sum is written over the residual, which belongs to the caller.
 
 Backward still needs the old stream. Where may the sum go instead?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
-    r = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n + eps)
-    tl.store(total_ptr + row * n + col, total, mask=mask)
-    tl.store(old_ptr + row * o0 + col * o1, total, mask=mask)
-    tl.store(y_ptr + row * n + col, total * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+edit(
+    "tl.store(total_ptr + row * n_cols + columns, total, mask=inside)",
+    """
+    tl.store(total_ptr + row * n_cols + columns, total, mask=inside)
+    tl.store(residual_ptr + row * residual_row + columns * residual_col, total, mask=inside)
+    """,
+)
 
 # %% exercise="residual_rmsnorm" wrong="sum_read_back"
 """The sum is stored and loaded again at once. It costs a read, and without a barrier a thread may read what its
@@ -3511,29 +1276,13 @@ neighbour has not written yet.
 
 Which variable holds the sum already?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
-    tl.store(total_ptr + row * n + col, total, mask=mask)
-    total = tl.load(total_ptr + row * n + col, mask=mask, other=0.0).to(tl.float32)
-    r = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n + eps)
-    tl.store(y_ptr + row * n + col, total * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+edit(
+    "tl.store(total_ptr + row * n_cols + columns, total, mask=inside)",
+    """
+    tl.store(total_ptr + row * n_cols + columns, total, mask=inside)
+    total = tl.load(total_ptr + row * n_cols + columns, mask=inside, other=0.0).to(tl.float32)
+    """,
+)
 
 # %% exercise="residual_rmsnorm" wrong="two_launches"
 """One launch adds, a second one reads the sum back to normalise it: right numbers, a quarter more bytes.
@@ -3574,55 +1323,15 @@ def residual_rmsnorm(x, residual, weight, eps=1e-6):
 
 Which tensor do you have to ask for o0 and o1?
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    mask = col < n
-    x = tl.load(x_ptr + row * x0 + col * x1, mask=mask, other=0.0).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1, mask=mask, other=0.0).to(tl.float32)
-    w = tl.load(w_ptr + col, mask=mask, other=0.0).to(tl.float32)
-    total = x + old
-    r = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n + eps)
-    tl.store(total_ptr + row * n + col, total, mask=mask)
-    tl.store(y_ptr + row * n + col, total * r * w, mask=mask)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+edit("*x.stride(), *residual.stride()", "*x.stride(), *x.stride()")
 
 # %% exercise="residual_rmsnorm" wrong="no_masks"
 """Nothing is masked: the lanes past the end of the row read and write numbers that are not theirs.
 
 Which programs touch memory past the end? Compare the column's number with n.
 """
-@triton.jit
-def residual_rmsnorm_kernel(
-    x_ptr, old_ptr, w_ptr, y_ptr, total_ptr, n, eps, x0, x1, o0, o1, BLOCK: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0)
-    col = tl.arange(0, BLOCK)
-    x = tl.load(x_ptr + row * x0 + col * x1).to(tl.float32)
-    old = tl.load(old_ptr + row * o0 + col * o1).to(tl.float32)
-    w = tl.load(w_ptr + col).to(tl.float32)
-    total = x + old
-    r = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n + eps)
-    tl.store(total_ptr + row * n + col, total)
-    tl.store(y_ptr + row * n + col, total * r * w)
-
-
-def residual_rmsnorm(x, residual, weight, eps=1e-6):
-    R, C = x.shape
-    y, total = (torch.empty((R, C), dtype=x.dtype, device=x.device) for _ in range(2))
-    residual_rmsnorm_kernel[(R,)](
-        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C))
-    return y, total
+edit(", mask=inside, other=0.0", "", times=3)
+edit(", mask=inside", "", times=2)
 
 # %% exercise="residual_rmsnorm" wrong="torch_adds"
 """torch adds the two before the launch, so the sum is written and read back, and the second result comes from no
@@ -3653,78 +1362,15 @@ def residual_rmsnorm(x, residual, weight, eps=1e-6):
 
 You wrote a stable softmax in unit 02. Which walk is missing here?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = 0.0
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = 0.0
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("largest = tl.max(x, axis=0)", "largest = 0.0")
+edit("higher = tl.maximum(largest, tl.max(x, axis=0))", "higher = 0.0")
 
 # %% exercise="cross_entropy" wrong="running_sum_not_rescaled"
 """When a later block raises the maximum, the sum so far is not rescaled to it.
 
 The old sum was relative to the old maximum. By which factor does it change?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("total * tl.exp(largest - higher) + tl.sum", "total + tl.sum")
 
 # %% exercise="cross_entropy" wrong="zero_in_the_tail"
 """The lanes past the end of the row hold 0: each of them adds exp(0 - maximum) to the sum, and in a row that is
@@ -3732,312 +1378,70 @@ negative everywhere they win the maximum.
 
 What value can never win a maximum, and adds nothing to a sum of exponentials?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=0.0).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=0.0).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit('other=-float("inf")', "other=0.0", times=3)
 
 # %% exercise="cross_entropy" wrong="softmax_as_gradient"
 """The gradient is the softmax alone: the 1 of the target is not subtracted.
 
 The derivative of -logits[target] is missing. Where is it not zero?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("(e / total - tl.where(hit, 1.0, 0.0)) * kept", "e / total * kept")
+edit("tl.exp(x - largest) / total - tl.where(at == target, 1.0, 0.0)", "tl.exp(x - largest) / total")
 
 # %% exercise="cross_entropy" wrong="target_sought_within_the_block"
 """The target is compared with the lane, so it is found once in every block.
 
 What is the number of the class in lane 3 of the second block?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(lane == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(lane == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("at == target", "lanes == target", times=2)
 
 # %% exercise="cross_entropy" wrong="maximum_left_out_of_the_loss"
 """The loss is log(sum) - logit: the maximum that was subtracted is not added again.
 
 sum(exp(z - m)) = sum(exp(z)) * exp(-m). What does its logarithm need to become logsumexp?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("largest + tl.log(total) - at_target", "tl.log(total) - at_target", times=2)
 
 # %% exercise="cross_entropy" wrong="half_precision_sum"
 """The sum is kept in the dtype of the logits: next to a float16 sum of 16 the small terms are rounded away.
 
 Which dtype has your accumulator?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        s = s.to(z_ptr.dtype.element_ty).to(tl.float32)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("total = tl.sum(e, axis=0)", "total = tl.sum(e, axis=0).to(logits_ptr.dtype.element_ty).to(tl.float32)")
+edit(
+    "total = total * tl.exp(largest - higher) + tl.sum(tl.exp(x - higher), axis=0)",
+    """
+    total = total * tl.exp(largest - higher) + tl.sum(tl.exp(x - higher), axis=0)
+    total = total.to(logits_ptr.dtype.element_ty).to(tl.float32)
+    """,
+)
 
 # %% exercise="cross_entropy" wrong="ignored_rows_keep_their_gradient"
 """The loss of ignored rows is 0, but their gradient is written as if they counted: padding is trained on.
 
 What is the gradient of a loss that is 0 whatever the logits are?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("(e / total - tl.where(hit, 1.0, 0.0)) * kept", "e / total - tl.where(hit, 1.0, 0.0)")
+edit("grad * kept", "grad")
 
 # %% exercise="cross_entropy" wrong="ignored_rows_keep_their_loss"
 """Ignored rows get gradient 0, but their logsumexp still counts as a loss.
 
 Append a row of padding. What should the sum of the losses do?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, m + tl.log(s) - own)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("(largest + tl.log(total) - at_target) * kept", "largest + tl.log(total) - at_target", times=2)
 
 # %% exercise="cross_entropy" wrong="ignored_target_is_a_column"
 """The logit of the target is fetched by its number, also when the target is -100: an address before the row.
 
 Which load needs a mask that depends on the target?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        m = new
-    own = tl.load(z_ptr + row * s0 + t * s1).to(tl.float32)
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit(
+    "at_target = tl.sum(tl.where(hit, x, 0.0), axis=0)",
+    "at_target = tl.load(logits_ptr + target * class_stride).to(tl.float32)",
+)
+edit("at_target = 0.0", "at_target = tl.load(logits_ptr + target * class_stride).to(tl.float32)")
+edit("at_target += tl.sum(tl.where(at == target, x, 0.0), axis=0)", "")
 
 # %% exercise="cross_entropy" wrong="gradient_of_the_mean"
 """The gradient is divided by the number of rows, as for the mean loss; here every row has a loss and a gradient of its
@@ -4045,39 +1449,8 @@ own.
 
 Double the number of rows. Does the gradient of the first row's loss change?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep / tl.num_programs(0), mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("* kept, mask=inside", "* kept / tl.num_programs(0), mask=inside")
+edit("grad * kept", "grad * kept / tl.num_programs(0)")
 
 # %% exercise="cross_entropy" wrong="one_subtracted_through_memory"
 """The softmax is stored, and then 1 is subtracted from it in memory: without a barrier the second load may come before
@@ -4085,122 +1458,56 @@ the first store.
 
 Where is the probability of the target before it is stored?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-    here = grad_ptr + row * V + t
-    old = tl.load(here, mask=keep > 0, other=0.0).to(tl.float32)
-    tl.store(here, old - 1, mask=keep > 0)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("(e / total - tl.where(hit, 1.0, 0.0)) * kept", "e / total * kept")
+edit(
+    """
+            grad = tl.exp(x - largest) / total - tl.where(at == target, 1.0, 0.0)
+            tl.store(grad_ptr + at, grad * kept, mask=at < n_classes)
+        tl.store(loss_ptr + row, (largest + tl.log(total) - at_target) * kept)
+    """,
+    """
+            tl.store(grad_ptr + at, tl.exp(x - largest) / total * kept, mask=at < n_classes)
+        tl.store(loss_ptr + row, (largest + tl.log(total) - at_target) * kept)
+    old = tl.load(grad_ptr + target, mask=kept > 0, other=0.0).to(tl.float32)
+    tl.store(grad_ptr + target, old - 1, mask=kept > 0)
+    """,
+)
 
 # %% exercise="cross_entropy" wrong="third_walk"
 """Maximum and sum are found in two walks, so a wide row is read three times.
 
 Can the sum be kept while the maximum is still unknown? See the formula of the online logsumexp.
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        m = tl.maximum(m, tl.max(z, axis=0))
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        s += tl.sum(tl.exp(z - m), axis=0)
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit(
+    """
+        higher = tl.maximum(largest, tl.max(x, axis=0))
+        total = total * tl.exp(largest - higher) + tl.sum(tl.exp(x - higher), axis=0)
+        at_target += tl.sum(tl.where(at == target, x, 0.0), axis=0)
+        largest = higher
+    """,
+    """
+        largest = tl.maximum(largest, tl.max(x, axis=0))
+        at_target += tl.sum(tl.where(at == target, x, 0.0), axis=0)
+    for start in range(0, n_classes, BLOCK):
+        at = start + lanes
+        x = tl.load(logits_ptr + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - largest), axis=0)
+    """,
+)
 
 # %% exercise="cross_entropy" wrong="row_read_again_though_it_fits"
 """A row that fits into a block is loaded again for the gradient, although it is still in registers.
 
 How many times must a row of 100 travel when a block holds 128?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=block)
-    return loss, grad
+edit(
+    "hit = lanes == target",
+    """
+    x = tl.load(logits_ptr + lanes * class_stride, mask=inside, other=-float("inf")).to(tl.float32)
+    e = tl.exp(x - largest)
+    hit = lanes == target
+    """,
+)
 
 # %% exercise="cross_entropy" wrong="softmax_as_a_tensor"
 """The softmax is written to memory by one launch and read back by another one to become the gradient: two matrices of N
@@ -4259,175 +1566,89 @@ gradient, and at the last row it leaves the tensor.
 
 Which lanes of the last block lie behind the last class?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, *logits.stride(), ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit(', mask=inside, other=-float("inf")', "")
+edit(', mask=at < n_classes, other=-float("inf")', "", times=2)
+edit(", mask=inside", "")
+edit(", mask=at < n_classes", "")
 
 # %% exercise="cross_entropy" wrong="rows_assumed_contiguous"
 """Addresses are row * V + column, which is right for contiguous logits only.
 
 Ask the logits for both of their strides.
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
-    N, V = logits.shape
-    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
-    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
-    cross_entropy_kernel[(N,)](
-        logits, target, loss, grad, V, ignore, V, 1, ONE=V <= block, BLOCK=block)
-    return loss, grad
+edit("logits.stride(0), logits.stride(1)", "n_classes, 1")
 
 # %% exercise="cross_entropy" wrong="torch_instead_of_a_kernel"
 """torch makes the loss and its gradient; no kernel of yours is launched.
 
 Which line launches your kernel?
 """
-@triton.jit
-def cross_entropy_kernel(z_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, s0, s1, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(0)
-    lane = tl.arange(0, BLOCK)
-    t = tl.load(t_ptr + row)
-    keep = tl.where(t == ignore, 0.0, 1.0)
-    z = tl.zeros((BLOCK,), tl.float32)
-    m = -float("inf")
-    s = 0.0
-    own = 0.0
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        new = tl.maximum(m, tl.max(z, axis=0))
-        s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
-        own += tl.sum(tl.where(at == t, z, 0.0), axis=0)
-        m = new
-    tl.store(loss_ptr + row, (m + tl.log(s) - own) * keep)
-    for c in range(0, V, BLOCK):
-        at = c + lane
-        if not ONE:  # else the row is still in z
-            z = tl.load(z_ptr + row * s0 + at * s1, mask=at < V, other=-float("inf")).to(tl.float32)
-        grad = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
-        tl.store(grad_ptr + row * V + at, grad * keep, mask=at < V)
-
-
-def cross_entropy(logits, target, block=256, ignore=-100):
+edit(
+    """
+    cross_entropy_kernel[(n_rows,)](
+        logits, target, loss, grad, n_classes, ignore, logits.stride(0), logits.stride(1), BLOCK=block
+    )
+    return loss, grad
+    """,
+    """
     logs = logits.float().log_softmax(1)
     keep = target != ignore
     index = target.where(keep, 0)[:, None]
     loss = -logs.gather(1, index)[:, 0] * keep
     grad = logs.exp().scatter_add(1, index, torch.full(index.shape, -1.0)) * keep[:, None]
     return loss, grad.to(logits.dtype)
+    """,
+)
 
 # %% exercise="shift_right" wrong="not_shifted"
 """You hand the decoder the target itself: at every position the answer stands in the input.
 
 What is the cheapest way for a model to make its loss zero then?
 """
-def shift_right(target):
-    return target.clone()
+edit("torch.cat([first, target[:, :-1]], dim=1)", "target.clone()")
 
 # %% exercise="shift_right" wrong="shifted_left"
 """You shift to the left: position t is given the token after the one it has to predict.
 
 Which way do the tokens move when the first place must become free?
 """
-def shift_right(target):
-    return torch.cat([target[:, 1:], torch.full_like(target[:, :1], BOS)], dim=1)
+edit("[first, target[:, :-1]]", "[target[:, 1:], first]")
 
 # %% exercise="shift_right" wrong="one_column_more"
 """You put BOS in front and drop nothing: the input is one longer than the target, and the logits no longer line up.
 
 Which token of the target is never needed as an input?
 """
-def shift_right(target):
-    return torch.cat([torch.full_like(target[:, :1], BOS), target], dim=1)
+edit("[first, target[:, :-1]]", "[first, target]")
 
 # %% exercise="shift_right" wrong="rolled"
 """You roll the rows: the last token of each row, padding or EOS, comes in at the front instead of BOS.
 
 What is position 0 given when a translation begins?
 """
-def shift_right(target):
-    return target.roll(1, dims=1)
+edit("torch.cat([first, target[:, :-1]], dim=1)", "target.roll(1, dims=1)")
 
 # %% exercise="shift_right" wrong="starts_with_pad"
 """You begin with PAD. T5 was trained like that; here a decoder begins with BOS.
 
 What will greedy_decode put first? Training has to begin with the same token.
 """
-def shift_right(target):
-    return nn.functional.pad(target[:, :-1], (1, 0), value=PAD)
+edit("torch.full_like(target[:, :1], BOS)", "torch.full_like(target[:, :1], PAD)")
 
 # %% exercise="shift_right" wrong="shifts_the_batch"
 """You shift along the batch: each sentence is given the tokens of its neighbour.
 
 Which axis is time?
 """
-def shift_right(target):
-    return torch.cat([torch.full_like(target[:1], BOS), target[:-1]], dim=0)
+edit("torch.full_like(target[:, :1], BOS)", "torch.full_like(target[:1], BOS)")
+edit("torch.cat([first, target[:, :-1]], dim=1)", "torch.cat([first, target[:-1]], dim=0)")
 
 # %% exercise="shift_right" wrong="first_token_overwritten"
 """You write BOS over the first token and move nothing: all other positions still see their own answer.
 
 What should stand at place 1 of the input?
 """
-def shift_right(target):
-    given = target.clone()
-    given[:, 0] = BOS
-    return given
+edit("return torch.cat([first, target[:, :-1]], dim=1)", "return torch.cat([first, target[:, 1:]], dim=1)")
 
 # %% exercise="shift_right" wrong="removes_eos"
 """You replace EOS by PAD in the input. That position is never scored, so nothing has to be cleaned up; the result is
@@ -4435,20 +1656,20 @@ another one than the docstring's.
 
 What stands behind EOS in the target, and does its loss count?
 """
-def shift_right(target):
-    given = torch.cat([torch.full_like(target[:, :1], BOS), target[:, :-1]], dim=1)
+edit(
+    "return torch.cat([first, target[:, :-1]], dim=1)",
+    """
+    given = torch.cat([first, target[:, :-1]], dim=1)
     return given.masked_fill(given == EOS, PAD)
+    """,
+)
 
 # %% exercise="smoothed_cross_entropy" wrong="padding_counts"
 """Positions whose target is PAD count like words: the loss depends on how long the longest row happens to be.
 
 Append three columns of padding to a batch. Should its loss change?
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    shifted = logits - logits.amax(dim=-1, keepdim=True)
-    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, target[..., None])[..., 0]
-    return (-(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)).mean()
+edit("losses[target != PAD].mean()", "losses.mean()")
 
 # %% exercise="smoothed_cross_entropy" wrong="divides_by_all_positions"
 """Padding adds nothing to the sum, but you divide by all positions, padding too: batches with much padding get a small
@@ -4456,12 +1677,7 @@ loss and small gradients.
 
 Over how many tokens do you add up?
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    shifted = logits - logits.amax(dim=-1, keepdim=True)
-    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, target[..., None])[..., 0]
-    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)
-    return losses.masked_fill(target == PAD, 0.0).mean()
+edit("losses[target != PAD].mean()", "losses.masked_fill(target == PAD, 0.0).mean()")
 
 # %% exercise="smoothed_cross_entropy" wrong="mean_of_sentences"
 """You take the mean of each sentence and then the mean of these: a token of a short sentence counts more than one of a
@@ -4469,25 +1685,20 @@ long sentence.
 
 How much does each real token of the batch count according to the docstring?
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    shifted = logits - logits.amax(dim=-1, keepdim=True)
-    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, target[..., None])[..., 0]
+edit(
+    "return losses[target != PAD].mean()",
+    """
     real = (target != PAD).to(logits.dtype)
-    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)
     return ((losses * real).sum(1) / real.sum(1)).mean()
+    """,
+)
 
 # %% exercise="smoothed_cross_entropy" wrong="sum_instead_of_mean"
 """You add the losses up. A batch twice as large then takes steps twice as large.
 
 What does the docstring divide by?
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    shifted = logits - logits.amax(dim=-1, keepdim=True)
-    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, target[..., None])[..., 0]
-    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)
-    return losses[target != PAD].sum()
+edit("losses[target != PAD].mean()", "losses[target != PAD].sum()")
 
 # %% exercise="smoothed_cross_entropy" wrong="spread_over_the_others"
 """You spread epsilon over the V - 1 wrong classes. That is tensor2tensor's convention; here every class, the right one
@@ -4495,13 +1706,7 @@ too, gets epsilon / V.
 
 Add up one row of each convention: both sum to 1. Which one does the table above this exercise mark?
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    shifted = logits - logits.amax(dim=-1, keepdim=True)
-    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, target[..., None])[..., 0]
-    others = (log_probs.sum(dim=-1) - right) / (logits.shape[-1] - 1)
-    losses = -(1 - smoothing) * right - smoothing * others
-    return losses[target != PAD].mean()
+edit("log_probs.mean(dim=-1)", "(log_probs.sum(dim=-1) - right) / (logits.shape[-1] - 1)")
 
 # %% exercise="smoothed_cross_entropy" wrong="nothing_for_padding"
 """You spread epsilon over all classes but PAD and the right one. That is The Annotated Transformer's convention; here
@@ -4509,193 +1714,126 @@ every class gets its share.
 
 Which classes does V count in the docstring?
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    shifted = logits - logits.amax(dim=-1, keepdim=True)
-    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, target[..., None])[..., 0]
-    others = (log_probs[..., 1:].sum(dim=-1) - right) / (logits.shape[-1] - 2)
-    losses = -(1 - smoothing) * right - smoothing * others
-    return losses[target != PAD].mean()
+edit("log_probs.mean(dim=-1)", "(log_probs[..., 1:].sum(dim=-1) - right) / (logits.shape[-1] - 2)")
 
 # %% exercise="smoothed_cross_entropy" wrong="rows_sum_to_more_than_one"
 """The right class keeps all of its 1 and the others get their share on top: a row of your target sums to 1 + epsilon.
 
 Add up one row of your target distribution.
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    shifted = logits - logits.amax(dim=-1, keepdim=True)
-    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, target[..., None])[..., 0]
-    losses = -right - smoothing * log_probs.mean(dim=-1)
-    return losses[target != PAD].mean()
+edit("-(1 - smoothing) * right", "-right")
 
 # %% exercise="smoothed_cross_entropy" wrong="rows_transposed"
 """You flatten (B, V, T) where (B, T, V) was meant: each row of your flat logits mixes the classes of several tokens.
 
 Row r of the flat logits belongs to which token?
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    B, T, V = logits.shape
-    flat, wanted = logits.transpose(1, 2).reshape(B * T, V), target.reshape(-1)
-    shifted = flat - flat.amax(dim=-1, keepdim=True)
-    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, wanted[:, None])[:, 0]
-    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)
-    return losses[wanted != PAD].mean()
+edit(
+    "shifted = logits - logits.amax(dim=-1, keepdim=True)",
+    """
+    logits = logits.transpose(1, 2).reshape(logits.shape)
+    shifted = logits - logits.amax(dim=-1, keepdim=True)
+    """,
+)
 
 # %% exercise="smoothed_cross_entropy" wrong="no_smoothing"
 """Your loss is the plain cross-entropy: smoothing changes nothing.
 
 What share of the target does a wrong class get with epsilon 0.2 and V = 5?
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    shifted = logits - logits.amax(dim=-1, keepdim=True)
-    log_probs = shifted - shifted.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, target[..., None])[..., 0]
-    return -right[target != PAD].mean()
+edit("-(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)", "-right")
 
 # %% exercise="smoothed_cross_entropy" wrong="overflows"
 """You exponentiate the logits as they are: with logits of several hundred the sum is infinite or zero.
 
 What may be subtracted from all logits of a token without changing its softmax?
 """
-def smoothed_cross_entropy(logits, target, smoothing=0.1):
-    log_probs = logits - logits.exp().sum(dim=-1, keepdim=True).log()
-    right = log_probs.gather(-1, target[..., None])[..., 0]
-    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)
-    return losses[target != PAD].mean()
+edit("logits - logits.amax(dim=-1, keepdim=True)", "logits")
 
 # %% exercise="warmup_schedule" wrong="no_warmup"
 """Your rate begins at its largest value: the rising part is missing.
 
 Which of the two terms is smaller at step 1?
 """
-def warmup_schedule(step, width, warmup=4000, factor=1.0):
-    if step < 1:
-        raise ValueError("steps count from 1")
-    return factor * width**-0.5 * max(step, warmup) ** -0.5
+edit("min(step**-0.5, step * warmup**-1.5)", "max(step, warmup) ** -0.5")
 
 # %% exercise="warmup_schedule" wrong="larger_of_the_two"
 """You take the larger of the two terms: the rate starts high, falls until the warm-up ends and rises from then on.
 
 Draw both curves. Which one is below the other one before the warm-up ends?
 """
-def warmup_schedule(step, width, warmup=4000, factor=1.0):
-    if step < 1:
-        raise ValueError("steps count from 1")
-    return factor * width**-0.5 * max(step**-0.5, step * warmup**-1.5)
+edit("min(step**-0.5, step * warmup**-1.5)", "max(step**-0.5, step * warmup**-1.5)")
 
 # %% exercise="warmup_schedule" wrong="steps_from_zero"
 """You count from 0: every step gets the rate of the next one.
 
 At which step is the rate largest, warmup or warmup - 1?
 """
-def warmup_schedule(step, width, warmup=4000, factor=1.0):
-    if step < 1:
-        raise ValueError("steps count from 1")
-    return factor * width**-0.5 * min((step + 1) ** -0.5, (step + 1) * warmup**-1.5)
+edit("min(step**-0.5, step * warmup**-1.5)", "min((step + 1) ** -0.5, (step + 1) * warmup**-1.5)")
 
 # %% exercise="warmup_schedule" wrong="width_forgotten"
 """The width is missing: a wide model gets the same rate as a narrow one.
 
 Which power of D does equation 3 have?
 """
-def warmup_schedule(step, width, warmup=4000, factor=1.0):
-    if step < 1:
-        raise ValueError("steps count from 1")
-    return factor * min(step**-0.5, step * warmup**-1.5)
+edit("factor * width**-0.5", "factor")
 
 # %% exercise="warmup_schedule" wrong="stays_at_the_peak"
 """After the warm-up your rate stays at its largest value; the paper's falls with the square root of the step.
 
 What is step^(-1/2) at step 4 * warmup, compared with the peak?
 """
-def warmup_schedule(step, width, warmup=4000, factor=1.0):
-    if step < 1:
-        raise ValueError("steps count from 1")
-    return factor * width**-0.5 * min(1.0, step / warmup) * warmup**-0.5
+edit("min(step**-0.5, step * warmup**-1.5)", "min(1.0, step / warmup) * warmup**-0.5")
 
 # %% exercise="warmup_schedule" wrong="scaled_to_a_peak_of_one"
 """Your rate reaches `factor` at its peak, as some libraries scale it. Equation 3 reaches D^(-1/2) * warmup^(-1/2).
 
 What is the largest rate of the paper's base model, with width 512 and 4000 steps?
 """
-def warmup_schedule(step, width, warmup=4000, factor=1.0):
-    if step < 1:
-        raise ValueError("steps count from 1")
-    return factor * warmup**0.5 * min(step**-0.5, step * warmup**-1.5)
+edit("width**-0.5", "warmup**0.5")
 
 # %% exercise="warmup_schedule" wrong="linear_decay"
 """After the warm-up your rate falls like 1 / step, not like 1 / sqrt(step).
 
 At step 4 * warmup: a half of the peak, or a quarter?
 """
-def warmup_schedule(step, width, warmup=4000, factor=1.0):
-    if step < 1:
-        raise ValueError("steps count from 1")
-    return factor * (width * warmup) ** -0.5 * min(step / warmup, warmup / step)
+edit("min(step**-0.5, step * warmup**-1.5)", "min(step / warmup, warmup / step) * warmup**-0.5")
 
 # %% exercise="greedy_decode" wrong="never_stops"
 """You always take max_length steps: what a row says after its EOS is in your result.
 
 When does your loop stop, and what does a row that has ended get?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        memory, keep = model.encode(source)
-        tokens = torch.full((len(source), 1), BOS)
-        for _ in range(max_length):
-            likeliest = model.decode(tokens, memory, keep)[:, -1].argmax(-1)
-            tokens = torch.cat([tokens, likeliest[:, None]], 1)
-    return tokens[:, 1:]
+edit(
+    """
+    if ended.all():
+        break
+    """,
+    "",
+)
+edit("likeliest[ended] = PAD", "")
 
 # %% exercise="greedy_decode" wrong="stops_with_the_first_row"
 """You stop when the first row has ended: all the others are cut off.
 
 Which rows have to have ended before the loop may stop?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        memory, keep = model.encode(source)
-        tokens = torch.full((len(source), 1), BOS)
-        ended = torch.zeros(len(source), dtype=torch.bool)
-        while tokens.shape[1] <= max_length and not ended.any():
-            likeliest = model.decode(tokens, memory, keep)[:, -1].argmax(-1).masked_fill(ended, PAD)
-            ended = ended | (likeliest == EOS)
-            tokens = torch.cat([tokens, likeliest[:, None]], 1)
-    return tokens[:, 1:]
+edit("ended.all()", "ended.any()")
 
 # %% exercise="greedy_decode" wrong="waits_for_one_common_step"
 """You stop when all rows say EOS in the same step. Rows that ended earlier go on writing, and that step may never come.
 
 A row that ended two steps ago: how do you still know?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        memory, keep = model.encode(source)
-        tokens = torch.full((len(source), 1), BOS)
-        for _ in range(max_length):
-            likeliest = model.decode(tokens, memory, keep)[:, -1].argmax(-1)
-            tokens = torch.cat([tokens, likeliest[:, None]], 1)
-            if (likeliest == EOS).all():
-                break
-    return tokens[:, 1:]
+edit("likeliest[ended] = PAD", "")
+edit("ended = ended | (likeliest == EOS)", "ended = likeliest == EOS")
 
 # %% exercise="greedy_decode" wrong="writes_on_after_eos"
 """You stop at the right step, but rows that ended before go on until then: there are words behind their EOS.
 
 What goes into a row that has ended, whatever the model says?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        memory, keep = model.encode(source)
-        tokens = torch.full((len(source), 1), BOS)
-        ended = torch.zeros(len(source), dtype=torch.bool)
-        while tokens.shape[1] <= max_length and not ended.all():
-            likeliest = model.decode(tokens, memory, keep)[:, -1].argmax(-1)
-            ended = ended | (likeliest == EOS)
-            tokens = torch.cat([tokens, likeliest[:, None]], 1)
-    return tokens[:, 1:]
+edit("likeliest[ended] = PAD", "")
 
 # %% exercise="greedy_decode" wrong="eos_overwritten"
 """You mark a row as ended before you write its token, so its EOS itself becomes PAD. Nobody can tell a finished row
@@ -4703,49 +1841,30 @@ from one that was cut.
 
 In which order do you update `ended` and overwrite the tokens?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        memory, keep = model.encode(source)
-        tokens = torch.full((len(source), 1), BOS)
-        ended = torch.zeros(len(source), dtype=torch.bool)
-        while tokens.shape[1] <= max_length and not ended.all():
-            likeliest = model.decode(tokens, memory, keep)[:, -1].argmax(-1)
-            ended = ended | (likeliest == EOS)
-            likeliest = likeliest.masked_fill(ended, PAD)
-            tokens = torch.cat([tokens, likeliest[:, None]], 1)
-    return tokens[:, 1:]
+edit(
+    """
+    likeliest[ended] = PAD
+    ended = ended | (likeliest == EOS)
+    """,
+    """
+    ended = ended | (likeliest == EOS)
+    likeliest[ended] = PAD
+    """,
+)
 
 # %% exercise="greedy_decode" wrong="bos_in_the_result"
 """BOS is in your result: it was given, not decoded.
 
 Which column of your tokens did the model not write?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        memory, keep = model.encode(source)
-        tokens = torch.full((len(source), 1), BOS)
-        ended = torch.zeros(len(source), dtype=torch.bool)
-        while tokens.shape[1] <= max_length and not ended.all():
-            likeliest = model.decode(tokens, memory, keep)[:, -1].argmax(-1).masked_fill(ended, PAD)
-            ended = ended | (likeliest == EOS)
-            tokens = torch.cat([tokens, likeliest[:, None]], 1)
-    return tokens
+edit("return tokens[:, 1:]", "return tokens")
 
 # %% exercise="greedy_decode" wrong="bos_counts"
 """You count BOS: your rows are cut one token too early.
 
 How many tokens does the docstring allow, and which of them count?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        memory, keep = model.encode(source)
-        tokens = torch.full((len(source), 1), BOS)
-        ended = torch.zeros(len(source), dtype=torch.bool)
-        while tokens.shape[1] < max_length and not ended.all():
-            likeliest = model.decode(tokens, memory, keep)[:, -1].argmax(-1).masked_fill(ended, PAD)
-            ended = ended | (likeliest == EOS)
-            tokens = torch.cat([tokens, likeliest[:, None]], 1)
-    return tokens[:, 1:]
+edit("range(max_length)", "range(max_length - 1)")
 
 # %% exercise="greedy_decode" wrong="only_the_last_token_goes_in"
 """You hand the decoder only the newest token. That works with a cache (unit 11); without one the decoder forgets
@@ -4753,86 +1872,36 @@ everything before it.
 
 What does decode expect: the last token, or all tokens so far?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        memory, keep = model.encode(source)
-        token = torch.full((len(source), 1), BOS)
-        ended, columns = torch.zeros(len(source), dtype=torch.bool), []
-        while len(columns) < max_length and not ended.all():
-            likeliest = model.decode(token, memory, keep)[:, -1].argmax(-1).masked_fill(ended, PAD)
-            ended = ended | (likeliest == EOS)
-            token = likeliest[:, None]
-            columns.append(likeliest)
-    return torch.stack(columns, 1)
+edit("model.decode(tokens, memory", "model.decode(tokens[:, -1:], memory")
 
 # %% exercise="greedy_decode" wrong="first_position_read"
 """You read the logits of the first position: every step writes the same token again.
 
 Which position of the logits predicts the token that comes next?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        memory, keep = model.encode(source)
-        tokens = torch.full((len(source), 1), BOS)
-        ended = torch.zeros(len(source), dtype=torch.bool)
-        while tokens.shape[1] <= max_length and not ended.all():
-            likeliest = model.decode(tokens, memory, keep)[:, 0].argmax(-1).masked_fill(ended, PAD)
-            ended = ended | (likeliest == EOS)
-            tokens = torch.cat([tokens, likeliest[:, None]], 1)
-    return tokens[:, 1:]
+edit("[:, -1].argmax(dim=-1)", "[:, 0].argmax(dim=-1)")
 
 # %% exercise="greedy_decode" wrong="encodes_every_step"
 """You encode the source again in every step. The result is right, the work is not: the source does not change.
 
 What depends on the tokens written so far, and what does not?
 """
-def greedy_decode(model, source, max_length):
-    with torch.no_grad():
-        tokens = torch.full((len(source), 1), BOS)
-        ended = torch.zeros(len(source), dtype=torch.bool)
-        while tokens.shape[1] <= max_length and not ended.all():
-            likeliest = model.decode(tokens, *model.encode(source))[:, -1].argmax(-1).masked_fill(ended, PAD)
-            ended = ended | (likeliest == EOS)
-            tokens = torch.cat([tokens, likeliest[:, None]], 1)
-    return tokens[:, 1:]
+edit("memory, source_keep = model.encode(source)", "")
+edit("model.decode(tokens, memory, source_keep)", "model.decode(tokens, *model.encode(source))")
 
 # %% exercise="greedy_decode" wrong="records_gradients"
 """Gradients are recorded at every step: memory grows with each token, for a backward pass that never comes.
 
 Which context manager switches that off?
 """
-def greedy_decode(model, source, max_length):
-    memory, keep = model.encode(source)
-    tokens = torch.full((len(source), 1), BOS)
-    ended = torch.zeros(len(source), dtype=torch.bool)
-    while tokens.shape[1] <= max_length and not ended.all():
-        likeliest = model.decode(tokens, memory, keep)[:, -1].argmax(-1).masked_fill(ended, PAD)
-        ended = ended | (likeliest == EOS)
-        tokens = torch.cat([tokens, likeliest[:, None]], 1)
-    return tokens[:, 1:]
+edit("torch.no_grad()", "torch.enable_grad()")
 
 # %% exercise="bleu" wrong="not_clipped"
 """You do not clip: "the the the" gets full marks for each "the".
 
 How often may one n-gram of a reference be used?
 """
-def bleu(candidates, references, max_n=4):
-    def grams(tokens, n):
-        return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
-
-    c = sum(map(len, candidates))
-    r = sum(min((abs(len(x) - len(cand)), len(x)) for x in refs)[1] for cand, refs in zip(candidates, references))
-    product = 1.0
-    for n in range(1, max_n + 1):
-        matched = total = 0
-        for cand, refs in zip(candidates, references):
-            known = {g for ref in refs for g in grams(ref, n)}
-            matched += sum(g in known for g in grams(cand, n))
-            total += len(grams(cand, n))
-        if not matched:
-            return 0.0
-        product *= matched / total
-    return product ** (1 / max_n) * min(1.0, math.exp(1 - r / c))
+edit("sum((counts & allowed).values())", "sum(times for gram, times in counts.items() if gram in allowed)")
 
 # %% exercise="bleu" wrong="mean_of_sentences"
 """You average the BLEU of the sentences. One sentence without a match of four tokens counts 0 then, and a short
@@ -4840,161 +1909,72 @@ sentence counts as much as a long one.
 
 Where does the formula divide: inside the sum over candidates, or after it?
 """
-def bleu(candidates, references, max_n=4):
-    def grams(tokens, n):
-        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
-
-    scores = []
-    for cand, refs in zip(candidates, references):
-        r, product = min((abs(len(x) - len(cand)), len(x)) for x in refs)[1], 1.0
-        for n in range(1, max_n + 1):
-            allowed = Counter()
-            for ref in refs:
-                allowed |= grams(ref, n)
-            matched, total = sum((grams(cand, n) & allowed).values()), sum(grams(cand, n).values())
-            product *= matched / total if matched else 0.0
-        scores.append(product ** (1 / max_n) * min(1.0, math.exp(1 - r / len(cand))) if product else 0.0)
-    return sum(scores) / len(scores)
+edit(
+    "pairs = list(zip(candidates, references))",
+    """
+    if len(candidates) > 1:
+        scores = [bleu([candidate], [refs], max_n) for candidate, refs in zip(candidates, references)]
+        return sum(scores) / len(scores)
+    pairs = list(zip(candidates, references))
+    """,
+)
 
 # %% exercise="bleu" wrong="no_brevity_penalty"
 """There is no brevity penalty: a candidate of four sure tokens has BLEU 1.
 
 What does precision say about what was left out?
 """
-def bleu(candidates, references, max_n=4):
-    def grams(tokens, n):
-        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
-
-    product = 1.0
-    for n in range(1, max_n + 1):
-        matched = total = 0
-        for cand, refs in zip(candidates, references):
-            allowed = Counter()
-            for ref in refs:
-                allowed |= grams(ref, n)
-            matched += sum((grams(cand, n) & allowed).values())
-            total += sum(grams(cand, n).values())
-        if not matched:
-            return 0.0
-        product *= matched / total
-    return product ** (1 / max_n)
+edit(" * min(1.0, math.exp(1 - r / c))", "")
 
 # %% exercise="bleu" wrong="arithmetic_mean"
 """You take the arithmetic mean of the four precisions. Long n-grams hardly count then, and a score of 0 is rare.
 
 Which mean is a product with a root?
 """
-def bleu(candidates, references, max_n=4):
-    def grams(tokens, n):
-        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
-
-    c = sum(map(len, candidates))
-    r = sum(min((abs(len(x) - len(cand)), len(x)) for x in refs)[1] for cand, refs in zip(candidates, references))
-    added = 0.0
-    for n in range(1, max_n + 1):
-        matched = total = 0
-        for cand, refs in zip(candidates, references):
-            allowed = Counter()
-            for ref in refs:
-                allowed |= grams(ref, n)
-            matched += sum((grams(cand, n) & allowed).values())
-            total += sum(grams(cand, n).values())
+edit("product = 1.0", "added = 0.0")
+edit(
+    """
+        if matched == 0:
+            return 0.0
+        product *= matched / total
+    return product ** (1 / max_n) * min(1.0, math.exp(1 - r / c))
+    """,
+    """
         added += matched / total if total else 0.0
     return added / max_n * min(1.0, math.exp(1 - r / c)) if c else 0.0
+    """,
+)
 
 # %% exercise="bleu" wrong="references_added_up"
 """You clip at the counts of all references together: with three of them a word may be used three times as often.
 
 Is it the sum over the references, or the largest of them?
 """
-def bleu(candidates, references, max_n=4):
-    def grams(tokens, n):
-        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
-
-    c = sum(map(len, candidates))
-    r = sum(min((abs(len(x) - len(cand)), len(x)) for x in refs)[1] for cand, refs in zip(candidates, references))
-    product = 1.0
-    for n in range(1, max_n + 1):
-        matched = total = 0
-        for cand, refs in zip(candidates, references):
-            allowed = Counter()
-            for ref in refs:
-                allowed += grams(ref, n)
-            matched += sum((grams(cand, n) & allowed).values())
-            total += sum(grams(cand, n).values())
-        if not matched:
-            return 0.0
-        product *= matched / total
-    return product ** (1 / max_n) * min(1.0, math.exp(1 - r / c))
+edit("allowed |= grams(reference, n)", "allowed += grams(reference, n)")
 
 # %% exercise="bleu" wrong="first_reference_only"
 """You read only the first reference of each sentence.
 
 What are the other references for?
 """
-def bleu(candidates, references, max_n=4):
-    def grams(tokens, n):
-        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
-
-    c, r, product = sum(map(len, candidates)), sum(len(refs[0]) for refs in references), 1.0
-    for n in range(1, max_n + 1):
-        matched = total = 0
-        for cand, refs in zip(candidates, references):
-            matched += sum((grams(cand, n) & grams(refs[0], n)).values())
-            total += sum(grams(cand, n).values())
-        if not matched:
-            return 0.0
-        product *= matched / total
-    return product ** (1 / max_n) * min(1.0, math.exp(1 - r / c))
+edit(
+    "pairs = list(zip(candidates, references))",
+    "pairs = [(candidate, refs[:1]) for candidate, refs in zip(candidates, references)]",
+)
 
 # %% exercise="bleu" wrong="shortest_reference"
 """r adds up the shortest references. The penalty then never asks for more than the tersest translator wrote.
 
 Which reference length does the docstring take for each sentence?
 """
-def bleu(candidates, references, max_n=4):
-    def grams(tokens, n):
-        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
-
-    c, r = sum(map(len, candidates)), sum(min(map(len, refs)) for refs in references)
-    product = 1.0
-    for n in range(1, max_n + 1):
-        matched = total = 0
-        for cand, refs in zip(candidates, references):
-            allowed = Counter()
-            for ref in refs:
-                allowed |= grams(ref, n)
-            matched += sum((grams(cand, n) & allowed).values())
-            total += sum(grams(cand, n).values())
-        if not matched:
-            return 0.0
-        product *= matched / total
-    return product ** (1 / max_n) * min(1.0, math.exp(1 - r / c))
+edit("min((abs(len(ref) - len(cand)), len(ref)) for ref in refs)[1]", "min(len(ref) for ref in refs)")
 
 # %% exercise="bleu" wrong="longer_is_penalised"
 """Your factor is also applied to candidates that are longer than their references, and exceeds 1 there.
 
 What does the minimum in front of the formula do when c is larger than r?
 """
-def bleu(candidates, references, max_n=4):
-    def grams(tokens, n):
-        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
-
-    c = sum(map(len, candidates))
-    r = sum(min((abs(len(x) - len(cand)), len(x)) for x in refs)[1] for cand, refs in zip(candidates, references))
-    product = 1.0
-    for n in range(1, max_n + 1):
-        matched = total = 0
-        for cand, refs in zip(candidates, references):
-            allowed = Counter()
-            for ref in refs:
-                allowed |= grams(ref, n)
-            matched += sum((grams(cand, n) & allowed).values())
-            total += sum(grams(cand, n).values())
-        if not matched:
-            return 0.0
-        product *= matched / total
-    return product ** (1 / max_n) * math.exp(1 - r / c)
+edit("min(1.0, math.exp(1 - r / c))", "math.exp(1 - r / c)")
 
 # %% exercise="translation_finding" wrong="exact_and_right_exchanged"
 """`right` and `exact` have changed places: an output that is not its reference can still be right, not the other way.
@@ -5031,17 +2011,14 @@ translation_finding = {"right": 0.995, "exact": 0.949, "ceiling": 0.954, "group"
 
 The decoder's input is shifted already. What is left to shift?
 """
-def repaired_loss(model, source, target):
-    logits = model(source, shift_right(target))
-    return nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), target[:, 1:].flatten(), ignore_index=PAD)
+edit("model(source, shift_right(target)), target", "model(source, shift_right(target))[:, :-1], target[:, 1:]")
 
 # %% exercise="repaired_loss" wrong="not_shifted_at_all"
 """Now nothing is shifted: the answer stands in the decoder's input, and the model will copy it.
 
 Exactly one of the two sides has to move.
 """
-def repaired_loss(model, source, target):
-    return smoothed_cross_entropy(model(source, target), target, smoothing=0.0)
+edit("shift_right(target)", "target")
 
 # %% exercise="repaired_loss" wrong="first_token_missing"
 """You hand the target itself to the decoder and score it on the next token. That is one shift, but nothing is ever
@@ -5049,70 +2026,45 @@ asked after BOS: the first token is never learned, and translating begins with B
 
 How many of the tokens of a sentence are scored?
 """
-def repaired_loss(model, source, target):
-    logits = model(source, target[:, :-1])
-    return smoothed_cross_entropy(logits, target[:, 1:], smoothing=0.0) if target.shape[1] > 1 else logits.sum()
+edit("model(source, shift_right(target)), target", "model(source, target[:, :-1]), target[:, 1:]")
 
 # %% exercise="repaired_loss" wrong="padding_counts"
 """One shift, but padding counts in the loss.
 
 What does ignore_index do in the published code?
 """
-def repaired_loss(model, source, target):
-    return nn.functional.cross_entropy(model(source, shift_right(target)).flatten(0, 1), target.flatten())
+edit(
+    "return smoothed_cross_entropy(model(source, shift_right(target)), target, smoothing=0.0)",
+    "return nn.functional.cross_entropy(model(source, shift_right(target)).flatten(0, 1), target.flatten())",
+)
 
 # %% exercise="repaired_loss" wrong="smoothed"
 """One shift, and the loss is smoothed; the docstring asks for the plain cross-entropy.
 
 What is the default of smoothed_cross_entropy?
 """
-def repaired_loss(model, source, target):
-    return smoothed_cross_entropy(model(source, shift_right(target)), target)
+edit(", smoothing=0.0", "")
 
 # %% exercise="repaired_validation" wrong="always_back_to_training"
 """You always end in training mode: a model that came in evaluation mode leaves in training mode, with dropout on.
 
 Who knows in which mode the model came?
 """
-def repaired_validation(model, batches):
-    model.eval()
-    total = tokens = 0
-    with torch.no_grad():
-        for source, target in batches:
-            real = int((target != PAD).sum())
-            total += repaired_loss(model, source, target).item() * real
-            tokens += real
-    model.train(True)
-    return total / tokens
+edit("model.train(mode)", "model.train(True)")
 
 # %% exercise="repaired_validation" wrong="stays_in_evaluation"
 """The model stays in evaluation mode: from the first validation on it trains without dropout.
 
 What did the mode say before you changed it?
 """
-def repaired_validation(model, batches):
-    model.eval()
-    total = tokens = 0
-    with torch.no_grad():
-        for source, target in batches:
-            real = int((target != PAD).sum())
-            total += repaired_loss(model, source, target).item() * real
-            tokens += real
-    return total / tokens
+edit("model.train(mode)", "")
 
 # %% exercise="repaired_validation" wrong="never_in_evaluation"
 """You measure in whatever mode the model is in: with dropout switched on, two validations of one model differ.
 
 What does eval() switch off?
 """
-def repaired_validation(model, batches):
-    total = tokens = 0
-    with torch.no_grad():
-        for source, target in batches:
-            real = int((target != PAD).sum())
-            total += repaired_loss(model, source, target).item() * real
-            tokens += real
-    return total / tokens
+edit("model.eval()", "")
 
 # %% exercise="repaired_validation" wrong="mean_of_batches"
 """Each batch counts the same, a last one with few tokens as much as a full one: the loss depends on how the data was
@@ -5120,39 +2072,18 @@ cut into batches.
 
 By what does each batch's mean have to be multiplied before they are added up?
 """
-def repaired_validation(model, batches):
-    mode = model.training
-    model.eval()
-    with torch.no_grad():
-        losses = [repaired_loss(model, source, target).item() for source, target in batches]
-    model.train(mode)
-    return sum(losses) / len(losses)
+edit("real = (target != PAD).sum().item()", "real = 1")
 
 # %% exercise="repaired_validation" wrong="weighted_by_rows"
 """You weigh each batch by its sentences, not by its tokens.
 
 The docstring says that every token counts the same. How many real tokens has a batch?
 """
-def repaired_validation(model, batches):
-    mode = model.training
-    model.eval()
-    with torch.no_grad():
-        losses = [repaired_loss(model, source, target).item() * len(target) for source, target in batches]
-    model.train(mode)
-    return sum(losses) / sum(len(target) for _, target in batches)
+edit("real = (target != PAD).sum().item()", "real = len(target)")
 
 # %% exercise="repaired_validation" wrong="records_gradients"
 """The number is right, but each forward pass records a graph: validation then needs as much memory as training.
 
 Which context manager belongs around the loop?
 """
-def repaired_validation(model, batches):
-    mode = model.training
-    model.eval()
-    total = tokens = 0
-    for source, target in batches:
-        real = int((target != PAD).sum())
-        total += repaired_loss(model, source, target).item() * real
-        tokens += real
-    model.train(mode)
-    return total / tokens
+edit("torch.no_grad()", "torch.enable_grad()")
