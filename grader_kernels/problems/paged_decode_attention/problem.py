@@ -34,23 +34,31 @@ def cases(rng, sizes):
     def draw(lengths, heads=1, shared=1, d=16, page=16, dtype=torch.float32, spread=1.0, stale=50.0):
         return _paged(rng, lengths, heads, shared, d, page, dtype, spread, stale)
 
-    half = torch.float16
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    half, full = torch.float16, 16 * between(2, 5)
     return [
         Case("one full page", draw([16]),
              points_to="This is the plain case: check the scale 1 / sqrt(D) and the address of every token."),
-        Case("three full pages in any order", draw([48, 48]), points_to=TABLE),
-        Case("lengths that end inside a page", draw([5, 33, 16, 47]), points_to=TAIL, weight=2),
-        Case("a sequence of one token", draw([1, 40]), points_to=TAIL),
-        Case("slots behind the end hold NaN", draw([7, 37], stale=math.nan), points_to=TAIL, weight=2),
-        Case("two groups of three query heads", draw([20, 35], heads=6, shared=3), points_to=HEADS, weight=2),
+        Case("full pages in any order", draw([full, full]), points_to=TABLE),
+        Case("lengths that end inside a page", draw([between(3, 9), 33, 16, between(42, 48)]), points_to=TAIL,
+             weight=2),
+        Case("a sequence of one token", draw([1, between(34, 48)]), points_to=TAIL),
+        Case("slots behind the end hold NaN", draw([between(5, 12), between(34, 44)], stale=math.nan),
+             points_to=TAIL, weight=2),
+        Case("two groups of three query heads", draw([between(18, 30), between(34, 46)], heads=6, shared=3),
+             points_to=HEADS, weight=2),
         Case("every page brings a new maximum", _rising(), points_to=RESCALE),
-        Case("scores of several hundred", draw([40, 21], spread=150.0),
+        Case("scores of several hundred", draw([between(34, 46), between(18, 30)], spread=150.0),
              points_to="exp overflows above 88: subtract the maximum first.", weight=2),
         Case("one large weight and many small ones", _small_weights(), points_to=ACCUMULATE, weight=2),
-        Case("bfloat16, pages of 32", draw([70, 64], heads=4, shared=2, d=32, page=32, dtype=torch.bfloat16)),
+        Case("bfloat16, pages of 32",
+             draw([between(66, 90), 64], heads=4, shared=2, d=32, page=32, dtype=torch.bfloat16)),
         Case("two sequences of four pages in float16", draw([64, 64], heads=8, shared=4, d=64, dtype=half), lean=True,
              compile=True),
-        Case("ragged sequences in float16", draw([45, 18, 90], heads=4, shared=4, d=64, dtype=half), lean=True),
+        Case("ragged sequences in float16",
+             draw([between(34, 46), between(17, 30), between(82, 94)], heads=4, shared=4, d=64, dtype=half), lean=True),
     ]  # fmt: skip
 
 

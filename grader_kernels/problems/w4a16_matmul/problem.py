@@ -30,6 +30,9 @@ ACCUMULATE = "Keep the sum in float32 until the last step; only the result is ro
 
 
 def cases(rng, sizes):
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
     def draw(m, k, n, groups=1, dtype=torch.float16, spread=0.02):
         packed = torch.from_numpy(rng.integers(0, 256, (k // 2, n), dtype="uint8"))
         scales = (torch.from_numpy(rng.random((groups, n))) * 0.9 + 0.1) * spread
@@ -37,20 +40,21 @@ def cases(rng, sizes):
 
     small = {"block_m": 16, "block_n": 16, "block_k": 32}
     x, packed, scales = draw(16, 64, 32)
+    wide, *weights = draw(between(17, 24), 64, 16, groups=2)
     return [
         Case("one tile, one step", draw(16, 32, 16), small, points_to=ORDER),
         Case("only the weights -8 and 7", (x, torch.where(packed > 99, 0xF0, 0x0F).to(torch.uint8), scales), small,
              points_to=ORDER),
         Case("four groups, one step each", draw(16, 128, 32, groups=4), small, points_to=SCALES),
         Case("two groups, three steps each", draw(16, 192, 32, groups=2), small, points_to=SCALES, weight=2),
-        Case("no size is a multiple of its block", draw(21, 64, 41, groups=2), small, points_to=TAIL, weight=2),
-        Case("a single row", draw(1, 64, 17, groups=2), small, points_to=TAIL),
-        Case("bfloat16", draw(18, 64, 24, groups=2, dtype=torch.bfloat16), small,
+        Case("no size is a multiple of its block", draw(between(17, 31), 64, between(33, 47), groups=2), small,
+             points_to=TAIL, weight=2),
+        Case("a single row", draw(1, 64, between(17, 31), groups=2), small, points_to=TAIL),
+        Case("bfloat16", draw(between(17, 24), 64, between(17, 31), groups=2, dtype=torch.bfloat16), small,
              points_to="Everything follows the dtype of x: nothing is float16 by itself."),
         Case("weights beyond the range of float16", draw(16, 64, 16, dtype=torch.bfloat16, spread=60000.0), small,
              points_to="float16 ends at 65504; bfloat16 and float32 do not.", weight=2),
-        Case("a transposed x", (strided(draw(20, 64, 16)[0]), *draw(20, 64, 16, groups=2)[1:]), small,
-             points_to="Ask x for both of its strides.", weight=2),
+        Case("a transposed x", (strided(wide), *weights), small, points_to="Ask x for both of its strides.", weight=2),
         Case("many small terms after a large one", _small_terms(), small, points_to=ACCUMULATE, weight=2),
         Case("a few rows, tiles for tensor cores", draw(16, 256, 128, groups=4), lean=True, compile=True),
         Case("a few rows in bfloat16", draw(32, 128, 64, groups=2, dtype=torch.bfloat16), lean=True),
