@@ -1,4 +1,4 @@
-"""Wrong answers of unit 00 that learners give: each cell replaces one exercise cell. Only the sentences ship."""
+"""Wrong answers of unit 00 that learners give: each cell edits a solution, or replaces it. Only the sentences ship."""
 
 # %% exercise="fix_the_stub" wrong="prints_instead_of_returning"
 """The function prints the answer and returns nothing, so the caller receives None.

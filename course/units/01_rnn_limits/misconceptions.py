@@ -1,7 +1,7 @@
 """Wrong answers to the exercises of unit 01 that learners really give.
 
-Each cell is a whole answer as a learner would write it. Its docstring is what they read: an explanation, then a next
-step. Only these sentences ship, never the code.
+A cell is an edit of the solution, or a whole answer where a mistake is no small edit. Its docstring is what learners
+read: an explanation, then a next step. Only these sentences ship, never the code.
 """
 
 # %% exercise="rnn_step" wrong="no_tanh"

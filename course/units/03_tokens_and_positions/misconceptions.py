@@ -1,4 +1,7 @@
-"""Wrong answers that learners of unit 03 really give. Each cell is a whole answer; its docstring is what they read."""
+"""Wrong answers that learners of unit 03 really give.
+
+A cell is an edit of the solution, or a whole answer where a mistake is no small edit. Its docstring is what they read.
+"""
 
 # %% exercise="bpe_merge" wrong="overlaps_merged_twice"
 """A token in the middle of a run is used by two occurrences: [1, 1, 1] becomes two merged tokens.

@@ -1,7 +1,7 @@
 """Wrong answers to the exercises of unit 04 that learners really give.
 
-Each cell is a whole answer as a learner would write it. Its docstring is what they read: an explanation, then a next
-step. Only these sentences ship, never the code.
+A cell is an edit of the solution, or a whole answer where a mistake is no small edit. Its docstring is what learners
+read: an explanation, then a next step. Only these sentences ship, never the code.
 """
 
 # %% exercise="LayerNorm" wrong="eps_outside_the_root"
@@ -880,6 +880,7 @@ edit(
 
 Which argument of the launcher does no line of the kernel read?
 """
+edit("weight = tl.load(weight_ptr + columns, mask=inside, other=0.0).to(tl.float32)", "")
 edit("x / rms * weight", "x / rms")
 
 # %% exercise="rmsnorm_forward" wrong="squares_in_half_precision"
@@ -1043,10 +1044,7 @@ edit("tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)", "(tl.sqrt(tl.sum(x * x, ax
 
 Eleven rows for four programs: who takes the last three?
 """
-edit(
-    "for row in range(tl.program_id(0), n_rows, tl.num_programs(0)):",
-    "for row in range(tl.program_id(0), n_rows // tl.num_programs(0) * tl.num_programs(0), tl.num_programs(0)):",
-)
+edit("dx, partial, n_rows, n_cols", "dx, partial, n_rows // programs * programs, n_cols")
 
 # %% exercise="rmsnorm_backward" wrong="columns_left_out"
 """The second launch has C // 64 programs, so the last columns of dweight are never added up.
