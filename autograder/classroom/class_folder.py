@@ -367,8 +367,7 @@ def _drop_cells(gradebook: Gradebook, known: Notebook, notebook: NotebookNode) -
     for kind, cells in _known(known).items():
         for cell in cells:
             if cell.name not in wanted[kind]:
-                _drop_cell(gradebook, cell)
-                scores.forget_extra(gradebook, known.assignment.name, cell.name)
+                _drop_cell(gradebook, cell, known.assignment.name)
     kept = {c.metadata.nbgrader.grade_id for c in notebook.cells if _saved(c)}
     for cell in list(known.source_cells):
         if cell.name not in kept:
@@ -376,9 +375,9 @@ def _drop_cells(gradebook: Gradebook, known: Notebook, notebook: NotebookNode) -
     gradebook.db.flush()
 
 
-def _drop_cell(gradebook: Gradebook, cell: GradeCell | SolutionCell | TaskCell) -> None:
+def _drop_cell(gradebook: Gradebook, cell: GradeCell | SolutionCell | TaskCell, unit: str) -> None:
     grades = gradebook.db.query(Grade).filter(Grade.cell_id == cell.id).all()
-    marked = sum(grade.manual_score is not None for grade in grades)
+    marked = sum(map(scores.marks_by_hand(gradebook, unit), grades))
     if marked:
         raise ClassFolderError(
             f"{cell.name} was taken out of the unit, but {marked} hand-ins have a grade by hand for it; "
@@ -386,6 +385,7 @@ def _drop_cell(gradebook: Gradebook, cell: GradeCell | SolutionCell | TaskCell) 
         )
     for row in [*grades, *gradebook.db.query(Comment).filter(Comment.cell_id == cell.id)]:
         gradebook.db.delete(row)
+    scores.forget_extra(gradebook, unit, cell.name)
     gradebook.db.flush()
     gradebook.db.delete(cell)
 

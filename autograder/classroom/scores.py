@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -174,8 +174,9 @@ class Batch:
                 continue
             exercise = exercise_verdict(verdict, name.removeprefix("check-"), points)
             written = self.extra.get((verdict.student, name))
-            if new_code and (grade.manual_score is not None or self._extra_by_hand(grade, written)):
-                by_hand = (grade.manual_score or 0.0) + (grade.extra_credit or 0.0)
+            extra = (grade.extra_credit or 0.0) if self._extra_by_hand(grade, written) else None
+            if new_code and (grade.manual_score, extra) != (None, None):
+                by_hand = (grade.manual_score or 0.0) + (extra or 0.0)
                 comments[exercise.name] = f"A grade by hand ({by_hand:g}) was for an earlier hand-in."
                 grade.manual_score, grade.extra_credit = None, written
             self._automatic(grade, exercise, verdict.student, written)
@@ -254,6 +255,17 @@ def extra_written(
     gradebook.db.execute(text(_EXTRA_TABLE))
     found = _rows(gradebook, "SELECT student, cell, points FROM course_extra WHERE unit = :unit", unit, students)
     return {(student, cell): points for student, cell, points in found}
+
+
+def marks_by_hand(gradebook: Gradebook, unit: str) -> Callable[[Grade], bool]:
+    """Says of a grade whether a person wrote something into it."""
+    written = extra_written(gradebook, unit)
+
+    def by_hand(grade: Grade) -> bool:
+        extra = written.get((grade.notebook.student.id, grade.name))
+        return grade.manual_score is not None or grade.extra_credit != extra
+
+    return by_hand
 
 
 def forget_extra(gradebook: Gradebook, unit: str, cell: str) -> None:

@@ -117,7 +117,7 @@ def ours(clone: Path, kind: Kind, students: int, jobs: int) -> tuple[Took, dict[
         command = [sys.executable, "-c", COURSE, "grade", unit.id, "--class", folder, "--jobs", str(jobs)]
         took = run(clone, command, root, students)
         verdicts = [msgspec.json.decode(path.read_bytes(), type=Verdict) for path in _verdicts(root, unit.id)]
-    want = unit.max_score - sum(unit.points[name] for name in kind.without)
+    want = sum(points for name, points in unit.points.items() if name not in {*kind.without, *unit.optional})
     _expect([v.score for v in verdicts], want, students, "course grade")
     keys = {key for verdict in verdicts for key in verdict.costs}
     return took, {key: sum(v.costs.get(key, 0.0) for v in verdicts) / students for key in keys}
@@ -141,7 +141,7 @@ def plain_nbgrader(clone: Path, kind: Kind, students: int) -> Took:
         took = run(clone, [sys.executable, "-m", "nbgrader", "autograde", unit.id, "--create"], root, students)
         with ClassFolder(root).gradebook() as gradebook:
             scores = [s.score for s in gradebook.assignment_submissions(unit.id)]
-    want = unit.max_score - sum(unit.points[name] for name in kind.without)
+    want = sum(points for name, points in unit.points.items() if name not in {*kind.without, *unit.optional})
     _expect(scores, want, students, "plain nbgrader")
     return took
 

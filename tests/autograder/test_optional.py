@@ -26,7 +26,7 @@ from autograder import commands
 from autograder.authoring import build
 from autograder.authoring.unit import Unit
 from autograder.classroom import grade, record, report, sample, scores
-from autograder.classroom.class_folder import ClassFolder
+from autograder.classroom.class_folder import ClassFolder, ClassFolderError
 from autograder.classroom.export import export
 from autograder.judging.judge import judge
 from autograder.proof.gates import run_gates
@@ -115,7 +115,7 @@ def mark(classroom, student, **given):
         gradebook.db.commit()
 
 
-def judged_as(classroom, student, score, state="partial", digest=None):
+def judged_as(classroom, student, score, state="partial"):
     """As if the judge had said something else about the optional exercise; recorded."""
     verdict = classroom.read_verdict(UNIT, student)
     (row,) = (e for e in verdict.exercises if e.name == OPTIONAL)
@@ -356,12 +356,8 @@ def test_an_exercise_taken_out_and_put_back_is_paid_again(classroom, built):
     with classroom.gradebook() as gradebook:
         assert scores.extra_written(gradebook, UNIT)["ada", f"check-{OPTIONAL}"] == 2.0
     source, released = built / "build" / "nbgrader" / "source" / UNIT, built / "assignments" / UNIT
-    notebook = nbformat.read(source / f"{TOPIC}.ipynb", as_version=4)
-    less = classroom.root.parent / "less"
-    less.mkdir()
-    notebook.cells = [cell for cell in notebook.cells if OPTIONAL not in cell.id]
-    nbformat.write(notebook, less / f"{TOPIC}.ipynb")
-    assert classroom.set_up(UNIT, less) and classroom.set_up(UNIT, source, released)
+    assert classroom.set_up(UNIT, without_it(source / f"{TOPIC}.ipynb", classroom.root.parent / "less"))
+    assert classroom.set_up(UNIT, source, released)
     judged_as(classroom, "ada", 1.0)
     assert extra_of(classroom, "ada") == 1.0
 
@@ -398,6 +394,23 @@ def formgrader(address, path, body=None):
 def submission(classroom, student):
     with classroom.gradebook() as gradebook:
         return gradebook.find_submission_notebook(TOPIC, UNIT, student).id
+
+
+def test_an_exercise_with_a_persons_points_on_top_can_not_be_taken_out(classroom, built):
+    source = built / "build" / "nbgrader" / "source" / UNIT / f"{TOPIC}.ipynb"
+    mark(classroom, "ada", extra_credit=3.0)
+    with pytest.raises(ClassFolderError, match="check-third_of_it was taken out .* 1 hand-ins have a grade by hand"):
+        classroom.set_up(UNIT, without_it(source, classroom.root.parent / "less"))
+    assert extra_of(classroom, "ada") == 3.0
+
+
+def without_it(source, folder):
+    """The unit's source without the optional exercise."""
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if OPTIONAL not in cell.id]
+    folder.mkdir()
+    nbformat.write(notebook, folder / source.name)
+    return folder
 
 
 # The sample class

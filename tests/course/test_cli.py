@@ -421,7 +421,7 @@ def test_instructor_commands_come_through_the_entry_point(root, tmp_path):
                 return 1
     """
     (plugin / "demo_commands.py").write_text(textwrap.dedent(source))
-    here = Path(cli.__file__).parent.parent
+    here = Path(cli.__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": f"{plugin}{os.pathsep}{here}"}
 
     def demo(word: str) -> subprocess.CompletedProcess:
