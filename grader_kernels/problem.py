@@ -170,6 +170,15 @@ def copied(value: Any) -> Any:
     return type(value)(copied(item) for item in value) if isinstance(value, (tuple, list)) else value
 
 
+def copy_into(target: torch.Tensor, source: torch.Tensor) -> None:
+    """target.copy_(source), also where a dimension was expanded and many elements share one place."""
+    for dim, stride in enumerate(target.stride()):
+        if stride == 0 and target.shape[dim] > 1:
+            target, source = target.narrow(dim, 0, 1), source.narrow(dim, 0, 1)
+    if target.numel():
+        target.copy_(source)
+
+
 def in_float64(value: Any) -> Any:
     """Arguments with every float tensor in float64: what `reference` is called with."""
     if isinstance(value, torch.Tensor):

@@ -45,7 +45,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     """One folder of compiled kernels for all tests; they are keyed by what was compiled."""
-    os.environ.setdefault("COURSE_KERNEL_CACHE", str(config.cache.mkdir("kernels")))
+    if hasattr(config, "cache"):  # not with -p no:cacheprovider
+        os.environ.setdefault("COURSE_KERNEL_CACHE", str(config.cache.mkdir("kernels")))
     try:
         config.only_unit = config.option.unit and find_unit(config.option.unit)
     except UnknownUnit as error:

@@ -27,6 +27,7 @@ from course.checking.manifest import FORMAT, require_format
 from course.checking.subject import Handle, Subject, SubjectError
 from course.checking.verdict import ExerciseVerdict, Named, TrialResult, of_kernel, settle, without_points
 from course.files import write_whole
+from grader_kernels import problem
 from grader_kernels.judging.task import KernelCases, Known, Task
 
 COMPARISONS = ("close", "equal", "between")
@@ -380,7 +381,8 @@ def _tensor_from_plain(value: dict, arrays: dict[str, np.ndarray]) -> torch.Tens
     if "stride" not in value:
         return flat
     strided = torch.empty_strided(flat.shape, value["stride"], dtype=flat.dtype)
-    return strided.copy_(flat)
+    problem.copy_into(strided, flat)
+    return strided
 
 
 def _check_from(plain: dict) -> CheckCases:

@@ -27,6 +27,7 @@ from triton.runtime.jit import JITFunction
 
 from grader_kernels.interpreter.context import on_cpu
 from grader_kernels.interpreter.programs import bind, grid_of
+from grader_kernels.problem import copy_into
 
 MAX_BUFFERS = 4096
 MAX_STEPS = 10_000
@@ -569,15 +570,6 @@ def record_with_kernels(
 
 # --------------------------------------------------------------------------------------------------------------------
 # Other tensors of the same layout
-
-
-def copy_into(target: torch.Tensor, source: torch.Tensor) -> None:
-    """target.copy_(source), also where a dimension was expanded and many elements share one place."""
-    for dim, stride in enumerate(target.stride()):
-        if stride == 0 and target.shape[dim] > 1:
-            target, source = target.narrow(dim, 0, 1), source.narrow(dim, 0, 1)
-    if target.numel():
-        target.copy_(source)
 
 
 def cloned(value: Any) -> Any:

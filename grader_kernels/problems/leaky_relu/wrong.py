@@ -37,3 +37,10 @@ Which line starts your kernel?
 """
 def leaky_relu(x, slope=0.01, block=256):
     return torch.nn.functional.leaky_relu(x, slope)
+
+# %% wrong="x_loaded_twice" loses="lean" says="x is read twice"
+"""The kernel loads x once more for the negative side, so x crosses the memory bus twice.
+
+The numbers of this program are in `x` already. Where do they lie: in registers, or in memory?
+"""
+edit("x, slope * x), mask", "x, slope * tl.load(x_ptr + offsets, mask=inside)), mask")
