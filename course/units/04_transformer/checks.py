@@ -2,8 +2,7 @@
 
 The oracles are torch's own functions, layers and autograd, in float64 and rounded once; for decoding a walk over each
 row on its own, for BLEU counts that are made one n-gram after another. Models to decode with are
-course.mocks.ScriptedModel, whose logits stand in a table. The bytes that a kernel has to move are those of the kernel
-problem of the same name.
+course.mocks.ScriptedModel, whose logits stand in a table. What judges a kernel stands in grader_kernels/problems/NAME/.
 
 All dimensions of an input differ, weights are random and far from their initial ones, so that no part of a layer can
 be left out unseen. `condition` is how much a layer magnifies a rounding error; a whole model of a few layers stays
@@ -20,7 +19,6 @@ from torch.func import functional_call
 from autograder.authoring import oracle
 from autograder.authoring.checks import Check, Kernel
 from course.data import BOS, EOS, PAD
-from grader_kernels import problem
 
 F64 = torch.float64
 
@@ -1168,16 +1166,7 @@ def _(subject, trial):
     trial.between(subject.value()["post_first"], 0.6, 1.6, "first / last layer of 24, post-norm")
 
 
-HALF, BRAIN = torch.float16, torch.bfloat16
-
 # kernels --------------------------------------------------------------------------------------------------------------
-
-
-def norm_inputs(trial, rows, columns, matrices=1, dtype=torch.float32, **spread):
-    """`matrices` tensors (rows, columns), and a weight near 1."""
-    made = [trial.normal((rows, columns), dtype=dtype, **spread) for _ in range(matrices)]
-    return *made, trial.normal((columns,), mean=1, dtype=dtype)
-
 
 norm_forward = Kernel(
     "rmsnorm_forward",
@@ -1189,7 +1178,6 @@ norm_forward = Kernel(
     ),
     minutes=20,
 )
-
 
 norm_backward = Kernel(
     "rmsnorm_backward",
@@ -1203,7 +1191,6 @@ norm_backward = Kernel(
     minutes=50,
 )
 
-
 fused_norm = Kernel(
     "residual_rmsnorm",
     hints=(
@@ -1215,8 +1202,7 @@ fused_norm = Kernel(
     minutes=15,
 )
 
-
-entropy = Check(
+entropy = Kernel(
     "cross_entropy",
     hints=(
         "One program for each row. First walk: a running maximum, a running sum that is multiplied by "
@@ -1226,136 +1212,8 @@ entropy = Check(
         "at == target. Multiply both by 0 in an ignored row. When V fits in BLOCK keep the row instead of loading it "
         "again.",
     ),
-    kind="launcher",
     minutes=45,
-    seconds=30.0,
 )
-
-
-def loss_and_gradient(logits, target, ignore=-100):
-    """(loss (N,) float32, grad (N, V)): torch's cross_entropy in float64, and its gradient, rounded once."""
-    wide = logits.detach().double().requires_grad_()
-    loss = nn.functional.cross_entropy(wide, target, ignore_index=ignore, reduction="none")
-    (grad,) = torch.autograd.grad(loss.sum(), wide)
-    return loss.detach().float(), grad.to(logits.dtype)
-
-
-def logits_and_targets(trial, rows, classes, spread=3.0, dtype=torch.float32):
-    return trial.normal((rows, classes), spread=spread, dtype=dtype), trial.integers(0, classes, (rows,))
-
-
-@entropy.case("rows that fill a block exactly, and are read once")
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 4, 64)
-    trial.close(subject.launch(logits, target, block=64), loss_and_gradient(logits, target), condition=12)
-    trial.lean(subject, problem.load("cross_entropy").floor(logits, target))
-
-
-@entropy.case("rows wider than a block, with a ragged tail", weight=3)
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 5, 75)
-    trial.close(subject.launch(logits, target, block=16), loss_and_gradient(logits, target), condition=12)
-
-
-@entropy.case("rows narrower than a block, negative everywhere")
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 6, 13)
-    logits -= 40
-    trial.close(subject.launch(logits, target, block=32), loss_and_gradient(logits, target), condition=40)
-
-
-@entropy.case("the maximum stands in the last block")
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 3, 75, spread=1)
-    logits[:, 70] = 9.0
-    target[0] = 74
-    trial.close(subject.launch(logits, target, block=16), loss_and_gradient(logits, target), condition=10)
-
-
-@entropy.case("rows near -500 and near 300", weight=4)
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 4, 50)
-    logits += torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
-    expected = loss_and_gradient(logits, target)
-    for block in (64, 16):
-        trial.close(subject.launch(logits, target, block=block), expected, condition=100)
-
-
-@entropy.case("ignored rows have loss 0 and gradient 0", weight=3)
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 6, 41)
-    target[[1, 4]] = -100
-    for block in (64, 16):
-        trial.close(subject.launch(logits, target, block=block), loss_and_gradient(logits, target), condition=12)
-
-
-@entropy.case("padding, token 0, is ignored; a batch of nothing else too", weight=2)
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 5, 20)
-    target = target.clamp(min=1)
-    target[[0, 3]] = 0
-    expected = loss_and_gradient(logits, target, 0)
-    trial.close(subject.launch(logits, target, block=32, ignore=0), expected, condition=12)
-    nothing = torch.zeros(5, dtype=torch.int64)
-    trial.close(subject.launch(logits, nothing, block=8, ignore=0), loss_and_gradient(logits, nothing, 0))
-
-
-@entropy.case("any strides of the logits", weight=2)
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 5, 37)
-    for layout in ("transposed", "every_other"):
-        got = subject.launch(trial.strided(logits, layout), target, block=16)
-        trial.close(got, loss_and_gradient(logits, target), f"strides: {layout.replace('_', ' ')}", condition=12)
-
-
-@entropy.case("float16 logits: a float32 sum, and a float32 loss")
-def _(subject, trial):
-    logits = torch.full((1, 2000), -7.63, dtype=HALF)  # 16 large terms, then blocks too small for a float16 sum
-    logits[:, :16] = 0.0
-    trial.close(subject.launch(logits, torch.tensor([3]), block=16), loss_and_gradient(logits, torch.tensor([3])))
-
-
-@entropy.case("a row that fits in a block is read once, its gradient written once", weight=2)
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 3, 100)
-    trial.close(subject.launch(logits, target, block=128), loss_and_gradient(logits, target), condition=12)
-    trial.lean(subject, problem.load("cross_entropy").floor(logits, target))
-
-
-@entropy.case("a wider row is read twice", weight=3)
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 3, 201)
-    trial.close(subject.launch(logits, target, block=64), loss_and_gradient(logits, target), condition=12)
-    trial.lean(subject, problem.load("cross_entropy").floor(logits, target), slack=1.5)
-
-
-@entropy.case("compiles for real GPUs: an A100 (sm_80) and an H100 (sm_90)")
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 2, 600)
-    trial.close(subject.launch(logits, target), loss_and_gradient(logits, target), condition=12)
-    trial.compiles(subject)
-
-
-@entropy.trial("right for other shapes, blocks and types", weight=2)
-def _(subject, trial):
-    for rows, classes, block in ((1, 1, 16), (3, 33, 32), (2, 129, 64), (7, 5, 128)):
-        logits, target = logits_and_targets(trial, rows, classes, spread=5)
-        trial.close(subject.launch(logits, target, block), loss_and_gradient(logits, target), condition=20)
-    for dtype in (HALF, BRAIN):
-        logits, target = logits_and_targets(trial, 4, 70, dtype=dtype)
-        loss, grad = subject.launch(logits, target, block=32)
-        trial.close(loss, loss_and_gradient(logits, target)[0], condition=12)
-        trial.close(grad, loss_and_gradient(logits, target)[1])
-
-
-@entropy.trial("the gradient of every row that counts sums to 0, and is negative at its target only")
-def _(subject, trial):
-    logits, target = logits_and_targets(trial, 6, 29)
-    target[2] = -5
-    _, grad = subject.launch(logits, target, block=16, ignore=-5)
-    trial.between(grad.double().sum(1).abs().max().item(), 0.0, 1e-5, "each row of the gradient should sum to 0")
-    one_hot = torch.arange(29) == target[:, None]
-    trial.true(torch.equal(grad < 0, one_hot), "the gradient should be negative at the target, and nowhere else")
 
 
 def ragged(trial, lengths, vocabulary, longest=None):
