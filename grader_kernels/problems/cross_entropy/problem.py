@@ -24,6 +24,7 @@ TAIL = "Lanes past the end of the row must lose every maximum and add nothing to
 LATER = "A maximum found later changes everything that was summed before; the target may stand in any block."
 STABLE = "exp overflows above 88 and underflows below -103: subtract the row's maximum first."
 IGNORED = "An ignored row has loss 0 and gradient 0, and its target is no column."
+ADDRESS = "Ask logits for both of its strides; the gradient is dense."
 
 
 def cases(rng, sizes):
@@ -31,40 +32,47 @@ def cases(rng, sizes):
         target = torch.from_numpy(rng.integers(0, classes, rows))
         return normal(rng, rows, classes, spread=spread, dtype=dtype), target
 
-    rising, last = given(3, 75)
-    rising[:, 70] = 9.0
-    last[0] = 74
-    far, t = given(4, 50)
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    rising, last = given(3, 64 + between(7, 16), spread=1.0)
+    rising[:, -between(2, 6)] = 9.0  # in the last block of 16
+    last[0] = rising.shape[1] - 1
+    negative, own = given(4, between(80, 120))
+    far, t = given(4, between(45, 60))
     far += torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
-    partly, gaps = given(6, 41)
+    partly, gaps = given(6, between(35, 47))
     gaps[1] = gaps[4] = -100
-    none, padding = given(3, 20)
-    turned, column = given(5, 37)
+    padded, tokens = given(6, between(19, 30))
+    tokens[0] = tokens[3] = 0
+    none = given(3, between(17, 24))[0]
+    logits, target = given(5, between(35, 47))
+    # 4 large terms; what a block of 16 adds to them is less than half a unit in the last place of a float16 sum
+    tiny = normal(rng, 1, between(950, 1050), spread=0.2, mean=-9.2, dtype=torch.float16)
+    tiny[:, :4] = 0.0
     return [
         Case("a single class", (normal(rng, 2, 1), torch.zeros(2, dtype=torch.int64)), {"block": 16}),
-        Case("rows that fill a block exactly", given(4, 256), {"block": 256}, lean=True, compile=True,
-             points_to=FORMULA),
-        Case("rows wider than a block, with a ragged tail", given(4, 201), {"block": 64}, lean=True, slack=1.5,
-             points_to=LATER, weight=2),
-        Case("rows narrower than a block", given(4, 13), {"block": 32}, points_to=TAIL),
-        Case("one class more than a block", given(3, 33), {"block": 32}, points_to=TAIL),
+        Case("rows that fill a block exactly", given(between(3, 6), 256), lean=True, compile=True, points_to=FORMULA),
+        Case("rows wider than a block, with a ragged tail", given(4, 192 + between(5, 40)), {"block": 64}, lean=True,
+             slack=1.5, compile=True, points_to=LATER, weight=3),
+        Case("rows narrower than a block, negative everywhere", (negative - 40, own), {"block": 128}, lean=True,
+             points_to=TAIL, factor=1000),
+        Case("one class more than a block, bfloat16", given(3, 33, dtype=torch.bfloat16), {"block": 32},
+             points_to=TAIL),
         Case("the maximum stands in the last block", (rising, last), {"block": 16}, points_to=LATER),
-        Case("rows near -500 and near 300", (far, t), {"block": 64}, points_to=STABLE, factor=1000,
-             weight=2),
+        Case("rows near -500 and near 300", (far, t), {"block": 64}, points_to=STABLE, factor=1000, weight=2),
+        Case("rows near -500 and near 300, wider than a block", (far, t), {"block": 16}, points_to=STABLE,
+             factor=1000, weight=2),
         Case("some rows are ignored", (partly, gaps), {"block": 64}, points_to=IGNORED, weight=2),
-        Case("all rows are ignored", (none, torch.full_like(padding, -1)), {"block": 16, "ignore": -1},
-             points_to=IGNORED),
-        Case("logits with strides of their own", (strided(turned, "every_other"), column), {"block": 16},
-             points_to="Ask logits for both of its strides; the gradient is dense."),
-        Case("float16", _tiny_terms(), {"block": 64}, points_to="Add up in float32: a float16 sum stops growing."),
+        Case("padding, token 0, is ignored, in rows wider than a block", (padded, tokens), {"block": 8, "ignore": 0},
+             points_to=IGNORED, weight=2),
+        Case("all rows are ignored", (none, torch.full((3,), -1)), {"block": 16, "ignore": -1}, points_to=IGNORED),
+        Case("transposed logits", (strided(logits), target), {"block": 16}, points_to=ADDRESS),
+        Case("every other column of wider logits", (strided(logits, "every_other"), target), {"block": 64},
+             points_to=ADDRESS),
+        Case("float16 logits, a float32 sum", (tiny, torch.tensor([3])), {"block": 16},
+             points_to="Add up in float32: a float16 sum stops growing."),
     ]  # fmt: skip
-
-
-def _tiny_terms():
-    """16 large terms, then 31 blocks of terms that are too small for a float16 sum."""
-    logits = torch.full((1, 2000), -7.63, dtype=torch.float16)
-    logits[:, :16] = 0.0
-    return logits, torch.tensor([3])
 
 
 def reference(logits, target, block=256, ignore=-100):

@@ -29,21 +29,32 @@ def cases(rng, sizes):
         x, residual = (normal(rng, rows, columns, spread=spread, mean=mean, dtype=dtype) for _ in range(2))
         return x, residual, normal(rng, columns, mean=1, dtype=dtype)
 
-    x, residual, weight = given(5, 45)
-    residual[2] = -x[2]
-    first, second, w = given(6, 40)
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    small, cancelling, small_weight = given(5, between(40, 60), spread=1e-3)
+    row = int(rng.integers(0, 5))
+    cancelling[row] = -small[row]
+    x, residual, weight = given(6, between(35, 47))
+    part, whole, w = given(5, between(35, 47), spread=4)
     return [
         Case("a single element", given(1, 1), points_to=FORMULA),
-        Case("rows of a power of two", given(6, 256), lean=True, compile=True, points_to=FORMULA),
-        Case("rows of any length", given(5, 75), lean=True, points_to=TAIL, weight=2),
-        Case("one column more than a power of two", given(4, 65), points_to=TAIL),
-        Case("a row that cancels", (x, residual, weight), points_to=FORMULA),
-        Case("numbers so small that eps decides", given(4, 48, spread=0.01), {"eps": 1e-3}, points_to=FORMULA,
+        Case("rows of a power of two", given(between(5, 9), 256), lean=True, compile=True, points_to=FORMULA),
+        Case("rows of any length", given(between(4, 8), between(70, 110)), lean=True, points_to=TAIL, weight=3),
+        Case("one column more than a power of two", given(3, 2 ** between(5, 8) + 1), points_to=TAIL),
+        Case("a row that cancels, small numbers, the launcher's own eps", (small, cancelling, small_weight),
+             points_to=FORMULA),
+        Case("numbers so small that eps decides", given(4, between(40, 60), spread=0.01), {"eps": 1e-3},
+             points_to=FORMULA, weight=2),
+        Case("x every other column, residual transposed", (strided(x, "every_other"), strided(residual), weight),
+             points_to=ADDRESS),
+        Case("x transposed, residual every other column", (strided(x), strided(residual, "every_other"), weight),
+             points_to=ADDRESS),
+        Case("x a part of wider rows, and a large eps", (strided(part, "offset"), whole, w), {"eps": 0.5},
+             points_to=ADDRESS),
+        Case("float16, numbers near 200", given(3, between(150, 250), mean=200, dtype=torch.float16), points_to=HALF,
              weight=2),
-        Case("x and residual with strides of their own",
-             (strided(first, "every_other"), strided(second, "transposed"), w), points_to=ADDRESS),
-        Case("float16, numbers near 200", given(3, 200, mean=200, dtype=torch.float16), points_to=HALF, weight=2),
-        Case("bfloat16, long rows", given(2, 3000, dtype=torch.bfloat16), points_to=HALF),
+        Case("bfloat16, long rows", given(2, between(1500, 3000), dtype=torch.bfloat16), points_to=HALF),
     ]  # fmt: skip
 
 

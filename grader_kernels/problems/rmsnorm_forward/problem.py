@@ -31,23 +31,33 @@ def cases(rng, sizes):
         x = normal(rng, rows, columns, spread=spread, mean=mean, dtype=dtype)
         return x, normal(rng, columns, mean=1, dtype=dtype)
 
-    x, weight = given(5, 45)
-    x[2] = 0
-    turned, every_other = given(6, 40), given(6, 40)
+    def between(low, high):
+        return int(sizes.integers(low, high))
+
+    far, far_weight = given(4, between(40, 60), mean=30)
+    small, small_weight = given(5, between(40, 60), spread=1e-3)
+    small[int(rng.integers(0, 5))] = 0
+    x, weight = given(between(5, 9), between(35, 47))
+    part, part_weight = given(5, between(35, 47), spread=4)
     return [
         Case("a single element", given(1, 1), points_to=FORMULA),
-        Case("rows of a power of two", given(9, 512), lean=True, compile=True, points_to=FORMULA),
-        Case("rows of any length", given(5, 75), lean=True, points_to=TAIL, weight=2),
-        Case("one column more than a power of two", given(4, 65), points_to=TAIL),
-        Case("numbers far from zero", given(4, 50, mean=30), points_to="The mean of x is not subtracted."),
-        Case("a row of zeros", (x, weight), points_to=FORMULA),
-        Case("numbers so small that eps decides", given(4, 48, spread=0.01), {"eps": 1e-3}, points_to=FORMULA,
-             weight=2),
-        Case("a transposed tensor", (strided(turned[0]), turned[1]), points_to=ADDRESS),
-        Case("every other column of a wider tensor", (strided(every_other[0], "every_other"), every_other[1]),
+        Case("rows of a power of two", given(between(9, 17), 512), lean=True, compile=True, points_to=FORMULA),
+        Case("rows of any length", given(between(4, 8), between(70, 110)), lean=True, points_to=TAIL, weight=3),
+        Case("one column more than a power of two", given(3, 2 ** between(5, 8) + 1), points_to=TAIL),
+        Case("numbers far from zero, of another size in each row",
+             (far * torch.tensor([[1.0], [0.1], [-3.0], [20.0]]), far_weight),
+             points_to="The mean of x is not subtracted."),
+        Case("a row of zeros among small numbers, the launcher's own eps", (small, small_weight), points_to=FORMULA),
+        Case("numbers so small that eps decides", given(4, between(40, 60), spread=0.01), {"eps": 1e-3},
+             points_to=FORMULA, weight=2),
+        Case("a transposed tensor", (strided(x), weight), lean=True, points_to=ADDRESS, weight=2),
+        Case("every other column of a wider tensor", (strided(x, "every_other"), weight), lean=True,
              points_to=ADDRESS),
-        Case("float16, numbers near 400", given(3, 200, mean=400, dtype=torch.float16), points_to=HALF, weight=2),
-        Case("bfloat16, long rows", given(2, 3000, dtype=torch.bfloat16), points_to=HALF),
+        Case("a part of wider rows, and a large eps", (strided(part, "offset"), part_weight), {"eps": 0.5},
+             points_to=ADDRESS),
+        Case("float16, numbers near 400", given(3, between(150, 250), mean=400, dtype=torch.float16), points_to=HALF,
+             weight=2),
+        Case("bfloat16, long rows", given(2, between(1500, 3000), dtype=torch.bfloat16), points_to=HALF),
     ]  # fmt: skip
 
 
