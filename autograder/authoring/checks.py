@@ -63,7 +63,7 @@ class Check:
     forbids: families of library calls that should be written, not called (see autograder.judging.forbidden).
     kind: function, class, generator, value (an experiment's finding) or kernel (see `Kernel`).
     mutates: argument names ("argument 1", "out") the exercise is meant to change in place.
-    minutes: expected time. seconds: limit for one call at grading.
+    minutes: expected time.
     legal: arguments -> does the docstring allow them? Asked by the mutation run (autograder.proof.behaviour), which
         draws inputs that no trial has; needed only where the solution gives something for arguments that it need not
         take.
@@ -78,13 +78,12 @@ class Check:
         kind: str = "function",
         mutates: tuple[str, ...] = (),
         minutes: int = 0,
-        seconds: float = 20.0,
         legal: Callable[..., Any] | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
         self.name, self.hints, self.forbids, self.kind = name, tuple(hints), tuple(forbids), kind
-        self.mutates, self.minutes, self.seconds, self.legal = tuple(mutates), minutes, seconds, legal
+        self.mutates, self.minutes, self.legal = tuple(mutates), minutes, legal
         self.specs: list[TrialSpec] = []
         frame = inspect.stack()[1]
         self.file, self.source_line = frame.filename, frame.lineno
