@@ -28,6 +28,7 @@ from course.checking import cases
 from course.checking.check import quiet
 from course.checking.subject import LocalSubject
 from course.checking.verdict import ExerciseVerdict
+from grader_kernels.judging.judgement import recognise
 
 SECRETS = {"solution": 10, "right": 2, "wrong": 1}
 LEAST_LOSS = 0.25  # of the group that a wrong kernel loses
@@ -74,10 +75,14 @@ def _exercise(
         """On each secret anew: an answer may remember something from call to call. A value can't.
 
         Right answers play the recorded cases once, before the first secret; wrong ones by themselves, as in a judge.
+        What a wrong kernel gives on them was just recorded.
         """
         times = 1 if check.kind == "value" else counts[kind]
         made = [recording.alternative(cell, solved) if cell else solved for _ in range(times)]
-        shown = _shown(check, recorded, recording.alternative(cell, solved) if kind == "wrong" else made[0])
+        if kind == "wrong" and recorded.kernel:
+            shown = _recorded_name(recorded, cell.name)
+        else:
+            shown = _shown(check, recorded, recording.alternative(cell, solved) if kind == "wrong" else made[0])
         return [judge_local(check, recorded, made[seed % times], seed, shown=shown) for seed in range(counts[kind])]
 
     rows = [_full(judged("solution"), "solution", "the solution")]
@@ -91,6 +96,13 @@ def _exercise(
     for wrong in (m for m in unit.misconceptions if m.exercise == check.name):
         rows.append(_wrong(judged("wrong", wrong), wrong))
     return rows
+
+
+def _recorded_name(recorded: cases.CheckCases, wrong: str) -> ExerciseVerdict:
+    """What the recorded task says of a wrong kernel: whom its outcomes look like."""
+    known = recorded.kernel.known
+    outcomes = next(mistake.outcomes for mistake in known if mistake.named.name == wrong)
+    return ExerciseVerdict(recorded.name, 0.0, recorded.points, "failed", "", recognise(outcomes, known))
 
 
 def _shown(check: Check, recorded: cases.CheckCases, namespace: dict[str, Any]) -> ExerciseVerdict | None:

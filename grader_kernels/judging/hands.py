@@ -37,6 +37,7 @@ class LocalHands:
     def __init__(self, launcher: Callable) -> None:
         self.launcher = launcher
         self.kernels: dict[str, Any] = {}
+        self.source = ""  # theirs, once it was asked for
 
     def begin(self) -> None:
         """The launcher is here already."""
@@ -57,11 +58,13 @@ class LocalHands:
     def _record(self, args: tuple, kwargs: dict) -> bytes:
         with told(_file_of(self.launcher)):
             traced, kernels = trace.record_with_kernels(self.launcher, args, kwargs)
-            self.kernels |= kernels
+            if any(self.kernels.get(name) is not kernel for name, kernel in kernels.items()):
+                self.kernels, self.source = self.kernels | kernels, ""
             return msgspec.json.encode(traced)
 
     def _source(self) -> str:
-        return replay.source_of(self.kernels)
+        self.source = self.source or replay.source_of(self.kernels)
+        return self.source
 
 
 def recorded(launcher: Callable, args: tuple, kwargs: dict, file: str = "") -> bytes:
