@@ -611,12 +611,7 @@ edit("scores.masked_fill(~mask, -math.inf)", "scores.masked_fill(mask, -1e30)")
 
 Without tanh, do your weights depend on the query?
 """
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = ((query @ w_q.T).unsqueeze(1) + states @ w_s.T) @ v
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    weights = scores.softmax(-1)
-    return torch.einsum("bs,bsh->bh", weights, states), weights
+edit("torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)", "(query @ w_q.T)[:, None, :] + states @ w_s.T")
 
 # %% exercise="additive_attention" wrong="softmax_over_the_batch"
 """The softmax runs over the batch: the sentences compete with each other instead of the words of one sentence.
