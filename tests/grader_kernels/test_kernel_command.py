@@ -10,7 +10,7 @@ from course.command_line import cli
 from grader_kernels import problem
 from grader_kernels.evidence import Compiled, Finding
 from grader_kernels.judging import card
-from grader_kernels.judging.verdict import CaseResult, Group, KernelVerdict, TrafficRow
+from grader_kernels.judging.verdict import CaseResult, Group, KernelVerdict, Named, TrafficRow
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def poor() -> KernelVerdict:
             Compiled("k", "sm_80", registers=40, stack=16, shared=2048, shared_limit=166912, load_bits={"128": 2}),
             Compiled("k", "sm_90", error="N must be a tl.constexpr"),
         ],
-        misconception="the tail is not masked",
+        misconception=Named("no_mask", "the tail is not masked"),
         speed="speed was not measured: there is no CUDA device here",
     )
 
@@ -164,7 +164,7 @@ def test_the_terminal_says_what_where_and_what_to_do():
 
 def test_the_usual_cause_is_told_until_the_real_one_is_known():
     known, unknown = poor(), poor()
-    unknown.misconception = ""
+    unknown.misconception = None
     assert "Look at the end." in card.text(unknown) and "Look at the end." in card.html(unknown)
     assert "Look at the end." not in card.text(known) and "Look at the end." not in card.html(known)
 
