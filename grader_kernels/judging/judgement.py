@@ -146,8 +146,9 @@ class Judgement:
         try:
             self.hands.begin()
             self.runs = [self._run(case, number) for number, case in enumerate(self.task.cases, 1)]
-            if all(ran.kind == "not_written" for ran in self.runs):
-                raise Failed("not_written", self.runs[0].failure)
+            kinds = {ran.kind for ran in self.runs}
+            if kinds in ({"not_written"}, {"missing"}):
+                raise Failed(*kinds, self.runs[0].failure)
             if any(ran.right for ran in self.runs):
                 self._call_again()
             self._fill(found)
@@ -194,7 +195,7 @@ class Judgement:
     def _failed(self, ran: Ran, error: Failed | Lost, who: str) -> Ran:
         self.exhausted += error.kind in ("timed_out", "memory")
         ran.failure, ran.kind = error.sentence, error.kind
-        if ran.kind == "not_written":
+        if ran.kind in ("not_written", "missing"):
             return ran
         if ran.failure.startswith("it "):
             ran.failure = who + ran.failure.removeprefix("it")

@@ -20,6 +20,8 @@ from grader_kernels.judging import agree
 from grader_kernels.judging.verdict import Named
 from grader_kernels.problem import Case, Problem, Settings
 
+DRAWS, SIZES = (0, 1), 2  # which stretch of the seed's numbers: two draws of the numbers, one of the sizes
+
 
 class Posed(msgspec.Struct):
     """One call of the launcher: a problem.Case with its answer.
@@ -82,15 +84,14 @@ class KernelCases(msgspec.Struct):
 
 def pose(problem: Problem, seed: int) -> Task:
     """The task of this seed (0 or greater). Raises what the problem's own functions raise."""
-    numbers = np.random.Philox(seed)
-    drawn, other = (problem.cases(np.random.Generator(bits), _sizes(numbers)) for bits in (numbers, numbers.jumped()))
+    drawn, other = (problem.cases(_generator(seed, jump), _generator(seed, SIZES)) for jump in DRAWS)
     posed = [_posed(problem, *both) for both in zip(drawn, other, strict=True)]
     return Task(problem.name, list(inspect.signature(problem.reference).parameters), problem.settings, posed)
 
 
-def _sizes(numbers: np.random.Philox) -> np.random.Generator:
+def _generator(seed: int, jump: int) -> np.random.Generator:
     """Both draws have the same sizes: a launcher is shown the one and judged on the other."""
-    return np.random.Generator(numbers.jumped(2))
+    return np.random.Generator(np.random.Philox(seed).jumped(jump))
 
 
 def _posed(problem: Problem, case: Case, other: Case) -> Posed:

@@ -209,6 +209,7 @@ def check_verdict(attack: Attack, verdict: Verdict) -> None:
         verdict.reason,
         *(e.reason for e in verdict.exercises),
         *(t.says for e in verdict.exercises for t in e.trials),
+        *(says for e in verdict.exercises if e.kernel for says in e.kernel.sentences()),
     ]
     assert any(attack.says in reason for reason in reasons), f"nothing says {attack.says!r}\n{about}\n{verdict.notes}"
 

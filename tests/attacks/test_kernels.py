@@ -14,7 +14,7 @@ from attack_class import (
     released,
 )
 
-from autograder.judging.remote import stand_in
+from grader_kernels.replaying.trace import stand_in
 
 NAMES = ("vector_add", "fused_scale_add", "leaky_relu")
 SOLVED = {

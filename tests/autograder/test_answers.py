@@ -10,11 +10,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from autograder.answers import Edit, edited, read_answers
-from autograder.percent import AuthoringError
-from autograder.unit import Unit
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+from autograder.authoring.answers import Edit, edited, read_answers
+from autograder.authoring.percent import AuthoringError
+from autograder.authoring.unit import Unit
 
 TINY = Path(__file__).resolve().parent.parent / "units" / "90_tiny"
 SOLUTION = """\

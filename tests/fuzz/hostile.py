@@ -204,7 +204,7 @@ def _read_frame(data: bytes) -> bool:
 def _traced() -> bytes:
     import triton
 
-    from grader_kernels.judging.child import WARM
+    from grader_kernels.judging.hands import WARM
     from grader_kernels.replaying import replay
 
     kernel = replay.load(WARM)["twice_kernel"]
@@ -225,8 +225,8 @@ def _make_trace(chance: random.Random) -> bytes:
 def _replay(data: bytes) -> bool:
     """Refused by the judge in words, or a replay that ends in words: never a crash of ours."""
     from grader_kernels.interpreter.faults import KernelFault
-    from grader_kernels.judging.child import WARM, Lost
-    from grader_kernels.judging.judge import _parsed
+    from grader_kernels.judging.hands import WARM
+    from grader_kernels.judging.judgement import Lost, _parsed
     from grader_kernels.language import LanguageError
     from grader_kernels.replaying.replay import replay_source
 

@@ -100,9 +100,11 @@ def test_a_right_kernel_gets_all_points_and_every_figure(judged):
     assert found.full and found.score == 10 and not found.findings and not found.misconception
     assert all(case.passed and case.error <= case.allowed for case in found.cases)
     assert [row.ratio for row in found.traffic] == [1.0, 1.0]
+    case = next(case for case in pose(problem.load("row_softmax"), 0).cases if case.floor)
+    size = 4 * case.args[0].numel()
     x, out = found.traffic[0].tensors
-    assert (x.name, x.loaded, x.needed_loads) == ("x", 768, 768)
-    assert (out.role, out.stored, out.needed_stores) == ("output", 768, 768)
+    assert (x.name, x.loaded, x.needed_loads) == ("x", size, size)
+    assert (out.role, out.stored, out.needed_stores) == ("output", size, size)
     assert found.compiled[0].target == "sm_80" and found.compiled[0].registers > 0
     assert "not measured" in found.speed
     assert verdict.decode(verdict.encode(found)) == found
@@ -111,7 +113,7 @@ def test_a_right_kernel_gets_all_points_and_every_figure(judged):
 def test_every_case_counts_in_right_and_the_known_mistake_is_named(named):
     found = named("no_maximum", "one_block_only")
     assert found.misconception.name == "no_maximum" and found.misconception.next
-    assert failing(found) == ["rows near -500 and near 300"]
+    assert failing(found) == ["rows narrower than a block, and far below zero", "rows near -500 and near 300"]
     assert won(found)["right"] == share(found) < 3 and found.score < 9
     assert said(found, "numbers are NaN where a number is expected") and said(found, "subtract the row's maximum")
 
@@ -136,7 +138,8 @@ def test_two_known_mistakes_that_do_the_same_are_told_together(judged):
 def test_one_wrong_case_costs_a_quarter_of_right_and_its_own_share(judged):
     found = judged(changed("    out = ", "    if x.dtype == torch.float16: block = x[0, 5000]\n    out = "))
     assert failing(found) == ["float16"]
-    assert won(found)["right"] == share(found) == round(3 * 12 / 14, 2)
+    total = sum(case.weight for case in found.cases)
+    assert won(found)["right"] == share(found) == round(3 * (total - 2) / total, 2)
 
 
 def test_a_mistake_that_nobody_knows_is_not_named(judged):
@@ -155,17 +158,17 @@ def test_with_little_right_the_other_groups_have_no_points(judged):
 
 def test_less_precision_than_asked_for_is_wrong(judged):
     found = judged(changed("e / tl.sum(e, axis=0)", "(e / tl.sum(e, axis=0)).to(tl.float16)"))
-    assert {"rows that fill a block exactly", "one column more than a block"} <= set(failing(found))
+    assert {"rows that fill a block exactly", "one column more than full blocks"} <= set(failing(found))
     assert "float16" not in failing(found)
 
 
 def test_a_second_launch_and_a_second_reading_lose_lean(judged):
     again = "    softmax_kernel[(x.shape[0],)](x, out, x.shape[1], x.stride(0), x.stride(1), BLOCK=width)\n"
-    found = judged(changed(again, again + again))
+    found = judged(changed(again, 3 * again))
     assert won(found) == {"right": 4, "safe": 2, "lean": 0, "compiles": 2}
-    assert said(found, "you move 2.0 times the bytes that are needed")
-    assert said(found, "the result is written twice; you launch 2 kernels where one is enough")
-    assert found.traffic[0].launches == 2 and found.traffic[0].ratio == 2.0
+    assert said(found, "you move 3.0 times the bytes that are needed")
+    assert said(found, "the result is written three times; you launch 3 kernels where one is enough")
+    assert found.traffic[0].launches == 3 and found.traffic[0].ratio == 3.0
 
 
 def test_what_is_wasted_is_told():
@@ -281,8 +284,8 @@ def test_a_kernel_that_reads_far_out_of_bounds_is_a_finding(judged):
 
 
 def test_a_death_in_one_case_costs_that_case_only(judged):
-    found = judged(in_launcher("if x.shape[1] == 33: import os; os._exit(1)"))
-    assert failing(found) == ["one column more than a block"]
+    found = judged(in_launcher("if x.shape[1] > 1 and x.shape[1] % 32 == 1: import os; os._exit(1)"))
+    assert failing(found) == ["one column more than full blocks"]
     assert won(found) == {"right": share(found), "safe": 0, "lean": 2, "compiles": 2}
 
 
@@ -363,10 +366,10 @@ def test_an_argument_given_back_is_no_answer_and_its_stores_are_told(judged):
 
 def test_every_right_case_is_called_again(judged):
     """The last case is large, and the only one that is kept."""
-    keeps = "    if x.shape[1] == 4000 and KEPT:\n        return KEPT[0]\n"
+    keeps = "    if x.shape[1] > 3000 and KEPT:\n        return KEPT[0]\n"
     source = changed(LAUNCHER, f"KEPT = []\n\n\n{LAUNCHER}{keeps}")
     last = "    return out\n"
-    found = judged(changed(last, f"    KEPT.extend([out] * (x.shape[1] == 4000))\n{last}", source))
+    found = judged(changed(last, f"    KEPT.extend([out] * (x.shape[1] > 3000))\n{last}", source))
     assert found.score == 0 and said(found, "a later call with the same shapes goes wrong")
 
 
@@ -470,7 +473,8 @@ def test_two_wrong_results_are_alike_up_to_rounding():
 def test_the_pattern_is_that_of_one_program(judged):
     found = judged(TILE).pattern
     assert [access.kind for access in found.accesses] == ["load", "store"]
-    assert found.sizes["x"] == 5 * 105 or found.sizes["x"] == 3 * 64
+    counted = {case.args[0].numel() for case in pose(problem.load("row_softmax"), 0).cases if case.floor}
+    assert found.sizes["x"] in counted
     assert msgspec.json.decode(msgspec.json.encode(found), type=verdict.Pattern) == found
 
 

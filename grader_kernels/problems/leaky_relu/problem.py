@@ -32,7 +32,7 @@ def cases(rng, sizes):
     with_zeros = normal(rng, between(33, 48), spread=5)
     with_zeros[::4] = 0.0
     return [
-        Case("a single element", vector(1), {"slope": 0.5, "block": 16}, points_to=TAIL),
+        Case("a single element, below zero", (-vector(1)[0].abs(),), {"slope": 0.5, "block": 16}, points_to=TAIL),
         Case("a last program that is partly full", vector(between(33, 48)), {"slope": 0.2, "block": 16},
              points_to=TAIL, lean=True, weight=2),
         Case("a vector shorter than a block", (below,), {"slope": 0.1, "block": 16}, points_to=TAIL),
