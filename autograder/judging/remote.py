@@ -38,9 +38,8 @@ _OUT_OF_MEMORY = "can't allocate memory"  # torch's allocator raises RuntimeErro
 class RemoteSubject:
     """The object called `name` of the notebook behind `exercise`.
 
-    kernel_source: for `launch`, the text of the kernels, or a function from their names to it. replayer: where
-    traces are replayed. compiler: where kernels are compiled; without one `compiled` raises. After a call, `mutated`
-    names the arguments changed in place and `launch_problems` what the replay found wrong.
+    For `hands`: kernel_source, from names of kernels to their text; replayer, where traces are replayed; compiler. After
+    a call, `mutated` names the arguments changed in place.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ in a forked process with limits; an endless loop counts as caught. One that surv
 a hole. A hole has its explanation in tests/gates/mutants.toml, or is closed with a case.
 
 The whole run writes its report to tests/gates/mutants.md. Exit code 0: at least 97 % of the mutants that change
-behaviour lose points, and what survives is explained. Kernels are left to the kernel judge's own wrong/ folder.
+behaviour lose points, and what survives is explained. Kernels are left to the mistakes of their problems.
 """
 
 from __future__ import annotations
