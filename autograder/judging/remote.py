@@ -38,8 +38,8 @@ _OUT_OF_MEMORY = "can't allocate memory"  # torch's allocator raises RuntimeErro
 class RemoteSubject:
     """The object called `name` of the notebook behind `exercise`.
 
-    For `hands`: kernel_source, from names of kernels to their text; replayer, where traces are replayed; compiler. After
-    a call, `mutated` names the arguments changed in place.
+    For `hands`: kernel_source gives the text of named kernels, replayer replays traces, compiler compiles. After a
+    call, `mutated` names the arguments changed in place.
     """
 
     def __init__(
