@@ -308,7 +308,7 @@ def snapshot():
     """Every attribute of every part of triton that could be patched, and the driver."""
     owners = [*map(importlib.import_module, MODULES), *CLASSES, driver]
     owners += [type(importlib.import_module("triton.runtime.interpreter").interpreter_builder)]
-    # reading a class makes its __annotations__, copying it its __slotnames__; driver attributes are compared as objects,
+    # reading a class makes its __annotations__, copying it __slotnames__; driver attributes are compared as objects,
     # which keeps them alive
     skip = ("__dict__", "__annotations__", "__slotnames__", "__weakref__", "__builtins__")
     return {
