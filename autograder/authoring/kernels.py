@@ -16,6 +16,7 @@ import linecache
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from autograder import ROOT
 from autograder.authoring.answers import Alternative, read_answers
@@ -71,13 +72,19 @@ def as_file(source: str) -> str:
     return IMPORTS + "from torch import Tensor\n\n\n" + source.strip("\n") + "\n"
 
 
+def execute(source: str, namespace: dict[str, Any], label: str) -> None:
+    """Run one cell. The source stays readable for `inspect`, which @triton.jit needs."""
+    filename = f"<{label}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    exec(compile(source, filename, "exec"), namespace)
+
+
 def launcher(name: str, answer: str = "solution") -> Callable:
     """The launcher of one of our own answers, executed in this process. Raises KeyError for an unknown one."""
     rights, wrongs = files(name)
     source = rights[answer] if answer in rights else as_file(wrongs[answer].source)
-    file, module = f"<{answer} of {name}>", {"__name__": f"{name}_{answer}"}
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # triton reads it there
-    exec(compile(source, file, "exec"), module)
+    module: dict[str, Any] = {"__name__": f"{name}_{answer}"}
+    execute(source, module, f"{answer} of {name}")
     return module[name]
 
 

@@ -6,11 +6,11 @@ the oracle's expected value. The solution must pass; each misconception must fai
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from autograder.authoring.checks import OPERATIONS, Check, Kernel, Trial, load, seed_for
+from autograder.authoring.kernels import execute
 from autograder.authoring.unit import Alternative, AuthoringError, Unit
 from course.checking import cases
 from course.checking.check import quiet
@@ -145,13 +145,6 @@ def alternative(cell: Alternative, solved: dict[str, Any]) -> dict[str, Any]:
         told = f"{cell.name!r} of {cell.exercise} does not run: {type(error).__name__}: {error}"
         raise AuthoringError(told, cell.file, cell.line) from error
     return namespace
-
-
-def execute(source: str, namespace: dict[str, Any], label: str) -> None:
-    """Run one cell. The source stays readable for `inspect`, which @triton.jit needs."""
-    filename = f"<{label}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    exec(compile(source, filename, "exec"), namespace)
 
 
 def record_check(

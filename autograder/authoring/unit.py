@@ -18,9 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from autograder import ROOT
 from autograder.authoring.answers import Alternative, read_answers
-from autograder.authoring.kernels import BEGIN_SOLUTION, END_SOLUTION, answers, is_kernel, solved
+from autograder.authoring.kernels import BEGIN_SOLUTION, END_SOLUTION, UNITS, answers, is_kernel, solved
 from autograder.authoring.percent import (
     AuthoringError,
     Raw,
@@ -32,8 +31,6 @@ from autograder.authoring.percent import (
     refuse_unknown_keys,
 )
 from course.errors import InputError
-
-UNITS = ROOT / "course" / "units"
 
 BEGIN_SCHEME, END_SCHEME = "=== BEGIN MARK SCHEME ===", "=== END MARK SCHEME ==="
 MARKERS = (BEGIN_SOLUTION, END_SOLUTION, BEGIN_SCHEME, END_SCHEME)
