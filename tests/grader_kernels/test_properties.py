@@ -309,8 +309,8 @@ def snapshot():
     owners = [*map(importlib.import_module, MODULES), *CLASSES, driver]
     owners += [type(importlib.import_module("triton.runtime.interpreter").interpreter_builder)]
     # reading a class makes its __annotations__, copying it __slotnames__; driver attributes are compared as objects,
-    # which keeps them alive
-    skip = ("__dict__", "__annotations__", "__slotnames__", "__weakref__", "__builtins__")
+    # which keeps them alive; a warning that is shown first in this process leaves a __warningregistry__
+    skip = ("__dict__", "__annotations__", "__slotnames__", "__weakref__", "__builtins__", "__warningregistry__")
     return {
         (getattr(owner, "__name__", "driver"), name): value
         for owner in owners
