@@ -33,6 +33,7 @@ from autograder.authoring import checks, recording
 from autograder.authoring.checks import Check
 from autograder.authoring.unit import BEGIN_SOLUTION, AuthoringError, Cell, Unit, stub
 from course.checking import cases, compare
+from course.checking.forbidden import FAMILIES
 from course.errors import CourseError
 from course.files import write_whole
 
@@ -99,7 +100,18 @@ def load_checks(unit: Unit) -> dict[str, Check]:
         if name not in unit.points:
             told = f'check "{name}" has no cell in the notebook; add # %% check="{name}" points=...'
             raise AuthoringError(told, unit.checks_path, check.source_line)
+        _require_rules(unit, check)
     return found
+
+
+def _require_rules(unit: Unit, check: Check) -> None:
+    """What an exercise forbids, its docstring says in the words of the family."""
+    source = " ".join(unit.solution_source(check.name).split())
+    for family in check.forbids:
+        rule = FAMILIES[family].rule
+        if rule not in source:
+            told = f'{check.name} forbids "{family}", and its docstring must say so: {rule}'
+            raise AuthoringError(told, unit.checks_path, check.source_line)
 
 
 # The source notebook

@@ -60,7 +60,8 @@ class Check:
 
     name: the exercise's name, also the name of the object it defines.
     hints: two sentences, each more telling than the one before.
-    forbids: families of library calls that should be written, not called (see autograder.judging.forbidden).
+    forbids: families of library calls that should be written, not called (see course.checking.forbidden); the docstring
+        must say each family's rule.
     kind: function, class, generator, value (an experiment's finding) or kernel (see `Kernel`).
     mutates: argument names ("argument 1", "out") the exercise is meant to change in place.
     minutes: expected time.

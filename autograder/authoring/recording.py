@@ -165,6 +165,7 @@ def record_check(
             raise AuthoringError(told, check.file, line) from error
         recorded.append(cases.Case(spec.title, spec.weight, subject.steps))
     said = {"mutates": list(check.mutates), "minutes": check.minutes, "optional": optional}
+    said["forbids"] = list(check.forbids)
     made = cases.CheckCases(check.name, points, check.kind, list(check.hints), recorded, **said)
     _solution_passes(check, made, solved)
     return made

@@ -16,15 +16,15 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from autograder.authoring.checks import Check, attempt
-from autograder.judging import forbidden, trials
+from autograder.judging import trials
 from autograder.judging.needed import needed, used_in
 from autograder.judging.remote import RemoteSubject
 from autograder.judging.rules import HandIn, UnitRules
 from autograder.sandbox.sandbox import Exercise, Limits, Lost, Replayer, Runner, Sandbox, SandboxGone
-from course.checking import cases, foundations
+from course.checking import cases, cells, forbidden, foundations
 from course.checking.check import quiet
 from course.checking.subject import SubjectError
 from course.checking.verdict import ExerciseVerdict, Verdict, without_points
@@ -67,6 +67,20 @@ def judge(
     return verdict.add_up()
 
 
+class Poisoned(NamedTuple):
+    """What passes where the forbidden operators are poisoned: in the notebook as it was handed in, and in what could be
+    read of it. Trial by trial: None for one that raised; None instead of the list when the process died."""
+
+    as_handed_in: list[bool | None] | None
+    as_read: list[bool | None] | None
+    left_out: list[forbidden.LeftOut]
+
+    def changed(self, clean: list[bool]) -> tuple[list[bool | None], list[bool | None]]:
+        """Of the trials that pass otherwise, those that don't here: in the one run and in the other."""
+        runs = (run or [None] * len(clean) for run in (self.as_handed_in, self.as_read))
+        return tuple([p for c, p in zip(clean, run, strict=True) if c and not p] for run in runs)
+
+
 class _Session:
     """The life of one sandbox: poisoned runs, the clean run, the exercises."""
 
@@ -79,6 +93,10 @@ class _Session:
         self.peak_bytes = 0
         self.reruns = RERUNS
         self.costs: dict[str, float] = {}
+        self.readings = cells.read_all(handin.sources)
+        self.needed = needed(handin.cells, self.readings)
+        self.stopped: dict[str, str] = {}  # exercise -> what its cell stopped with
+        self.unbound: dict[str, str] = {}  # name -> what the cell that should bind it stopped with
 
     def run(self) -> list[ExerciseVerdict]:
         with contextlib.ExitStack() as stack:
@@ -101,8 +119,10 @@ class _Session:
     def _explain(self, rows: list[ExerciseVerdict]) -> None:
         """Say which verdicts lie on exercises that are not right themselves."""
         wrong = {row.name for row in rows if row.state != "passed"}
-        uses = {c.grade_id: used_in(c.source) & wrong for c in self.handin.cells if c.grade_id in wrong}
+        read = zip(self.handin.cells, self.readings, strict=True)
+        uses = {c.grade_id: used_in(reading) & wrong for c, reading in read if c.grade_id in wrong}
         for row in rows:
+            foundations.stopped(row, self.stopped, self.unbound)
             foundations.explain(row, [r.name for r in rows if r.name in uses.get(row.name, ()) and r is not row])
 
     @contextlib.contextmanager
@@ -111,24 +131,43 @@ class _Session:
         yield
         self.costs[name] = round(self.costs.get(name, 0.0) + time.perf_counter() - began, 4)
 
-    def _poisoned_outcomes(self, box: Sandbox) -> dict[str, list[bool | None] | None]:
-        """For each exercise that forbids something: which trials pass with the forbidden operators poisoned."""
-        found: dict[str, list[bool | None] | None] = {}
+    def _poisoned_outcomes(self, box: Sandbox) -> dict[str, Poisoned]:
+        """For each exercise that forbids something: what passes with the forbidden operators poisoned."""
+        found: dict[str, Poisoned] = {}
         by_family: dict[tuple[str, ...], list[str]] = {}
         for name, check in self.rules.checks.items():
             if check.forbids and name in self.rules.recorded.checks:
                 by_family.setdefault(check.forbids, []).append(name)
         for forbids, names in by_family.items():
-            try:
-                runner, _ = box.run_notebook(self._cells(), forbidden.poisons(forbids))
-            except Lost:
-                found |= dict.fromkeys(names)
-                continue
-            for name in names:
-                found[name] = self._passes(name, runner)
-            box.sweep()
-            runner.close()
+            as_handed_in = self._poisoned_run(box, self._cells(), forbids, names)
+            texts, left_out = self.notebook.trusted(forbids)
+            as_read = self._poisoned_run(box, self._trusted_cells(texts), forbids, names) if left_out else as_handed_in
+            found |= {name: Poisoned(as_handed_in[name], as_read[name], left_out) for name in names}
         return found
+
+    def _poisoned_run(
+        self, box: Sandbox, sources: list[tuple[str, str]], forbids: tuple[str, ...], names: list[str]
+    ) -> dict[str, list[bool | None] | None]:
+        try:
+            runner, _ = box.run_notebook(sources, forbidden.poisons(forbids))
+        except Lost:
+            return dict.fromkeys(names)
+        passes = {name: self._passes(name, runner) for name in names}
+        box.sweep()
+        runner.close()
+        return passes
+
+    @functools.cached_property
+    def notebook(self) -> forbidden.Notebook:
+        """The hand-in, read for forbidden calls."""
+        read = list(zip(self.handin.cells, self.readings, strict=True))
+        return forbidden.read_notebook([r for c, r in read if not c.given], [r for c, r in read if c.given])
+
+    def _trusted_cells(self, texts: list[list[str]]) -> list[tuple[str, str]]:
+        """The cells to run: those given as they are, the student's as the pieces in `texts`."""
+        own = iter(texts)
+        pieces = [[cell.source] if cell.given else next(own) for cell in self.handin.cells]
+        return [(self.handin.cells[number].id, piece) for number in self.needed for piece in pieces[number]]
 
     def _passes(self, name: str, runner: Runner) -> list[bool | None] | None:
         """Which cases and trials pass, on the same secret inputs as in the clean runner.
@@ -154,14 +193,19 @@ class _Session:
             runner, results = box.run_notebook(self._cells())
         except Lost as lost:
             return lost
+        read = {cell.id: (cell, reading) for cell, reading in zip(self.handin.cells, self.readings, strict=True)}
         for result in results:
             self._keep_output(result)
             if result.error_name in cases.FATAL:
                 self.lost[result.cell_id] = result
+            elif result.error and result.cell_id in read:
+                cell, reading = read[result.cell_id]
+                self.stopped |= {cell.grade_id: result.error}
+                self.unbound |= dict.fromkeys(cells.bound_names(reading), result.error)
         return runner
 
     def _cells(self) -> list[tuple[str, str]]:
-        return [(cell.id, cell.source) for cell in needed(self.handin.cells)]
+        return [(self.handin.cells[number].id, self.handin.cells[number].source) for number in self.needed]
 
     def _keep_output(self, result: CellResult) -> None:
         """What a cell said, cut: a thousand cells that print a megabyte each must not fill disks and pages."""
@@ -182,7 +226,7 @@ class _Session:
                 self.reruns -= 1
                 self.runner = self._run_cells(box)
 
-    def _exercise(self, name: str, box: Sandbox, poisoned: list[bool | None] | None) -> ExerciseVerdict:
+    def _exercise(self, name: str, box: Sandbox, poisoned: Poisoned | None) -> ExerciseVerdict:
         check, recorded = self.rules.checks[name], self.rules.recorded.check(name)
         stopped = next((self.lost[c.id] for c in self.handin.cells if c.grade_id == name and c.id in self.lost), None)
         if stopped:
@@ -199,26 +243,25 @@ class _Session:
             return without_points(name, recorded.points, state, lost.message, hints=len(check.hints))
         return self._without_shortcut(check, verdict, poisoned)
 
-    def _without_shortcut(
-        self, check: Check, verdict: ExerciseVerdict, poisoned: list[bool | None] | None
-    ) -> ExerciseVerdict:
-        """Refuse the points of a proven shortcut; hold what can't be decided."""
+    def _without_shortcut(self, check: Check, verdict: ExerciseVerdict, poisoned: Poisoned | None) -> ExerciseVerdict:
+        """Refuse the points of a shortcut; hold what can't be decided."""
         if not check.forbids or not verdict.score:
             return verdict
+        refused = forbidden.refuse(verdict, self.notebook.findings(check.name, check.forbids))
+        if refused.state == "forbidden" or poisoned is None:
+            return refused
         clean = [trial.passed for trial in verdict.trials]
-        written = [cell.source for cell in self.handin.cells if not cell.given]
-        given = [cell.source for cell in self.handin.cells if cell.given]
-        findings = forbidden.read_source(written, check.name, check.forbids, given)
-        called = next((f for f in findings if f.kind == "shortcut"), None)
-        opaque = next((f for f in findings if f.kind == "hold"), None)
-        changed = [p for c, p in zip(clean, poisoned or [None] * len(clean), strict=True) if c and not p]
-        what = " or ".join(forbidden.FAMILIES[f].what for f in check.forbids)
+        changed, changed_as_read = poisoned.changed(clean)
         if False in changed:
-            how = called.says if called else f"its answer changes when {what} is made to give wrong numbers"
-            return _refused(verdict, "forbidden", f"{how}; this exercise asks you to write it")
-        if called or opaque or changed:
-            why = (called or opaque).says if called or opaque else "it can't be run a second time"
-            return _refused(verdict, "held", f"{why}; your instructor will look at it")
+            what = " or ".join(forbidden.FAMILIES[f].what for f in check.forbids)
+            why = f"its answer changes when {what} is made to give wrong numbers"
+            return forbidden.without(verdict, "forbidden", f"{why}; {forbidden.WRITE_IT}")
+        if refused is not verdict:
+            return refused
+        if changed or changed_as_read:
+            without = poisoned.left_out[0].text if changed_as_read and poisoned.left_out else ""
+            why = f"it needs `{without}`, which can't be read" if without else "it can't be run a second time"
+            return forbidden.without(verdict, "held", f"{why}; {forbidden.LOOKED_AT}")
         return verdict
 
     def _subject(self, name: str, exercise: Exercise, replays: Replays) -> RemoteSubject:
@@ -227,7 +270,7 @@ class _Session:
     def _kernel_source(self, needed: set[str]) -> str:
         key = frozenset(needed)
         if key not in self.kernels:
-            self.kernels[key] = kernels_of([_code_only(source) for source in self.handin.sources], needed)
+            self.kernels[key] = kernels_of([reading.python for reading in self.readings], needed)
         return self.kernels[key]
 
 
@@ -298,10 +341,6 @@ def the_compiler() -> Compiler:
     return made
 
 
-def _refused(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdict:
-    return without_points(verdict.name, verdict.max_score, state, reason, hints=verdict.hints)
-
-
 def kernels_of(cells: list[str], needed: set[str]) -> str:
     """The kernels called `needed` out of the cells, with what they use. Where all of it stands in one cell, lines have
     the numbers that they have there. Raises language.LanguageError."""
@@ -314,8 +353,3 @@ def kernels_of(cells: list[str], needed: set[str]) -> str:
             return "\n".join(lines[begins:])
         begins = ends + 2
     return source
-
-
-def _code_only(source: str) -> str:
-    """A cell without IPython's own lines."""
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())

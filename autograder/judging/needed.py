@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 import functools
 import symtable
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from course.checking.cells import UNREADABLE, Reading, bound, used_names
 
 
 class Cell(NamedTuple):
@@ -23,35 +25,33 @@ class Cell(NamedTuple):
     given: bool = False
 
 
-def needed(cells: list[Cell]) -> list[Cell]:
-    """The cells to run, in order."""
-    names = {cell.id: _names(cell.source) for cell in cells}
-    kept = {cell.id for cell in cells if not cell.given}
+def needed(cells: Sequence[Cell], readings: Sequence[Reading]) -> list[int]:
+    """The numbers of the cells to run, in order. readings: of each cell (course.checking.cells)."""
+    names = [_names(reading) for reading in readings]
+    kept = {number for number, cell in enumerate(cells) if not cell.given}
     while True:
-        used = set().union(*(names[id][1] for id in kept)) if kept else set()
-        more = {cell.id for cell in cells if cell.id not in kept and names[cell.id][0] & used}
+        used = set().union(*(names[number][1] for number in kept))
+        more = {number for number in range(len(cells)) if number not in kept and names[number][0] & used}
         if not more:
-            return [cell for cell in cells if cell.id in kept]
+            return sorted(kept)
         kept |= more
 
 
-def used_in(source: str) -> frozenset[str]:
+def used_in(reading: Reading) -> frozenset[str]:
     """Names a cell uses from elsewhere; none when it can't be read."""
-    return _names(source)[1]
+    return _names(reading)[1]
 
 
 @functools.lru_cache(maxsize=512)
-def _names(source: str) -> tuple[frozenset[str], frozenset[str]]:
+def _names(reading: Reading) -> tuple[frozenset[str], frozenset[str]]:
     """Names a cell binds at its top level, and names it uses from elsewhere; kept, as a class shares cells."""
-    try:
-        table = symtable.symtable(source, "<cell>", "exec")
-        return frozenset(_bound(table)), frozenset(_from_elsewhere(ast.parse(source).body, set()))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    if reading.module:
         return frozenset(), frozenset()
-
-
-def _bound(table: symtable.SymbolTable) -> set[str]:
-    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    try:
+        table = symtable.symtable(reading.python, "<cell>", "exec")
+        return bound(table), frozenset(_from_elsewhere(ast.parse(reading.python).body, set()))
+    except UNREADABLE:
+        return frozenset(), frozenset()
 
 
 _BINDS_FOR_SURE = (ast.Assign, ast.AugAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
@@ -86,14 +86,4 @@ def _read(node: ast.AST) -> set[str]:
 def _stored(node: ast.AST) -> set[str]:
     """Names bound by a simple statement or a loop's target; a target stands without its loop."""
     text = ast.unparse(node) if isinstance(node, ast.stmt) else f"{ast.unparse(node)} = ()"
-    return _bound(symtable.symtable(text, "<part>", "exec"))
-
-
-def used_names(table: symtable.SymbolTable) -> Iterator[str]:
-    """Names that code takes from the notebook: parameters and locals are its own."""
-    top = table.get_type() == "module"
-    for symbol in table.get_symbols():
-        if symbol.is_referenced() if top else symbol.is_global():
-            yield symbol.get_name()
-    for child in table.get_children():
-        yield from used_names(child)
+    return bound(symtable.symtable(text, "<part>", "exec"))

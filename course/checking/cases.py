@@ -77,7 +77,10 @@ class Misconception(msgspec.Struct):
 
 
 class CheckCases(msgspec.Struct):
-    """All that the learner's side knows of one check. kernel: of a kernel exercise, instead of cases."""
+    """All that the learner's side knows of one check.
+
+    kernel: of a kernel exercise, instead of cases. forbids: families of library calls (course.checking.forbidden).
+    """
 
     name: str
     points: float
@@ -89,6 +92,7 @@ class CheckCases(msgspec.Struct):
     minutes: int = 0
     kernel: KernelCases | None = None
     optional: bool = False
+    forbids: list[str] = []
 
 
 class Cases:

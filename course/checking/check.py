@@ -12,12 +12,13 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from course.checking import card, cases, foundations
+from course.checking import card, cases, forbidden, foundations
+from course.checking.cells import read_all
 from course.checking.subject import LocalSubject
 from course.checking.verdict import ExerciseVerdict
 
@@ -54,17 +55,32 @@ def judge(name: str, namespace: dict[str, Any]) -> ExerciseVerdict:
     """The verdict of the recorded cases on `namespace[name]`. KeyError or FileNotFoundError in one sentence."""
     recorded = find_cases(name)
     with quiet():
-        return judge_with(recorded, name, namespace)
+        return judge_with(recorded, name, namespace, cells_run())
 
 
-def judge_with(recorded: cases.Cases, name: str, namespace: dict[str, Any]) -> ExerciseVerdict:
-    """The verdict; where something is wrong, the other exercises that the answer uses are played too."""
-    verdict = cases.play(recorded.check(name), LocalSubject(namespace, name))
-    if verdict.state == "passed":
+def judge_with(
+    recorded: cases.Cases, name: str, namespace: dict[str, Any], cells: Sequence[str] = ()
+) -> ExerciseVerdict:
+    """The verdict; where something is wrong, the other exercises that the answer uses are played too.
+
+    cells: the sources that made the namespace, in the order in which they ran; they are read for forbidden calls.
+    """
+    check = recorded.check(name)
+    verdict = cases.play(check, LocalSubject(namespace, name))
+    if check.forbids and verdict.score:
+        verdict = forbidden.refuse(verdict, forbidden.read_source(read_all(cells), name, check.forbids))
+        verdict.optional = check.optional
+    if verdict.state in ("passed", "forbidden", "held"):
         return verdict
     used = foundations.used_by(namespace.get(name), recorded.checks)
     played = (cases.play(recorded.check(other), LocalSubject(namespace, other)) for other in used)
     return foundations.explain(verdict, [other.name for other in played if other.state != "passed"])
+
+
+def cells_run() -> list[str]:
+    """The cells that ran in this notebook so far, as they were typed; none outside of one."""
+    shell = get_ipython() if (get_ipython := getattr(sys.modules.get("IPython"), "get_ipython", None)) else None
+    return list(shell.history_manager.input_hist_raw) if shell is not None else []
 
 
 def find_cases(name: str) -> cases.Cases:

@@ -1,18 +1,21 @@
-"""Which earlier answers an answer is built on: a fault in `bpe_merge` shows up in `bpe_train`, which calls it.
+"""What an answer is built on: a fault in `bpe_merge` shows up in `bpe_train`, which calls it.
 
-What it is: the names of exercises that an answer's code reads, and the sentence a verdict says when one of them is not
-right. What it is not: a judgement. Points are lost all the same; the learner is told where to look first.
+What it is: the names of exercises that an answer's code reads, and the sentences a verdict says when one of them is not
+right, or when a cell that it needs stopped. What it is not: a judgement. Points are lost all the same; the learner is
+told where to look first.
 """
 
 from __future__ import annotations
 
 import dis
+import re
 from collections.abc import Container, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
 from course.checking.verdict import ExerciseVerdict
 
+_NOT_DEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 READS = ("LOAD_GLOBAL", "LOAD_NAME")
 
 
@@ -28,6 +31,21 @@ def explain(verdict: ExerciseVerdict, shaky: list[str]) -> ExerciseVerdict:
         names = " and ".join(shaky)
         said = f"it uses your {names}, which {'is' if len(shaky) == 1 else 'are'} not right yet: look there first"
         verdict.reason = f"{verdict.reason}; {said}" if verdict.reason else said
+    return verdict
+
+
+def stopped(verdict: ExerciseVerdict, said: dict[str, str], names: dict[str, str]) -> ExerciseVerdict:
+    """The verdict, which says that a cell stopped where that is why something is not there.
+
+    said: from exercises to what their own cells stopped with. names: from names to what the cells that should have
+    bound them stopped with.
+    """
+    if verdict.state == "missing" and verdict.name in said:
+        verdict.state, verdict.reason = "crashed", f"its cell stopped with {said[verdict.name]}"
+    missed = {name for trial in verdict.trials for name in _NOT_DEFINED.findall(trial.says)} & names.keys()
+    for name in sorted(missed)[:1]:
+        told = f"the cell that should bring `{name}` stopped with {names[name]}"
+        verdict.reason = f"{verdict.reason}; {told}" if verdict.reason else told
     return verdict
 
 

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from course.checking import cases
+from course.checking import cases, foundations
 from course.checking.cases import Cases
+from course.checking.cells import bound_names, read
 from course.checking.verdict import ExerciseVerdict, Verdict, without_points
 from course.command_line.lab import find_unit
 from course.command_line.notebooks import exercise_of, is_check_cell, manual_points, read_notebook
@@ -90,7 +91,8 @@ class _Run:
         self.names = list(recorded.checks)
         self.cells = list(_runnable(notebook, self.names))
         self.verdicts: dict[str, ExerciseVerdict] = {}
-        self.errors: dict[str, str] = {}  # exercise -> what its cell said
+        self.stopped: dict[str, str] = {}  # exercise -> what its cell stopped with
+        self.unbound: dict[str, str] = {}  # name -> what the cell that should bind it stopped with
         self.skipped: set[int] = set()
         self.notes: list[str] = []
 
@@ -124,20 +126,14 @@ class _Run:
             self._cell_failed(event[1], event[2])
         elif event[0] == "verdict":
             verdict = msgspec.convert(event[1], ExerciseVerdict)
-            self.verdicts[verdict.name] = self._explained(verdict)
+            self.verdicts[verdict.name] = foundations.stopped(verdict, self.stopped, self.unbound)
 
     def _cell_failed(self, number: int, said: str) -> None:
-        name = next((name for index, _, name in self.cells if index == number), "")
-        if name:
-            self.errors[name] = said
+        source, name = next((source, name) for index, source, name in self.cells if index == number)
+        self.stopped |= {name: said} if name else {}
+        self.unbound |= dict.fromkeys(bound_names(read(source)), said)
         note = f"cell {number + 1} stopped with {said}"
         self.notes += [] if note in self.notes else [note]
-
-    def _explained(self, verdict: ExerciseVerdict) -> ExerciseVerdict:
-        said = self.errors.get(verdict.name)
-        if said and verdict.state == "missing":
-            verdict.state, verdict.reason = "crashed", f"its cell stopped with {said}"
-        return verdict
 
     def _blame(self, doing: list | None, event: list) -> None:
         if doing is None:
@@ -236,7 +232,7 @@ def child() -> None:
     for name in job["exercises"]:
         say("exercise", name)
         with quiet():
-            verdict = judge_with(recorded, name, session.namespace)
+            verdict = judge_with(recorded, name, session.namespace, [source for _, source in job["cells"]])
         say("verdict", msgspec.to_builtins(verdict))
     say("done")
 

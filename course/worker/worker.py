@@ -164,6 +164,7 @@ class Warden:
         self.limits = header["limits"]
         os.makedirs(header["workdir"], exist_ok=True)
         os.chdir(header["workdir"])
+        sys.path[:0] = [""] if "" not in sys.path else []  # as in a notebook: a module that it wrote can be imported
         wire.send(self.control, {"ok": True})
 
     def do_file(self, header: dict, body: bytes) -> None:

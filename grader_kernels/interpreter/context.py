@@ -9,9 +9,8 @@ the launch, so that an out-of-bounds access is a sentence (`KernelFault`) and ne
 What it is not: a sandbox (a kernel is Python here; `language.py` is the gate for kernels one doesn't trust), a race
 detector (programs run one after another), or a clock (an interpreted kernel's time says nothing about a GPU).
 
-`TRITON_INTERPRET` must stay unset: it is read when `@triton.jit` runs and when `triton.language` is imported, and it
-makes the same kernel uncompilable. Here `tl` is patched for the length of one launch only, so compiling works between
-launches, in the same process.
+`TRITON_INTERPRET` has no effect (`interpreted`). Here `tl` is patched for the length of one launch only, so compiling
+works between launches, in the same process.
 """
 
 from __future__ import annotations
@@ -23,9 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 from triton.runtime.autotuner import Autotuner
+from triton.runtime.interpreter import InterpretedFunction
 from triton.runtime.jit import JITFunction
 
 from grader_kernels.interpreter import tuned
+from grader_kernels.interpreter.interpreted import ordinary
 from grader_kernels.interpreter.launch import Observer, Settings
 from grader_kernels.interpreter.patches import LOCK
 from grader_kernels.interpreter.programs import interpret, tensors_in
@@ -45,6 +46,11 @@ def _run(self: JITFunction, *args, grid, warmup, **kwargs):
     return interpret(self, grid, args, kwargs, _contexts[-1])
 
 
+def _run_interpreted(self: InterpretedFunction, *args, **kwargs):
+    """The same of a kernel that was made under TRITON_INTERPRET=1."""
+    return ordinary(self).run(*args, **kwargs)
+
+
 def _run_autotuned(self: Autotuner, *args, **kwargs):
     """The same of a kernel under `@triton.autotune`."""
     if _is_real(args, kwargs) and _contexts[-1].recorder is None:
@@ -61,8 +67,8 @@ def _is_real(args: tuple, kwargs: dict[str, Any]) -> bool:
 def _enter(settings: Settings) -> None:
     with LOCK:
         if not _contexts:
-            _originals.update(run=JITFunction.run, autotune=Autotuner.run)
-            JITFunction.run, Autotuner.run = _run, _run_autotuned
+            _originals.update(run=JITFunction.run, autotune=Autotuner.run, interpreted=InterpretedFunction.run)
+            JITFunction.run, Autotuner.run, InterpretedFunction.run = _run, _run_autotuned, _run_interpreted
         _contexts.append(settings)
 
 
@@ -71,6 +77,7 @@ def _leave(settings: Settings) -> None:
         _contexts[:] = [context for context in _contexts if context is not settings]
         if not _contexts:
             JITFunction.run, Autotuner.run = _originals["run"], _originals["autotune"]
+            InterpretedFunction.run = _originals["interpreted"]
 
 
 @contextlib.contextmanager

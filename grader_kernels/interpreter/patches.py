@@ -20,6 +20,7 @@ from triton.runtime.jit import JITFunction
 
 from grader_kernels.interpreter import recipes
 from grader_kernels.interpreter.builder import BUILDER, SEMANTIC
+from grader_kernels.interpreter.interpreted import ordinary
 from grader_kernels.interpreter.reductions import reduce_tile, scan_tile
 from grader_kernels.interpreter.rewriting import python_function
 
@@ -140,6 +141,7 @@ def _plan_patches() -> list[tuple[Any, str, Any]]:
             scope.set_attr(libdevice_stubs, name, call)
             scope.set_attr(libdevice_cuda, name, call)
     scope.set_attr(JITFunction, "__call__", _call_device)
+    scope.set_attr(upstream.InterpretedFunction, "__call__", lambda f, *a, **kw: _call_device(ordinary(f), *a, **kw))
     scope.set_attr(tl.block_type, "__init__", _quick_block_type)
     scope.set_attr(tl.tensor, "__init__", _quick_tensor)
     scope.set_attr(upstream, "_get_np_dtype", _quick_numpy_dtype)

@@ -13,6 +13,8 @@ from typing import Any
 from triton.runtime.autotuner import Autotuner, Config
 from triton.runtime.jit import JITFunction
 
+from grader_kernels.interpreter.interpreted import ordinary
+
 
 def launch(tuner: Autotuner, args: tuple, kwargs: dict[str, Any]) -> Any:
     """An autotuned kernel on CPU tensors: nothing is measured. The first configuration counts that
@@ -50,9 +52,9 @@ def _pick_config(tuner: Autotuner, args: tuple, kwargs: dict[str, Any]) -> Confi
 
 def _asserts_hold(tuner: Autotuner, arguments: dict[str, Any]) -> bool:
     """Whether the `tl.static_assert`s at the top of the kernel's body that speak of its constants alone are true."""
-    kernel = tuner.fn
+    kernel = ordinary(tuner.fn)
     while not isinstance(kernel, JITFunction):
-        kernel = kernel.fn
+        kernel = ordinary(kernel.fn)
     fn = kernel.fn
     known = {param.name for param in kernel.params if param.is_constexpr} & arguments.keys()
     unknown = set(fn.__code__.co_varnames) - known

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import contextlib
 import functools
 import os
 import secrets
@@ -232,6 +233,9 @@ class _Live:
     def __getitem__(self, index: int) -> Outcome:
         alone = msgspec.structs.replace(self.task, cases=[self.task.cases[index]])
         with ChildHands(self.judge, alone, self.source, "mistake.py") as hands:
+            for earlier in self.task.cases[:index]:  # an answer may remember them
+                with contextlib.suppress(Failed, Lost):
+                    hands.trace(earlier)
             judged = Judgement(alone, hands)
             judged.verdict()
             return outcome(judged.runs[0]) if judged.runs else Outcome(["failed: not run"])

@@ -34,6 +34,7 @@ from grader_kernels import language
 from grader_kernels.evidence import ORDER_MATTERS, Evidence, Traffic, changed_input
 from grader_kernels.interpreter import context, programs
 from grader_kernels.interpreter.faults import KernelFault
+from grader_kernels.interpreter.interpreted import ordinary
 from grader_kernels.interpreter.launch import Observer, Settings
 from grader_kernels.replaying.memory import COPIED, FILLED, STORED, UNTOUCHED, Arena, Memory
 from grader_kernels.replaying.meter import Meter
@@ -407,6 +408,7 @@ def load(source: str) -> dict[str, JITFunction]:
     namespace: dict[str, Any] = {"__builtins__": dict(KERNEL_BUILTINS), "__name__": f"kernels_{digest}"}
     namespace |= {"triton": triton, "tl": tl, "libdevice": libdevice}
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
+    namespace.update({name: ordinary(value) for name, value in namespace.items()})
     return {name: value for name, value in namespace.items() if isinstance(value, JITFunction)}
 
 
@@ -432,6 +434,7 @@ def source_of(kernels: dict[str, JITFunction]) -> str:
 
 def _gather(name: str, value: Any, functions: dict[str, JITCallable], constants: dict[str, str]) -> None:
     """Sort a global, and those that it uses, into functions and literal constants."""
+    value = ordinary(value)
     plain = value.value if isinstance(value, tl.constexpr) else value
     if name in functions or name in constants:
         return

@@ -95,7 +95,7 @@ STUDENTS = [
     honest("one_crash", 39, "one function kills its process", write={"roofline": "def roofline(*a):\n    import os\n    os.abort()\n"},
            scores={**FULL, "roofline": 0.0}, states={"roofline": "crashed"}),
     honest("one_bad_cell", 39, "one cell can't be parsed", write={"roofline": "def roofline(:\n    return"},
-           scores={**FULL, "roofline": 0.0}, states={"roofline": "missing"}),
+           scores={**FULL, "roofline": 0.0}, states={"roofline": "crashed"}, says="SyntaxError"),
     honest("late_crash", 40, "the last cell crashes", after=("import ctypes\nctypes.string_at(0)",)),
     honest("late_loop", 40, "the last cell never ends", after=("while True:\n    pass",), limits=replace(SMALL, cell=4)),
 ]  # fmt: skip

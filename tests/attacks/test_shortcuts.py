@@ -83,7 +83,7 @@ ATTACKS = [
         "poison_undone", "the override's library object destroyed before the call",
         HEAD + "    return torch.softmax(x, dim)\n",
         before=("import course.worker.worker as w, gc\nfor held in w._poisoned:\n    held._destroy()\nw._poisoned.clear()\ngc.collect()",),
-        states=HELD, says="your instructor will look",
+        states=FORBIDDEN, says="asks you to write it",
     ),
     shortcut(
         "other_process", "a fresh interpreter, never poisoned, does the work",

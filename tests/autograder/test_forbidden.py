@@ -2,7 +2,7 @@
 
 import pytest
 
-from autograder.judging.forbidden import FAMILIES, poisons, read_source
+from course.checking.forbidden import FAMILIES, poisons, read_notebook, read_source
 
 PRELUDE = "import torch\nimport torch.nn.functional as F\nfrom torch import nn, softmax as sm\nquick = F.softmax\n"
 SHORTCUTS = {
@@ -84,7 +84,8 @@ def library(x): return torch.softmax(x, -1)
 def test_what_a_lesson_does_with_an_exercise_is_no_change_of_it():
     honest = [PRELUDE, "def f(x): return x.exp()"]
     assert read_source(honest, "f", ["softmax"], [LESSON]) == []
-    assert read_source([*honest, LESSON], "f", ["softmax"])  # in a cell of one's own it is one
+    _, left_out = read_notebook([*honest, LESSON]).trusted(("softmax",))
+    assert left_out  # in a cell of one's own it may be one: the class runs the notebook without it, too
 
 
 def test_what_a_lesson_defines_is_read_where_it_is_used():

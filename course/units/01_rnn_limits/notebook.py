@@ -115,6 +115,8 @@ def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tenso
     b        (H,)    bias
     returns  (B, H)  the new state
 
+    Not allowed: library recurrent layers and cells (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell and the like).
+
     Source: Elman 1990, "Finding Structure in Time"; torch's nn.RNNCell, which splits b in two.
     Difficulty 1 of 5, about 5 minutes.
     """
@@ -141,6 +143,8 @@ def rnn_forward(
     lengths   (B,) int64, from 1 to T: real inputs of each row, padding follows. None: all are real
     returns   states (B, T, H): states[:, t] is the state after input t, padding included
               last (B, H): for each row the state after its last real input
+
+    Not allowed: library recurrent layers and cells (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell and the like).
 
     Difficulty 2 of 5, about 15 minutes.
     """
@@ -277,6 +281,8 @@ def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tens
     b        (4H,)     the same order
     returns  h, c      (B, H) each, after the step
 
+    Not allowed: library recurrent layers and cells (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell and the like).
+
     Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers, Schmidhuber and Cummins 2000. torch's nn.LSTMCell.
     Difficulty 2 of 5, about 15 minutes.
     """
@@ -313,6 +319,8 @@ def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: T
     w_x, b_x  (3H, I), (3H,)  rows 0 to H for r, then z, n (torch's order)
     w_h, b_h  (3H, H), (3H,)  the same order
     returns   (B, H)
+
+    Not allowed: library recurrent layers and cells (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell and the like).
 
     Source: Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder"; torch's nn.GRUCell.
     Difficulty 3 of 5, about 15 minutes.

@@ -138,7 +138,8 @@ def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
     returns  same shape and dtype as x; x itself stays as it was
 
     softmax(x)_i = exp(x_i - c) / sum_j exp(x_j - c), the same for every c: choose c well, for each row.
-    Write it with exp and sum; library softmax functions are not allowed here.
+    Write it with exp and sum.
+    Not allowed: library softmax functions and losses (torch.softmax, log_softmax, logsumexp, cross_entropy).
 
     Source: Blanchard, Higham and Higham 2021, "Accurately computing the log-sum-exp and softmax functions".
     Difficulty 1 of 5, about 10 minutes.
@@ -177,6 +178,8 @@ def scaled_dot_product_attention(
              bool: True = this query may look at this key. float: added to the scaled scores, -inf blocks.
     returns  out (..., T, d_v), weights (..., T, S). Rows of the weights sum to 1; a query that may look at no key has
              weights 0 and output 0, and no NaN reaches any gradient.
+
+    Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1, equation 1.
     Difficulty 3 of 5, about 25 minutes.
@@ -355,6 +358,8 @@ class MultiHeadAttention(nn.Module):
     Parameters, by their names in the state dict: `w_q`, `w_k`, `w_v`, `w_o`, each an nn.Linear(D, D) with bias. The
     columns of w_q, w_k, w_v belong to the heads in order: head h owns columns h * d to (h + 1) * d.
 
+    Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
+
     Source: Vaswani et al. 2017, section 3.2.2.
     Difficulty 3 of 5, about 30 minutes.
     """
@@ -404,6 +409,8 @@ class CrossAttention(nn.Module):
     num_heads  H, divides D
 
     Parameters: `w_q`, `w_k`, `w_v`, `w_o`, each an nn.Linear(D, D) with bias; heads in order, as above.
+
+    Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
     Source: Vaswani et al. 2017, section 3.2.3, "encoder-decoder attention".
     Difficulty 3 of 5, about 20 minutes.
@@ -908,6 +915,8 @@ def repaired_cross_attention(
     w_q, w_k, w_v   (D, D), applied from the right: states @ w
     returns         (B, T, D), one row for each decoder position
 
+    Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
+
     Difficulty 2 of 5, about 10 minutes.
     """
     ### BEGIN SOLUTION
@@ -955,6 +964,8 @@ def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
     mask     broadcastable to (..., T, S). bool: True = may look. float: added to the logits; -inf hides, a finite
              number is a bias (as ALiBi uses it, unit 03). Any other dtype: raise TypeError instead of guessing.
     returns  (..., T, S)  weights; a row that may look at nothing is all zero
+
+    Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
     Difficulty 2 of 5, about 15 minutes.
     """

@@ -141,6 +141,8 @@ class LayerNorm(nn.Module):
 
     Mean and variance are taken over the D coordinates of one vector; the variance divides by D.
 
+    Not allowed: library normalisations (F.layer_norm, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d and the like).
+
     Source: Ba, Kiros and Hinton 2016, "Layer Normalization", section 3, equations 3 and 4.
     Difficulty 1 of 5, about 10 minutes.
     """
@@ -183,6 +185,8 @@ class RMSNorm(nn.Module):
 
     float16 and bfloat16 vectors are squared, averaged and scaled in float32; the result is rounded to x's dtype at the
     end. float32 and float64 stay what they are.
+
+    Not allowed: library normalisations (F.layer_norm, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d and the like).
 
     Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", section 4, equation 4.
     Difficulty 2 of 5, about 10 minutes.
@@ -228,6 +232,8 @@ class BatchNorm(nn.Module):
     number N of vectors, and moves the running statistics; into `running_var` goes the unbiased variance, which divides
     by N - 1. In evaluation it normalises with the running statistics and leaves them alone. N is at least 2 in
     training.
+
+    Not allowed: library normalisations (F.layer_norm, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d and the like).
 
     Source: Ioffe and Szegedy 2015, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal
     Covariate Shift", algorithms 1 and 2.
@@ -406,6 +412,8 @@ class EncoderLayer(nn.Module):
     Parts, by their names in the state dict: `attention`, a MultiHeadAttention; `norm1`, a LayerNorm, belongs to it;
     `feed_forward`, a FeedForward; `norm2` belongs to that. eps as in LayerNorm.
 
+    Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
+
     Source: Vaswani et al. 2017, section 3.1 and figure 1 (post-norm), section 5.4 (dropout); Xiong et al. 2020, "On
     Layer Normalization in the Transformer Architecture", figure 1 (both).
     Difficulty 2 of 5, about 20 minutes.
@@ -453,6 +461,8 @@ class DecoderLayer(nn.Module):
 
     The memory is read as it is: no norm of this layer acts on it. The layer hides nothing by itself; the masks that it
     is given say who may look where.
+
+    Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
     Source: Vaswani et al. 2017, section 3.1 and figure 1.
     Difficulty 3 of 5, about 20 minutes.
@@ -526,6 +536,8 @@ class Transformer(nn.Module):
     - The output head is the target embedding: logits = x @ target_embedding.weight.T, no bias.
     - Position t of the target sees targets 0 to t. Padding of the source is hidden from every query, in the encoder and
       in the decoder. Padding of the target stands behind its tokens, so the causal mask hides it from them.
+
+    Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
     Source: Vaswani et al. 2017, sections 3.1 to 3.5 (3.4: embeddings, their scale and the shared head).
     Difficulty 4 of 5, about 40 minutes.
@@ -1341,8 +1353,8 @@ def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.
                q = (1 - epsilon) * one_hot(token) + epsilon / V, over all V classes, PAD among them
     returns    () same dtype as logits: mean over real tokens of -sum_v q_v log softmax(logits)_v, in nats
 
-    Every real token of the batch counts the same, however long its row is. Library softmax functions and losses are not
-    allowed here (log_softmax and logsumexp neither): subtract the largest logit, then exp, sum and log.
+    Every real token of the batch counts the same, however long its row is. Subtract the largest logit, then exp, sum
+    and log. Not allowed: library softmax functions and losses (torch.softmax, log_softmax, logsumexp, cross_entropy).
 
     Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", section 7; Vaswani et al.
     2017, section 5.4 (epsilon 0.1).

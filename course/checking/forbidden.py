@@ -16,31 +16,35 @@ import ast
 import functools
 import importlib
 import symtable
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from autograder.judging.needed import used_names
+from course.checking.cells import UNREADABLE, Reading, read, statements, used_names
+from course.checking.verdict import ExerciseVerdict, without_points
 
 
 class Family(NamedTuple):
     """Library calls that answer an exercise outright.
 
+    rule: the sentence that the docstring of an exercise says where they are forbidden.
     paths: dotted names. methods: tensor methods. operators: aten operators to poison, with their siblings.
     """
 
     what: str
+    rule: str
     paths: frozenset[str]
     methods: frozenset[str]
     operators: tuple[str, ...]
 
 
-def _family(what: str, paths: str, methods: str, operators: str) -> Family:
-    return Family(what, frozenset(paths.split()), frozenset(methods.split()), tuple(operators.split()))
+def _family(what: str, rule: str, paths: str, methods: str, operators: str) -> Family:
+    return Family(what, rule, frozenset(paths.split()), frozenset(methods.split()), tuple(operators.split()))
 
 
 FAMILIES = {
     "softmax": _family(
         "a library softmax",
+        "Not allowed: library softmax functions and losses (torch.softmax, log_softmax, logsumexp, cross_entropy).",
         """torch.softmax torch.log_softmax torch.logsumexp torch.special.softmax torch.special.log_softmax
         torch.special.logsumexp torch.nn.functional.softmax torch.nn.functional.log_softmax
         torch.nn.functional.softmin torch.nn.functional.gumbel_softmax torch.nn.functional.cross_entropy
@@ -54,6 +58,7 @@ FAMILIES = {
     ),
     "attention": _family(
         "a library attention",
+        "Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).",
         """torch.nn.functional.scaled_dot_product_attention torch.nn.functional.multi_head_attention_forward
         torch.nn.MultiheadAttention torch.nn.Transformer torch.nn.TransformerEncoder torch.nn.TransformerEncoderLayer
         torch.nn.TransformerDecoder torch.nn.TransformerDecoderLayer torch.nn.attention
@@ -66,6 +71,7 @@ FAMILIES = {
     ),
     "recurrence": _family(
         "a library recurrent network",
+        "Not allowed: library recurrent layers and cells (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell and the like).",
         """torch.rnn_tanh_cell torch.rnn_relu_cell torch.lstm_cell torch.gru_cell torch.rnn_tanh torch.rnn_relu
         torch.lstm torch.gru torch.nn.RNN torch.nn.RNNCell torch.nn.LSTM torch.nn.LSTMCell torch.nn.GRU torch.nn.GRUCell
         torch.nn.RNNBase torch.nn.RNNCellBase torch.nn.modules.rnn torch.mkldnn_rnn_layer""",
@@ -75,6 +81,7 @@ FAMILIES = {
     ),
     "normalisation": _family(
         "a library normalisation",
+        "Not allowed: library normalisations (F.layer_norm, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d and the like).",
         """torch.layer_norm torch.native_layer_norm torch.rms_norm torch.batch_norm torch.native_batch_norm
         torch.group_norm torch.native_group_norm torch.instance_norm torch.nn.functional.layer_norm
         torch.nn.functional.rms_norm torch.nn.functional.batch_norm torch.nn.functional.group_norm
@@ -102,12 +109,45 @@ ANYWHERE_ROOTS = ("torch._C", "torch.library", "course.worker", "ctypes", "cffi"
                   "sys._getframe", "gc.get_objects", "gc.get_referrers", "gc.get_referents")  # fmt: skip
 
 
+WAYS = frozenset("ops aten prims nn functional special library jit compile _C _ops _dynamo".split())
+WRITE_IT, LOOKED_AT = "this exercise asks you to write it", "your instructor will look at it"
+PATCHED = ("torch", "triton", "course", "grader_kernels")
+
+
 class Finding(NamedTuple):
-    """kind "shortcut" names a forbidden call; kind "hold" names what can't be read. `line` counts in the cell."""
+    """kind "shortcut" names a forbidden call; kind "hold" names what can't be read. `line` counts in its cell."""
 
     kind: str
     says: str
     line: int
+    within: str = ""  # the name whose definition holds it, where that is not the exercise itself
+
+    def sentence(self) -> str:
+        """What was found, and where."""
+        if not self.line:
+            return self.says
+        return f"{self.says} (line {self.line}{f' of the cell of `{self.within}`' if self.within else ''})"
+
+
+class LeftOut(NamedTuple):
+    """A statement outside of an exercise that could change it unread. cell: its number from 0. text: its first line."""
+
+    cell: int
+    text: str
+
+
+def refuse(verdict: ExerciseVerdict, findings: Sequence[Finding]) -> ExerciseVerdict:
+    """The verdict, without its points where its source calls what should be written, or can't be read."""
+    for kind, state, why in (("shortcut", "forbidden", WRITE_IT), ("hold", "held", LOOKED_AT)):
+        first = next((each for each in findings if each.kind == kind), None)
+        if first:
+            return without(verdict, state, f"{first.sentence()}; {why}")
+    return verdict
+
+
+def without(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdict:
+    """A verdict without points in the place of `verdict`."""
+    return without_points(verdict.name, verdict.max_score, state, reason, hints=verdict.hints)
 
 
 def poisons(forbids: Iterable[str]) -> tuple[str, ...]:
@@ -115,83 +155,152 @@ def poisons(forbids: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(op for f in forbids for op in FAMILIES[f].operators))
 
 
-def read_source(cells: list[str], exercise: str, forbids: Iterable[str], given: Iterable[str] = ()) -> list[Finding]:
+def read_source(
+    cells: Sequence[Reading | str], exercise: str, forbids: Iterable[str], given: Sequence[Reading | str] = ()
+) -> list[Finding]:
     """Findings in the definition of `exercise` and everything it uses, over all code cells of the hand-in.
 
     given  cells of the release, restored: what they define counts where it is used; what they do changes nothing of the
            student's. A lesson may compare an exercise with the library, right below it.
     """
-    families = [FAMILIES[f] for f in forbids]
-    if not families:
-        return []
-    found: list[Finding] = []
-    try:
-        module = _module(tuple(cells), tuple(given))
-        for node in module.reachable(exercise):
-            found += _findings(node, module, families)
-        found += module.tampering
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        found.append(Finding("hold", "its source can't be read", 0))
-    return list(dict.fromkeys(found))
+    families = tuple(forbids)
+    return read_notebook(cells, given).findings(exercise, families) if families else []
+
+
+def read_notebook(cells: Sequence[Reading | str], given: Sequence[Reading | str] = ()) -> Notebook:
+    """The reading of a hand-in, one for all its exercises. cells, given: as `read_source` takes them."""
+    return _notebook(*(tuple(read(c) if isinstance(c, str) else c for c in group) for group in (cells, given)))
 
 
 @functools.lru_cache(maxsize=1)
-def _module(cells: tuple[str, ...], given: tuple[str, ...]) -> _Module:
-    """One reading of a hand-in serves all its exercises."""
-    return _Module(cells, given)
+def _notebook(cells: tuple[Reading, ...], given: tuple[Reading, ...]) -> Notebook:
+    return Notebook(cells, given)
 
 
-class _Module:
-    """The names a notebook defines at its top level, and what they stand for."""
+class Notebook:
+    """The names a notebook defines at its top level, and what they stand for.
 
-    def __init__(self, cells: Iterable[str], given: Iterable[str] = ()) -> None:
+    Of several definitions of a name that stand at the top of cells the last one counts, as when the cells are run; what
+    it replaced is left out (`left_out`) where it can't be trusted.
+    """
+
+    def __init__(self, cells: Sequence[Reading], given: Sequence[Reading] = ()) -> None:
         self.definitions: dict[str, list[ast.AST]] = {}
         self.changes: dict[str, list[ast.AST]] = {}
         self.aliases: dict[str, str] = {}
-        self.loose: list[ast.AST] = []
+        self.modules = {cell.module: statements(cell.python) for cell in cells if cell.module}
+        self.patches: list[ast.stmt] = []  # set attributes of the library
+        self.loose: list[ast.stmt] = []  # may change what they don't name
+        self.replaced: list[ast.stmt] = []
+        self.cells = cells
         self._learn_lesson(given)
-        self.statements = [node for source in cells for node in _statements(source)]
-        for node in self.statements:
-            self._learn(node)
+        self.statements = [[] if cell.module else statements(cell.python) for cell in cells]
+        for inside in self.modules.values():
+            self._learn_all(inside)
+        for inside in self.statements:
+            self._learn_all(inside)
 
-    def _learn_lesson(self, given: Iterable[str]) -> None:
+    def _learn_lesson(self, given: Iterable[Reading]) -> None:
         """What the cells of the release define: functions, classes and plain names."""
-        for node in (node for source in given for node in _statements(source)):
-            self._learn(node)
-        self.changes, self.loose = {}, []
+        self._learn_all(node for cell in given for node in statements(cell.python))
+        self.changes, self.patches, self.loose, self.replaced = {}, [], [], []
         for name, nodes in self.definitions.items():
             self.definitions[name] = [node for node in nodes if _defines(node, name)]
 
-    @functools.cached_property
-    def tampering(self) -> list[Finding]:
-        """What any cell does to the library below the exercises."""
-        return list(_tampering(self))
+    def findings(self, exercise: str, forbids: tuple[str, ...]) -> list[Finding]:
+        """Forbidden calls, and what can't be read, in `exercise` and what it uses."""
+        families = [FAMILIES[f] for f in forbids]
+        found: list[Finding] = []
+        try:
+            for name, node in self.reachable(exercise):
+                within = "" if name == exercise else name
+                found += [each._replace(within=within) for each in _findings(node, self, families)]
+        except UNREADABLE:
+            found.append(Finding("hold", "its source can't be read", 0))
+        return list(dict.fromkeys(found))
+
+    def trusted(self, forbids: tuple[str, ...]) -> tuple[list[list[str]], list[LeftOut]]:
+        """The cells as they were read, without what could change an exercise from outside unread; and what that is.
+
+        Each cell is a list of texts to run one after another, in case one of them needs what was left out.
+        """
+        texts, left_out = [], []
+        for number, (cell, inside) in enumerate(zip(self.cells, self.statements, strict=True)):
+            kept = [self._trusted_text(node, forbids) for node in inside]
+            out = [node for node, text in zip(inside, kept, strict=True) if not text]
+            left_out += [LeftOut(number, _quoted(cell.python, node)) for node in out]
+            if cell.module:
+                texts.append([f"%%writefile {cell.module}.py\n{cell.python.removeprefix(chr(10))}"])
+            else:
+                texts.append([text for text in kept if text] if out else [cell.python])
+        return texts, left_out
+
+    def _trusted_text(self, statement: ast.stmt, forbids: tuple[str, ...]) -> str:
+        """The statement's text, "" when it is not to be trusted."""
+        try:
+            return "" if self._acts_unread(statement, [FAMILIES[f] for f in forbids]) else ast.unparse(statement)
+        except UNREADABLE:
+            return ""
+
+    def _acts_unread(self, statement: ast.stmt, families: list[Family]) -> bool:
+        """Whether a statement can change the library, or names of the notebook, in ways that reading does not show."""
+        if any(self._opens(node) for node in ast.walk(statement)):
+            return True
+        if statement not in self.loose and statement not in self.replaced:
+            return False
+        told = (statement, *(node for _, node in self._used(_free_names(statement))))
+        return any(True for node in told for _ in _findings(node, self, families))
+
+    def _opens(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.Name) and node.id in ANYWHERE_NAMES:
+            return node.id not in self.definitions
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            path = self.dotted(node)
+            return any(path == root or path.startswith(root + ".") for root in ANYWHERE_ROOTS)
+        return False
+
+    def _learn_all(self, nodes: Iterable[ast.stmt]) -> None:
+        for node in nodes:
+            self._learn(node)
 
     def _learn(self, node: ast.stmt) -> None:
         for inner in ast.walk(node):
             self._learn_import(inner)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            self.definitions.setdefault(node.name, []).append(node)
+            self.replaced += [old for old in self.definitions.get(node.name, ()) if isinstance(old, ast.stmt)]
+            self.definitions[node.name] = [node]
         elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-            self._learn_assignment(node)
+            self._learn_assignment(node, node)
         else:
             for inner in ast.walk(node):
                 if isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
                     self.definitions.setdefault(inner.name, []).append(inner)
                 elif isinstance(inner, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
-                    self._learn_assignment(inner)
+                    self._learn_assignment(inner, node)
                 elif isinstance(inner, ast.Call):
                     self._learn_change(inner, node)
 
     def _learn_change(self, call: ast.Call, statement: ast.stmt) -> None:
-        """`tools.append(...)` says what `tools` is; `setattr(...)` may say it of anything."""
-        if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr"):
-            self.loose.append(statement)
-        root = call.func
+        """`tools.append(...)` says what `tools` is; `setattr(...)` and `tools().append(...)` may say it of anything."""
+        if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr") and call.args:
+            self._learn_patch(call.args[0], statement)
+        root, results = call.func, False
         while isinstance(root, (ast.Attribute, ast.Subscript, ast.Call)):
+            results = results or isinstance(root, ast.Call)
             root = root.func if isinstance(root, ast.Call) else root.value
-        if isinstance(root, ast.Name) and root is not call.func:
+        if not isinstance(root, ast.Name) or root is call.func:
+            return
+        if results:
+            self.loose.append(statement)
+        else:
             self.changes.setdefault(root.id, []).append(statement)
+
+    def _learn_patch(self, target: ast.expr, statement: ast.stmt) -> None:
+        """Attributes of `target` are set: of the library that concerns whoever uses it."""
+        if self.dotted(target).split(".")[0] in PATCHED:
+            self.patches.append(statement)
+        else:
+            self.loose.append(statement)
 
     def _learn_import(self, node: ast.AST) -> None:
         if isinstance(node, ast.Import):
@@ -203,33 +312,46 @@ class _Module:
                 for one in _starred(node.module) if name.name == "*" else [name.name]:
                     self.aliases[name.asname or one] = f"{node.module}.{one}"
 
-    def _learn_assignment(self, node: ast.AST) -> None:
+    def _learn_assignment(self, node: ast.AST, statement: ast.stmt) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        for target in targets:
-            for inner in ast.walk(target):
-                if isinstance(inner, ast.Name):
-                    self.definitions.setdefault(inner.id, []).append(node)
-                elif isinstance(inner, ast.Attribute):
-                    self.loose.append(node)
+        for inner in (part for target in targets for part in ast.walk(target)):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                self.definitions.setdefault(inner.id, []).append(node)
+            elif isinstance(inner, (ast.Attribute, ast.Subscript)) and isinstance(inner.ctx, ast.Store):
+                self._learn_part(inner, node, statement)
 
-    def reachable(self, name: str) -> Iterator[ast.AST]:
-        """Definitions of `name` and of every name they mention, each once; monkey patches count as used."""
-        todo, seen, given = [name], set(), set()
-        for node in self.loose:
-            given.add(id(node))
-            todo += _free_names(node)
-            yield node
+    def _learn_part(self, part: ast.Attribute | ast.Subscript, node: ast.AST, statement: ast.stmt) -> None:
+        """`tools[0] = ...` and `settings.softmax = ...` say what a name stands for, unless that is a function."""
+        if isinstance(part, ast.Attribute):
+            self._learn_patch(part.value, statement)
+        root = part.value
+        while isinstance(root, (ast.Attribute, ast.Subscript)):
+            root = root.value
+        functions = isinstance(root, ast.Name) and any(map(_is_function, self.definitions.get(root.id, ())))
+        if not isinstance(root, ast.Name) or root.id in self.aliases or functions:
+            self.loose.append(statement)
+        else:
+            self.changes.setdefault(root.id, []).append(node)
+
+    def reachable(self, exercise: str) -> Iterator[tuple[str, ast.AST]]:
+        """Definitions of `exercise` and of every name they mention, each once, with that name."""
+        yield from (("torch", node) for node in self.patches)
+        yield from self._used([exercise, *(name for node in self.patches for name in _free_names(node))])
+
+    def _used(self, names: list[str]) -> Iterator[tuple[str, ast.AST]]:
+        todo, seen, given = list(names), set(), set()
         while todo:
             current = todo.pop()
             if current in seen:
                 continue
             seen.add(current)
+            module = self.modules.get(self.aliases.get(current, "").split(".")[0], ())
             changes = () if current in self.aliases else self.changes.get(current, ())
-            for node in (*self.definitions.get(current, ()), *changes):
+            for node in (*module, *self.definitions.get(current, ()), *changes):
                 if id(node) not in given:
                     given.add(id(node))
                     todo += _free_names(node)
-                    yield node
+                    yield current, node
 
     def dotted(self, node: ast.AST, depth: int = 0) -> str:
         """The library path an expression stands for, through aliases; "" when it stands for none."""
@@ -252,6 +374,10 @@ class _Module:
         return ""
 
 
+def _is_function(node: ast.AST) -> bool:
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+
+
 def _defines(node: ast.AST, name: str) -> bool:
     """False for `name.part = ...` and `name[...] = ...`, which only change what the name stands for."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -272,36 +398,19 @@ def _free_names(node: ast.AST) -> list[str]:
     return list(used_names(symtable.symtable(ast.unparse(node), "<cell>", "exec")))
 
 
-def _statements(source: str) -> list[ast.stmt]:
-    try:
-        return ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
-        try:
-            return ast.parse("\n".join(lines)).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return []
+def _quoted(python: str, node: ast.stmt) -> str:
+    line = python.split("\n")[node.lineno - 1].strip()
+    return line if len(line) <= 60 else line[:57] + "..."
 
 
-def _findings(root: ast.AST, module: _Module, families: list[Family]) -> Iterator[Finding]:
+def _findings(root: ast.AST, module: Notebook, families: list[Family]) -> Iterator[Finding]:
     for node in ast.walk(root):
         if isinstance(node, (ast.Attribute, ast.Name, ast.Call)):
             yield from _shortcuts(node, module, families)
-        yield from _holds(node, module)
+        yield from _holds(node, module, families)
 
 
-def _tampering(module: _Module) -> Iterator[Finding]:
-    """What in any cell can change the library below the exercise: it is held, since nobody can tell what it did."""
-    for node in (inner for statement in module.statements for inner in ast.walk(statement)):
-        if isinstance(node, ast.Name) and node.id in ANYWHERE_NAMES and node.id not in module.definitions:
-            yield Finding("hold", f"a cell uses `{node.id}`, which can run what can't be read", node.lineno)
-        elif isinstance(node, (ast.Name, ast.Attribute)):
-            path = module.dotted(node)
-            if any(path == root or path.startswith(root + ".") for root in ANYWHERE_ROOTS):
-                yield Finding("hold", f"a cell uses `{path}`", node.lineno)
-
-
-def _shortcuts(node: ast.AST, module: _Module, families: list[Family]) -> Iterator[Finding]:
+def _shortcuts(node: ast.AST, module: Notebook, families: list[Family]) -> Iterator[Finding]:
     path = module.dotted(node)
     for family in families:
         if path in family.paths or any(path.startswith(p + ".") for p in family.paths):
@@ -310,10 +419,10 @@ def _shortcuts(node: ast.AST, module: _Module, families: list[Family]) -> Iterat
             yield Finding("shortcut", f"it uses {family.what}, `.{node.attr}`", node.lineno)
 
 
-def _holds(node: ast.AST, module: _Module) -> Iterator[Finding]:
+def _holds(node: ast.AST, module: Notebook, families: list[Family]) -> Iterator[Finding]:
     if isinstance(node, ast.Name) and node.id in HOLDING_NAMES and node.id not in module.definitions:
         yield Finding("hold", f"it uses `{node.id}`, which can run what can't be read", node.lineno)
-    if isinstance(node, ast.Call) and _is_getattr(node) and not isinstance(node.args[1], ast.Constant):
+    if isinstance(node, ast.Call) and _is_getattr(node) and _may_name(node.args[1], families):
         yield Finding("hold", "it reads an attribute under a computed name", node.lineno)
     if isinstance(node, (ast.Attribute, ast.Name)):
         path = module.dotted(node)
@@ -328,6 +437,20 @@ def _holds(node: ast.AST, module: _Module) -> Iterator[Finding]:
         for name in names:
             if name.split(".")[0] in HOLDING_MODULES:
                 yield Finding("hold", f"it imports `{name}`", node.lineno)
+
+
+def _may_name(name: ast.expr, families: list[Family]) -> bool:
+    """Whether a computed name may be one that matters: f"w_{i}" begins as no forbidden call does, nor a way to one."""
+    if isinstance(name, ast.Constant):
+        return False
+    parts = name.values if isinstance(name, ast.JoinedStr) else [name]
+    if isinstance(name, ast.BinOp) and isinstance(name.op, ast.Add):
+        parts = [name.left, name.right]
+    ends = (part.value if isinstance(part, ast.Constant) else "" for part in (parts[0], parts[-1]))
+    first, last = (end if isinstance(end, str) else "" for end in ends)
+    words = {word for family in families for path in family.paths for word in path.split(".")} | WAYS
+    words |= {word for family in families for word in family.methods}
+    return any(word.startswith(first) and word.endswith(last) for word in words) or "__" in (first[:2], last[-2:])
 
 
 _ALLOWED_DUNDER = frozenset(

@@ -1,0 +1,205 @@
+"""People's habits: magics, notes, scratch cells, cells typed anew. The notebook, the file and the class judge alike.
+
+Every hand-in is judged in a notebook (cells run one by one, then the checks), and by class grading behind its walls;
+`course check --full` is asked of some, and of all in `make test-all`. All must say what stands here.
+"""
+
+# ruff: noqa: E501 - hand-ins are programs in strings
+
+import json
+import os
+import sys
+
+import msgspec
+import nbformat
+import pytest
+from attack_class import ROOT, Attack, Class, cell_of, check_verdict, unit_of
+
+from autograder.judging.full import judge_notebook
+from course.checking.check import judge_with, load_once, quiet
+from course.worker.session import Session
+
+UNIT = "02_attention"
+CASES = ROOT / "assignments" / UNIT / "cases.npz"
+POINTS = unit_of(UNIT).points
+SOFTMAX, MASK, KERNEL, ATTENTION = "stable_softmax", "causal_mask", "row_softmax", "scaled_dot_product_attention"
+SOLVED = (SOFTMAX, MASK, KERNEL)
+SOME = 5  # one in so many is judged by `course check --full` in `make test`
+
+
+def full(*names):
+    return {name: POINTS[name] for name in names}
+
+
+def solution(name):
+    return unit_of(UNIT).solution_source(name)
+
+
+def keeps(name, why, **more):
+    """Everything solved counts."""
+    return Attack(name, 0, why, **({"solved": SOLVED, "scores": full(*SOLVED)} | more))
+
+
+def loses(name, why, state, says, write, exercise=SOFTMAX, **more):
+    """One exercise gives nothing, with these words; the others count."""
+    return Attack(name, 0, why, solved=SOLVED, write={exercise: write}, states={exercise: state}, says=says,
+                  scores=full(*(n for n in SOLVED if n != exercise)), **more)  # fmt: skip
+
+
+def around(name, text):
+    """The exercise's own cell, with its solution in the place of SOLUTION."""
+    return {name: text.replace("SOLUTION", solution(name))}
+
+
+HEAD = "def stable_softmax(x, dim=-1):\n"
+RIGHT = HEAD + "    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n"
+MODULE = "def shifted(x, dim):\n    return (x - x.amax(dim, keepdim=True)).exp()\n"
+WRAPPED = solution(KERNEL).replace("tl.program_id(0)", "(tl.program_id(0)\n           % tl.num_programs(0))", 1)
+
+
+def doubled(notebook):
+    """An exercise's cell stands twice: first an attempt that called the library, then the answer."""
+    cell = cell_of(notebook, SOFTMAX)
+    old = nbformat.v4.new_code_cell("import torch.nn.functional as F\n" + HEAD + "    return F.softmax(x, dim)")
+    notebook.cells.insert(notebook.cells.index(cell), old)
+
+
+def wide(raw):
+    """UTF-16, as an editor on Windows may save it."""
+    return raw.decode().encode("utf-16")
+
+
+def without_source(raw):
+    notebook = json.loads(raw)
+    notebook["cells"].append({"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": None})
+    return json.dumps(notebook).encode()
+
+
+HABITS = [
+    # lines that are IPython's own
+    keeps("asks_for_help", "help on a name", before=("import torch\ntorch.softmax?",)),
+    keeps("asks_before", "help, the other way round", before=("?print",)),
+    keeps("asks_for_source", "help on the answer below the answer", write=around(SOFTMAX, "SOLUTION\nstable_softmax??")),
+    keeps("lists_files", "the shell's answer in a variable", before=("files = !ls\nprint(files)",)),
+    keeps("bash_cell", "a cell for the shell", before=("%%bash\nnvidia-smi || echo no gpu\nfor i in 1 2; do echo $i; done",)),
+    keeps("installs", "an indented !pip install", before=("    !pip install einops\n    import math",)),
+    keeps("installs_if", "an !install under an if", before=("try:\n    import einops\nexcept ImportError:\n    !pip install einops",)),
+    keeps("percent_pip", "%pip, %matplotlib, %autoreload", before=("%load_ext autoreload\n%autoreload 2\n%matplotlib inline\n%pip list",)),
+    keeps("notes", "notes typed as code", after=("TODO: ask about the mask, why -inf?",)),
+    keeps("notes_two", "two lines of notes", before=("softmax is shift invariant\nsubtract the max first!",)),
+    keeps("unfinished", "an unfinished function elsewhere", after=("def try_it(x:\n    return",)),
+    keeps("pasted_prompts", "pasted from a tutorial", before=(">>> import torch\n>>> torch.ones(2)\ntensor([1., 1.])",)),
+    keeps("html_cell", "a cell of HTML", before=("%%html\n<b>hello</b>",)),
+    keeps("latex_cell", "a cell of LaTeX", before=("%%latex\n$e^{x}$",)),
+    keeps("times_a_line", "%time and %timeit", after=("%time y = stable_softmax(torch.zeros(3))\n%timeit -n1 -r1 stable_softmax(y)",)),
+    keeps("times_a_cell", "%%timeit", after=("%%timeit -n1 -r1\nstable_softmax(torch.zeros(3))",)),
+    keeps("expands", "a shell line with a Python value", after=("!echo {torch.__version__}",)),
+    keeps("runs_a_file", "%run of what is not there", before=("%run helpers.py",)),
+    keeps("awaits", "await at the top", before=("import asyncio\nawait asyncio.sleep(0)",)),
+    keeps("environment_magic", "%env", before=("%env CUDA_VISIBLE_DEVICES=0",)),
+    # the same, in the cells of exercises
+    keeps("timed_exercises", "%%time above exercises", write=around(SOFTMAX, "%%time\nSOLUTION") | around(MASK, "%%time\n\nSOLUTION")),
+    keeps("captured", "%%capture above an exercise", write=around(SOFTMAX, "%%capture out\nSOLUTION") | around(KERNEL, "%%capture\nSOLUTION")),
+    keeps("shell_inside", "!ls below an answer", write=around(SOFTMAX, "SOLUTION\n!ls") | around(KERNEL, "!ls\nSOLUTION")),
+    keeps("blank_above", "empty lines, then %%time", write=around(SOFTMAX, "\n\n%%time\nSOLUTION")),
+    keeps("wrapped_modulus", "a line of a kernel that begins with %", write={KERNEL: WRAPPED}),
+    keeps("tried_inside", "an experiment below the answer, stopped by its own error", write=around(SOFTMAX, "SOLUTION\nraise RuntimeError('later')")),
+    loses("unfinished_exercise", "an answer that is no Python costs itself", "crashed", "SyntaxError", "def stable_softmax(x, dim=-1:\n    return x"),
+    loses("unfinished_kernel", "and a kernel that is no Python", "crashed", "SyntaxError", "@triton.jit\ndef row_softmax_kernel(x_ptr:\n    pass", exercise=KERNEL),
+    loses("timed_kernel", "triton itself refuses kernels under %%time", "crashed", "@jit functions should be defined in a Python file", "%%time\n" + solution(KERNEL), exercise=KERNEL),
+    loses("needs_einops", "a library that is not there", "crashed", "No module named 'nowhere_einops'", "from nowhere_einops import rearrange\n" + RIGHT),
+    Attack("imports_elsewhere", 0, "the import stands in another cell", solved=SOLVED, before=("import nowhere_einops as ein",),
+           write={SOFTMAX: HEAD + "    return ein.softmax(x)\n"}, scores=full(MASK, KERNEL), says="No module named 'nowhere_einops'"),
+    # set-up cells and scratch cells
+    keeps("environment", "variables of the environment", before=('import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\nos.environ["TOKENIZERS_PARALLELISM"] = "false"',)),
+    keeps("colab", "is this Colab?", before=("if 'google.colab' in str(get_ipython()):\n    from google.colab import drive\n    drive.mount('/content/drive')",)),
+    keeps("line_magic", "get_ipython().run_line_magic", before=('get_ipython().run_line_magic("matplotlib", "inline")',)),
+    keeps("evaluates", "eval and exec in scratch cells", before=("print(eval('1 + 1'))\nexec('scratch = 3')", "def debug(text):\n    return eval(text)\ndebug('2 * 3')")),
+    keeps("compares", "compares with the library", after=("import torch.nn.functional as F\nx = torch.randn(3, 4)\nprint((stable_softmax(x).sum() - F.softmax(x, -1).sum()).item())\nassert torch.allclose(stable_softmax(x), torch.softmax(x, -1))",)),
+    keeps("hangs_on", "hangs the library's answer onto its own", after=("import torch.nn.functional as F\nstable_softmax.reference = F.softmax\nstable_softmax.note = 'done'",)),
+    keeps("settings", "settings of libraries", before=("import matplotlib.pyplot as plt, warnings, sys\nplt.rcParams['figure.figsize'] = (4, 3)\nwarnings.filterwarnings('ignore')\nsys.path.append('/content')\ntorch_home = sys.path[-1]",)),
+    keeps("torch_settings", "settings of torch", before=("import torch\ntorch.backends.cudnn.deterministic = True\ntorch.set_printoptions(precision=3)\ntorch.manual_seed(0)",)),
+    keeps("inspects", "reads its own source", after=("import inspect, sys, gc\nprint(inspect.getsource(stable_softmax)[:20], 'torch' in sys.modules, gc.collect())",)),
+    keeps("earlier_attempt", "an earlier attempt with the library stands above", change=doubled),
+    keeps("globals", "writes into globals()", after=("globals()['colour'] = 'red'\nvars()['size'] = 3",)),
+    keeps("interpret", "TRITON_INTERPRET=1 in a cell", before=('import os\nos.environ["TRITON_INTERPRET"] = "1"\nimport triton',)),
+    keeps("interpret_magic", "and with %env", before=("%env TRITON_INTERPRET=1",)),
+    # modules that the notebook writes
+    keeps("writes_a_module", "a helper in a module of its own", before=("%%writefile shifts.py\nimport torch\n" + MODULE, "from shifts import shifted"), write={SOFTMAX: HEAD + "    e = shifted(x, dim)\n    return e / e.sum(dim, keepdim=True)\n"}),
+    loses("module_calls_it", "a module that calls the library", "forbidden", "a library softmax, `torch.softmax`", "import shifty\n" + HEAD + "    return shifty.all_of_it(x, dim)\n",
+          before=("%%writefile shifty.py\nimport torch\ndef all_of_it(x, dim):\n    return torch.softmax(x, dim)\n",)),
+    # what is forbidden is forbidden in the notebook, too
+    loses("calls_it", "the library's answer", "forbidden", "a library softmax, `torch.nn.functional.softmax` (line 3)", "import torch.nn.functional as F\n" + HEAD + "    return F.softmax(x, dim)\n"),
+    loses("helper_calls_it", "through a helper", "forbidden", "of the cell of `helper`", HEAD + "    return helper(x, dim)\n", before=("import torch\ndef helper(x, dim):\n    return x.softmax(dim)",)),
+    loses("cannot_be_read", "right, and runs text", "held", "it uses `eval`", HEAD + "    y = eval('x - x.amax(dim, keepdim=True)').exp()\n    return y / y.sum(dim, keepdim=True)\n"),
+    loses("computed_name", "right, and reads a computed name", "held", "under a computed name", HEAD + "    y = getattr(x - x.amax(dim, keepdim=True), str('exp'))()\n    return y / y.sum(dim, keepdim=True)\n"),
+    keeps("harmless_name", "a computed name that no library call has", write={SOFTMAX: "class Steps:\n    def w_top(self, x, dim): return x.amax(dim, keepdim=True)\n" + HEAD + "    top = [getattr(Steps(), f'w_{n}')(x, dim) for n in ('top',)][0]\n    e = (x - top).exp()\n    return e / e.sum(dim, keepdim=True)\n"}),
+    Attack("attention_call", 0, "the attention of the library", solved=SOLVED, scores=full(*SOLVED), states={ATTENTION: "forbidden"}, says="a library attention",
+           write={ATTENTION: solution(ATTENTION) + "\nhonest = scaled_dot_product_attention\ndef scaled_dot_product_attention(q, k, v, mask=None):\n    torch.nn.functional.scaled_dot_product_attention\n    return honest(q, k, v, mask)\n"}),
+    # files
+    keeps("byte_order_mark", "a BOM", raw=lambda raw: b"\xef\xbb\xbf" + raw),
+    keeps("utf_16", "UTF-16", raw=wide),
+    keeps("no_source", "a cell whose source is null", raw=without_source),
+]  # fmt: skip
+NAMES = (SOFTMAX, MASK, KERNEL, ATTENTION)
+
+
+def in_the_notebook(path, folder):
+    """What the cards of a notebook say: its cells run in `folder`, then its checks, in a process of their own."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.chdir(folder)
+            sys.path.insert(0, "")
+            cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code" and not c.metadata.get("nbgrader", {}).get("grade")]
+            session, recorded = Session(), load_once(CASES)
+            for cell in cells:
+                session.run(cell.source)
+            with quiet():
+                said = {n: judge_with(recorded, n, session.namespace, [c.source for c in cells]) for n in NAMES}
+            os.write(writing, msgspec.json.encode({n: (v.score, v.state, v.reason) for n, v in said.items()}))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return msgspec.json.decode(said)
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    return Class(tmp_path_factory.mktemp("habits"), UNIT, HABITS).run()
+
+
+@pytest.mark.parametrize("habit", HABITS, ids=lambda a: a.name)
+def test_a_class_gives_what_is_deserved(graded, habit):
+    check_verdict(habit, graded.verdicts[habit.name])
+
+
+READABLE = [habit for habit in HABITS if not habit.raw]
+
+
+@pytest.mark.parametrize("habit", READABLE, ids=lambda a: a.name)
+def test_the_notebook_says_the_same(graded, habit, tmp_path):
+    path = graded.folder.submitted / habit.name / UNIT / "attention.ipynb"
+    said = in_the_notebook(path, tmp_path)
+    rows = {row.name: row for row in graded.verdicts[habit.name].exercises}
+    assert {n: said[n][:2] for n in said} == {n: [rows[n].score, _in_a_notebook(rows[n])] for n in said}, said
+    refused = [n for n in said if rows[n].state in ("forbidden", "held")]
+    assert {n: said[n][2] for n in refused} == {n: rows[n].reason for n in refused}
+
+
+def _in_a_notebook(row):
+    """In a notebook the learner sees the cell's error; its check says that the name is missing."""
+    return "missing" if row.state == "crashed" else row.state
+
+
+@pytest.mark.parametrize(
+    "habit", [pytest.param(h, marks=pytest.mark.slow if n % SOME else (), id=h.name) for n, h in enumerate(HABITS)]
+)
+def test_the_whole_check_says_the_same(graded, habit):
+    path = graded.folder.submitted / habit.name / UNIT / "attention.ipynb"
+    told = {row.name: (row.score, row.state) for row in judge_notebook(path, CASES, 60, lambda line: None).exercises}
+    assert told == {row.name: (row.score, row.state) for row in graded.verdicts[habit.name].exercises}
