@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib
+import importlib.util
 import symtable
+import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -27,7 +29,8 @@ class Family(NamedTuple):
     """Library calls that answer an exercise outright.
 
     rule: the sentence that the docstring of an exercise says where they are forbidden.
-    paths: dotted names. methods: tensor methods. operators: aten operators to poison, with their siblings.
+    paths: dotted names. methods: tensor methods. operators: aten operators to poison, with their siblings, and Python
+    functions of the library that are composed of operators which an exercise may need.
     """
 
     what: str
@@ -67,7 +70,7 @@ FAMILIES = {
         "scaled_dot_product_attention",
         "scaled_dot_product_attention _scaled_dot_product_attention_math "
         "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable "
-        "_native_multi_head_attention _transformer_encoder_layer_fwd",
+        "_native_multi_head_attention _transformer_encoder_layer_fwd torch.nn.functional.multi_head_attention_forward",
     ),
     "recurrence": _family(
         "a library recurrent network",
@@ -254,6 +257,8 @@ class Notebook:
     def _opens(self, node: ast.AST) -> bool:
         if isinstance(node, ast.Name) and node.id in ANYWHERE_NAMES:
             return node.id not in self.definitions
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            return any(root not in self.modules and not _is_library(root) for root in _imported(node))
         if isinstance(node, (ast.Name, ast.Attribute)):
             path = self.dotted(node)
             return any(path == root or path.startswith(root + ".") for root in ANYWHERE_ROOTS)
@@ -426,17 +431,40 @@ def _holds(node: ast.AST, module: Notebook, families: list[Family]) -> Iterator[
         yield Finding("hold", "it reads an attribute under a computed name", node.lineno)
     if isinstance(node, (ast.Attribute, ast.Name)):
         path = module.dotted(node)
-        if path.split(".")[0] in HOLDING_MODULES:
+        root = path.split(".")[0]
+        if root in HOLDING_MODULES:
             yield Finding("hold", f"it uses `{path}`", node.lineno)
+        elif root and root not in module.modules and not _is_library(root):
+            yield Finding("hold", f"it uses `{root}`, which can't be read", node.lineno)
         elif any(path == root or path.startswith(root + ".") for root in HOLDING_ROOTS):
             yield Finding("hold", f"it uses `{path}`", node.lineno)
         elif isinstance(node, ast.Attribute) and _internal(node.attr):
             yield Finding("hold", f"it uses `.{node.attr}`", node.lineno)
     if isinstance(node, (ast.Import, ast.ImportFrom)):
-        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-        for name in names:
-            if name.split(".")[0] in HOLDING_MODULES:
-                yield Finding("hold", f"it imports `{name}`", node.lineno)
+        for root in _imported(node):
+            if root in HOLDING_MODULES:
+                yield Finding("hold", f"it imports `{root}`", node.lineno)
+            elif root not in module.modules and not _is_library(root):
+                yield Finding("hold", f"it imports `{root}`, which can't be read", node.lineno)
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """The packages that a statement imports from."""
+    names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or "."]
+    return [name.split(".")[0] for name in names]
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_library(package: str) -> bool:
+    """Whether a package is installed here: not a file beside the notebook, nor one that some cell wrote."""
+    if package in sys.stdlib_module_names or package in PATCHED:
+        return True
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    places = [found.origin, *(found.submodule_search_locations or ())] if found else []
+    return any(str(place).startswith(sysconfig.get_path(kind)) for place in places for kind in ("purelib", "platlib"))
 
 
 def _may_name(name: ast.expr, families: list[Family]) -> bool:

@@ -21,6 +21,7 @@ import gc
 import importlib
 import itertools
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -545,7 +546,12 @@ def poison_operators(names: list[str]) -> list[str]:
 
     names: "softmax.int", "aten::_softmax" or "_softmax" (every overload). Results stay of their shape and dtype:
     every number becomes the same one, so that nothing can be worked out from it. Unknown names raise ValueError.
+    "torch.nn.functional.name": a Python function of the library, composed of operators that an exercise may need.
     """
+    functions = [name for name in names if name.startswith("torch.")]
+    for name in functions:
+        pkgutil.resolve_name(name).__code__ = _nothing.__code__  # wherever the function is bound by now
+    names = [name for name in names if name not in functions]
     library = torch.library.Library("aten", "IMPL")
     _poisoned.append(library)
     done = []
@@ -556,7 +562,11 @@ def poison_operators(names: list[str]) -> list[str]:
             continue  # no CPU kernel of its own
         library.impl(overload, _wrong(kernel), "CPU", with_keyset=True, allow_override=True)
         done.append(overload)
-    return done
+    return done + functions
+
+
+def _nothing(query: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
+    return query * 0, None
 
 
 def _overloads(name: str) -> list[str]:

@@ -28,9 +28,41 @@ for name in dir(F):
 DEEP = "def weigh(x):\n    return x * (" + " + ".join(["0"] * 400) + " + 1)\n"
 
 
-def shortcut(name, why, softmax, attention="", before=(), states=None, says="", after=()):
-    write = {SOFTMAX: softmax} | ({ATTENTION: BIASED.replace("ATTEND", attention)} if attention else {})
-    return Attack(name, 16, why, write=write, before=before, after=after, states=states or {}, says=says)
+WRONG = HEAD + "    return x\n"
+RIGHT = HEAD + "    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n"
+MULTIHEAD = "MultiHeadAttention"
+REPLACE = "exec('import torch\\nstable_softmax = lambda x, dim=-1: torch.softmax(x, dim)')"
+WRITES = "!printf 'import torch\\nstable_softmax = lambda x, dim=-1: torch.softmax(x, dim)' > hidden.py"
+LIBRARY_HEADS = """
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model, num_heads, dropout=0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("D is not a multiple of H")
+        self.d_model, self.num_heads, self.rate = d_model, num_heads, dropout
+        for name in ("w_q", "w_k", "w_v", "w_o"):
+            setattr(self, name, nn.Linear(d_model, d_model))
+
+    def forward(self, x, mask=None, return_weights=False):
+        b, t, _ = x.shape
+        if mask is not None:
+            blocked = ~mask if mask.dtype == torch.bool else mask
+            mask = blocked.expand(b, self.num_heads, t, t).reshape(b * self.num_heads, t, t)
+        weight = torch.cat([self.w_q.weight, self.w_k.weight, self.w_v.weight])
+        bias = torch.cat([self.w_q.bias, self.w_k.bias, self.w_v.bias])
+        y = x.transpose(0, 1)
+        out, w = heads(y, y, y, self.d_model, self.num_heads, weight, bias, None, None, False, self.rate, self.w_o.weight,
+                       self.w_o.bias, training=self.training, need_weights=True, attn_mask=mask, average_attn_weights=False)
+        out = out.transpose(0, 1)
+        return (out, w) if return_weights else out
+"""
+
+
+def shortcut(name, why, softmax, attention="", before=(), states=None, says="", after=(), write=None, scores=None):
+    write = (write or {}) | {SOFTMAX: softmax} | ({ATTENTION: BIASED.replace("ATTEND", attention)} if attention else {})
+    return Attack(
+        name, 16, why, write=write, before=before, after=after, states=states or {}, says=says, scores=scores or {}
+    )
 
 
 FORBIDDEN, HELD = {SOFTMAX: "forbidden"}, {SOFTMAX: "held"}
@@ -92,6 +124,31 @@ ATTACKS = [
         "chr(105)+chr(110)); torch.save(x.softmax(d), chr(47)+chr(116)+chr(109)+chr(112)+chr(47)+chr(111))\"')\n"
         "    return torch.load('/tmp/o')\n",
     ),
+    # hidden in what reading leaves out: the class also runs the notebook without it
+    shortcut("redefined_by_exec", "a scratch cell runs text that replaces the answer", WRONG, after=(REPLACE,), states=FORBIDDEN),
+    shortcut("redefined_by_run", "%run of a file that the shell wrote", WRONG, after=(WRITES, "%run hidden.py"), states=FORBIDDEN),
+    shortcut("redefined_by_automagic", "a single line that IPython takes for a magic", WRONG, after=(WRITES, "run hidden.py"), states=FORBIDDEN),
+    shortcut("redefined_in_timeit", "a patch of the library inside %timeit", HEAD + "    return torch.tanh(x, dim)\n",
+             after=("%timeit -n1 -r1 setattr(torch, 'tanh', torch.softmax)",), states=FORBIDDEN),
+    shortcut("redefined_in_a_shell_line", "IPython evaluates {...} in lines for the shell", HEAD + "    return torch.tanh(x, dim)\n",
+             after=("!echo {setattr(torch, 'tanh', torch.softmax)}",), states=FORBIDDEN),
+    shortcut("imported_unread", "a module that the shell wrote", "from hidden import stable_softmax\n", before=(WRITES,), states=FORBIDDEN),
+    shortcut("written_and_computed", "a module that the notebook wrote, with a computed name",
+             "from hidden import f\n" + HEAD + "    return f(x, dim)\n", states=FORBIDDEN,
+             before=("%%writefile hidden.py\nimport torch\nf = getattr(torch, 'so' + chr(102) + 'tmax')",)),
+    shortcut("transformed_source", "a transformer of IPython's input changes what a cell says", HEAD + "    return torch.tanh(x, dim)\n",
+             before=("get_ipython().input_transformers_post.append(lambda ls: [l.replace('tanh', 'softmax') for l in ls])",), states=FORBIDDEN),
+    shortcut("kept_the_old_one", "the answer calls the one that it replaced", HEAD + "    return old(x, dim)\n",
+             before=("import torch\n" + HEAD + "    return torch.softmax(x, dim)\nold = stable_softmax",), states=FORBIDDEN),
+    shortcut("never_poisoned", "composed of operators that the exercise needs, and named where nobody reads", RIGHT, states={MULTIHEAD: "forbidden"},
+             write={MULTIHEAD: LIBRARY_HEADS}, before=("exec('import torch\\nheads = torch.nn.functional.multi_head_attention_forward')",),
+             scores={SOFTMAX: POINTS[SOFTMAX]}),
+    shortcut("never_poisoned_in_a_file", "the same, from a module that the shell wrote", RIGHT, states={MULTIHEAD: "forbidden"},
+             write={MULTIHEAD: "from hidden import heads\n" + LIBRARY_HEADS}, scores={SOFTMAX: POINTS[SOFTMAX]},
+             before=("!printf 'from torch.nn.functional import multi_head_attention_forward as heads' > hidden.py",)),
+    shortcut("never_poisoned_in_a_package", "the same, under the name of an installed package", RIGHT, states={MULTIHEAD: "forbidden"},
+             write={MULTIHEAD: "from babel import heads\n" + LIBRARY_HEADS}, scores={SOFTMAX: POINTS[SOFTMAX]},
+             before=("with open('babel.py', 'w') as f:\n    f.write('from torch.nn.functional import multi_head_attention_forward as heads')",)),
     shortcut(
         "unreadable_source", "right code beside source that breaks a careless reader of source: held, and the run goes on",
         DEEP + "def stable_softmax(x, dim=-1):\n    y = (weigh(x) - x.amax(dim, keepdim=True)).exp()\n"
