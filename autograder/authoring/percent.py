@@ -2,7 +2,7 @@
 
 What it is: the reader of `# %%` lines and their keys, with the line of every cell.
 
-What it is not: it does not know what a cell is for (`autograder.unit`, `autograder.authoring.answers`).
+What it is not: it does not know what a cell is for (`autograder.authoring.unit`, `autograder.authoring.answers`).
 """
 
 from __future__ import annotations

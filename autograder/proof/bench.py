@@ -133,7 +133,7 @@ def plain_nbgrader(clone: Path, kind: Kind, students: int) -> Took:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=clone.parent) as folder:
         root = Path(folder)
         unit = make_class(clone, root, kind, students)
-        prepare = "from autograder import class_folder, grade\n"
+        prepare = "from autograder.classroom import class_folder, grade\n"
         prepare += f"grade.set_up(class_folder.ClassFolder({folder!r}), {unit.id!r})"
         run(clone, [sys.executable, "-c", prepare], root)
         config = f"c = get_config()\nc.CourseDirectory.root = {folder!r}\nc.ExecutePreprocessor.timeout = 600\n"

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from course.checking import card, cases, forbidden, foundations
+from course.checking import card, cases, forbidden, foundations, texts
 from course.checking.cells import read_all
 from course.checking.subject import LocalSubject
 from course.checking.verdict import ExerciseVerdict
@@ -53,9 +53,13 @@ def ready(probe: Callable[[], Any]) -> bool:
 
 def judge(name: str, namespace: dict[str, Any]) -> ExerciseVerdict:
     """The verdict of the recorded cases on `namespace[name]`. KeyError or FileNotFoundError in one sentence."""
-    recorded = find_cases(name)
+    recorded, ran = find_cases(name), cells_run()
     with quiet():
-        return judge_with(recorded, name, namespace, cells_run())
+        verdict = judge_with(recorded, name, namespace, ran)
+    saved = texts.saved_cells(namespace) if ran and verdict.state not in ("not_attempted", "missing") else None
+    said = texts.told(texts.differing(name, ran, saved)) if saved else ""
+    verdict.reason = "; ".join(filter(None, (verdict.reason, said)))
+    return verdict
 
 
 def judge_with(
