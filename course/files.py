@@ -35,3 +35,13 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def notebook_text(data: bytes) -> tuple[str, bool]:
+    """The text of a notebook file, in UTF-8 or UTF-16, with or without a byte order mark; and whether bytes that are
+    neither had to be replaced."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding), False
+    except UnicodeDecodeError:
+        return data.decode(encoding, "replace"), True

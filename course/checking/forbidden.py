@@ -251,7 +251,7 @@ class Notebook:
             return True
         if statement not in self.loose and statement not in self.replaced:
             return False
-        told = (statement, *(node for _, node in self._used(_free_names(statement))))
+        told = (statement, *(node for _, node in self._used(free_names(statement))))
         return any(True for node in told for _ in _findings(node, self, families))
 
     def _opens(self, node: ast.AST) -> bool:
@@ -341,7 +341,7 @@ class Notebook:
     def reachable(self, exercise: str) -> Iterator[tuple[str, ast.AST]]:
         """Definitions of `exercise` and of every name they mention, each once, with that name."""
         yield from (("torch", node) for node in self.patches)
-        yield from self._used([exercise, *(name for node in self.patches for name in _free_names(node))])
+        yield from self._used([exercise, *(name for node in self.patches for name in free_names(node))])
 
     def _used(self, names: list[str]) -> Iterator[tuple[str, ast.AST]]:
         todo, seen, given = list(names), set(), set()
@@ -355,7 +355,7 @@ class Notebook:
             for node in (*module, *self.definitions.get(current, ()), *changes):
                 if id(node) not in given:
                     given.add(id(node))
-                    todo += _free_names(node)
+                    todo += free_names(node)
                     yield current, node
 
     def dotted(self, node: ast.AST, depth: int = 0) -> str:
@@ -398,7 +398,7 @@ def _starred(module: str) -> list[str]:
     return [name for name in dir(importlib.import_module(module)) if not name.startswith("_")]
 
 
-def _free_names(node: ast.AST) -> list[str]:
+def free_names(node: ast.AST) -> list[str]:
     """Names a statement takes from the notebook: parameters and locals are its own."""
     return list(used_names(symtable.symtable(ast.unparse(node), "<cell>", "exec")))
 

@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from course.checking.cells import UNREADABLE, read_all
-from course.checking.forbidden import Notebook
+from course.checking.forbidden import Notebook, free_names
+from course.files import notebook_text
 
 
 def saved_cells(namespace: dict[str, Any]) -> list[str] | None:
     """The code cells of the notebook's file, where JupyterLab or VS Code say which it is; else None."""
     path = namespace.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME", "")
     try:
-        with open(path, encoding="utf-8") as file:
-            cells = json.load(file)["cells"]
-        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        with open(path, "rb") as file:
+            cells = json.loads(notebook_text(file.read())[0])["cells"]
+        return ["".join(cell["source"] or "") for cell in cells if cell["cell_type"] == "code"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -31,7 +32,8 @@ def differing(exercise: str, ran: Sequence[str], saved: Sequence[str]) -> list[s
     """The exercise, and names that it uses, whose last definition that ran is not the last one of the file."""
     here, there = Notebook(read_all(ran)), Notebook(read_all(saved))
     try:
-        names = dict.fromkeys([exercise, *(name for name, _ in here.reachable(exercise))])
+        used = [name for _, node in here.reachable(exercise) for name in free_names(node)]
+        names = dict.fromkeys([exercise, *used])
         return [name for name in names if _meaning(here, name) != _meaning(there, name)]
     except UNREADABLE:
         return []

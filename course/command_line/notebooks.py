@@ -5,10 +5,12 @@ Not here: running it (`selfcheck`).
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course.errors import InputError
+from course.files import notebook_text
 
 if TYPE_CHECKING:
     import nbformat  # imported where a notebook is read: most commands do without
@@ -17,7 +19,7 @@ LARGEST = 64 * 2**20  # bytes of a notebook file
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """A notebook of format 4. InputError in one sentence for anything else."""
+    """A notebook of format 4, in UTF-8 or UTF-16. InputError in one sentence for anything else."""
     if not path.is_file():
         raise InputError(f"expected a notebook, but there is no file {path}")
     if path.stat().st_size > LARGEST:
@@ -25,7 +27,10 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     import nbformat
 
     try:
-        notebook = nbformat.reads(path.read_text("utf-8"), as_version=4)
+        document = json.loads(notebook_text(path.read_bytes())[0])
+        for cell in document.get("cells", ()):
+            cell["source"] = cell.get("source") or ""  # some editors write null
+        notebook = nbformat.reads(json.dumps(document), as_version=4)
         if isinstance(notebook.cells, list) and all(isinstance(c.source, str) for c in notebook.cells):
             return notebook
     except Exception:
