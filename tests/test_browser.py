@@ -113,15 +113,25 @@ def wait_for(url: str, process: subprocess.Popen, log: Path, seconds: float = 12
     raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
 
 
-def answer(page, exercise: str, code: str) -> str:
-    """Type `code` into the exercise's cell, run it and its check; the text of the card."""
+def write(page, exercise: str, code: str) -> None:
+    """Type `code` into the exercise's cell."""
     page.evaluate(FIND, exercise)
     editor = page.locator(".jp-Notebook .jp-Cell.jp-mod-active .cm-content").first
     editor.click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(code)
+
+
+def answer(page, exercise: str, code: str) -> str:
+    """Type `code` into the exercise's cell, run it and its check; the text of the card."""
+    write(page, exercise, code)
     page.keyboard.press("Control+Enter")
     page.wait_for_function(IDLE, timeout=MINUTES)
+    return card_of(page, exercise)
+
+
+def card_of(page, exercise: str) -> str:
+    """Run the exercise's check; the text of the card."""
     page.evaluate(FIND, f"check-{exercise}")
     page.evaluate("() => jupyterapp.commands.execute('notebook:run-cell')")
     page.wait_for_function(IDLE, timeout=MINUTES)
@@ -166,6 +176,8 @@ def test_wrong_answer_is_named_and_right_answer_is_done(page):
     wrong, sentence, right = answers()
     said = answer(page, WRONG, wrong)
     assert "not yet" in said and " ".join(sentence.split())[:40] in " ".join(said.split())
+    said = answer(page, RIGHT, "def stable_softmax(x, dim=-1):\n    return torch.softmax(x, dim)\n")
+    assert "uses what should be written" in said and "`torch.softmax` (line 2)" in said
     said = answer(page, RIGHT, right)
     assert "done" in said and "no" not in said.split()
 
@@ -219,12 +231,24 @@ def changed(panel, before: str) -> str:
     raise AssertionError("the picture stayed the same")
 
 
+def save(page) -> None:
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty", timeout=MINUTES)
+
+
 def test_the_work_is_saved_and_the_command_line_agrees(page, server, capsys, monkeypatch):
     from course.command_line import cli
 
-    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty", timeout=MINUTES)
+    save(page)
     monkeypatch.chdir(server[1].parent)
     assert cli.run(["check", server[1].name]) == 1
     rows = [line for line in capsys.readouterr().out.splitlines() if RIGHT in line or WRONG in line]
     assert len(rows) == 2 and any("done" in row for row in rows) and any("not yet" in row for row in rows)
+
+
+def test_a_cell_that_was_edited_and_not_run_is_told(page):
+    assert "judged as it ran here" not in card_of(page, RIGHT)
+    write(page, RIGHT, "def stable_softmax(x, dim=-1):\n    return x\n")
+    save(page)
+    said = card_of(page, RIGHT)
+    assert "done" in said and f"the saved file holds another text of `{RIGHT}`" in said

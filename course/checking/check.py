@@ -23,6 +23,7 @@ from course.checking.subject import LocalSubject
 from course.checking.verdict import ExerciseVerdict
 
 _loaded: dict[tuple[str, float], cases.Cases] = {}
+_ran = texts.Ran()
 
 
 def check(name: str, *, hidden: bool = False) -> float | None:
@@ -53,11 +54,10 @@ def ready(probe: Callable[[], Any]) -> bool:
 
 def judge(name: str, namespace: dict[str, Any]) -> ExerciseVerdict:
     """The verdict of the recorded cases on `namespace[name]`. KeyError or FileNotFoundError in one sentence."""
-    recorded, ran = find_cases(name), cells_run()
+    recorded = find_cases(name)
     with quiet():
-        verdict = judge_with(recorded, name, namespace, ran)
-    saved = texts.saved_cells(namespace) if ran and verdict.state not in ("not_attempted", "missing") else None
-    said = texts.told(texts.differing(name, ran, saved)) if saved else ""
+        verdict = judge_with(recorded, name, namespace, _ran.cells)
+        said = texts.warning(name, _ran, namespace) if verdict.state not in ("not_attempted", "missing") else ""
     verdict.reason = "; ".join(filter(None, (verdict.reason, said)))
     return verdict
 
@@ -79,12 +79,6 @@ def judge_with(
     used = foundations.used_by(namespace.get(name), recorded.checks)
     played = (cases.play(recorded.check(other), LocalSubject(namespace, other)) for other in used)
     return foundations.explain(verdict, [other.name for other in played if other.state != "passed"])
-
-
-def cells_run() -> list[str]:
-    """The cells that ran in this notebook so far, as they were typed; none outside of one."""
-    shell = get_ipython() if (get_ipython := getattr(sys.modules.get("IPython"), "get_ipython", None)) else None
-    return list(shell.history_manager.input_hist_raw) if shell is not None else []
 
 
 def find_cases(name: str) -> cases.Cases:

@@ -1,12 +1,14 @@
 """Which text was judged: the card says so where the saved file and what ran differ."""
 
 import json
+import os
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from course.checking.texts import differing, saved_cells, told
+from course.checking.texts import differing, saved, told, warning
 
 RIGHT = "def double(x):\n    return helper(x)"
 HELPER = "def helper(x):\n    return 2 * x"
@@ -43,8 +45,17 @@ def test_the_file_is_the_one_that_the_editor_names(tmp_path, monkeypatch, encodi
     notebook = new_notebook(cells=[new_markdown_cell("a"), new_code_cell("x = 1"), new_code_cell("y = '\u00e9'")])
     path.write_bytes(nbformat.writes(notebook).encode(encoding))
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    assert saved_cells({}) == ["x = 1", "y = '\u00e9'"]
+    assert saved({}).cells == ["x = 1", "y = '\u00e9'"]
     monkeypatch.setenv("JPY_SESSION_NAME", "")
-    assert saved_cells({}) is None and saved_cells({"__vsc_ipynb_file__": str(path)}) == ["x = 1", "y = '\u00e9'"]
+    assert saved({}) is None and saved({"__vsc_ipynb_file__": str(path)}).cells == ["x = 1", "y = '\u00e9'"]
     path.write_text(json.dumps([1]))
-    assert saved_cells({"__vsc_ipynb_file__": str(path)}) is None
+    assert saved({"__vsc_ipynb_file__": str(path)}) is None
+
+
+@pytest.mark.parametrize(("saved_at", "warned"), [(50, False), (150, True)])
+def test_what_ran_after_the_file_was_saved_is_no_difference_yet(tmp_path, saved_at, warned):
+    path = tmp_path / "n.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(RIGHT.replace("helper(x)", "0"))]), path)
+    os.utime(path, (saved_at, saved_at))
+    ran = SimpleNamespace(cells=[RIGHT], at=lambda name: 100)
+    assert bool(warning("double", ran, {"__vsc_ipynb_file__": str(path)})) == warned
