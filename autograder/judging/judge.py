@@ -20,7 +20,7 @@ from typing import ClassVar, NamedTuple
 
 from autograder.authoring.checks import Check, attempt
 from autograder.judging import trials
-from autograder.judging.needed import needed, used_in
+from autograder.judging.needed import Cell, needed, used_in
 from autograder.judging.remote import RemoteSubject
 from autograder.judging.rules import HandIn, UnitRules
 from autograder.sandbox.sandbox import Exercise, Limits, Lost, Replayer, Runner, Sandbox, SandboxGone
@@ -34,6 +34,7 @@ from grader_kernels.compiling.compiler import Compiler
 
 RERUNS = 3  # how often a runner that an exercise killed is made anew
 LONG = 1e6  # seconds a replay sandbox may live
+MOST_NOTES = 5  # on cells that can't be read
 CELL_OUTPUT, ALL_OUTPUT = 20_000, 500_000  # characters of printed text that a verdict keeps
 
 
@@ -87,7 +88,6 @@ class _Session:
     def __init__(self, rules: UnitRules, handin: HandIn, secret: bytes, limits: Limits, kind: str) -> None:
         self.rules, self.handin, self.secret, self.limits, self.kind = rules, handin, secret, limits, kind
         self.outputs: dict[str, str] = {}
-        self.notes: list[str] = []
         self.lost: dict[str, CellResult] = {}
         self.kernels: dict[frozenset[str], str] = {}  # names of kernels to their source
         self.peak_bytes = 0
@@ -95,6 +95,7 @@ class _Session:
         self.costs: dict[str, float] = {}
         self.readings = cells.read_all(handin.sources)
         self.needed = needed(handin.cells, self.readings)
+        self.notes = [_unread(cell, reading) for cell, reading in self._own() if reading.error][:MOST_NOTES]
         self.stopped: dict[str, str] = {}  # exercise -> what its cell stopped with
         self.unbound: dict[str, str] = {}  # name -> what the cell that should bind it stopped with
 
@@ -160,8 +161,12 @@ class _Session:
     @functools.cached_property
     def notebook(self) -> forbidden.Notebook:
         """The hand-in, read for forbidden calls."""
-        read = list(zip(self.handin.cells, self.readings, strict=True))
-        return forbidden.read_notebook([r for c, r in read if not c.given], [r for c, r in read if c.given])
+        given = [r for c, r in zip(self.handin.cells, self.readings, strict=True) if c.given]
+        return forbidden.read_notebook([reading for _, reading in self._own()], given)
+
+    def _own(self) -> list[tuple[Cell, cells.Reading]]:
+        """The student's cells."""
+        return [(c, r) for c, r in zip(self.handin.cells, self.readings, strict=True) if not c.given]
 
     def _trusted_cells(self, texts: list[list[str]]) -> list[tuple[str, str]]:
         """The cells to run: those given as they are, the student's as the pieces in `texts`."""
@@ -339,6 +344,12 @@ def the_compiler() -> Compiler:
     made = Compiler()
     atexit.register(made.close)
     return made
+
+
+def _unread(cell: Cell, reading: cells.Reading) -> str:
+    line = next((line for line in cell.source.splitlines() if line.strip()), "").strip()
+    where = f"{reading.error} (line {reading.line})"
+    return f"the cell that begins with `{line[:60]}` can't be read and costs itself only: {where}"
 
 
 def kernels_of(cells: list[str], needed: set[str]) -> str:

@@ -218,7 +218,8 @@ def _no_secret(prompt: str = "Password: ", stream: Any = None) -> str:
 def describe(error: BaseException) -> str:
     """`Name: message` in one line, also for an exception whose __str__ fails."""
     try:
-        text = " ".join(str(error).split())
+        said = f"{error.msg} (line {error.lineno})" if isinstance(error, SyntaxError) else str(error)
+        text = " ".join(said.split())
     except BaseException:
         text = "(its message can't be read)"
     name = type(error).__name__[:100]

@@ -180,6 +180,12 @@ def graded(tmp_path_factory):
     return Class(tmp_path_factory.mktemp("habits"), UNIT, HABITS).run()
 
 
+def test_the_verdict_says_which_cell_could_not_be_read(graded):
+    for name, begins in (("notes", "TODO: ask about"), ("unfinished", "def try_it(x:"), ("unfinished_exercise", "def stable")):
+        assert any(begins in note and "costs itself only" in note for note in graded.verdicts[name].notes)
+    assert not graded.verdicts["bash_cell"].notes
+
+
 @pytest.mark.parametrize("habit", HABITS, ids=lambda a: a.name)
 def test_a_class_gives_what_is_deserved(graded, habit):
     check_verdict(habit, graded.verdicts[habit.name])
