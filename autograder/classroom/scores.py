@@ -12,8 +12,9 @@ Our table `course_verdict`, one row per unit and student:
 
 Points of an optional exercise are extra credit of its check cell, whose own maximum is 0: the total has them, the
 unit's maximum does not. `course_extra` remembers what was written there last. Anything else that stands there is a
-person's word: it stays as it is as long as the code is the same, like every mark by hand. When the code is another, the
-judge's points come back, and a comment says what stood there.
+person's word: it stays as it is as long as the code is the same, like every mark by hand. When the code of the
+exercise, or of what it uses (`course_made_of`), is another, the judge's points come back, and a comment says what stood
+there.
 """
 
 from __future__ import annotations
@@ -54,6 +55,12 @@ _EXTRA_TABLE = """CREATE TABLE IF NOT EXISTS course_extra (
     unit TEXT NOT NULL, student TEXT NOT NULL, cell TEXT NOT NULL, points REAL, PRIMARY KEY (unit, student, cell))"""
 _EXTRA_NOTE = """INSERT OR REPLACE INTO course_extra (unit, student, cell, points)
     VALUES (:unit, :student, :cell, :points)"""
+
+_MADE_OF_TABLE = """CREATE TABLE IF NOT EXISTS course_made_of (
+    unit TEXT NOT NULL, student TEXT NOT NULL, exercise TEXT NOT NULL, digest TEXT NOT NULL,
+    PRIMARY KEY (unit, student, exercise))"""
+_MADE_OF_NOTE = """INSERT OR REPLACE INTO course_made_of (unit, student, exercise, digest)
+    VALUES (:unit, :student, :exercise, :digest)"""
 
 
 class Recorded(NamedTuple):
@@ -100,10 +107,12 @@ class Batch:
         self.students = list(students)
         self.before = recorded(gradebook, unit, self.students)
         self.extra = extra_written(gradebook, unit, self.students)
+        self.made_of = made_of(gradebook, unit, self.students)
         self.enrolled = set(self.db.scalars(select(Student.id).where(Student.id.in_(self.students))))
         self.found = self._find()
         self.notes: list[dict[str, Any]] = []
         self.extra_notes: list[dict[str, Any]] = []
+        self.made_of_notes: list[dict[str, Any]] = []
 
     def enter(self, verdict: Verdict, answers: str, blank: set[str], handed_in: str) -> float:
         """Put in the verdict of one student; returns how many seconds the hand-in is late.
@@ -125,7 +134,8 @@ class Batch:
 
     def commit(self) -> None:
         """Make what was entered last."""
-        for statement, notes in ((_NOTE, self.notes), (_EXTRA_NOTE, self.extra_notes)):
+        made_of_notes = (_MADE_OF_NOTE, self.made_of_notes)
+        for statement, notes in ((_NOTE, self.notes), (_EXTRA_NOTE, self.extra_notes), made_of_notes):
             if notes:
                 self.db.execute(text(statement), notes)
         self.db.commit()
@@ -175,14 +185,20 @@ class Batch:
             exercise = exercise_verdict(verdict, name.removeprefix("check-"), points)
             written = self.extra.get((verdict.student, name))
             extra = (grade.extra_credit or 0.0) if self._extra_by_hand(grade, written) else None
-            if new_code and (grade.manual_score, extra) != (None, None):
+            if new_code and self._is_another(verdict.student, exercise) and (grade.manual_score, extra) != (None, None):
                 by_hand = (grade.manual_score or 0.0) + (extra or 0.0)
                 comments[exercise.name] = f"A grade by hand ({by_hand:g}) was for an earlier hand-in."
                 grade.manual_score, grade.extra_credit = None, written
             self._automatic(grade, exercise, verdict.student, written)
+            note = {"exercise": exercise.name, "digest": exercise.made_of}
+            self.made_of_notes.append({"unit": self.unit, "student": verdict.student} | note)
             if exercise.state == "not_attempted":
                 comments.setdefault(exercise.name, "No response.")
         return comments
+
+    def _is_another(self, student: str, exercise: ExerciseVerdict) -> bool:
+        """Whether an exercise of a new hand-in is made of another code, or may be."""
+        return not exercise.made_of or self.made_of.get((student, exercise.name)) != exercise.made_of
 
     def _automatic(self, grade: Grade, exercise: ExerciseVerdict, student: str, written: float | None) -> None:
         """The judge's points where they belong: the score, or the extra credit unless a person wrote that."""
@@ -255,6 +271,15 @@ def extra_written(
     gradebook.db.execute(text(_EXTRA_TABLE))
     found = _rows(gradebook, "SELECT student, cell, points FROM course_extra WHERE unit = :unit", unit, students)
     return {(student, cell): points for student, cell, points in found}
+
+
+def made_of(
+    gradebook: Gradebook, unit: str, students: Iterable[str] | None = None
+) -> dict[tuple[str, str], str]:
+    """What each recorded exercise was made of, by student and exercise."""
+    gradebook.db.execute(text(_MADE_OF_TABLE))
+    found = _rows(gradebook, "SELECT student, exercise, digest FROM course_made_of WHERE unit = :unit", unit, students)
+    return {(student, exercise): digest for student, exercise, digest in found}
 
 
 def marks_by_hand(gradebook: Gradebook, unit: str) -> Callable[[Grade], bool]:

@@ -123,6 +123,7 @@ class _Session:
         read = zip(self.handin.cells, self.readings, strict=True)
         uses = {c.grade_id: used_in(reading) & wrong for c, reading in read if c.grade_id in wrong}
         for row in rows:
+            row.made_of = self._made_of(row.name)
             foundations.stopped(row, self.stopped, self.unbound)
             foundations.explain(row, [r.name for r in rows if r.name in uses.get(row.name, ()) and r is not row])
 
@@ -163,6 +164,12 @@ class _Session:
         """The hand-in, read for forbidden calls."""
         given = [r for c, r in zip(self.handin.cells, self.readings, strict=True) if c.given]
         return forbidden.read_notebook([reading for _, reading in self._own()], given)
+
+    def _made_of(self, name: str) -> str:
+        """What the exercise is made of; what was left out unread may be part of it."""
+        forbids = self.rules.checks[name].forbids
+        left_out = [each.text for each in self.notebook.trusted(forbids)[1]] if forbids else []
+        return "" if left_out else self.notebook.digest(name)
 
     def _own(self) -> list[tuple[Cell, cells.Reading]]:
         """The student's cells."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import importlib.util
 import symtable
 import sys
@@ -221,6 +222,15 @@ class Notebook:
         except UNREADABLE:
             found.append(Finding("hold", "its source can't be read", 0))
         return list(dict.fromkeys(found))
+
+    def digest(self, exercise: str) -> str:
+        """Of the definitions of `exercise` and of what it uses: the same while nothing that it is made of changes; ""
+        when that can't be said."""
+        try:
+            parts = sorted(f"{name} {ast.dump(node)}" for name, node in self.reachable(exercise))
+        except UNREADABLE:
+            return ""
+        return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:16] if parts else ""
 
     def trusted(self, forbids: tuple[str, ...]) -> tuple[list[list[str]], list[LeftOut]]:
         """The cells as they were read, without what could change an exercise from outside unread; and what that is.

@@ -41,6 +41,7 @@ class ExerciseVerdict(msgspec.Struct):
 
     kernel: of a kernel exercise, the judgement in full; `trials` are then its groups.
     optional: its points are no part of the hand-in's maximum, nor of its `score`; they are in its `extra`.
+    made_of: digest of its definitions and of what they use, set by the judge; "" where that is not known.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ExerciseVerdict(msgspec.Struct):
     seconds: float = 0.0
     kernel: KernelVerdict | None = None
     optional: bool = False
+    made_of: str = ""
 
 
 class Change(msgspec.Struct):

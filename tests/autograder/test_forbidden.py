@@ -91,3 +91,20 @@ def test_what_a_lesson_does_with_an_exercise_is_no_change_of_it():
 def test_what_a_lesson_defines_is_read_where_it_is_used():
     found = read_source([PRELUDE, "def f(x): return library(x)"], "f", ["softmax"], [LESSON])
     assert [each.kind for each in found] == ["shortcut"]
+
+
+HELPED = [PRELUDE, "def h(x): return x.exp()", "def f(x): return h(x)"]
+DIGESTS = {  # another hand-in -> is f made of the same?
+    "a cell more": ([*HELPED, "print(f(torch.zeros(2)))"], True),
+    "a comment more": ([*HELPED[:2], "# mine\ndef f(x):\n    return h(x)"], True),
+    "another helper": ([PRELUDE, "def h(x): return x.exp() + 1", HELPED[2]], False),
+    "another answer": ([*HELPED[:2], "def f(x): return h(x) + 1"], False),
+    "a value that it uses is changed": ([*HELPED[:2], HELPED[2], "h.cache = 1"], True),
+    "the library is patched": ([*HELPED, "torch.exp = abs"], False),
+}
+
+
+@pytest.mark.parametrize("case", DIGESTS)
+def test_what_an_exercise_is_made_of(case):
+    cells, same = DIGESTS[case]
+    assert (read_notebook(cells).digest("f") == read_notebook(HELPED).digest("f")) == same

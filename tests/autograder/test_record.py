@@ -155,6 +155,24 @@ def test_a_regrade_resets_scores_and_keeps_marks_and_comments(recorded):
     assert grades(recorded, "cyd")["check-add_up"] == (None, 2.0, False)
 
 
+@pytest.mark.parametrize(("then", "mark_now"), [("same", 2.0), ("another", None), ("", None)])
+def test_a_mark_stays_while_its_exercise_is_made_of_the_same(recorded, then, mark_now):
+    def judged(made_of):
+        verdict = judge(recorded, "cyd", add_up="held")
+        for row in verdict.exercises:
+            row.made_of = made_of
+        recorded.write_verdict(verdict)
+        record.record(recorded, UNIT)
+
+    judged("same")
+    mark(recorded, "cyd", "check-add_up", 2.0)
+    other = solved(released(recorded), "Another answer.")
+    other.cells.insert(3, new_code_cell("scratch = 1"))
+    hand_in(recorded, "cyd", other)
+    judged(then)
+    assert grades(recorded, "cyd")["check-add_up"] == (None, mark_now, mark_now is None)
+
+
 def test_a_new_hand_in_ends_old_scores_also_those_by_hand(recorded):
     mark(recorded, "cyd", "check-add_up", 2.0)
     mark(recorded, "cyd", "explain-why", 1.0)
