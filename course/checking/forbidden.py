@@ -20,6 +20,7 @@ import symtable
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from course.checking.cells import UNREADABLE, Reading, read, statements, used_names
@@ -111,10 +112,11 @@ HOLDING_MODULES = frozenset(
 ANYWHERE_NAMES = frozenset("exec eval compile __import__ get_ipython".split())
 ANYWHERE_ROOTS = ("torch._C", "torch.library", "course.worker", "ctypes", "cffi", "sys.modules",
                   "sys._getframe", "gc.get_objects", "gc.get_referrers", "gc.get_referents")  # fmt: skip
-
-
 WAYS = frozenset("ops aten prims nn functional special library jit compile _C _ops _dynamo".split())
 WRITE_IT, LOOKED_AT = "this exercise asks you to write it", "your instructor will look at it"
+MOST_STATEMENTS = 20_000  # of the student's; an answered notebook has a few hundred
+LONGEST_WAY = 50  # assignments from one name to the next
+LOOKED_INTO = 500  # statements that may change what they don't name: with more of them, none is trusted
 PATCHED = ("torch", "triton", "course", "grader_kernels")
 
 
@@ -193,28 +195,32 @@ class Notebook:
         self.changes: dict[str, list[ast.AST]] = {}
         self.aliases: dict[str, str] = {}
         self.modules = {cell.module: statements(cell.python) for cell in cells if cell.module}
-        self.patches: list[ast.stmt] = []  # set attributes of the library
-        self.loose: list[ast.stmt] = []  # may change what they don't name
-        self.replaced: list[ast.stmt] = []
+        self.loose: dict[int, ast.stmt] = {}  # by id: may change what they don't name
+        self.replaced: dict[int, ast.stmt] = {}
+        self._set: list[tuple[ast.expr, ast.stmt]] = []  # whose attributes a statement sets
+        self._paths: dict[str, str] = {}  # what names stand for, as far as it was asked
+        self._followed = 0  # names on the way from one to what it stands for
+        self._trusted: dict[tuple[str, ...], tuple[list[list[str]], list[LeftOut]]] = {}
         self.cells = cells
         self._learn_lesson(given)
         self.statements = [[] if cell.module else statements(cell.python) for cell in cells]
-        for inside in self.modules.values():
+        everything = (*self.modules.values(), *self.statements)
+        self.too_large = sum(map(len, everything)) > MOST_STATEMENTS
+        for inside in () if self.too_large else everything:
             self._learn_all(inside)
-        for inside in self.statements:
-            self._learn_all(inside)
+        self.patches = [statement for target, statement in self._set if self._is_patch(target)]
 
     def _learn_lesson(self, given: Iterable[Reading]) -> None:
         """What the cells of the release define: functions, classes and plain names."""
         self._learn_all(node for cell in given for node in statements(cell.python))
-        self.changes, self.patches, self.loose, self.replaced = {}, [], [], []
+        self.changes, self.loose, self.replaced, self._set = {}, {}, {}, []
         for name, nodes in self.definitions.items():
             self.definitions[name] = [node for node in nodes if _defines(node, name)]
 
     def findings(self, exercise: str, forbids: tuple[str, ...]) -> list[Finding]:
         """Forbidden calls, and what can't be read, in `exercise` and what it uses."""
         families = [FAMILIES[f] for f in forbids]
-        found: list[Finding] = []
+        found = [Finding("hold", "the notebook has too many statements to be read", 0)] if self.too_large else []
         try:
             for name, node in self.reachable(exercise):
                 within = "" if name == exercise else name
@@ -227,8 +233,10 @@ class Notebook:
         """Of the definitions of `exercise` and of what it uses: the same while nothing that it is made of changes; ""
         when that can't be said."""
         try:
-            parts = sorted(f"{name} {ast.dump(node)}" for name, node in self.reachable(exercise))
+            parts = sorted(f"{name} {ast.dump(node)}" for name, node in islice(self.reachable(exercise), LOOKED_INTO))
         except UNREADABLE:
+            return ""
+        if self.too_large or len(parts) == LOOKED_INTO:
             return ""
         return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:16] if parts else ""
 
@@ -237,32 +245,38 @@ class Notebook:
 
         Each cell is a list of texts to run one after another, in case one of them needs what was left out.
         """
-        texts, left_out = [], []
-        for number, (cell, inside) in enumerate(zip(self.cells, self.statements, strict=True)):
-            kept = [self._trusted_text(node, forbids) for node in inside]
-            out = [node for node, text in zip(inside, kept, strict=True) if not text]
-            left_out += [LeftOut(number, _quoted(cell.python, node)) for node in out]
-            if cell.module:
-                texts.append([f"%%writefile {cell.module}.py\n{cell.python.removeprefix(chr(10))}"])
-            else:
-                texts.append([text for text in kept if text] if out else [cell.python])
-        return texts, left_out
+        if forbids not in self._trusted:
+            families, left_out = [FAMILIES[f] for f in forbids], []
+            texts = [self._trusted_texts(number, families, left_out) for number in range(len(self.cells))]
+            self._trusted[forbids] = texts, left_out
+        return self._trusted[forbids]
 
-    def _trusted_text(self, statement: ast.stmt, forbids: tuple[str, ...]) -> str:
-        """The statement's text, "" when it is not to be trusted."""
-        try:
-            return "" if self._acts_unread(statement, [FAMILIES[f] for f in forbids]) else ast.unparse(statement)
-        except UNREADABLE:
-            return ""
+    def _trusted_texts(self, number: int, families: list[Family], left_out: list[LeftOut]) -> list[str]:
+        """The texts of one cell; what is not among them is put into `left_out`."""
+        cell, inside = self.cells[number], self.statements[number]
+        if cell.module:
+            return [f"%%writefile {cell.module}.py\n{cell.python.removeprefix(chr(10))}"]
+        out = [node for node in inside if self.too_large or self._acts_unread(node, families)]
+        if not out:
+            return [cell.python]
+        lines = cell.python.split("\n")
+        left_out += [LeftOut(number, _quoted(lines[node.lineno - 1])) for node in out[:LOOKED_INTO]]
+        gone = set(map(id, out))
+        return list(filter(None, (_unparsed(node) for node in inside if id(node) not in gone)))
 
     def _acts_unread(self, statement: ast.stmt, families: list[Family]) -> bool:
         """Whether a statement can change the library, or names of the notebook, in ways that reading does not show."""
         if any(self._opens(node) for node in ast.walk(statement)):
             return True
-        if statement not in self.loose and statement not in self.replaced:
+        if id(statement) not in self.loose and id(statement) not in self.replaced:
             return False
-        told = (statement, *(node for _, node in self._used(free_names(statement))))
-        return any(True for node in told for _ in _findings(node, self, families))
+        if len(self.loose) + len(self.replaced) > LOOKED_INTO:
+            return True
+        try:
+            told = (statement, *(node for _, node in self._used(free_names(statement))))
+            return any(True for node in told for _ in _findings(node, self, families))
+        except UNREADABLE:
+            return True
 
     def _opens(self, node: ast.AST) -> bool:
         if isinstance(node, ast.Name) and node.id in ANYWHERE_NAMES:
@@ -282,7 +296,7 @@ class Notebook:
         for inner in ast.walk(node):
             self._learn_import(inner)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            self.replaced += [old for old in self.definitions.get(node.name, ()) if isinstance(old, ast.stmt)]
+            self.replaced |= {id(n): n for n in self.definitions.get(node.name, ()) if isinstance(n, ast.stmt)}
             self.definitions[node.name] = [node]
         elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
             self._learn_assignment(node, node)
@@ -298,7 +312,7 @@ class Notebook:
     def _learn_change(self, call: ast.Call, statement: ast.stmt) -> None:
         """`tools.append(...)` says what `tools` is; `setattr(...)` and `tools().append(...)` may say it of anything."""
         if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr") and call.args:
-            self._learn_patch(call.args[0], statement)
+            self._learn_set(call.args[0], statement)
         root, results = call.func, False
         while isinstance(root, (ast.Attribute, ast.Subscript, ast.Call)):
             results = results or isinstance(root, ast.Call)
@@ -306,16 +320,18 @@ class Notebook:
         if not isinstance(root, ast.Name) or root is call.func:
             return
         if results:
-            self.loose.append(statement)
+            self.loose[id(statement)] = statement
         else:
             self.changes.setdefault(root.id, []).append(statement)
 
-    def _learn_patch(self, target: ast.expr, statement: ast.stmt) -> None:
-        """Attributes of `target` are set: of the library that concerns whoever uses it."""
-        if self.dotted(target).split(".")[0] in PATCHED:
-            self.patches.append(statement)
-        else:
-            self.loose.append(statement)
+    def _learn_set(self, target: ast.expr, statement: ast.stmt) -> None:
+        """Attributes of `target` are set."""
+        self._set.append((target, statement))
+        self.loose[id(statement)] = statement
+
+    def _is_patch(self, target: ast.expr) -> bool:
+        """Of the library, which concerns whoever uses it."""
+        return self.dotted(target).split(".")[0] in PATCHED
 
     def _learn_import(self, node: ast.AST) -> None:
         if isinstance(node, ast.Import):
@@ -338,13 +354,13 @@ class Notebook:
     def _learn_part(self, part: ast.Attribute | ast.Subscript, node: ast.AST, statement: ast.stmt) -> None:
         """`tools[0] = ...` and `settings.softmax = ...` say what a name stands for, unless that is a function."""
         if isinstance(part, ast.Attribute):
-            self._learn_patch(part.value, statement)
+            self._learn_set(part.value, statement)
         root = part.value
         while isinstance(root, (ast.Attribute, ast.Subscript)):
             root = root.value
         functions = isinstance(root, ast.Name) and any(map(_is_function, self.definitions.get(root.id, ())))
         if not isinstance(root, ast.Name) or root.id in self.aliases or functions:
-            self.loose.append(statement)
+            self.loose[id(statement)] = statement
         else:
             self.changes.setdefault(root.id, []).append(node)
 
@@ -368,25 +384,32 @@ class Notebook:
                     todo += free_names(node)
                     yield current, node
 
-    def dotted(self, node: ast.AST, depth: int = 0) -> str:
+    def dotted(self, node: ast.AST) -> str:
         """The library path an expression stands for, through aliases; "" when it stands for none."""
-        if depth > 20:
-            return ""
-        if isinstance(node, ast.Attribute):
-            base = self.dotted(node.value, depth + 1)
-            return f"{base}.{node.attr}" if base else ""
-        if isinstance(node, ast.Call) and _is_getattr(node) and isinstance(node.args[1], ast.Constant):
-            base = self.dotted(node.args[0], depth + 1)
-            return f"{base}.{node.args[1].value}" if base else ""
-        if isinstance(node, ast.Name):
-            if node.id in self.aliases:
-                return self.aliases[node.id]
-            for value in self.definitions.get(node.id, ()):
-                if isinstance(value, ast.Assign) and isinstance(value.value, (ast.Attribute, ast.Name, ast.Call)):
-                    found = self.dotted(value.value, depth + 1)
-                    if found:
-                        return found
-        return ""
+        parts: list[str] = []
+        while True:
+            if isinstance(node, ast.Attribute):
+                parts.append(node.attr)
+                node = node.value
+            elif isinstance(node, ast.Call) and _is_getattr(node) and isinstance(node.args[1], ast.Constant):
+                parts.append(str(node.args[1].value))
+                node = node.args[0]
+            else:
+                break
+        base = self._path(node.id) if isinstance(node, ast.Name) else ""
+        return ".".join([base, *reversed(parts)]) if base else ""
+
+    def _path(self, name: str) -> str:
+        """What a name stands for. A name that leads back to itself stands for nothing."""
+        if name in self.aliases:
+            return self.aliases[name]
+        if name not in self._paths and self._followed < LONGEST_WAY:
+            self._paths[name], self._followed = "", self._followed + 1
+            values = (d.value for d in self.definitions.get(name, ())[:LOOKED_INTO] if isinstance(d, ast.Assign))
+            followed = (v for v in values if isinstance(v, (ast.Attribute, ast.Name, ast.Call)))
+            self._paths[name] = next(filter(None, map(self.dotted, followed)), "")
+            self._followed -= 1
+        return self._paths.get(name, "")
 
 
 def _is_function(node: ast.AST) -> bool:
@@ -413,8 +436,15 @@ def free_names(node: ast.AST) -> list[str]:
     return list(used_names(symtable.symtable(ast.unparse(node), "<cell>", "exec")))
 
 
-def _quoted(python: str, node: ast.stmt) -> str:
-    line = python.split("\n")[node.lineno - 1].strip()
+def _unparsed(node: ast.stmt) -> str:
+    try:
+        return ast.unparse(node)
+    except UNREADABLE:
+        return ""
+
+
+def _quoted(line: str) -> str:
+    line = line.strip()
     return line if len(line) <= 60 else line[:57] + "..."
 
 
