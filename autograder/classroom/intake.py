@@ -37,6 +37,7 @@ import msgspec
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.classroom.names import COLLECTORS_FILES
 from course.files import write_whole
 
 MAX_FILE_BYTES = 20_000_000
@@ -48,7 +49,6 @@ MAX_IMAGE_CHARACTERS = 2_000_000  # base64, per pasted image
 MAX_VERSIONS = 10  # notebooks in one hand-in
 COPIED = datetime.timedelta(seconds=60)  # files of a folder that was copied have times at most so far apart
 SIDE_FILES = ("cases.npz",)  # always the release's own copy
-COLLECTORS_FILES = ("timestamp.txt", "submission_secret.txt")  # what nbgrader's collectors put beside a notebook
 ARCHIVES = (".zip", ".rar", ".7z", ".gz", ".tgz", ".tar", ".xz", ".bz2")
 
 _IMAGES = ("image/png", "image/jpeg", "image/gif")

@@ -257,6 +257,28 @@ def test_the_same_verdict_of_other_checks_touches_the_version_only(classroom, th
     assert versions == {grade.rules_for(UNIT).version}
 
 
+# What is not graded
+
+
+def test_hand_ins_under_other_names_are_told_on_the_terminal(classroom, monkeypatch, capsys):
+    synthetic.use_for_the_command(monkeypatch)
+    (classroom.submitted / "s0003" / UNIT).rename(classroom.submitted / "s0003" / "90-Tiny")
+    assert cli.run(["grade", "--class", str(classroom.root)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("submitted/s0003/90-Tiny is not graded: expected submitted/STUDENT/90_tiny/") == 1
+    for student in (f"s{number:04d}" for number in range(STUDENTS) if number != 3):
+        (classroom.submitted / student / UNIT).rename(classroom.submitted / student / "tiny")
+    assert cli.run(["grade", "--class", str(classroom.root)]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"course: nobody handed in a unit .*; submitted/s0000/tiny, .* and 6 more are not .*\n", said)
+
+
+def test_one_student_is_found_however_the_name_was_typed(classroom, threads, built):
+    hand_in(classroom, built, "jose\u0301")
+    graded = grade.grade(classroom, UNIT, only="jos\u00e9", executor=threads)
+    assert [verdict.student for verdict in graded.verdicts] == ["jose\u0301"]
+
+
 # Stopped from outside
 
 
