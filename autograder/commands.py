@@ -345,6 +345,7 @@ def _classroom(folder: Path, existing: bool = False) -> Any:
 @contextlib.contextmanager
 def _class_errors() -> Iterator[None]:
     from autograder.classroom.class_folder import ClassFolderError, disk_full
+    from autograder.classroom.clock import ClockError
     from autograder.classroom.grade import Unfit
     from autograder.classroom.record import RecordError
     from autograder.sandbox.sandbox import NoSandbox
@@ -353,7 +354,7 @@ def _class_errors() -> Iterator[None]:
         yield
     except (NoSandbox, Unfit) as error:
         raise EnvironmentLacking(str(error)) from None
-    except (ClassFolderError, RecordError) as error:
+    except (ClassFolderError, ClockError, RecordError) as error:
         raise InputError(str(error)) from None
     except Exception as error:
         if not disk_full(error):

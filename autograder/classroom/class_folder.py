@@ -141,7 +141,7 @@ class ClassFolder:
 
     @property
     def timestamps_file(self) -> Path:
-        """The collector's clock: CSV with columns student, unit, timestamp. It need not exist."""
+        """The collector's clock: CSV with columns student, unit, timestamp (see `clock`). It need not exist."""
         return self.root / "timestamps.csv"
 
     # Secret and lock

@@ -38,7 +38,7 @@ import nbformat
 from autograder import ROOT
 from autograder.authoring import build
 from autograder.authoring.unit import UNITS, Unit
-from autograder.classroom import class_folder, intake
+from autograder.classroom import class_folder, clock, intake
 from autograder.classroom.class_folder import ClassFolder, Verdicts, disk_full
 from autograder.classroom.names import composed
 from autograder.judging.judge import judge, unreadable
@@ -116,9 +116,11 @@ def grade(
     executor  judges instead of them; `jobs` then says how many of its processes to keep busy
     tell      called with (what, done, total) as the work goes on
 
-    Raises NoSandbox or Unfit when nothing can be judged, OSError when nothing can be written.
+    Raises NoSandbox or Unfit when nothing can be judged, OSError when nothing can be written, and ClockError before
+    anything is.
     """
     tell = tell or (lambda what, done, total: None)
+    clock.read(folder.timestamps_file)
     if executor is None and _somebody_is_new(folder, unit, only):
         start_early()
     set_up(folder, unit)

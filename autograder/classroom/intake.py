@@ -19,7 +19,6 @@ byte, under the same release and the same intake is hashed and neither parsed no
 from __future__ import annotations
 
 import copy
-import csv
 import datetime
 import difflib
 import hashlib
@@ -27,7 +26,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -37,6 +36,7 @@ import msgspec
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.classroom import clock
 from autograder.classroom.names import COLLECTORS_FILES
 from course.files import write_whole
 
@@ -137,13 +137,13 @@ def take_in(
     """Read `student_dir` (submitted/STUDENT/UNIT) and write the canonical notebook, side files and timestamp.txt.
 
     `unit` is the unit's full name (02_attention); the student is the folder above; `timestamps` is the collector's
-    timestamps.csv with columns student, unit, timestamp (UTC unless it says otherwise). Never raises for anything the
-    hand-in contains; OSError when the release can't be read or `out_dir` not be written.
+    timestamps.csv (see `clock`). Never raises for anything the hand-in contains; ClockError for such a table, and
+    OSError when the release can't be read or `out_dir` not be written.
     """
     student_dir, release_notebook, out_dir = Path(student_dir), Path(release_notebook), Path(out_dir)
     notes: list[str] = []
     data, reason, written = _receive(student_dir, release_notebook, notes)
-    timestamp = _collected(timestamps, student_dir.parent.name, unit, notes) or written
+    timestamp = clock.read(timestamps).of(student_dir.parent.name, unit) or written
     key = _sha256([*_OWN, _hash(release_notebook.read_bytes()), _hash(data), reason, notes, timestamp.isoformat()])
     path = out_dir / release_notebook.name
     noted = _noted(out_dir)
@@ -800,26 +800,3 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         partial.write_bytes(source.read_bytes())
     os.replace(partial, target)
-
-
-def _collected(timestamps: Path | str | None, student: str, unit: str, notes: list[str]) -> datetime.datetime | None:
-    """The collector's time for this hand-in, None where it has none."""
-    if timestamps is None or not Path(timestamps).is_file():
-        return None
-    status = os.stat(timestamps)
-    when = _clock(str(timestamps), status.st_mtime_ns, status.st_size).get((student, unit))
-    if when is None:
-        return None
-    try:
-        read = datetime.datetime.fromisoformat(when.strip().replace(" UTC", "+00:00"))
-    except ValueError:
-        notes.append("The collector's timestamp can't be read; the file's own time counts.")
-        return None
-    return read if read.tzinfo else read.replace(tzinfo=datetime.UTC)
-
-
-@lru_cache(maxsize=2)
-def _clock(path: str, changed: int, size: int) -> Mapping[tuple[str | None, str | None], str]:
-    """Every line of timestamps.csv, the last one for a hand-in counts; read once as long as the file is the same."""
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        return {(row.get("student"), row.get("unit")): row.get("timestamp") or "" for row in csv.DictReader(file)}

@@ -279,6 +279,19 @@ def test_one_student_is_found_however_the_name_was_typed(classroom, threads, bui
     assert [verdict.student for verdict in graded.verdicts] == ["jose\u0301"]
 
 
+def test_a_clock_that_can_not_be_read_stops_the_run_before_anything_is_written(classroom, monkeypatch, capsys):
+    synthetic.use_for_the_command(monkeypatch)
+    classroom.timestamps_file.write_text(f"student;unit;timestamp\ns0000;{UNIT};2026-03-01\ns0001;{UNIT};soon\n")
+    before = {path: path.read_bytes() for path in classroom.root.rglob("*") if path.is_file()}
+    assert cli.run(["grade", "--class", str(classroom.root)]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r'course: \S+/timestamps\.csv, line 3: expected a time such as "[^"]+", got "soon"\.\n', said)
+    after = {path: path.read_bytes() for path in classroom.root.rglob("*") if path.is_file()}
+    assert {path.name for path in after if after[path] != before.get(path)} <= {".lock"}
+    classroom.timestamps_file.write_text(f"student;unit;timestamp\ns0000;{UNIT};01.03.2026\n")
+    assert cli.run(["grade", "--class", str(classroom.root)]) == 0
+
+
 # Stopped from outside
 
 
