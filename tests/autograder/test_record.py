@@ -18,7 +18,6 @@ import nbgrader.api
 import pytest
 from nbformat.v4 import new_code_cell
 from nbgrader.apps.api import NbGraderAPI
-from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import text
 
 from autograder.classroom import record, scores
@@ -206,6 +205,71 @@ def test_late_penalties_also_after_a_mark_by_hand(classroom):
         assert gradebook.find_submission(UNIT, "bob").late_submission_penalty == 0.0
 
 
+def penalties(classroom):
+    """{student: (penalty, what the page says about it)} as the gradebook and the pages have them."""
+    with classroom.gradebook() as gradebook:
+        found = {s.student.id: s.late_submission_penalty for s in gradebook.assignment_submissions(UNIT)}
+    pages = {s: (classroom.autograded / s / UNIT / f"{TOPIC}.ipynb").read_text() for s in found}
+    return {s: (found[s], (re.findall(r"Handed in ([^.]*) late", pages[s]) or [""])[0]) for s in found}
+
+
+@pytest.fixture
+def strict(classroom):
+    """Nothing for late work. Ada came on 2 January, Bob on the 4th, Cyd on the 6th with an extension of a day."""
+    with classroom.config_file.open("a") as config:
+        config.write('c.LateSubmissionPlugin.penalty_method = "zero"\n')
+    rows = "".join(f"{s},{UNIT},2026-01-0{day}\n" for s, day in (("ada", 2), ("bob", 4), ("cyd", 6), ("dan", 1)))
+    classroom.timestamps_file.write_text(f"student,unit,timestamp\n{rows}")
+    for student in ("ada", "bob", "cyd", "dan"):
+        judge(classroom, student)
+    assert record.record(classroom, UNIT) == {}
+    with classroom.gradebook() as gradebook:
+        gradebook.grant_extension(UNIT, "cyd", days=1)
+    return classroom
+
+
+MOVES = [  # the due date, day of January, and who is late then
+    (3, {"bob": "1 day, 0:00:00", "cyd": "2 days, 0:00:00"}),
+    (5, {}),
+    (1, {"ada": "1 day, 0:00:00", "bob": "3 days, 0:00:00", "cyd": "4 days, 0:00:00"}),
+    (None, {}),
+    (2, {"bob": "2 days, 0:00:00", "cyd": "3 days, 0:00:00"}),
+]
+
+
+def test_penalties_follow_the_due_date_for_everyone(strict):
+    assert set(penalties(strict).values()) == {(0.0, "")}
+    for day, late in MOVES:
+        strict.set_due(UNIT, day and datetime.datetime(2026, 1, day))
+        assert record.record(strict, UNIT) == {}
+        expected = {student: (6.0, late[student]) if student in late else (0.0, "") for student in penalties(strict)}
+        assert penalties(strict) == expected
+
+
+def test_an_export_after_the_due_date_moved_takes_nothing_from_those_on_time(strict):
+    strict.set_due(UNIT, datetime.datetime(2026, 1, 3))
+    record.record(strict, UNIT)
+    strict.set_due(UNIT, datetime.datetime(2026, 1, 9))
+    record.apply_late_penalties(strict, UNIT)
+    assert {penalty for penalty, _ in penalties(strict).values()} == {0.0}
+
+
+def test_another_policy_is_applied_by_the_next_run(strict):
+    strict.set_due(UNIT, datetime.datetime(2026, 1, 3))
+    record.record(strict, UNIT)
+    with strict.config_file.open("a") as config:
+        config.write('c.LateSubmissionPlugin.penalty_method = "none"\n')
+    record.record(strict, UNIT)
+    assert {penalty for penalty, _ in penalties(strict).values()} == {0.0}
+
+
+def test_only_those_whose_lateness_changed_are_recorded_again(strict):
+    strict.set_due(UNIT, datetime.datetime(2026, 1, 3))
+    seen = []
+    record.record(strict, UNIT, on_done=lambda student, problem: seen.append(student))
+    assert seen == ["bob", "cyd"]
+
+
 # Killed
 
 
@@ -214,7 +278,7 @@ WITHIN = [
     (record, "_show"),  # after them, before the page
     (record, "write_whole"),  # between the page and its time
     (scores.Batch, "commit"),  # before the scores of a batch are in the gradebook
-    (AssignLatePenalties, "preprocess"),  # before a penalty
+    (record, "_apply_late_penalties"),  # before the penalties of a batch
     (scores.Batch, "finish"),  # before the note that all is done
 ]
 
