@@ -26,6 +26,7 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from nbgrader.api import (
     Grade,
     Gradebook,
     GradeCell,
+    InvalidEntry,
     MissingEntry,
     Notebook,
     SolutionCell,
@@ -49,6 +51,7 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import is_grade, is_locked, is_solution, is_task, parse_utc
+from sqlalchemy.exc import SQLAlchemyError
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder import ROOT
@@ -270,11 +273,28 @@ class ClassFolder:
 
     @contextlib.contextmanager
     def gradebook(self) -> Iterator[Gradebook]:
-        """The open gradebook. It is created under another name first, so no half-made one is ever found."""
+        """The open gradebook. It is created under another name first, so no half-made one is ever found.
+
+        Raises ClassFolderError when another program holds it, or it can't be read.
+        """
         if not self.gradebook_file.exists():
             self._create_gradebook()
-        with Gradebook(self.db_url) as gradebook:
-            yield gradebook
+        try:
+            with Gradebook(self.db_url) as gradebook:
+                yield gradebook
+        except (SQLAlchemyError, InvalidEntry) as error:
+            said = _said_by_sqlite(error)
+            if said is None or disk_full(error):
+                raise
+            raise ClassFolderError(self._not_usable(said)) from error
+
+    def _not_usable(self, said: str) -> str:
+        if "locked" not in said:
+            return f"The gradebook {self.gradebook_file} can't be used: SQLite says {said!r}."
+        return (
+            f"The gradebook {self.gradebook_file} is held by another program, such as formgrader or a database viewer; "
+            "wait until it is done or close it, and start again: nothing is lost."
+        )
 
     def _create_gradebook(self) -> None:
         partial = self.root / f".gradebook.{os.getpid()}.db"
@@ -471,6 +491,15 @@ def disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _said_by_sqlite(error: BaseException | None) -> str | None:
+    """What SQLite said about its file, if this error came from that; a broken rule of the tables is another matter."""
+    while error is not None:
+        if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _only_notebook(folder: Path) -> Path:
