@@ -16,7 +16,7 @@ import datetime
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from typing import NamedTuple
 from dateutil import parser, tz
 
 from autograder.classroom.names import composed, plain
+from course.files import write_whole
 
 SEPARATORS = ",;\t|"
 WORDS = {
@@ -79,20 +80,40 @@ def _read(path: str, changed: int, size: int) -> Clock:
     return Clock({(composed(line.student), plain(line.unit)): time for line, time in times})
 
 
+def note(path: Path, times: Mapping[tuple[str, str], datetime.datetime]) -> None:
+    """Add lines for these hand-ins, by student and unit, in the table's own form. Raises ClockError."""
+    known = read(path)
+    fresh = {key: time for key, time in times.items() if known.of(*key) != time}
+    if not fresh:
+        return
+    text = _text(str(path)) if path.is_file() else "student,unit,timestamp\n"
+    separator, places, width = _header(str(path), *_head(text))
+    added = io.StringIO()
+    for (student, unit), time in sorted(fresh.items()):
+        cells = dict(zip(places, (student, unit, f"{time.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S.%f} UTC")))
+        row = [cells.get(place, "") for place in range(width)]
+        csv.writer(added, delimiter=separator, lineterminator="\n").writerow(row)
+    write_whole(path, f"{text.rstrip()}\n{added.getvalue()}".encode())
+
+
 def _lines(path: str) -> Iterator[_Line]:
     text = _text(path)
-    begins = next((n for n, line in enumerate(text.splitlines(), 1) if line.strip() and line[:4] != "sep="), 1)
-    rest = "\n".join(text.splitlines()[begins - 1 :])
-    separator, places, width = _header(path, begins, rest.partition("\n")[0])
-    rows = csv.reader(io.StringIO(rest), delimiter=separator, strict=True)
+    begins, head = _head(text)
+    separator, places, width = _header(path, begins, head)
+    rows = csv.reader(io.StringIO("\n".join(text.splitlines()[begins:])), delimiter=separator, strict=True)
     try:
-        next(rows, None)
         for row in rows:
-            cells, number = [cell.strip() for cell in row], begins - 1 + rows.line_num
+            cells, number = [cell.strip() for cell in row], begins + rows.line_num
             if any(cells):
                 yield _line(path, number, cells, places, width)
     except csv.Error as error:
-        raise ClockError(f"{path}, line {begins - 1 + rows.line_num}: expected a table ({error}).") from None
+        raise ClockError(f"{path}, line {begins + rows.line_num}: expected a table ({error}).") from None
+
+
+def _head(text: str) -> tuple[int, str]:
+    """The number of the header's line, and the line; Excel may have put its separator above it."""
+    numbered = enumerate(text.splitlines(), 1)
+    return next(((number, line) for number, line in numbered if line.strip() and line[:4] != "sep="), (1, ""))
 
 
 def _text(path: str) -> str:
@@ -160,7 +181,7 @@ def _time(path: str, line: _Line, day_first: bool) -> datetime.datetime:
         raise ClockError(f'{path}, line {line.number}: {SUCH_AS}, got "{line.time[:60]}".') from None
 
 
-def time_of(text: str, day_first: bool) -> datetime.datetime:
+def time_of(text: str, day_first: bool = True) -> datetime.datetime:
     """The time that a text says, in UTC. ValueError or OverflowError when it is none, or lacks a part of its date."""
     text = re.sub(r"(?<=\d)\s*Z$|\s+(UTC|GMT)$", " UTC", text.strip())
     text = re.sub(r"\b(UTC|GMT)(?=[+-]\d)", "", text)

@@ -204,12 +204,13 @@ def _take_in(folder: ClassFolder, unit: str, only: str | None, graded: Graded, t
     rules, release = rules_for(unit), folder.release_notebook(unit)
     hand_ins = _asked_for(folder, unit, only)
     graded.problems += folder.not_graded(unit)
+    zipped = (folder.root / "downloaded" / unit).is_dir()
     graded.verdicts = Verdicts(folder, unit, (h.student for h in hand_ins))
     todo: deque[Waiting] = deque()
     for done, each in enumerate(hand_ins):
         tell("taking in", done, len(hand_ins))
         out = folder.canonical_dir(each.student, unit)
-        taken = intake.take_in(each.folder, release, unit, out, timestamps=folder.timestamps_file)
+        taken = intake.take_in(each.folder, release, unit, out, timestamps=folder.timestamps_file, zip_collected=zipped)
         old = folder.read_verdict(unit, each.student)
         if old is not None and (old.digest, old.check_version) == (taken.digest, rules.version):
             graded.kept += 1

@@ -133,17 +133,20 @@ def take_in(
     out_dir: Path | str,
     *,
     timestamps: Path | str | None = None,
+    zip_collected: bool = False,
 ) -> Intake:
     """Read `student_dir` (submitted/STUDENT/UNIT) and write the canonical notebook, side files and timestamp.txt.
 
     `unit` is the unit's full name (02_attention); the student is the folder above; `timestamps` is the collector's
-    timestamps.csv (see `clock`). Never raises for anything the hand-in contains; ClockError for such a table, and
-    OSError when the release can't be read or `out_dir` not be written.
+    timestamps.csv (see `clock`). `zip_collected` says that nbgrader's zip_collect filled the folder: then timestamp.txt
+    holds the time it knows of, and is not the student's. Never raises for anything the hand-in contains; ClockError for
+    a clock that is not plain, and OSError when the release can't be read or `out_dir` not be written.
     """
     student_dir, release_notebook, out_dir = Path(student_dir), Path(release_notebook), Path(out_dir)
     notes: list[str] = []
     data, reason, written = _receive(student_dir, release_notebook, notes)
-    timestamp = clock.read(timestamps).of(student_dir.parent.name, unit) or written
+    told = clock.read(timestamps).of(student_dir.parent.name, unit)
+    timestamp = told or (_zip_collectors_time(student_dir) if zip_collected else None) or written
     key = _sha256([*_OWN, _hash(release_notebook.read_bytes()), _hash(data), reason, notes, timestamp.isoformat()])
     path = out_dir / release_notebook.name
     noted = _noted(out_dir)
@@ -408,6 +411,17 @@ def _read_regular(folder: int, name: str) -> tuple[bytes, datetime.datetime]:
             )
         data = handle.read(MAX_FILE_BYTES + 1)
     return data, _time(status)
+
+
+def _zip_collectors_time(student_dir: Path) -> datetime.datetime | None:
+    try:
+        folder = _open_folder(student_dir)
+        try:
+            return clock.time_of(_read_regular(folder, "timestamp.txt")[0].decode())
+        finally:
+            os.close(folder)
+    except (Unreadable, ValueError, OverflowError):
+        return None
 
 
 def _folder_time(student_dir: Path) -> datetime.datetime:
