@@ -388,7 +388,7 @@ def _strays(folder: Path, unit: str | None, known: set[str]) -> Iterator[tuple[s
         if meant is None:
             yield entry, "no unit of this course is called so."
         elif unit in (None, meant) and entry != meant:
-            yield entry, f"{_expected(meant)} Rename it."
+            yield entry, _expected(meant)
         elif unit in (None, meant) and not _handed_in(folder / entry):
             yield entry, "the folder is empty."
 

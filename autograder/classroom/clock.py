@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from dateutil import parser, tz
 
-from autograder.classroom.names import composed, plain
+from autograder.classroom.names import composed, plain, shown
 from course.files import write_whole
 
 SEPARATORS = ",;\t|"
@@ -37,7 +37,8 @@ WORDS = {
 }  # fmt: skip
 SUCH_AS = 'expected a time such as "2026-03-01 18:00:00 UTC"'
 _ISO = re.compile(r"\d{4}-?\d\d-?\d\d([T ]\d.*)?", re.ASCII)
-_NUMBERS = re.compile(r"(?<![\d./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?!\d)", re.ASCII)
+_YEAR_FIRST = re.compile(r"(?<![\d./-])(\d{4})([./-])(\d{1,2})\2(\d{1,2})(?![\d./-])", re.ASCII)
+_YEAR_LAST = re.compile(r"(?<![\d./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?!\d)", re.ASCII)
 _GAPS = datetime.datetime(2001, 1, 1), datetime.datetime(2002, 2, 2)  # what stands in for parts that a date lacks
 
 
@@ -136,7 +137,7 @@ def _header(path: str, number: int, head: str) -> tuple[str, list[int], int]:
             return separator, places, len(names)
     raise ClockError(
         f"{path}, line {number}: expected a header with one column each for student, unit and timestamp, "
-        f'got "{head.strip()[:80]}".'
+        f'got "{shown(head.strip())}".'
     )
 
 
@@ -170,7 +171,7 @@ def _times(path: str, lines: list[_Line]) -> list[datetime.datetime]:
     for line, *times in zip(lines, *read, strict=True):
         if len(set(times)) > 1:
             days = " or ".join(time.strftime("%Y-%m-%d") for time in times)
-            raise ClockError(f'{path}, line {line.number}: {SUCH_AS}, and "{line.time}" may be {days}; write which.')
+            raise ClockError(f'{path}, line {line.number}: {SUCH_AS}, and "{shown(line.time)}" may be {days}.')
     return read[0]
 
 
@@ -178,7 +179,7 @@ def _time(path: str, line: _Line, day_first: bool) -> datetime.datetime:
     try:
         return time_of(line.time, day_first)
     except (ValueError, OverflowError):
-        raise ClockError(f'{path}, line {line.number}: {SUCH_AS}, got "{line.time[:60]}".') from None
+        raise ClockError(f'{path}, line {line.number}: {SUCH_AS}, got "{shown(line.time)}".') from None
 
 
 def time_of(text: str, day_first: bool = True) -> datetime.datetime:
@@ -199,14 +200,16 @@ def _in_utc(time: datetime.datetime) -> datetime.datetime:
 
 
 def _year_first(text: str, day_first: bool) -> str:
-    """01.03.2026 and 01/03/2026 as 2026-03-01. With dots the day stands first everywhere."""
-    found = _NUMBERS.search(text)
-    if not found:
+    """01.03.2026 and 01/03/2026 as 2026-03-01. With dots the day stands before the month everywhere."""
+    if found := _YEAR_FIRST.search(text):
+        year, _, month, day = found.groups()
+    elif found := _YEAR_LAST.search(text):
+        first, separator, second, year = found.groups()
+        day, month = (first, second) if day_first or separator == "." else (second, first)
+    else:
         return text
-    first, separator, second, year = found.groups()
-    day, month = (first, second) if day_first or separator == "." else (second, first)
-    made = datetime.date(int(year), int(month), int(day)).isoformat()
-    return text[: found.start()] + made + text[found.end() :]
+    date = datetime.date(int(year), int(month), int(day)).isoformat()
+    return text[: found.start()] + date + text[found.end() :]
 
 
 def _parsed(text: str) -> datetime.datetime:

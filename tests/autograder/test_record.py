@@ -514,7 +514,7 @@ def test_a_hand_in_under_another_name_is_told_with_the_right_one(classroom, call
     (classroom.submitted / "eve").mkdir()
     (classroom.submitted / "eve" / called).write_text("whatever it is")
     (told,) = classroom.not_graded(UNIT)
-    expected = f"expected submitted/STUDENT/{UNIT}/ with the notebook in it. Rename it."
+    expected = f"expected submitted/STUDENT/{UNIT}/ with the notebook in it."
     assert told == f"submitted/eve/{called} is not graded: {expected}"
     assert [h.student for h in classroom.hand_ins(UNIT)] == ["ada", "bob", "cyd", "dan"]
 
