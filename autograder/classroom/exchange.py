@@ -33,9 +33,14 @@ class Collect(ExchangeCollect):
     """Collects into submitted/, for intake, and notes when each hand-in came in timestamps.csv."""
 
     def copy_files(self) -> None:
+        table = Path(self.coursedir.root) / "timestamps.csv"
+        try:
+            clock.read(table)
+        except clock.ClockError as error:
+            self.fail(str(error))
         with _for_now(self.coursedir, submitted_directory="submitted"):
             super().copy_files()
-            clock.note(Path(self.coursedir.root) / "timestamps.csv", dict(self._times()))
+            clock.note(table, dict(self._times()))
 
     def _times(self) -> Iterator[tuple[tuple[str, str], datetime.datetime]]:
         """Of the hand-ins that lie in submitted/ now: an earlier one may have stayed there."""

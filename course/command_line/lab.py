@@ -28,8 +28,7 @@ from course.errors import EnvironmentLacking, InputError
 from course.files import write_whole
 
 RELEASED = ".released.json"
-# Settings of JupyterLab: it does not ask whether to fetch news, and has no Validate button of nbgrader's, which calls a
-# check passed that raises nothing.
+# Settings of JupyterLab: it does not ask whether to fetch news, and has no Validate button of nbgrader's.
 JUPYTER = Path(__file__).parents[1] / "jupyter"
 
 
