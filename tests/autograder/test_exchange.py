@@ -96,10 +96,10 @@ def test_what_zip_collect_brings_is_graded_with_the_time_in_its_name(classroom):
     archive.mkdir(parents=True)
     notebook = json.dumps(solved(released(classroom), "Because."))
     with zipfile.ZipFile(archive / "all.zip", "w") as packed:
-        packed.writestr(f"ada_2026-03-01-18-00-00_{TOPIC}.ipynb", notebook)
-        packed.writestr(f"ben_2026-03-02-09-30-00_my {TOPIC}.ipynb", notebook)
+        packed.writestr(f"ada_20260301T1800_{TOPIC}.ipynb", notebook)
+        packed.writestr(f"ben_20260302T0930_my {TOPIC}.ipynb", notebook)
     with classroom.config_file.open("a") as config:
-        pattern = r".*/(?P<student_id>[^/_]+)_(?P<timestamp>[0-9-]+)_(?P<file_id>[^/]+)"
+        pattern = r".*/(?P<student_id>[^/_]+)_(?P<timestamp>[0-9T]+)_(?P<file_id>[^/]+)"
         config.write(f"c.FileNameCollectorPlugin.named_regexp = {pattern!r}\n")
     command = [sys.executable, "-m", "nbgrader", "zip_collect", UNIT]
     done = subprocess.run(command, cwd=classroom.root, capture_output=True, text=True)

@@ -272,7 +272,7 @@ def test_hand_ins_under_other_names_are_told_on_the_terminal(classroom, monkeypa
         (classroom.submitted / student / UNIT).rename(classroom.submitted / student / "tiny")
     assert cli.run(["grade", "--class", str(classroom.root)]) == 2
     said = capsys.readouterr().err
-    assert re.fullmatch(r"course: nobody handed in a unit .*; submitted/s0000/tiny, .* and 6 more are not .*\n", said)
+    assert re.fullmatch(r"course: nobody handed in a unit .*; submitted/s0000/tiny, .* and 7 more are not .*\n", said)
 
 
 def test_one_student_is_found_however_the_name_was_typed(classroom, threads, built):
