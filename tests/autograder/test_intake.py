@@ -323,6 +323,7 @@ def test_a_notebook_in_a_folder_of_its_own_is_named(folders, release):
 
 
 OTHER = "def double_it(x):\n    return x + x"
+EARLIER = 'def double_it(x):\n    """The words of an earlier release."""\n    raise NotImplementedError'
 NOW = 1_770_000_000
 
 
@@ -347,6 +348,7 @@ def versions(folders, release, **contents):
         ({TOPIC: (OTHER, NOW - 3600), "tiny (1)": (SOLVED["double_it"], NOW)}, "was saved last"),
         ({TOPIC: (None, NOW + 1), "tiny (1)": (SOLVED["double_it"], NOW)}, "alone has work in it"),
         ({TOPIC: (SOLVED["double_it"], NOW), "tiny (1)": (None, NOW + 86_400)}, "alone has work in it"),
+        ({TOPIC: (SOLVED["double_it"], NOW), "tiny (1)": (EARLIER, NOW + 86_400)}, "alone has work in it"),
         ({TOPIC: (SOLVED["double_it"], NOW), "tiny (1)": (b'{"cells": [', NOW + 86_400)}, "alone has work in it"),
         ({TOPIC: (OTHER, NOW + 2), "tiny (1)": (SOLVED["double_it"], NOW)}, "has the highest number in its name"),
         (
@@ -376,6 +378,16 @@ def test_a_copied_class_folder_is_graded_as_the_folder_was(folders, release):
 def test_the_time_of_the_hand_in_is_that_of_the_version_that_counts(folders, release):
     _, taken = versions(folders, release, **{TOPIC: (OTHER, NOW - 3600), "tiny (1)": (SOLVED["double_it"], NOW)})
     assert taken.timestamp == datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+
+
+def test_a_written_answer_or_a_cell_of_ones_own_is_work(folders, release):
+    answered, added = copy.deepcopy(release), copy.deepcopy(release)
+    next(cell for cell in answered.cells if cell.id == "answer-why").source = "Because."
+    added.cells.insert(3, new_code_cell("1 + 1"))
+    for mine in (answered, added):
+        (folders[1] / "tiny (1).ipynb").write_text(json.dumps(mine))
+        (note,) = versions(folders, release, **{"tiny (2)": (None, 2 * NOW)})[1].notes
+        assert '"tiny (1).ipynb" was graded, because it alone has work in it' in note
 
 
 def test_a_version_that_can_not_be_read_counts_before_an_untouched_one(folders, release):

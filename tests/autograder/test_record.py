@@ -508,7 +508,7 @@ def test_hand_ins_are_listed_and_odd_names_told(classroom):
 
 @pytest.mark.parametrize(
     "called",
-    ["07-tiny", "07_Tiny", "tiny", "7", "07_tiny (1)", "week 07", "07_tiny.zip", "tiny.ipynb", "07_tniy", "Tiny_ada"],
+    ["07-tiny", "07_Tiny", "tiny", "7", "07_tiny (1)", "week 07", "07_tiny.zip", "tiny.ipynb", "tinny", "Tiny_ada"],
 )
 def test_a_hand_in_under_another_name_is_told_with_the_right_one(classroom, called):
     (classroom.submitted / "eve").mkdir()
