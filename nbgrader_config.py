@@ -5,6 +5,9 @@ import os
 c = get_config()  # noqa: F821
 c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
 c.CourseDirectory.submitted_directory = "canonical"  # what intake wrote; never the raw hand-ins
+c.ZipCollectApp.CourseDirectory.submitted_directory = "submitted"  # intake reads what nbgrader collects there
+c.ExchangeFactory.collect = "autograder.classroom.exchange.Collect"
+c.ExchangeFactory.release_assignment = "autograder.classroom.exchange.Release"
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "cases.npz"]
 # What formgrader's Autograde button runs; `course grade` enters the same scores and pages without it.
 c.Autograde.sanitize_preprocessors = ["autograder.classroom.record.FetchVerdict"]

@@ -107,7 +107,10 @@ def grade(
         with classroom.lock("course grade"):
             if sample:
                 samples.make_class(folder)
-            all_graded = [_grade_one(classroom, u, only, jobs, dask, record) for u in _handed_in(folder, unit)]
+            units = _handed_in(folder, unit)
+            said: list[str] = []
+            all_graded = [_grade_one(classroom, u, only, jobs, dask, record, said) for u in units]
+            _say_once(classroom.not_graded() if unit is None else [], said)
     if json_file:
         _write_json(json_file, all_graded)
     if sample:
@@ -223,7 +226,10 @@ def _known(problem: str) -> dict[str, Any]:
     return {"mistakes": mistakes, "reference": rights["solution"]}
 
 
-def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str | None, recording: bool) -> Any:
+def _grade_one(
+    classroom: Any, unit: str, only: str | None, jobs: int, dask: str | None, recording: bool, said: list[str]
+) -> Any:
+    """Grade one unit and tell about it; `said`: sentences about the class folder that were told before."""
     from rich.console import Console
 
     from autograder.classroom import bar, table
@@ -236,11 +242,19 @@ def _grade_one(classroom: Any, unit: str, only: str | None, jobs: int, dask: str
         graded = grader.grade(classroom, unit, only=only, jobs=count, executor=executor, tell=tell)
         problems = _record(console, classroom, graded, tell, recording)
     _show_scores(console, classroom, graded)
-    for sentence in [*graded.problems, *(f"{s}: {p}" for s, p in problems.items())]:
-        console.print(sentence, markup=False)
+    _say_once(graded.problems, said)
+    for student, problem in problems.items():
+        print(f"{student}: {problem}")
     page = reporter.write(classroom, unit)
     console.print(f"{unit}: {graded.judged} judged, {graded.kept} kept. Class report: {_shown(page)}", markup=False)
     return graded
+
+
+def _say_once(sentences: list[str], said: list[str]) -> None:
+    """Print those that were not printed before."""
+    for sentence in (each for each in sentences if each not in said):
+        print(sentence)
+        said.append(sentence)
 
 
 def _record(console: Console, classroom: Any, graded: Any, tell: Callable, recording: bool) -> dict[str, str]:
@@ -312,11 +326,12 @@ def _handed_in(folder: Path, word: str | None) -> list[str]:
     """Units to grade: the one named, or every known unit somebody handed in."""
     if word:
         return [_units(word)[0].id]
-    known = {u.id for u in _units(None)}
-    found = {d.name for s in (folder / "submitted").iterdir() if s.is_dir() for d in s.iterdir()}
-    if not known & found:
-        raise InputError(f"nobody handed in a unit this course has, below {folder / 'submitted'}")
-    return sorted(known & found)
+    known, classroom = {u.id for u in _units(None)}, _classroom(folder)
+    found = [unit for unit in sorted(known) if classroom.hand_ins(unit)]
+    if not found:
+        wrong = "".join(f"; {sentence.rstrip('.')}" for sentence in classroom.not_graded()[:1])
+        raise InputError(f"nobody handed in a unit this course has, below {folder / 'submitted'}{wrong}")
+    return found
 
 
 def _classroom(folder: Path, existing: bool = False) -> Any:
@@ -330,6 +345,7 @@ def _classroom(folder: Path, existing: bool = False) -> Any:
 @contextlib.contextmanager
 def _class_errors() -> Iterator[None]:
     from autograder.classroom.class_folder import ClassFolderError, disk_full
+    from autograder.classroom.clock import ClockError
     from autograder.classroom.grade import Unfit
     from autograder.classroom.record import RecordError
     from autograder.sandbox.sandbox import NoSandbox
@@ -338,7 +354,7 @@ def _class_errors() -> Iterator[None]:
         yield
     except (NoSandbox, Unfit) as error:
         raise EnvironmentLacking(str(error)) from None
-    except (ClassFolderError, RecordError) as error:
+    except (ClassFolderError, ClockError, RecordError) as error:
         raise InputError(str(error)) from None
     except Exception as error:
         if not disk_full(error):

@@ -172,6 +172,12 @@ def test_nobody_is_asked_about_news(page):
     assert not page.evaluate("() => jupyterapp.hasPlugin('@jupyterlab/apputils-extension:announcements')")
 
 
+def test_there_is_no_validate_button_that_calls_an_empty_notebook_a_success(page):
+    assert page.evaluate("() => jupyterapp.hasPlugin('@jupyter/nbgrader:menu')")
+    assert not page.evaluate("() => jupyterapp.hasPlugin('@jupyter/nbgrader:validate-assignment')")
+    assert page.get_by_role("button", name="Validate").count() == 0
+
+
 def test_wrong_answer_is_named_and_right_answer_is_done(page):
     wrong, sentence, right = answers()
     said = answer(page, WRONG, wrong)

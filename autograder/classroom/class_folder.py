@@ -23,10 +23,10 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ from nbgrader.api import (
     Grade,
     Gradebook,
     GradeCell,
+    InvalidEntry,
     MissingEntry,
     Notebook,
     SolutionCell,
@@ -50,16 +51,19 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import is_grade, is_locked, is_solution, is_task, parse_utc
+from sqlalchemy.exc import SQLAlchemyError
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder import ROOT
+from autograder.authoring.unit import unit_folders
 from autograder.classroom import scores
+from autograder.classroom.names import COLLECTORS_FILES, name_problem, shown, unit_meant
 from course.checking import verdict as verdicts
 from course.checking.verdict import Verdict
 from course.files import write_whole
 
 CONFIG_TEMPLATE = ROOT / "nbgrader_config.py"
-MAX_NAME = 100
+NAMED = 5  # paths in a sentence about all that go wrong alike
 
 
 class ClassFolderError(Exception):
@@ -140,7 +144,7 @@ class ClassFolder:
 
     @property
     def timestamps_file(self) -> Path:
-        """The collector's clock: CSV with columns student, unit, timestamp. It need not exist."""
+        """The collector's clock: CSV with columns student, unit, timestamp (see `clock`). It need not exist."""
         return self.root / "timestamps.csv"
 
     # Secret and lock
@@ -195,19 +199,29 @@ class ClassFolder:
 
     # Students, hand-ins, verdicts
 
-    def hand_ins(self, unit: str, problems: list[str] | None = None) -> list[HandIn]:
-        """Every hand-in for the unit, by student. Names nbgrader can't carry are left out, a sentence each."""
-        found = []
-        for student in sorted(os.listdir(self.submitted)):
-            folder = self.submitted / student / unit
-            if student.startswith(".") or not os.path.lexists(folder):
-                continue
-            problem = name_problem(student)
-            if problem is None:
-                found.append(HandIn(student, unit, folder))
-            elif problems is not None:
-                problems.append(problem)
-        return found
+    def hand_ins(self, unit: str) -> list[HandIn]:
+        """Every hand-in for the unit, by student; `not_graded` says what is not among them."""
+        return [
+            HandIn(student, unit, self.submitted / student / unit)
+            for student in sorted(os.listdir(self.submitted))
+            if not student.startswith(".")
+            and name_problem(student) is None
+            and _handed_in(self.submitted / student / unit)
+        ]
+
+    def not_graded(self, unit: str | None = None) -> list[str]:
+        """What lies in submitted/ and is no hand-in, a sentence each: of this unit, or of no unit that can be told."""
+        known = {*(folder.name for folder in unit_folders()), *self.units(), *filter(None, [unit])}
+        named = [name for name in sorted(os.listdir(self.submitted)) if name[0] != "."]
+        folders = [name for name in named if name not in known and (self.submitted / name).is_dir()]
+        alike: dict[str, list[str]] = {}
+        for name in (name for name in named if name not in folders):
+            alike.setdefault(_expected("UNIT"), []).append(f"submitted/{shown(name)}")
+        for student in (name for name in folders if name_problem(name) is None):
+            for entry, why in _strays(self.submitted / student, unit, known):
+                alike.setdefault(why, []).append(f"submitted/{shown(student)}{entry and '/' + shown(entry)}")
+        odd = [sentence for name in folders if (sentence := name_problem(name))]
+        return [*odd, *(f"{_listed(paths)} not graded: {why}" for why, paths in alike.items())]
 
     def students(self) -> list[str]:
         """Everyone with a folder in submitted/ and a name nbgrader can carry."""
@@ -259,11 +273,28 @@ class ClassFolder:
 
     @contextlib.contextmanager
     def gradebook(self) -> Iterator[Gradebook]:
-        """The open gradebook. It is created under another name first, so no half-made one is ever found."""
+        """The open gradebook. It is created under another name first, so no half-made one is ever found.
+
+        Raises ClassFolderError when another program holds it, or it can't be read.
+        """
         if not self.gradebook_file.exists():
             self._create_gradebook()
-        with Gradebook(self.db_url) as gradebook:
-            yield gradebook
+        try:
+            with Gradebook(self.db_url) as gradebook:
+                yield gradebook
+        except (SQLAlchemyError, InvalidEntry) as error:
+            said = _said_by_sqlite(error)
+            if said is None or disk_full(error):
+                raise
+            raise ClassFolderError(self._not_usable(said)) from error
+
+    def _not_usable(self, said: str) -> str:
+        if "locked" not in said:
+            return f"The gradebook {self.gradebook_file} can't be used: SQLite says {said!r}."
+        return (
+            f"The gradebook {self.gradebook_file} is held by another program, such as formgrader or a database viewer; "
+            "wait until it is done or close it, and start again: nothing is lost."
+        )
 
     def _create_gradebook(self) -> None:
         partial = self.root / f".gradebook.{os.getpid()}.db"
@@ -334,15 +365,47 @@ class ClassFolder:
                 gradebook.db.commit()
 
 
-def name_problem(student: str) -> str | None:
-    """Why this folder name can't be a student's in nbgrader (it globs names and puts them in URLs); None if it can."""
-    if re.fullmatch(r"[\w][\w.@+' -]*(?<! )", student) and len(student.encode("utf-8", "replace")) <= MAX_NAME:
-        return None
-    shown = "".join(c if c.isprintable() and not 0xD800 <= ord(c) <= 0xDFFF else "?" for c in student)[:60]
-    return (
-        f'The folder submitted/{shown} is not graded: expected a name of letters, digits, spaces and _ . @ + - \' '
-        f"that begins with a letter or digit and has at most {MAX_NAME} bytes; rename it."
-    )
+# What was handed in, and what is something else
+
+
+def _handed_in(folder: Path) -> bool:
+    """Does something lie there? A collector makes folders also for those who handed in nothing."""
+    try:
+        return os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir() or bool(_visible(folder)))
+    except OSError:  # intake says what is wrong with it
+        return True
+
+
+def _strays(folder: Path, unit: str | None, known: set[str]) -> Iterator[tuple[str, str]]:
+    """(name, why it is not graded) of what a student's folder holds; "" stands for the folder itself."""
+    try:
+        entries = [] if folder.is_symlink() else _visible(folder)
+    except OSError as error:
+        yield "", f"the folder can't be read ({error.strerror})."
+        return
+    for entry in entries:
+        meant = entry if entry in known else unit_meant(entry, known)
+        if meant is None:
+            yield entry, "no unit of this course is called so."
+        elif unit in (None, meant) and entry != meant:
+            yield entry, _expected(meant)
+        elif unit in (None, meant) and not _handed_in(folder / entry):
+            yield entry, "the folder is empty."
+
+
+def _expected(unit: str) -> str:
+    return f"expected submitted/STUDENT/{unit}/ with the notebook in it."
+
+
+def _listed(paths: list[str]) -> str:
+    """A few of them, how many more, and the verb."""
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return f"{', '.join(paths[:NAMED])}{more} {'are' if paths[1:] else 'is'}"
+
+
+def _visible(folder: Path) -> list[str]:
+    """What somebody put there: nothing hidden, nothing of a collector."""
+    return [name for name in sorted(os.listdir(folder)) if name[0] != "." and name not in COLLECTORS_FILES]
 
 
 # Cells of a unit that already has submissions
@@ -428,6 +491,15 @@ def disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _said_by_sqlite(error: BaseException | None) -> str | None:
+    """What SQLite said about its file, if this error came from that; a broken rule of the tables is another matter."""
+    while error is not None:
+        if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _only_notebook(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 What it is: one table, written in three shapes, read through nbgrader's own API, so grades by hand, late penalties and
 extra credit are in it. What it is not: a statement about hand-ins that were never recorded; a student without one has
-an empty row.
+empty cells, which an LMS leaves alone, and no 0, which it would enter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FORMATS = ("csv", "canvas", "moodle")
 
 @dataclass(frozen=True)
 class Row:
-    """One student in one unit.
+    """One student in one unit. Of a student without a hand-in nothing is known but what can be had: no 0 anywhere.
 
     score            what counts: automatic, manual and extra points less the late penalty, never below 0
     max_score        automatic and manual points that can be had
@@ -37,14 +37,14 @@ class Row:
 
     student: str
     unit: str
-    score: float
+    score: float | None
     max_score: float
-    late_penalty: float
-    automatic: float
-    manual: float
+    late_penalty: float | None
+    automatic: float | None
+    manual: float | None
     manual_max: float
-    extra: float
-    to_mark: int
+    extra: float | None
+    to_mark: int | None
     submitted: str
 
 
@@ -73,7 +73,8 @@ def row(gradebook: Gradebook, student: str, unit: str) -> Row:
     try:
         submission = gradebook.find_submission(unit, student)
     except MissingEntry:
-        return Row(student, unit, 0.0, assignment.max_score, 0.0, 0.0, 0.0, assignment.max_task_score, 0.0, 0, "")
+        worth, by_hand = _round(assignment.max_score), _round(assignment.max_task_score)
+        return Row(student, unit, None, worth, None, None, None, by_hand, None, None, "")
     penalty = submission.late_submission_penalty or 0.0
     manual, extra = submission.task_score, _extra(submission)
     return Row(

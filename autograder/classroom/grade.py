@@ -38,8 +38,9 @@ import nbformat
 from autograder import ROOT
 from autograder.authoring import build
 from autograder.authoring.unit import UNITS, Unit
-from autograder.classroom import intake
+from autograder.classroom import class_folder, clock, intake
 from autograder.classroom.class_folder import ClassFolder, Verdicts, disk_full
+from autograder.classroom.names import composed
 from autograder.judging.judge import judge, unreadable
 from autograder.judging.pool import local_executor, start_early
 from autograder.judging.rules import HandIn, UnitRules, code_cells, rules_for
@@ -59,7 +60,11 @@ class Unfit(Exception):
 
 @dataclass
 class Graded:
-    """What a run did. verdicts: of every hand-in it looked at, read from disk; kept: how many were still good."""
+    """What a run did.
+
+    verdicts  of every hand-in it looked at, read from disk      kept  how many were still good
+    problems  what lies in submitted/ and was not graded, a sentence each
+    """
 
     unit: str
     verdicts: Verdicts
@@ -111,9 +116,11 @@ def grade(
     executor  judges instead of them; `jobs` then says how many of its processes to keep busy
     tell      called with (what, done, total) as the work goes on
 
-    Raises NoSandbox or Unfit when nothing can be judged, OSError when nothing can be written.
+    Raises NoSandbox or Unfit when nothing can be judged, OSError when nothing can be written, and ClockError before
+    anything is.
     """
     tell = tell or (lambda what, done, total: None)
+    clock.read(folder.timestamps_file)
     if executor is None and _somebody_is_new(folder, unit, only):
         start_early()
     set_up(folder, unit)
@@ -135,8 +142,14 @@ def grade(
 
 
 def _somebody_is_new(folder: ClassFolder, unit: str, only: str | None) -> bool:
-    students = (each.student for each in folder.hand_ins(unit) if only in (None, each.student))
+    students = (each.student for each in _asked_for(folder, unit, only))
     return any(not folder.verdict_file(unit, student).is_file() for student in students)
+
+
+def _asked_for(folder: ClassFolder, unit: str, only: str | None) -> list[class_folder.HandIn]:
+    """All hand-ins, or those of one student, however the name was typed."""
+    found = folder.hand_ins(unit)
+    return found if only is None else [each for each in found if composed(each.student) == composed(only)]
 
 
 def set_up(folder: ClassFolder, unit: str) -> None:
@@ -189,13 +202,15 @@ def _rules_of_version(unit: str, version: str) -> UnitRules:
 def _take_in(folder: ClassFolder, unit: str, only: str | None, graded: Graded, tell: Tell) -> deque[Waiting]:
     """Canonical notebooks for all hand-ins; the ones that need a verdict."""
     rules, release = rules_for(unit), folder.release_notebook(unit)
-    hand_ins = [h for h in folder.hand_ins(unit, graded.problems) if only in (None, h.student)]
+    hand_ins = _asked_for(folder, unit, only)
+    graded.problems += folder.not_graded(unit)
+    zipped = (folder.root / "downloaded" / unit).is_dir()
     graded.verdicts = Verdicts(folder, unit, (h.student for h in hand_ins))
     todo: deque[Waiting] = deque()
     for done, each in enumerate(hand_ins):
         tell("taking in", done, len(hand_ins))
         out = folder.canonical_dir(each.student, unit)
-        taken = intake.take_in(each.folder, release, unit, out, timestamps=folder.timestamps_file)
+        taken = intake.take_in(each.folder, release, unit, out, timestamps=folder.timestamps_file, zip_collected=zipped)
         old = folder.read_verdict(unit, each.student)
         if old is not None and (old.digest, old.check_version) == (taken.digest, rules.version):
             graded.kept += 1

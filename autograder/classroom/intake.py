@@ -6,7 +6,7 @@ place. Whatever the file holds, the result is a notebook or one sentence; no exc
 
 What it is not: it runs nothing, follows no symbolic link, unpacks nothing, and copies no file of the student's.
 
-    file choice    the exact name, else the only notebook, else a reason
+    file choice    the only notebook, or the newest of several, else a reason that names what was handed in instead
     parsing        JSON under limits on size, nesting and count; nbformat 3 and 4
     matching       grade_id, then cell id, then the same text, then the defined name, then the place between neighbours
     canonical      release cells in release order, fragments of one exercise joined, duplicates collapsed
@@ -19,7 +19,6 @@ byte, under the same release and the same intake is hashed and neither parsed no
 from __future__ import annotations
 
 import copy
-import csv
 import datetime
 import difflib
 import hashlib
@@ -27,16 +26,18 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.classroom import clock
+from autograder.classroom.names import COLLECTORS_FILES
 from course.files import write_whole
 
 MAX_FILE_BYTES = 20_000_000
@@ -45,7 +46,10 @@ MAX_BRACKETS = 1_000_000  # lists and objects in the JSON, before anything is al
 MAX_CODE_CHARACTERS = 2_000_000
 MAX_MARKDOWN_CHARACTERS = 200_000  # per cell
 MAX_IMAGE_CHARACTERS = 2_000_000  # base64, per pasted image
+MAX_VERSIONS = 10  # notebooks in one hand-in
+COPIED = datetime.timedelta(seconds=60)  # files of a folder that was copied have times at most so far apart
 SIDE_FILES = ("cases.npz",)  # always the release's own copy
+ARCHIVES = (".zip", ".rar", ".7z", ".gz", ".tgz", ".tar", ".xz", ".bz2")
 
 _IMAGES = ("image/png", "image/jpeg", "image/gif")
 _BLOCKER = "\u2060"  # word joiner: invisible, and no HTML name or URL scheme begins with it
@@ -54,6 +58,10 @@ _OWN = [hashlib.sha256(Path(__file__).read_bytes()).hexdigest(), nbformat.__vers
 
 class Unreadable(Exception):
     """The hand-in gives no notebook; the message is the reason, one sentence for student and instructor."""
+
+
+class OtherUnit(Unreadable):
+    """The notebook can be read, and none of its cells belongs to the unit."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,18 @@ class _Noted(msgspec.Struct):
     timestamp: datetime.datetime
 
 
+class _Version(NamedTuple):
+    """One of several notebooks in a hand-in. `work`: 3 has some, 2 can't be read, 1 is an untouched release, 0 is of
+    another unit. `number`: the numbers in its name, as in "attention (2).ipynb"."""
+
+    name: str
+    data: bytes
+    problem: str
+    written: datetime.datetime
+    work: int
+    number: list[int]
+
+
 @dataclass
 class _Cell:
     """One cell as the student left it, reduced to what is used. `at` is the release cell it belongs to."""
@@ -113,17 +133,20 @@ def take_in(
     out_dir: Path | str,
     *,
     timestamps: Path | str | None = None,
+    zip_collected: bool = False,
 ) -> Intake:
     """Read `student_dir` (submitted/STUDENT/UNIT) and write the canonical notebook, side files and timestamp.txt.
 
     `unit` is the unit's full name (02_attention); the student is the folder above; `timestamps` is the collector's
-    timestamps.csv with columns student, unit, timestamp (UTC unless it says otherwise). Never raises for anything the
-    hand-in contains; OSError when the release can't be read or `out_dir` not be written.
+    timestamps.csv (see `clock`). `zip_collected` says that nbgrader's zip_collect filled the folder: then timestamp.txt
+    holds the time it knows of, and is not the student's. Never raises for anything the hand-in contains; ClockError for
+    a clock that is not plain, and OSError when the release can't be read or `out_dir` not be written.
     """
     student_dir, release_notebook, out_dir = Path(student_dir), Path(release_notebook), Path(out_dir)
     notes: list[str] = []
-    data, reason, written = _receive(student_dir, release_notebook.name, notes)
-    timestamp = _collected(timestamps, student_dir.parent.name, unit, notes) or written
+    data, reason, written = _receive(student_dir, release_notebook, notes)
+    told = clock.read(timestamps).of(student_dir.parent.name, unit)
+    timestamp = told or (_zip_collectors_time(student_dir) if zip_collected else None) or written
     key = _sha256([*_OWN, _hash(release_notebook.read_bytes()), _hash(data), reason, notes, timestamp.isoformat()])
     path = out_dir / release_notebook.name
     noted = _noted(out_dir)
@@ -162,10 +185,10 @@ def _note_file(out_dir: Path) -> Path:
     return out_dir.parent / f".{out_dir.name}.json"
 
 
-def _receive(student_dir: Path, name: str, notes: list[str]) -> tuple[bytes, str, datetime.datetime]:
+def _receive(student_dir: Path, release: Path, notes: list[str]) -> tuple[bytes, str, datetime.datetime]:
     """The hand-in's bytes, or none and the reason; and when it was written."""
     try:
-        data, written = _read_hand_in(student_dir, name, notes)
+        data, written = _read_hand_in(student_dir, release, notes)
         return data, "", written
     except Unreadable as problem:
         return b"", str(problem), _folder_time(student_dir)
@@ -208,7 +231,7 @@ def canonical(data: bytes, release: NotebookNode, notes: list[str] | None = None
     _free_copies(cells, release.cells)
     cells = [cell for cell in cells if cell.at is not None or not _of_older_release(cell)]
     if not any(cell.at is not None for cell in cells):
-        raise Unreadable("None of the notebook's cells belongs to this unit; hand in the unit's own notebook.")
+        raise OtherUnit("None of the notebook's cells belongs to this unit; hand in the unit's own notebook.")
     notebook = _assemble(cells, release, notes)
     size = sum(len(cell.source) for cell in notebook.cells if cell.cell_type == "code")
     if size > MAX_CODE_CHARACTERS:
@@ -258,12 +281,16 @@ def harmless_markdown(text: str) -> str:
 # The file
 
 
-def _read_hand_in(student_dir: Path, name: str, notes: list[str]) -> tuple[bytes, datetime.datetime]:
+def _read_hand_in(student_dir: Path, release: Path, notes: list[str]) -> tuple[bytes, datetime.datetime]:
     """Bytes and modification time of the notebook to grade. Opens regular files only, and no link on the way."""
     folder = _open_folder(student_dir)
     try:
-        chosen = _choose(folder, name, notes)
-        return _read_regular(folder, chosen)
+        names = _notebooks(folder, release.name)
+        if len(names) > 1:
+            return _newest([_version(folder, name, release) for name in names], release.name, notes)
+        if names[0] != release.name:
+            notes.append(f"The notebook was called {_shown(names[0])}; expected {release.name}.")
+        return _read_regular(folder, names[0])
     finally:
         os.close(folder)
 
@@ -282,28 +309,105 @@ def _open_folder(student_dir: Path) -> int:
         raise Unreadable(f"The hand-in folder can't be opened: {error.strerror}.") from None
 
 
-def _choose(folder: int, name: str, notes: list[str]) -> str:
-    """The exact name, else the only notebook. Links, pipes and devices are never candidates."""
-    regular, other = [], {}
-    for entry in sorted(os.listdir(folder)):
-        if entry.startswith(".") or not entry.lower().endswith(".ipynb"):
-            continue
-        mode = os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode
-        if stat.S_ISREG(mode):
-            regular.append(entry)
-        else:
-            other[entry] = _kind(mode)
-    if name in regular:
-        return name
-    if len(regular) == 1:
-        notes.append(f"The notebook was called {_shown(regular[0])}; expected {name}.")
-        return regular[0]
-    if len(regular) > 1:
-        raise Unreadable(f"There are {len(regular)} notebooks and none is called {name}; hand in one notebook.")
-    if other:
-        entry, kind = next(iter(other.items()))
-        raise Unreadable(f"{_shown(entry)} is {kind}, which is not followed; hand in the file itself.")
-    raise Unreadable(f"There is no notebook in the hand-in; expected {name}.")
+def _notebooks(folder: int, name: str) -> list[str]:
+    """The notebooks of a hand-in, one or more. Links, pipes and devices are never among them."""
+    kinds = {entry: os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode for entry in _visible(folder)}
+    named = {entry: mode for entry, mode in kinds.items() if entry.lower().endswith(".ipynb")}
+    regular = [entry for entry, mode in named.items() if stat.S_ISREG(mode)]
+    if len(regular) > MAX_VERSIONS:
+        regular = [entry for entry in regular if name.removesuffix(".ipynb").lower() in entry.lower()]
+        if not 0 < len(regular) <= MAX_VERSIONS:
+            raise Unreadable(f"The hand-in holds more than {MAX_VERSIONS} notebooks; hand in one, called {name}.")
+    if regular:
+        return regular
+    for entry, mode in named.items():
+        raise Unreadable(f"{_shown(entry)} is {_kind(mode)}, which is not followed; hand in the file itself.")
+    found = sorted((_instead(entry, mode) for entry, mode in kinds.items()), key=lambda said: ("(" not in said, said))
+    instead = f" and found {', '.join(found[:3])}{' and more' if found[3:] else ''}" if found else ""
+    raise Unreadable(f"There is no notebook in the hand-in; expected {name}{instead}.")
+
+
+def _visible(folder: int) -> list[str]:
+    """What somebody put there: no hidden file, nothing of the release or of a collector."""
+    left_out = {*SIDE_FILES, *COLLECTORS_FILES}
+    return [entry for entry in sorted(os.listdir(folder)) if not entry.startswith(".") and entry not in left_out]
+
+
+def _instead(entry: str, mode: int) -> str:
+    """What was handed in instead of a notebook, and what is wrong with it where that is plain."""
+    if not stat.S_ISREG(mode):
+        return f"{_shown(entry)} ({_kind(mode)})"
+    if entry.lower().endswith(ARCHIVES):
+        return f"{_shown(entry)} (an archive, which is not unpacked)"
+    return f"{_shown(entry)}{' (its name must end in .ipynb)' if '.ipynb' in entry.lower() else ''}"
+
+
+def _version(folder: int, name: str, release: Path) -> _Version:
+    numbers = [int(number) for number in re.findall(r"\d+", _without_unit(name, release.stem))]
+    try:
+        data, written = _read_regular(folder, name)
+    except Unreadable as problem:
+        return _Version(name, b"", str(problem), datetime.datetime.min.replace(tzinfo=datetime.UTC), 2, numbers)
+    return _Version(name, data, "", written, _work(data, release), numbers)
+
+
+def _without_unit(name: str, topic: str) -> str:
+    """What stands in a file's name beside the unit's own: " (1)" of "02_attention (1).ipynb"."""
+    return re.sub(rf"^\d*[\W_]*{re.escape(topic)}", "", os.path.splitext(name)[0], flags=re.IGNORECASE)
+
+
+def _work(data: bytes, release: Path) -> int:
+    """See `_Version`."""
+    published = read_release(release)
+    try:
+        return 3 if _has_work(canonical(data, published), published) else 1
+    except OtherUnit:
+        return 0
+    except (Unreadable, RecursionError, MemoryError):
+        return 2
+
+
+def _has_work(notebook: NotebookNode, release: NotebookNode) -> bool:
+    """Is there more than in the release, or in an earlier one, whose exercises had other words and the same stubs?"""
+    given = {cell.id: cell for cell in release.cells}
+    if any(cell.id not in given for cell in notebook.cells):
+        return True
+    own = ((cell.source, given[cell.id].source) for cell in notebook.cells if not _locked(given[cell.id]))
+    return any(_written(mine, released) for mine, released in own)
+
+
+def _written(mine: str, released: str) -> bool:
+    """Is a stub gone? Where there was none: is the text another?"""
+    stubs = {line.strip() for line in released.splitlines() if "raise NotImplementedError" in line}
+    if stubs:
+        return not stubs <= {line.strip() for line in mine.splitlines()}
+    return harmless_markdown(mine).strip() != harmless_markdown(released).strip()
+
+
+def _newest(versions: list[_Version], name: str, notes: list[str]) -> tuple[bytes, datetime.datetime]:
+    """The version that counts: one with work in it, saved last, with the highest number, with the expected name.
+
+    A copy of a folder gives all its files nearly the same time, in any order: such times say nothing.
+    """
+    worked = [each for each in versions if each.work == max(v.work for v in versions)]
+    last = max(each.written for each in worked)
+    late = [each for each in worked if last - each.written <= COPIED]
+    numbered = [each for each in late if each.number == max(v.number for v in late)]
+    chosen = max(numbered, key=lambda each: (each.name == name, each.name))
+    others = ", ".join(_shown(each.name) for each in versions if each is not chosen)
+    why = _why(chosen, (worked, late, numbered), name)
+    notes.append(f"{_shown(chosen.name)} was graded, because it {why}; beside it lay {others}, which did not count.")
+    if chosen.problem:
+        raise Unreadable(chosen.problem)
+    return chosen.data, chosen.written
+
+
+def _why(chosen: _Version, left: tuple[list[_Version], ...], name: str) -> str:
+    """What set it apart: the first sign that left no other."""
+    work = ("", "alone is of this unit", "alone may have work in it", "alone has work in it")[chosen.work]
+    signs = zip(left, (work, "was saved last", "has the highest number in its name"))
+    last = "has the expected name" if chosen.name == name else "comes last by its name"
+    return next((sign for versions, sign in signs if len(versions) == 1), last)
 
 
 def _read_regular(folder: int, name: str) -> tuple[bytes, datetime.datetime]:
@@ -322,6 +426,17 @@ def _read_regular(folder: int, name: str) -> tuple[bytes, datetime.datetime]:
             )
         data = handle.read(MAX_FILE_BYTES + 1)
     return data, _time(status)
+
+
+def _zip_collectors_time(student_dir: Path) -> datetime.datetime | None:
+    try:
+        folder = _open_folder(student_dir)
+        try:
+            return clock.time_of(_read_regular(folder, "timestamp.txt")[0].decode())
+        finally:
+            os.close(folder)
+    except (Unreadable, ValueError, OverflowError):
+        return None
 
 
 def _folder_time(student_dir: Path) -> datetime.datetime:
@@ -714,26 +829,3 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         partial.write_bytes(source.read_bytes())
     os.replace(partial, target)
-
-
-def _collected(timestamps: Path | str | None, student: str, unit: str, notes: list[str]) -> datetime.datetime | None:
-    """The collector's time for this hand-in, None where it has none."""
-    if timestamps is None or not Path(timestamps).is_file():
-        return None
-    status = os.stat(timestamps)
-    when = _clock(str(timestamps), status.st_mtime_ns, status.st_size).get((student, unit))
-    if when is None:
-        return None
-    try:
-        read = datetime.datetime.fromisoformat(when.strip().replace(" UTC", "+00:00"))
-    except ValueError:
-        notes.append("The collector's timestamp can't be read; the file's own time counts.")
-        return None
-    return read if read.tzinfo else read.replace(tzinfo=datetime.UTC)
-
-
-@lru_cache(maxsize=2)
-def _clock(path: str, changed: int, size: int) -> Mapping[tuple[str | None, str | None], str]:
-    """Every line of timestamps.csv, the last one for a hand-in counts; read once as long as the file is the same."""
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        return {(row.get("student"), row.get("unit")): row.get("timestamp") or "" for row in csv.DictReader(file)}

@@ -23,7 +23,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -74,6 +74,7 @@ def record(
                     problems[student] = problem
                 if on_done is not None:
                     on_done(student, problem)
+    apply_late_penalties(classroom, unit)
     return problems
 
 
@@ -101,21 +102,27 @@ def generate_feedback(classroom: ClassFolder, unit: str, students: Iterable[str]
 
 
 def apply_late_penalties(classroom: ClassFolder, unit: str) -> None:
-    """Work out late penalties again, since a grade by hand after Autograde changes what a penalty takes away."""
+    """Work out every late penalty again: a mark by hand, another due date or another policy changes what is taken."""
     with classroom.gradebook() as gradebook:
-        late = list(scores.late(gradebook, unit))
-    _apply_late_penalties(classroom, unit, late)
+        _apply_late_penalties(classroom, gradebook, unit)
+        gradebook.db.commit()
 
 
-def _apply_late_penalties(classroom: ClassFolder, unit: str, students: list[str]) -> None:
-    if not students:
-        return
+def _apply_late_penalties(
+    classroom: ClassFolder, gradebook: Gradebook, unit: str, students: list[str] | None = None
+) -> None:
+    """Penalties as nbgrader's preprocessor gives them, of some students or all. The caller commits."""
     penalties = AssignLatePenalties(config=classroom.config())
     penalties.log = _quiet()
-    notebook = classroom.release_notebook(unit).stem
-    for student in students:
-        where = {"notebook": notebook, "assignment": unit, "student": student, "db_url": classroom.db_url}
-        penalties.preprocess(nbformat.v4.new_notebook(), {"nbgrader": where})
+    penalties.init_plugin()
+    for notebook, seconds in scores.late_or_penalised(gradebook, unit, students):
+        penalty = None
+        if seconds:
+            student = notebook.assignment.student_id
+            penalty = penalties.plugin_inst.late_submission_penalty(student, notebook.score, seconds)
+        if penalty is not None:
+            penalty = penalties._check_late_penalty(notebook, penalty)
+        notebook.late_submission_penalty = penalty
 
 
 # What is new, and a batch of it
@@ -167,21 +174,22 @@ def _unrecorded(
     """Students to record; and for those whose verdict only has a new version of the checks: that version."""
     classroom, unit = pages.classroom, pages.unit
     names = students if students is not None else classroom.all_verdicts(unit).students
-    known = scores.recorded(gradebook, unit)
+    known, late = scores.recorded(gradebook, unit), scores.late(gradebook, unit)
     found: list[str] = []
     versions: dict[str, str] = {}
     for student in names:
         verdict, row = classroom.read_verdict(unit, student), known.get(student)
-        if row is None or verdict is None or not row.finished or not _same(pages, verdict, row):
+        if row is None or verdict is None or not row.finished or not _same(pages, verdict, row, late):
             found.append(student)
         elif row.check_version != verdict.check_version:
             versions[student] = verdict.check_version
     return found, versions
 
 
-def _same(pages: _Pages, verdict: Verdict, row: scores.Recorded) -> bool:
+def _same(pages: _Pages, verdict: Verdict, row: scores.Recorded, late: Mapping[str, float]) -> bool:
+    """Is all of it recorded, and as late as it is now? The page says how late."""
     taken = intake.recall(pages.canonical(verdict.student))
-    now = scores.content_digest(verdict), taken and taken.answers
+    now = scores.content_digest(verdict, late.get(verdict.student, 0.0)), taken and taken.answers
     return (row.content, row.answers) == now and pages.whole(verdict.student)
 
 
@@ -190,22 +198,20 @@ def _record_batch(pages: _Pages, gradebook: Gradebook, students: list[str]) -> d
     batch = scores.Batch(gradebook, pages.unit, pages.topic, students, pages.optional)
     schemes = _task_sources(batch.notebook)
     problems: dict[str, str] = {}
-    late: list[str] = []
     for student in students:
         try:
-            seconds = _enter(pages, batch, student, schemes)
+            _enter(pages, batch, student, schemes)
             problems[student] = ""
-            late += [student] if seconds else []
         except RecordError as error:
             problems[student] = str(error)
     batch.commit()
-    _apply_late_penalties(pages.classroom, pages.unit, late)
+    _apply_late_penalties(pages.classroom, gradebook, pages.unit, students)
     batch.finish([student for student, problem in problems.items() if not problem])
     return problems
 
 
-def _enter(pages: _Pages, batch: scores.Batch, student: str, schemes: dict[str, str]) -> float:
-    """Enter one verdict and write its page; seconds late."""
+def _enter(pages: _Pages, batch: scores.Batch, student: str, schemes: dict[str, str]) -> None:
+    """Enter one verdict and write its page."""
     try:
         notebook = nbformat.v4.reads(pages.canonical(student).read_text(encoding="utf-8"))
         handed_in = pages.handed_in(student).decode().strip()
@@ -216,7 +222,6 @@ def _enter(pages: _Pages, batch: scores.Batch, student: str, schemes: dict[str, 
     seconds = batch.enter(verdict, answers, blank, handed_in)
     _show(notebook, verdict, schemes, seconds)
     pages.write(student, notebook)
-    return seconds
 
 
 def _verdict(classroom: ClassFolder, unit: str, student: str, notebook: NotebookNode) -> Verdict:

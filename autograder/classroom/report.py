@@ -73,7 +73,8 @@ class Recognised(NamedTuple):
 def write(classroom: ClassFolder, unit: str) -> Path:
     """Write DIR/report/UNIT.html from the verdict files, whole or not at all; returns its path."""
     verdicts = classroom.all_verdicts(unit)
-    page = render(unit, verdicts, read_marking(classroom, unit), classroom.root.name, _judged_on(classroom, unit))
+    about = classroom.root.name, _judged_on(classroom, unit), classroom.not_graded(unit)
+    page = render(unit, verdicts, read_marking(classroom, unit), *about)
     path = classroom.report / f"{unit}.html"
     write_whole(path, page.encode())
     return path
@@ -215,11 +216,19 @@ def _percent(part: float, whole: float) -> str:
 # The page
 
 
-def render(unit: str, verdicts: Class, marking: Marking, class_name: str = "", day: datetime.date | None = None) -> str:
+def render(
+    unit: str,
+    verdicts: Class,
+    marking: Marking,
+    class_name: str = "",
+    day: datetime.date | None = None,
+    not_graded: Iterable[str] = (),
+) -> str:
     """The whole page as HTML."""
     title = f"{unit}: class report"
     sections = [
         _overview(verdicts, class_name, day),
+        _section("Not graded", "What lies in submitted/ and is no hand-in.", _lines(not_graded)),
         _section("Scores", "Hand-ins by share of the automatic points.", _distribution(verdicts)),
         _section("Exercise by exercise", _OUTCOME_KEY, _exercises(verdicts)),
         _section("Misconceptions", "Recognised by their outcome in every case.", _misconceptions(verdicts)),
@@ -420,7 +429,7 @@ def _names(students: list[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _lines(sentences: list[str]) -> str:
+def _lines(sentences: Iterable[str]) -> str:
     return "<br>".join(_e(sentence) for sentence in sentences)
 
 

@@ -39,7 +39,7 @@ from nbgrader.api import (
     SubmittedNotebook,
     TaskCell,
 )
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, func, or_, select, text
 from sqlalchemy.orm import selectinload
 
 from course.checking import verdict as verdicts
@@ -128,9 +128,10 @@ class Batch:
             comment.auto_comment = comments.get(self.cells.commented[comment.cell_id])
         submission.late_submission_penalty = None
         submission.assignment.timestamp = utils.parse_utc(handed_in)
-        note = Recorded(content_digest(verdict), verdict.digest, answers, verdict.check_version, 0)
+        late = seconds_late(submission.assignment)
+        note = Recorded(content_digest(verdict, late), verdict.digest, answers, verdict.check_version, 0)
         self.notes.append({"unit": self.unit, "student": verdict.student} | note._asdict())
-        return submission.assignment.total_seconds_late
+        return late
 
     def commit(self) -> None:
         """Make what was entered last."""
@@ -346,8 +347,29 @@ def late(gradebook: Gradebook, unit: str) -> dict[str, float]:
         .where(Assignment.name == unit, SubmittedAssignment.timestamp > Assignment.duedate)
         .order_by(SubmittedAssignment.student_id)
     )
-    found = ((s.student_id, s.total_seconds_late) for s in gradebook.db.scalars(query))
+    found = ((s.student_id, seconds_late(s)) for s in gradebook.db.scalars(query))
     return {student: seconds for student, seconds in found if seconds > 0}
+
+
+def seconds_late(submission: SubmittedAssignment) -> float:
+    """Seconds after the due date, extensions counted; none where there is no due date, which nbgrader can't add to."""
+    return submission.total_seconds_late if submission.assignment.duedate is not None else 0.0
+
+
+def late_or_penalised(
+    gradebook: Gradebook, unit: str, students: Iterable[str] | None = None
+) -> list[tuple[SubmittedNotebook, float]]:
+    """What may have to be given a penalty, or be let off one: recorded notebooks and how many seconds late they are."""
+    after = SubmittedAssignment.timestamp > Assignment.duedate
+    query = (
+        select(SubmittedNotebook)
+        .join(SubmittedNotebook.assignment)
+        .join(SubmittedAssignment.assignment)
+        .where(Assignment.name == unit, or_(after, SubmittedNotebook.late_submission_penalty.is_not(None)))
+    )
+    if students is not None:
+        query = query.where(SubmittedAssignment.student_id.in_(students))
+    return [(notebook, seconds_late(notebook.assignment)) for notebook in gradebook.db.scalars(query)]
 
 
 def waiting(gradebook: Gradebook, unit: str) -> list[tuple[str, str]]:
@@ -367,13 +389,14 @@ def waiting(gradebook: Gradebook, unit: str) -> list[tuple[str, str]]:
 # Verdicts as the gradebook sees them
 
 
-def content_digest(verdict: Verdict) -> str:
-    """sha256 of what is recorded: the verdict without times, memory, history and the version of the checks."""
+def content_digest(verdict: Verdict, late: float = 0.0) -> str:
+    """sha256 of what is recorded: the verdict without times, memory, history and the version of the checks, and how
+    many seconds late the hand-in is."""
     exercises = [msgspec.structs.replace(exercise, seconds=0.0) for exercise in verdict.exercises]
     plain = msgspec.structs.replace(
         verdict, seconds=0.0, peak_bytes=0, costs={}, check_version="", history=[], exercises=exercises
     )
-    return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(plain) + (f" {late}".encode() if late else b"")).hexdigest()
 
 
 def bounded(score: float, maximum: float) -> float:

@@ -13,27 +13,59 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 
 from autograder.authoring.checks import load
-from autograder.authoring.unit import UNITS
+from autograder.authoring.unit import UNITS, AuthoringError
 from autograder.judging import trials
 from autograder.judging.judge import judge
-from autograder.judging.rules import HandIn, code_cells, rules_for
-from autograder.sandbox.sandbox import Limits
+from autograder.judging.rules import HandIn, UnitRules, code_cells, rules_for
+from autograder.sandbox.sandbox import Limits, Lost, NoSandbox, SandboxGone
 from course.checking.check import find_cases
 from course.checking.subject import LocalSubject
 from course.checking.verdict import Verdict
+from course.errors import EnvironmentLacking, InputError
+
+TRIES = 3
+GONE = SandboxGone, Lost, NoSandbox, psutil.Error, BlockingIOError, MemoryError  # what a busy machine does
 
 
 def judge_notebook(path: Path, cases_path: Path, limit: float, tell: Callable[[str], None]) -> Verdict:
-    """The verdict on one's own notebook, with fresh seeds. `limit`: seconds a cell and an exercise may take."""
+    """The verdict on one's own notebook, with fresh seeds. `limit`: seconds a cell and an exercise may take.
+
+    A process that this machine ended is no verdict: all is judged again, a few times. Raises InputError for cases that
+    this clone can't judge by, and EnvironmentLacking when the machine lets no judgement end.
+    """
     notebook = nbformat.read(path, as_version=4)
-    tell("running the cells and every trial")
-    rules = rules_for(find_unit_of(cases_path), cases_path)
+    rules = _rules(cases_path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     handin = HandIn("", code_cells(notebook), digest)
-    limits = Limits(cell=limit, exercise=limit)
-    return judge(rules, handin, secrets.token_bytes(32), limits, kind="none")
+    limits, secret = Limits(cell=limit, exercise=limit), secrets.token_bytes(32)
+    for turn in range(TRIES):
+        tell("running the cells and every trial" + (", once more" if turn else ""))
+        try:
+            return judge(rules, handin, secret, limits, kind="none")
+        except GONE as error:
+            why = " ".join(str(error).split())
+    raise EnvironmentLacking(f"this machine ended the notebook's processes {TRIES} times ({why}); close other programs")
+
+
+def _rules(cases_path: Path) -> UnitRules:
+    """What the notebook is judged by: the cases as the learner has them, the checks of this clone."""
+    try:
+        unit = find_unit_of(cases_path)
+        if not (UNITS / unit / "checks.py").is_file():
+            raise InputError(f"{cases_path} belongs to the unit {unit!r}, which this clone does not have")
+        rules = rules_for(unit, cases_path)
+    except AuthoringError as error:
+        raise InputError(str(error)) from None
+    except (ValueError, KeyError, TypeError) as error:
+        said = str(error) if isinstance(error, ValueError) else f"{cases_path} can't be read ({error!r})"
+        raise InputError(f"{said}: get the unit again") from None
+    unknown = [name for name in rules.recorded.checks if name not in rules.checks]
+    if unknown:
+        raise InputError(f"{cases_path} has a check {unknown[0]!r}, which {unit} here lacks: get the unit again")
+    return rules
 
 
 def score_hidden(name: str, namespace: dict[str, Any]) -> float:

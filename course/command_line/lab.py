@@ -28,7 +28,8 @@ from course.errors import EnvironmentLacking, InputError
 from course.files import write_whole
 
 RELEASED = ".released.json"
-JUPYTER = Path(__file__).parents[1] / "jupyter"  # settings of JupyterLab: it does not ask whether to fetch news
+# Settings of JupyterLab: it does not ask whether to fetch news, and has no Validate button of nbgrader's.
+JUPYTER = Path(__file__).parents[1] / "jupyter"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Check a learner's own notebook from the command line: run its cells, play the recorded cases, one verdict.
 
 The cells run in a process of their own, one after another, and every cell and every exercise has a time limit. A cell
-that hangs or kills its process costs itself only: the process is started again without it.
+that hangs or kills its process costs itself only: the process is started again without it. One that the machine ended
+(signal 9, as where memory is short) is tried a second time before anything is blamed for it.
 
 This is no sandbox. The notebook has the rights of whoever runs the command: it is their own. Hand-ins of other people
 are for `course grade`. Not here either: trials (course check --full hands over to the instructor package).
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import nbformat  # the child does without
 
 STARTING = 120.0  # seconds that importing torch may take on a slow disk
+TRIES, PAUSE = 3, 1.0  # how often a process is asked of a busy machine, and seconds in between
 
 Told = Callable[[str], None]
 
@@ -94,6 +96,7 @@ class _Run:
         self.stopped: dict[str, str] = {}  # exercise -> what its cell stopped with
         self.unbound: dict[str, str] = {}  # name -> what the cell that should bind it stopped with
         self.skipped: set[int] = set()
+        self.forgiven: set[tuple] = set()  # where the machine ended the process, once each
         self.notes: list[str] = []
 
     def step(self) -> bool:
@@ -101,17 +104,41 @@ class _Run:
         todo = [name for name in self.names if name not in self.verdicts]
         if not todo:
             return False
-        with _Child(self._job(todo), self.path.parent) as child:
+        with self._start(todo) as child:
             doing: list | None = None
             while True:
                 event = child.next_event(STARTING if doing is None else self.limit)
                 if event[0] == "done":
                     return False
                 if event[0] in ("timed_out", "crashed"):
-                    self._blame(doing, event)
+                    if not self._machines_doing(doing, event):
+                        self._blame(doing, event)
                     return True
                 doing = event if event[0] in ("cell", "exercise") else doing
                 self._note(event)
+
+    def _start(self, todo: list[str]) -> _Child:
+        for left in reversed(range(TRIES)):
+            try:
+                return _Child(self._job(todo), self.path.parent)
+            except OSError as error:  # no room for another process
+                if not left:
+                    raise EnvironmentLacking(
+                        f"the notebook's process can't be started ({error.strerror}): close other programs first"
+                    ) from None
+            time.sleep(PAUSE)
+        raise AssertionError
+
+    def _machines_doing(self, doing: list | None, event: list) -> bool:
+        """Was it the machine that ended the process, perhaps only this once? It ended between two things, before the
+        first, or by signal 9."""
+        if doing is not None and doing[0] == "exercise" and doing[1] in self.verdicts:
+            return True
+        place = tuple(doing or ())
+        if place in self.forgiven or not (doing is None or event[1].startswith("SIGKILL")):
+            return False
+        self.forgiven.add(place)
+        return True
 
     def _job(self, todo: list[str]) -> dict:
         cells = [(number, source) for number, source, _ in self.cells if number not in self.skipped]
@@ -242,6 +269,8 @@ def _load(path: Path) -> Cases:
         return cases.load(path)
     except ValueError as error:
         raise InputError(str(error)) from error
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is no cases file of this course ({error!r}): get the unit again") from None
 
 
 def _runnable(notebook: nbformat.NotebookNode, names: list[str]) -> Iterator[tuple[int, str, str]]:

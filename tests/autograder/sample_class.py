@@ -105,13 +105,14 @@ def hand_in(classroom: ClassFolder, student: str, notebook: NotebookNode | bytes
     return folder
 
 
-def take_in(classroom: ClassFolder, student: str) -> intake.Intake:
+def take_in(classroom: ClassFolder, student: str, **more: bool) -> intake.Intake:
     return intake.take_in(
         classroom.submitted / student / UNIT,
         classroom.release_notebook(UNIT),
         UNIT,
         classroom.canonical_dir(student, UNIT),
         timestamps=classroom.timestamps_file,
+        **more,
     )
 
 

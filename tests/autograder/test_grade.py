@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -257,6 +259,41 @@ def test_the_same_verdict_of_other_checks_touches_the_version_only(classroom, th
     assert versions == {grade.rules_for(UNIT).version}
 
 
+# What is not graded
+
+
+def test_hand_ins_under_other_names_are_told_on_the_terminal(classroom, monkeypatch, capsys):
+    synthetic.use_for_the_command(monkeypatch)
+    (classroom.submitted / "s0003" / UNIT).rename(classroom.submitted / "s0003" / "90-Tiny")
+    assert cli.run(["grade", "--class", str(classroom.root)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("submitted/s0003/90-Tiny is not graded: expected submitted/STUDENT/90_tiny/") == 1
+    for student in (f"s{number:04d}" for number in range(STUDENTS) if number != 3):
+        (classroom.submitted / student / UNIT).rename(classroom.submitted / student / "tiny")
+    assert cli.run(["grade", "--class", str(classroom.root)]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"course: nobody handed in a unit .*; submitted/s0000/tiny, .* and 7 more are not .*\n", said)
+
+
+def test_one_student_is_found_however_the_name_was_typed(classroom, threads, built):
+    hand_in(classroom, built, "jose\u0301")
+    graded = grade.grade(classroom, UNIT, only="jos\u00e9", executor=threads)
+    assert [verdict.student for verdict in graded.verdicts] == ["jose\u0301"]
+
+
+def test_a_clock_that_can_not_be_read_stops_the_run_before_anything_is_written(classroom, monkeypatch, capsys):
+    synthetic.use_for_the_command(monkeypatch)
+    classroom.timestamps_file.write_text(f"student;unit;timestamp\ns0000;{UNIT};2026-03-01\ns0001;{UNIT};soon\n")
+    before = {path: path.read_bytes() for path in classroom.root.rglob("*") if path.is_file()}
+    assert cli.run(["grade", "--class", str(classroom.root)]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r'course: \S+/timestamps\.csv, line 3: expected a time such as "[^"]+", got "soon"\.\n', said)
+    after = {path: path.read_bytes() for path in classroom.root.rglob("*") if path.is_file()}
+    assert {path.name for path in after if after[path] != before.get(path)} <= {".lock"}
+    classroom.timestamps_file.write_text(f"student;unit;timestamp\ns0000;{UNIT};01.03.2026\n")
+    assert cli.run(["grade", "--class", str(classroom.root)]) == 0
+
+
 # Stopped from outside
 
 
@@ -266,6 +303,51 @@ def test_a_second_run_on_the_class_is_refused(classroom, monkeypatch, capsys):
         assert cli.run(["grade", UNIT, "--class", str(classroom.root)]) == 2
     assert re.search(r'in use by "course grade 90_tiny" \(process \d+ on .*wait until it ends', capsys.readouterr().err)
     assert not list(classroom.verdicts.rglob("*.json"))
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """The gradebook is waited for a moment, not for the five seconds that are SQLite's."""
+    url = property(lambda self: f"sqlite:///{self.gradebook_file}?timeout=0.1")
+    monkeypatch.setattr(ClassFolder, "db_url", url)
+
+
+HOLDS = {"to write": ["BEGIN EXCLUSIVE"], "to read": ["BEGIN", "SELECT * FROM grade"]}
+
+
+@pytest.mark.parametrize("how", HOLDS)
+def test_a_gradebook_held_by_another_program_is_a_sentence_and_the_next_run_goes_on(
+    classroom, monkeypatch, capsys, tmp_path, impatient, how
+):
+    synthetic.use_for_the_command(monkeypatch)
+    command = ["grade", UNIT, "--class", str(classroom.root)]
+    with contextlib.closing(sqlite3.connect(classroom.gradebook_file, isolation_level=None)) as other:
+        for statement in HOLDS[how]:
+            held = other.execute(statement)
+        assert cli.run(command) == 2
+        held.close()
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"course: The gradebook \S+ is held by another program, [^\n]+: nothing is lost\.\n", said)
+    assert len(judged(tmp_path)) == STUDENTS
+    assert cli.run(command) == 0
+    assert len(judged(tmp_path)) == STUDENTS and len(synthetic.told(classroom)) == STUDENTS
+
+
+@pytest.mark.parametrize("command", ["grade", "report", "feedback", "export"])
+def test_every_command_says_that_the_gradebook_is_held_or_broken(
+    classroom, monkeypatch, capsys, threads, impatient, command
+):
+    synthetic.grade_and_record(classroom, threads)
+    synthetic.use_for_the_command(monkeypatch)
+    words = [command, UNIT, "--class", str(classroom.root)]
+    with contextlib.closing(sqlite3.connect(classroom.gradebook_file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert cli.run(words) == 2
+    assert "is held by another program" in capsys.readouterr().err
+    classroom.gradebook_file.write_bytes(b"no database" * 1000)
+    assert cli.run(words) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"course: The gradebook \S+ can't be used: SQLite says 'file is not a database'\.\n", said)
 
 
 FULL_DISK = f"""

@@ -82,6 +82,7 @@ def graded(built, tmp_path_factory):
     for student, answers in HAND_INS.items():
         hand_in(classroom, built, student, answers)
     (classroom.submitted / "eve" / UNIT).mkdir(parents=True)
+    (classroom.submitted / "eve" / UNIT / f"{TOPIC}.ipynb").write_text("")
     said = io.StringIO()
     with judging(built), contextlib.redirect_stdout(said):
         assert cli.run(["grade", UNIT, "--class", str(classroom.root), "--json", str(classroom.root / "all.json")]) == 0

@@ -18,7 +18,6 @@ import nbgrader.api
 import pytest
 from nbformat.v4 import new_code_cell
 from nbgrader.apps.api import NbGraderAPI
-from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import text
 
 from autograder.classroom import record, scores
@@ -224,6 +223,71 @@ def test_late_penalties_also_after_a_mark_by_hand(classroom):
         assert gradebook.find_submission(UNIT, "bob").late_submission_penalty == 0.0
 
 
+def penalties(classroom):
+    """{student: (penalty, what the page says about it)} as the gradebook and the pages have them."""
+    with classroom.gradebook() as gradebook:
+        found = {s.student.id: s.late_submission_penalty for s in gradebook.assignment_submissions(UNIT)}
+    pages = {s: (classroom.autograded / s / UNIT / f"{TOPIC}.ipynb").read_text() for s in found}
+    return {s: (found[s], (re.findall(r"Handed in ([^.]*) late", pages[s]) or [""])[0]) for s in found}
+
+
+@pytest.fixture
+def strict(classroom):
+    """Nothing for late work. Ada came on 2 January, Bob on the 4th, Cyd on the 6th with an extension of a day."""
+    with classroom.config_file.open("a") as config:
+        config.write('c.LateSubmissionPlugin.penalty_method = "zero"\n')
+    rows = "".join(f"{s},{UNIT},2026-01-0{day}\n" for s, day in (("ada", 2), ("bob", 4), ("cyd", 6), ("dan", 1)))
+    classroom.timestamps_file.write_text(f"student,unit,timestamp\n{rows}")
+    for student in ("ada", "bob", "cyd", "dan"):
+        judge(classroom, student)
+    assert record.record(classroom, UNIT) == {}
+    with classroom.gradebook() as gradebook:
+        gradebook.grant_extension(UNIT, "cyd", days=1)
+    return classroom
+
+
+MOVES = [  # the due date, day of January, and who is late then
+    (3, {"bob": "1 day, 0:00:00", "cyd": "2 days, 0:00:00"}),
+    (5, {}),
+    (1, {"ada": "1 day, 0:00:00", "bob": "3 days, 0:00:00", "cyd": "4 days, 0:00:00"}),
+    (None, {}),
+    (2, {"bob": "2 days, 0:00:00", "cyd": "3 days, 0:00:00"}),
+]
+
+
+def test_penalties_follow_the_due_date_for_everyone(strict):
+    assert set(penalties(strict).values()) == {(0.0, "")}
+    for day, late in MOVES:
+        strict.set_due(UNIT, day and datetime.datetime(2026, 1, day))
+        assert record.record(strict, UNIT) == {}
+        expected = {student: (6.0, late[student]) if student in late else (0.0, "") for student in penalties(strict)}
+        assert penalties(strict) == expected
+
+
+def test_an_export_after_the_due_date_moved_takes_nothing_from_those_on_time(strict):
+    strict.set_due(UNIT, datetime.datetime(2026, 1, 3))
+    record.record(strict, UNIT)
+    strict.set_due(UNIT, datetime.datetime(2026, 1, 9))
+    record.apply_late_penalties(strict, UNIT)
+    assert {penalty for penalty, _ in penalties(strict).values()} == {0.0}
+
+
+def test_another_policy_is_applied_by_the_next_run(strict):
+    strict.set_due(UNIT, datetime.datetime(2026, 1, 3))
+    record.record(strict, UNIT)
+    with strict.config_file.open("a") as config:
+        config.write('c.LateSubmissionPlugin.penalty_method = "none"\n')
+    record.record(strict, UNIT)
+    assert {penalty for penalty, _ in penalties(strict).values()} == {0.0}
+
+
+def test_only_those_whose_lateness_changed_are_recorded_again(strict):
+    strict.set_due(UNIT, datetime.datetime(2026, 1, 3))
+    seen = []
+    record.record(strict, UNIT, on_done=lambda student, problem: seen.append(student))
+    assert seen == ["bob", "cyd"]
+
+
 # Killed
 
 
@@ -232,7 +296,7 @@ WITHIN = [
     (record, "_show"),  # after them, before the page
     (record, "write_whole"),  # between the page and its time
     (scores.Batch, "commit"),  # before the scores of a batch are in the gradebook
-    (AssignLatePenalties, "preprocess"),  # before a penalty
+    (record, "_apply_late_penalties"),  # before the penalties of a batch
     (scores.Batch, "finish"),  # before the note that all is done
 ]
 
@@ -432,22 +496,68 @@ def test_names_that_nbgrader_cannot_carry_get_a_sentence(name):
     assert re.fullmatch(r"The folder .* is not graded: [^\n]+\.", name_problem(name))
 
 
-@pytest.mark.parametrize("name", ["ada", "Ada Lovelace", "josé", "李雷", "a.b+c@d.org", "o'neil", "s_1-2"])
+NAMES = ["ada", "Ada Lovelace", "josé", "李雷", "a.b+c@d.org", "o'neil", "s_1-2", "o\u2019neil"]
+NAMES += ["jose\u0301", "A\u030asa Bjo\u0308rk"]  # as macOS spells them in a zip
+NAMES += ["\u0938\u0941\u092c\u094d\u0930\u0939\u094d\u092e\u0923\u094d\u092f\u092e " * 3 + "\u0938\u0940"]
+NAMES += ["\u0645\u064f\u062d\u064e\u0645\u0651\u064e\u062f", "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"]
+NAMES += ["\u0e2a\u0e38\u0e23\u0e34\u0e22\u0e32", "\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_ordinary_names_are_carried_through(classroom, name):
     assert name_problem(name) is None
     hand_in(classroom, name, solved(released(classroom)))
+    assert name in [each.student for each in classroom.hand_ins(UNIT)] and classroom.not_graded(UNIT) == []
     judge(classroom, name)
     assert record.record(classroom, UNIT, [name]) == {}
     assert grades(classroom, name)["check-add_up"][0] == 3.0
+    assert record.generate_feedback(classroom, UNIT, [name]) == {}
+    assert (classroom.feedback / name / UNIT / f"{TOPIC}.html").is_file()
 
 
 def test_hand_ins_are_listed_and_odd_names_told(classroom):
     hand_in(classroom, "x*", b"")
     (classroom.submitted / "eve").mkdir()
-    problems = []
-    assert [h.student for h in classroom.hand_ins(UNIT, problems)] == ["ada", "bob", "cyd", "dan"]
-    assert len(problems) == 1 and "x*" in problems[0]
+    assert [h.student for h in classroom.hand_ins(UNIT)] == ["ada", "bob", "cyd", "dan"]
+    (problem,) = classroom.not_graded(UNIT)
+    assert "x*" in problem
     assert classroom.students() == ["ada", "bob", "cyd", "dan", "eve"]
+
+
+@pytest.mark.parametrize(
+    "called",
+    ["07-tiny", "07_Tiny", "tiny", "7", "07_tiny (1)", "week 07", "07_tiny.zip", "tiny.ipynb", "tinny", "Tiny_ada"],
+)
+def test_a_hand_in_under_another_name_is_told_with_the_right_one(classroom, called):
+    (classroom.submitted / "eve").mkdir()
+    (classroom.submitted / "eve" / called).write_text("whatever it is")
+    (told,) = classroom.not_graded(UNIT)
+    expected = f"expected submitted/STUDENT/{UNIT}/ with the notebook in it."
+    assert told == f"submitted/eve/{called} is not graded: {expected}"
+    assert [h.student for h in classroom.hand_ins(UNIT)] == ["ada", "bob", "cyd", "dan"]
+
+
+def test_what_else_is_not_graded_is_told_alike_things_in_one_sentence(classroom):
+    for number in range(7):
+        (classroom.submitted / f"s{number}" / "holiday photos").mkdir(parents=True)
+    (classroom.submitted / "eve" / UNIT / ".ipynb_checkpoints").mkdir(parents=True)
+    (classroom.submitted / "eve" / UNIT / "timestamp.txt").write_text("2026-01-01 00:00:00 UTC")
+    (classroom.submitted / UNIT / "fay").mkdir(parents=True)
+    (classroom.submitted / "gil.ipynb").write_text("{}")
+    paths = ", ".join(f"submitted/s{number}/holiday photos" for number in range(5))
+    assert sorted(classroom.not_graded(UNIT)) == [
+        f"submitted/{UNIT}, submitted/gil.ipynb are not graded: "
+        "expected submitted/STUDENT/UNIT/ with the notebook in it.",
+        f"submitted/eve/{UNIT} is not graded: the folder is empty.",
+        f"{paths} and 2 more are not graded: no unit of this course is called so.",
+    ]
+
+
+def test_what_belongs_to_another_unit_is_told_there(classroom):
+    (classroom.submitted / "eve" / "02_attention").mkdir(parents=True)
+    (classroom.submitted / "eve" / "attention").mkdir()
+    assert classroom.not_graded(UNIT) == []
+    assert len(classroom.not_graded("02_attention")) == len(classroom.not_graded()) == 2
 
 
 def build(tmp_path, notebook, name="built"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import html.parser
+import shutil
 
 import pytest
 from rich.console import Console
@@ -262,6 +263,16 @@ def test_the_report_is_written_where_the_class_keeps_it(classroom):
     assert "ben" in sections["Held for you"]
     assert "cyd" in sections["Could not be read"]
     assert list(classroom.report.iterdir()) == [path]
+
+
+def test_the_report_names_what_was_not_graded(classroom):
+    stray = classroom.submitted / "dee" / "07-tiny <b>"
+    stray.mkdir(parents=True)
+    text = report.write(classroom, sample_class.UNIT).read_text()
+    assert "submitted/dee/07-tiny <b> is not graded: expected" in Page(text).sections["Not graded"]
+    assert "<b> is not" not in text
+    shutil.rmtree(stray.parent)
+    assert "Not graded" not in Page(report.write(classroom, sample_class.UNIT).read_text()).sections
 
 
 def test_late_hand_ins_are_remarks_for_the_table(classroom):

@@ -137,6 +137,59 @@ def test_hang_or_crash_is_a_row_and_not_the_end(root, capsys, double, state):
     assert first["reason"] and time.monotonic() - began < 60
 
 
+ONCE = """import os, pathlib
+if not pathlib.Path("once").exists():
+    pathlib.Path("once").touch()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_process_that_was_killed_once_is_tried_again(root, capsys):
+    """Signal 9, as it comes from the kernel where memory is short."""
+    nbformat.write(notebook(ONCE + DOUBLE, SQUARE), "mine.ipynb")
+    code, out, _ = course(capsys, "check", "mine.ipynb", "--json")
+    assert (code, json.loads(out)["score"], json.loads(out)["notes"]) == (0, 5, [])
+
+
+@pytest.mark.parametrize("after", ["nothing", "cell", "exercise", "verdict"])
+def test_wherever_the_machine_ends_a_process_nobody_is_blamed(root, capsys, monkeypatch, after):
+    whole, seen = selfcheck._Child.next_event, ["nothing"]
+
+    def next_event(self, seconds):
+        if seen[-1] == after:
+            seen.append("killed")
+            return ["crashed", "SIGKILL"]
+        event = whole(self, seconds)
+        seen.extend([event[0]] if "killed" not in seen else [])
+        return event
+
+    monkeypatch.setattr(selfcheck._Child, "next_event", next_event)
+    nbformat.write(notebook(DOUBLE, SQUARE), "mine.ipynb")
+    code, out, _ = course(capsys, "check", "mine.ipynb", "--json")
+    assert "killed" in seen
+    assert (code, json.loads(out)["score"], json.loads(out)["notes"]) == (0, 5, [])
+
+
+def test_a_process_that_never_starts_is_one_sentence(root, capsys, monkeypatch):
+    monkeypatch.setattr(selfcheck._Child, "next_event", lambda self, seconds: ["crashed", "SIGKILL"])
+    code, out, err = course(capsys, "check", "assignments/00_tiny/tiny.ipynb")
+    assert (code, out) == (3, "") and is_one_sentence(err) and "did not start: SIGKILL" in err
+
+
+def test_a_machine_without_room_for_a_process_is_one_sentence(root, capsys, monkeypatch):
+    tried = []
+
+    def refuse(*words, **more):
+        tried.append(words)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(selfcheck.subprocess, "Popen", refuse)
+    monkeypatch.setattr(selfcheck, "PAUSE", 0)
+    code, out, err = course(capsys, "check", "assignments/00_tiny/tiny.ipynb")
+    assert (code, out, len(tried)) == (3, "", selfcheck.TRIES) and is_one_sentence(err)
+    assert "Resource temporarily unavailable" in err
+
+
 def test_prints_warnings_and_stderr_cost_nothing(root, capsys):
     noisy = "import sys, os, warnings\ndef double(x):\n    print('hi'); warnings.warn('w'); os.write(1, b'x\\n')\n"
     nbformat.write(notebook(noisy + "    print('e', file=sys.stderr)\n    return 2 * x", SQUARE), "mine.ipynb")
