@@ -51,6 +51,7 @@ class RecordingSubject:
 
     def __init__(self, subject: LocalSubject) -> None:
         self.subject, self.steps, self.results = subject, [], {}
+        self._noted: list[tuple] | None = None  # operations that are written down and not performed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Placeholder:
         return self._do("__call__", args, kwargs)
@@ -62,10 +63,21 @@ class RecordingSubject:
 
     def _do(self, operation: str, args: tuple, kwargs: dict) -> Placeholder:
         step = cases.Step(operation, refs(list(args)), refs(kwargs))
+        if self._noted is not None:
+            number = -1 - len(self._noted)
+            self._noted.append((number, step.do, step.args, step.kwargs))
+            return Placeholder(cases.Ref(number), None)
         index = len(self.steps)
         self.steps.append(step)
         self.results[index] = cases.perform(self.subject, step, self.results)
         return Placeholder(cases.Ref(index), self.results[index])
+
+    def noted(self, thunk: Callable[[], Any]) -> list[tuple]:
+        """The operations in `thunk`, as a `raises` step holds them."""
+        self._noted = []
+        thunk()
+        noted, self._noted = self._noted, None
+        return noted
 
 
 class RecordingTrial(Trial):
@@ -84,7 +96,7 @@ class RecordingTrial(Trial):
         raise NotRecordable("`true` can't be recorded: make it a trial")
 
     def raises(self, exception: str, thunk: Callable[[], Any], says: str | None = None) -> None:
-        raise NotRecordable("`raises` can't be recorded: make it a trial")
+        self.recorder.steps.append(cases.Step("raises", [exception, self.recorder.noted(thunk)], None, says or ""))
 
     def fits(self, *args: Any, **kwargs: Any) -> None:
         raise NotRecordable("`fits` can't be recorded: make it a trial")

@@ -32,6 +32,7 @@ from grader_kernels.judging.task import KernelCases, Known, Task
 
 COMPARISONS = ("close", "equal", "between")
 FATAL = ("killed", "timed_out", "out_of_memory", "channel")
+NEVER_MEANT = (*FATAL, "not_attempted", "missing")  # failures that nothing asks for
 
 
 class Ref(NamedTuple):
@@ -42,7 +43,11 @@ class Ref(NamedTuple):
 
 
 class Step(msgspec.Struct):
-    """One operation on the subject, or one comparison (`do` is then close, equal or between)."""
+    """One operation on the subject, or one comparison (`do` is then close, equal or between).
+
+    `do` may also be raises. Its args are an exception's name and operations, one of which has to raise it:
+    (number, do, args, kwargs) each, with negative numbers for Refs.
+    """
 
     do: str
     args: Any = None
@@ -201,6 +206,9 @@ def play_case(check: CheckCases, case: Case, subject: Subject) -> tuple[Outcome,
                 differs = compare_step(step, got)
                 outcome.got.append(storable(got))
                 first = first or differs
+            elif step.do == "raises":
+                outcome.got.append(raised_by(subject, step, results))
+                first = first or not_raised(step.args[0], outcome.got[-1], step.says)
             else:
                 results[index] = perform(subject, step, results)
                 found = guard(check, step, subject, results[index])
@@ -223,6 +231,30 @@ def perform(subject: Subject, step: Step, results: dict[int, Any]) -> Any:
     """One subject operation with its recorded arguments."""
     args, kwargs = resolve(step.args, results), resolve(step.kwargs or {}, results)
     return subject(*args, **kwargs) if step.do == "__call__" else getattr(subject, step.do)(*args, **kwargs)
+
+
+def raised_by(subject: Subject, step: Step, results: dict[int, Any]) -> str:
+    """What the operations of a `raises` step end in (see failure_of); "" when all of them give something."""
+    try:
+        for number, do, args, kwargs in step.args[1]:
+            results[number] = perform(subject, Step(do, args, kwargs), results)
+    except SubjectError as error:
+        return failure_of(error)
+    return ""
+
+
+def failure_of(error: SubjectError) -> str:
+    """The exception's name, or the kind of another failure. Passes on what no check asks for."""
+    if error.kind in NEVER_MEANT:
+        raise error
+    return error.exception or error.kind
+
+
+def not_raised(wanted: str, raised: str, says: str = "") -> compare.Difference | None:
+    """The difference when something else than `wanted` was raised, or nothing ("")."""
+    if raised == wanted:
+        return None
+    return compare.Difference(says or f"expected {wanted}, {f'it raised {raised}' if raised else 'nothing was raised'}")
 
 
 def guard(check: CheckCases, step: Step, subject: Subject, result: Any) -> compare.Difference | None:
@@ -271,11 +303,15 @@ def same_outcome(case: Case, ours: Outcome, theirs: Outcome, slack: float = 1.0)
     """True when one case gave the same compared values, exception and side effects."""
     if (ours.raised, len(ours.got), ours.effects) != (theirs.raised, len(theirs.got), theirs.effects):
         return False
-    steps = [s for s in case.steps if s.do in COMPARISONS]
-    return all(
-        compare.close(a, b, max(s.condition, 1.0) * slack) is None
-        for s, a, b in zip(steps, ours.got, theirs.got, strict=False)
-    )
+    steps = [s for s in case.steps if s.do in (*COMPARISONS, "raises")]
+    return all(_alike(s, a, b, slack) for s, a, b in zip(steps, ours.got, theirs.got, strict=False))
+
+
+def _alike(step: Step, ours: Any, theirs: Any, slack: float) -> bool:
+    """One compared value: equal, or both in the range that was asked for (a new weight is another one each time)."""
+    if step.do == "between" and not any(compare.between(value, *step.args[1:]) for value in (ours, theirs)):
+        return True
+    return compare.close(ours, theirs, max(step.condition, 1.0) * slack) is None
 
 
 def resolve(value: Any, results: dict[int, Any]) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from grader_kernels import NO_TRITON
 from grader_kernels.wire import Handle
@@ -75,7 +76,7 @@ class LocalSubject:
     """The subject operations on a namespace of this process.
 
     namespace: the notebook's globals. name: the exercise's object in it.
-    After a call, `mutated` lists the tensor arguments it changed in place ("argument 0", "mask").
+    After a call, `mutated` lists the arguments it changed in place ("argument 1", "mask").
     """
 
     def __init__(self, namespace: dict[str, Any], name: str) -> None:
@@ -104,7 +105,7 @@ class LocalSubject:
 
     def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> None:
         module = self._object(handle)
-        self._run(lambda s: module.load_state_dict(s), (dict(state),), {}, copy=False)
+        self._run(lambda s: module.load_state_dict(s | _forgiven(module, s)), (dict(state),), {}, copy=False)
 
     def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
         result = self._run(self._bound(handle, method), args, kwargs)
@@ -193,9 +194,9 @@ class LocalSubject:
     ) -> tuple[Any, tuple, dict]:
         self.mutated = []
         leaves = {i: args[i].detach().clone().requires_grad_() for i in wrt}
-        fed = tuple(leaves.get(i, a) for i, a in enumerate(args))
+        fed = tuple(leaves.get(i, self._opened(a)) for i, a in enumerate(args))
         outputs = _guarded(function, fed, kwargs)
-        weights = dict(module.named_parameters()) if params else {}
+        weights = dict(module.named_parameters(remove_duplicate=False)) if params else {}
         absent = [p for p in params if p not in weights]
         if absent:
             raise SubjectError("missing", f"the module has no parameter `{absent[0]}`")
@@ -203,6 +204,18 @@ class LocalSubject:
         found = _guarded(_pull_back, (outputs, cotangents, inputs), {})
         grads = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True))
         return _detached(outputs), grads[: len(wrt)], dict(zip(params, grads[len(wrt) :], strict=True))
+
+
+def _forgiven(module: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `module` has and `state` may lack: buffers, and second names of parameters that `state` holds."""
+    if not isinstance(module, nn.Module):
+        return {}
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    buffers = dict(module.named_buffers(remove_duplicate=False))
+    loaded = {id(parameters[name]) for name in state if name in parameters}
+    own = module.state_dict()
+    spare = [name for name in own if name in buffers or id(parameters.get(name)) in loaded]
+    return {name: own[name] for name in spare if name not in state}
 
 
 def _pull_back(outputs: Any, cotangents: Any, inputs: list[torch.Tensor]) -> tuple:
@@ -215,6 +228,8 @@ def _pull_back(outputs: Any, cotangents: Any, inputs: list[torch.Tensor]) -> tup
         if out.shape != cotangent.shape:
             want, got = tuple(cotangent.shape), tuple(out.shape)
             raise SubjectError("bad_value", f"the result has shape {got}, expected {want}")
+    if not inputs:
+        return ()
     return torch.autograd.grad([o for o, _ in pairs], inputs, [c for _, c in pairs], allow_unused=True)
 
 
@@ -234,21 +249,28 @@ def _guarded(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 
 def _copies(args: tuple, kwargs: dict) -> tuple[tuple[tuple, dict], dict[str, tuple]]:
-    """Fresh copies of tensor arguments (layout kept), and by name the pair (original, copy)."""
+    """Fresh copies of arguments that could be changed (layout kept), and by name the pair (original, copy)."""
     names: dict[str, tuple] = {}
 
     def fresh(value: Any, name: str) -> Any:
-        if isinstance(value, torch.Tensor):
-            copy = clone_with_layout(value)
-        elif isinstance(value, np.ndarray):
-            copy = value.copy()
-        else:
-            return value
-        names[name] = (value, copy)
-        return copy
+        if isinstance(value, (Tensor, np.ndarray, list, dict)):
+            names[name] = (value, _copy(value))
+            return names[name][1]
+        return value
 
     positional = tuple(fresh(a, f"argument {i + 1}") for i, a in enumerate(args))
     return (positional, {k: fresh(v, k) for k, v in kwargs.items()}), names
+
+
+def _copy(value: Any) -> Any:
+    """A copy of tensors and arrays, also of those in lists, tuples and dicts; anything else as it is."""
+    if isinstance(value, Tensor):
+        return clone_with_layout(value)
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if type(value) in (list, tuple):
+        return type(value)(_copy(v) for v in value)
+    return {key: _copy(v) for key, v in value.items()} if type(value) is dict else value
 
 
 def clone_with_layout(x: torch.Tensor) -> torch.Tensor:
@@ -260,9 +282,22 @@ def clone_with_layout(x: torch.Tensor) -> torch.Tensor:
 
 
 def _same(ours: Any, theirs: Any) -> bool:
+    """Is the copy still what it was made from?"""
+    if isinstance(ours, Tensor):
+        return isinstance(theirs, Tensor) and _same_numbers(ours, theirs)
+    if type(ours) is not type(theirs):
+        return False
     if isinstance(ours, np.ndarray):
         return np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f")
-    if ours.shape != theirs.shape:
+    if type(ours) in (list, tuple):
+        return len(ours) == len(theirs) and all(map(_same, ours, theirs))
+    if type(ours) is dict:
+        return list(ours) == list(theirs) and all(map(_same, ours.values(), theirs.values()))
+    return ours is theirs or not isinstance(ours, (int, float, str, bytes)) or ours == theirs
+
+
+def _same_numbers(ours: Tensor, theirs: Tensor) -> bool:
+    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return False
     if not ours.is_floating_point():
         return torch.equal(ours, theirs)

@@ -160,6 +160,69 @@ def test_what_cannot_be_recorded_says_so(body, says):
         recording.record_check(check, 1, SOLVED)
 
 
+def positive_check():
+    check = Check("positive")
+
+    @check.case("takes numbers above 0")
+    def _(subject, trial):
+        trial.raises("ValueError", lambda: subject(-1), "-1 must raise ValueError")
+        trial.equal(subject(2), 2)
+
+    @check.case("says so when it is made, or when it is used")
+    def _(subject, trial):
+        trial.raises("ValueError", lambda: subject.method(subject.construct(-1, name="Positive"), "get"))
+
+    return check
+
+
+class Positive:
+    def __init__(self, n):
+        self.n = n
+
+    def get(self):
+        return positive(self.n)
+
+
+def positive(n):
+    if n < 0:
+        raise ValueError("below 0")
+    return n
+
+
+def taken(n):
+    return n
+
+
+def of_another_kind(n):
+    return n if n > 0 else {}[n]
+
+
+def test_an_exception_is_a_case_and_is_recognised(tmp_path):
+    made = recording.record_check(positive_check(), 2, globals())
+    wrongs = [Alternative("positive", "takes_all", "Taken!", "", "positive = taken", "misconceptions.py", 7)]
+    recording.add_misconceptions(positive_check(), made, globals(), wrongs)
+    cases.Cases("90_demo", {"positive": made}).save(tmp_path / "cases.npz")
+    again = cases.load(tmp_path / "cases.npz").check("positive")
+
+    def verdict(function):
+        return cases.play(again, LocalSubject(globals() | {"positive": function}, "positive"))
+
+    assert verdict(positive).score == 2
+    first = verdict(taken)
+    assert (first.trials[0].says, first.misconception.name) == ("-1 must raise ValueError", "takes_all")
+    other = verdict(of_another_kind)
+    assert other.trials[0].says == "-1 must raise ValueError" and other.misconception is None
+    assert other.trials[1].passed  # it uses the other function
+
+
+def test_numbers_inside_a_range_are_alike_and_others_are_not():
+    case = cases.Case("small", 1, [cases.Step("between", [None, 0.0, 1.0])])
+    given = {number: cases.Outcome(got=[number]) for number in (0.2, 0.7, 3.0, 4.0)}
+    assert cases.same_outcome(case, given[0.2], given[0.7]) and cases.same_outcome(case, given[3.0], given[3.0])
+    assert not cases.same_outcome(case, given[0.2], given[3.0])
+    assert not cases.same_outcome(case, given[4.0], given[3.0])
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("assignments/*/cases.npz")), ids=lambda path: path.parent.name)
 def test_a_manifest_says_what_the_cases_say(path):
     whole, told = cases.load(path), manifest.read(path)

@@ -54,6 +54,68 @@ def test_module_state_call_and_gradients():
     assert torch.equal(gx, torch.tensor([[1.0, 2.0, 3.0]] * 2)) and torch.equal(params["w"], torch.full((3,), 2.0))
 
 
+class Tied(nn.Module):
+    """A second name of its weight before and behind it, and buffers on two levels."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.head = nn.Linear(n, n, bias=False)
+        self.table, self.again = nn.Embedding(n, n), nn.Linear(n, n, bias=False)
+        self.table.weight = self.again.weight = self.head.weight
+        self.inner = nn.BatchNorm1d(n, affine=False)
+        self.register_buffer("seen", torch.tensor(7))
+
+    def forward(self, x):
+        return self.inner(self.again(self.head(x)))
+
+
+def test_a_state_may_lack_buffers_and_second_names():
+    s, weight = subject("Tied"), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    h = s.construct(2)
+    s.load_state(h, {"table.weight": weight, "inner.running_mean": torch.ones(2)})
+    found = s.method(h, "state_dict")
+    assert all(torch.equal(found[f"{name}.weight"], weight) for name in ("head", "table", "again"))
+    assert found["seen"] == 7 and torch.equal(found["inner.running_mean"], torch.ones(2))
+    s.method(h, "eval")
+    _, _, params = s.grad_method(h, "__call__", torch.eye(2), cotangents=torch.ones(2, 2), params=("table.weight",))
+    assert params["table.weight"].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "state, says",
+    [
+        ({"inner.running_mean": torch.ones(2)}, "Missing key.*weight"),
+        ({"table.weight": torch.ones(2, 2), "table.bias": torch.ones(2)}, "Unexpected key.*table.bias"),
+        ({"table.weight": torch.ones(3, 2)}, "size mismatch"),
+    ],
+)
+def test_any_other_difference_of_a_state_is_told_as_torch_tells_it(state, says):
+    s = subject("Tied")
+    with pytest.raises(SubjectError, match=says):
+        s.load_state(s.construct(2), state)
+
+
+def test_equal_numbers_are_not_a_second_name():
+    class Untied(Tied):
+        def __init__(self, n):
+            super().__init__(n)
+            self.again.weight = nn.Parameter(self.head.weight.detach().clone())
+
+    s = subject("Untied", Untied=Untied)
+    with pytest.raises(SubjectError, match="Missing key.*again.weight"):
+        s.load_state(s.construct(2), {"table.weight": torch.ones(2, 2)})
+
+
+def test_outputs_without_a_gradient_wanted():
+    s = subject("f", f=lambda model, x: model(x).sum())
+    h = s.construct(3, name="Scale")
+    out, grads = s.grad(h, torch.ones(3), cotangents=(torch.ones(()),), wrt=())
+    assert (out, grads) == (3.0, ())
+    s = subject("f", f=lambda x: torch.tensor(3.0))
+    with pytest.raises(SubjectError, match="no gradient can flow"):
+        s.grad(torch.ones(3), cotangents=(torch.ones(()),), wrt=())
+
+
 def test_an_object_is_an_argument_for_another_function():
     s = subject("twice", twice=lambda counter, k: counter.add(k) + counter.add(k))
     h = s.construct(name="Counter")
@@ -87,6 +149,26 @@ def test_a_changed_argument_is_told_and_the_callers_tensor_is_safe():
     s, x = subject("spoils"), torch.ones(2)
     s(x)
     assert s.mutated == ["argument 1"] and torch.equal(x, torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    "function, changed",
+    [
+        (lambda rows: rows.append(1), True),
+        (lambda rows: rows[0].append(1), True),
+        (lambda rows: rows[1].update(a=2), True),
+        (lambda rows: rows[2].zero_(), True),
+        (lambda rows: rows.sort(key=str), True),
+        (lambda rows: [*rows, 1], False),
+        (lambda rows: sorted(rows, key=str), False),
+    ],
+)
+def test_lists_are_safe_and_watched(function, changed):
+    rows = [[3, 1], {"a": 1.5}, torch.ones(2), b"x", float("nan")]
+    s = subject("f", f=function)
+    s(rows)
+    assert s.mutated == ["argument 1"] * changed
+    assert rows[:2] == [[3, 1], {"a": 1.5}] and torch.equal(rows[2], torch.ones(2)) and len(rows) == 5
 
 
 def test_strides_reach_the_function():

@@ -15,6 +15,8 @@ from autograder.authoring.checks import Check, Kernel
 from course import data
 
 INF = math.inf
+F64 = torch.float64
+IN_FLOAT32 = 2.0**29  # the condition of a float64 result that may be computed in float32: that rounds so much coarser
 
 # the slow tokenizer ---------------------------------------------------------------------------------------------------
 
@@ -65,7 +67,7 @@ def slow_vocabulary(learned, specials=()):
     return known + [special.encode() for special in specials]
 
 
-def slow_encode(text, learned, specials=()):
+def slow_encode(text, learned, specials=(), merging=None):
     """Rule after rule, in the order learned, over the whole piece; special tokens found character by character."""
     known = slow_vocabulary(learned)
     result, plain, at = [], "", 0
@@ -73,7 +75,7 @@ def slow_encode(text, learned, specials=()):
         here = [s for s in specials if text.startswith(s, at)]
         if at == len(text) or here:
             for symbols in cut(plain):
-                result += [known.index(symbol) for symbol in merged_by_rank(symbols, learned)]
+                result += [known.index(symbol) for symbol in (merging or merged_by_rank)(symbols, learned)]
             plain = ""
         if at == len(text):
             break
@@ -96,6 +98,31 @@ def merged_by_rank(symbols, learned):
                 symbols, changed = slow_merge(symbols, (left, right), left + right), True
                 break
     return symbols
+
+
+def merged_as_found(symbols, learned):
+    """Wrong: the first known pair from the left, whenever it was learned."""
+    while pair := next((pair for pair in zip(symbols, symbols[1:]) if pair in learned), None):
+        symbols = slow_merge(symbols, pair, pair[0] + pair[1])
+    return symbols
+
+
+def longest_first(symbols, learned):
+    """Wrong: the longest known token from the left."""
+    known, rest, result = slow_vocabulary(learned), b"".join(symbols), []
+    while rest:
+        result.append(next(rest[:n] for n in range(len(rest), 0, -1) if rest[:n] in known))
+        rest = rest[len(result[-1]) :]
+    return result
+
+
+def telling(draw):
+    """(text, merges) of `draw` on which the order of the merges shows, whatever the seed."""
+    while True:
+        text, learned = draw()
+        wrong = (slow_encode(text, learned, merging=merging) for merging in (merged_as_found, longest_first))
+        if slow_encode(text, learned) not in wrong:
+            return text, learned
 
 
 def excerpt(trial, size=700):
@@ -140,6 +167,11 @@ def _(subject, trial):
     trial.equal(subject([2, 1, 1, 1, 1, 1], (1, 1), 9), [2, 9, 9, 1], "[2, 1, 1, 1, 1, 1], where (1, 1) becomes 9")
 
 
+@merge.case("what was merged is not merged again")
+def _(subject, trial):
+    trial.equal(subject([1, 2, 2, 3], (1, 2), 1), [1, 2, 3], "[1, 2, 2, 3], where (1, 2) becomes 1")
+
+
 @merge.case("the order of the pair matters, and the last token may stand alone")
 def _(subject, trial):
     trial.equal(subject([2, 1, 3, 1], (1, 2), 9), [2, 1, 3, 1], "[2, 1, 3, 1] does not hold the pair (1, 2)")
@@ -157,9 +189,10 @@ def _(subject, trial):
     for same in (True, False, True, False):
         tokens, left = trial.integers(0, 3, (17,)).tolist(), trial.integers(0, 3)
         other = (left + 1) % 3
-        tokens += [other] + [left] * (3 + 2 * trial.integers(0, 2)) + [other]  # a run of odd length
+        tokens += [other] + [left] * (3 + 2 * trial.integers(0, 2)) + [other, other]  # a run of odd length
         pair = (left, left if same else other)
-        trial.equal(subject(tokens, pair, 9), slow_merge(tokens, pair, 9))
+        for merged in (9, left):
+            trial.equal(subject(tokens, pair, merged), slow_merge(tokens, pair, merged))
 
 
 train = Check(
@@ -261,6 +294,14 @@ def _(subject, trial):
     trial.equal(subject("aaaaa aaa", learned), slow_encode("aaaaa aaa", learned), "'aaaaa aaa', a + a, then aa + aa")
 
 
+@encode.case("a merge may make a pair that was learned before it", weight=2)
+def _(subject, trial):
+    a, b, c = letters(trial, 3)
+    learned, text = [(a + b, c), (a, b)], b" ".join([a + b + c, a + b, b + c]).decode()
+    says = f"{text!r} with the merges {(a + b).decode()} + {c.decode()}, then {a.decode()} + {b.decode()}"
+    trial.equal(subject(text, learned), slow_encode(text, learned), says)
+
+
 @encode.case("two merges with the same result share one id", weight=3)
 def _(subject, trial):
     a, b, c, x = letters(trial, 4)
@@ -297,15 +338,18 @@ def _(subject, trial):
 
 @encode.case("random words, with merges learned from other random words", weight=8)
 def _(subject, trial):
-    learned = slow_train(babble(trial, "abc", 60), 24)
-    text = babble(trial, "abcé", 20) + " " + babble(trial, "abc", 80)
+    def draw():
+        learned = slow_train(babble(trial, "abc", 60), 24)
+        return babble(trial, "abcé", 20) + " " + babble(trial, "abc", 80), learned
+
+    text, learned = telling(draw)
     trial.equal(subject(text, learned), slow_encode(text, learned))
 
 
 @encode.trial("real prose, with special tokens in it", weight=6)
 def _(subject, trial):
-    learned = slow_train(excerpt(trial, 3000), 60)
-    text = excerpt(trial, 900) + "<|end|>" + excerpt(trial, 600) + "<|endoftext|><|end|>"
+    text, learned = telling(lambda: (excerpt(trial, 900), slow_train(excerpt(trial, 3000), 60)))
+    text += "<|end|>" + excerpt(trial, 600) + "<|endoftext|><|end|>"
     specials = ("<|", "<|end|>", "<|endoftext|>")
     trial.equal(subject(text, learned, specials), slow_encode(text, learned, specials))
 
@@ -461,7 +505,7 @@ def _(subject, trial):
     named(trial.equal, subject(rows, -1, "right"), slow_pad(rows, -1, "right"), PARTS)
 
 
-@pad.trial("another side raises ValueError instead of being guessed")
+@pad.case("another side raises ValueError instead of being guessed")
 def _(subject, trial):
     trial.raises("ValueError", lambda: subject([[1], [2, 3]], 0, "centre"), "side='centre' must raise ValueError")
 
@@ -503,7 +547,7 @@ def _(subject, trial):
 
 @embedding.case("a token that stands in several places collects their gradients", weight=2)
 def _(subject, trial):
-    table, ids, cotangent = trial.normal((7, 3)), torch.tensor([2, 5, 2, 2]), trial.normal((4, 3))
+    table, ids, cotangent = trial.normal((7, 3)), torch.tensor([2, 0, 5, 2, 6, 2, 0]), trial.normal((7, 3))
     expected = torch.zeros(7, 3, dtype=torch.float64)
     for i, row in zip(ids.tolist(), cotangent.double(), strict=True):
         expected[i] += row
@@ -512,7 +556,7 @@ def _(subject, trial):
         trial.close(grad, expected.float(), f"gradient of the table, one_hot={one_hot}")
 
 
-@embedding.trial("float64 tables stay float64")
+@embedding.case("float64 tables stay float64")
 def _(subject, trial):
     table, ids = trial.normal((8, 3), dtype=torch.float64), trial.integers(0, 8, (5,))
     for one_hot in (False, True):
@@ -609,6 +653,11 @@ def _(subject, trial):
 @sinusoids.case("two columns: one clock")
 def _(subject, trial):
     trial.close(subject(5, 2), slow_sinusoids(5, 2), condition=5)
+
+
+@sinusoids.case("more positions than most texts have")
+def _(subject, trial):
+    trial.close(subject(1100, 2), slow_sinusoids(1100, 2), condition=1100)
 
 
 @sinusoids.case("other lengths and widths", weight=3)
@@ -722,40 +771,63 @@ def _(subject, trial):
 def _(subject, trial):
     x, cotangent = trial.normal((2, 4, 6), (2, 4, 6))
     at = torch.arange(4)
-    _, (grad,) = subject.grad(x, at, cotangents=(cotangent,), wrt=(0,))
-    trial.close(grad, slow_rope(cotangent, -at), condition=6)
-
-
-@rope.trial("scores depend on the distance, and they do change with it", weight=3)
-def _(subject, trial):
-    q, k = trial.normal((1, 1, 12), (1, 1, 12), dtype=torch.float64)
     for pairing in ("interleaved", "half"):
-
-        def score(m, n, pairing=pairing):
-            turned = subject(q, torch.tensor([m]), pairing), subject(k, torch.tensor([n]), pairing)
-            return (turned[0] * turned[1]).sum()
-
-        m, n = trial.integers(5, 30), trial.integers(40, 60)
-        shifted = "the same shift of both positions must change nothing"
-        trial.close(score(m + 11, n + 11), score(m, n), shifted, condition=1e8)
-        trial.true(abs(score(m, n) - score(m + 3, n)) > 1e-4, "another distance must change the score")
-        expected = (slow_rope(q, [m], pairing) * slow_rope(k, [n], pairing)).sum()
-        trial.close(score(m, n), expected, condition=1e8)
+        _, (grad,) = subject.grad(x, at, pairing, cotangents=(cotangent,), wrt=(0,))
+        trial.close(grad, slow_rope(cotangent, -at, pairing), pairing, condition=6)
 
 
-@rope.trial("float16 vectors at positions that float16 can't hold")
+@rope.case("float16 vectors at positions that float16 can't hold")
 def _(subject, trial):
     x, at = trial.normal((2, 3, 8), dtype=torch.float16), torch.tensor([2049, 2051, 4099])
     for pairing in ("interleaved", "half"):
         trial.close(subject(x, at, pairing), slow_rope(x, at, pairing), condition=2)
 
 
-@rope.trial("any memory layout, and an unknown pairing raises ValueError")
+@rope.case("float64 vectors stay float64")
+def _(subject, trial):
+    x, at = trial.normal((2, 4, 6), dtype=torch.float64), torch.arange(4)
+    trial.close(subject(x, at), slow_rope(x, at), condition=4 * IN_FLOAT32)
+
+
+@rope.case("any memory layout: heads that were split and transposed, too")
+def _(subject, trial):
+    x, at = trial.normal((2, 5, 3, 8)), torch.arange(5)
+    heads = x.transpose(1, 2)  # (B, H, T, d), not contiguous
+    for pairing in ("interleaved", "half"):
+        trial.close(subject(heads, at, pairing), slow_rope(heads, at, pairing), condition=6)
+    for layout in ("transposed", "every_other"):
+        x = trial.normal((3, 5, 8))
+        trial.close(subject(trial.strided(x, layout), at, "half"), slow_rope(x, at, "half"), condition=6)
+
+
+@rope.case("an unknown pairing raises ValueError")
 def _(subject, trial):
     x, at = trial.normal((3, 5, 8)), torch.arange(5)
-    for layout in ("transposed", "every_other"):
-        trial.close(subject(trial.strided(x, layout), at, "half"), slow_rope(x, at, "half"), condition=6)
     trial.raises("ValueError", lambda: subject(x, at, "quarter"), "pairing='quarter' must raise ValueError")
+
+
+def score_of(turned):
+    """The score of a query and a key, and the size of its terms: what a rounding error of it is compared with."""
+    (q, k) = turned
+    return torch.stack([(q * k).sum(), q.norm() * k.norm()])
+
+
+@rope.trial("scores depend on the distance, and they do change with it", weight=3)
+def _(subject, trial):
+    for pairing in ("interleaved", "half"):
+        m, n, (q, k) = trial.integers(5, 30), trial.integers(40, 60), trial.normal((1, 1, 12), (1, 1, 12), dtype=F64)
+
+        def score(m, n, turn=subject, q=q, k=k, pairing=pairing):
+            return score_of((turn(q, torch.tensor([m]), pairing), turn(k, torch.tensor([n]), pairing)))
+
+        closely = (n + 11) * IN_FLOAT32  # an angle of n + 11 may be wrong by as many roundings
+        trial.close(score(m, n), score(m, n, slow_rope), condition=closely)
+        shifted = "the same shift of both positions must change nothing"
+        trial.close(score(m + 11, n + 11), score(m, n), shifted, condition=closely)
+        moved = (score(m + 3, n, slow_rope) - score(m, n, slow_rope))[0].abs()
+        if moved > 0.01:  # as good as always
+            changed = (score(m + 3, n) - score(m, n))[0].abs()
+            trial.true(changed > moved / 2, "another distance must change the score")
 
 
 qkv = Check(
@@ -801,8 +873,10 @@ def _(subject, trial):
     inputs = [part.double() for part in qkv_inputs(trial, 2, 4, 12)]
     shift = trial.integers(3, 50)
     one, other = (subject(*inputs, 2, torch.arange(4) + start) for start in (0, shift))
-    trial.close(other[0] @ other[1].mT, one[0] @ one[1].mT, "scores before and after the shift", condition=1e8)
-    trial.close(one, slow_qkv(*inputs, 2, torch.arange(4)), condition=1e8)
+    size = torch.stack([slow_qkv(*inputs, 2, torch.arange(4))[part].norm(dim=-1).max() for part in (0, 1)]).prod()
+    before, after = (torch.cat([(q @ k.mT).flatten(), size[None]]) for q, k, _ in (one, other))
+    trial.close(after, before, "scores before and after the shift", condition=(shift + 4) * IN_FLOAT32)
+    trial.close(one, slow_qkv(*inputs, 2, torch.arange(4)), condition=8 * IN_FLOAT32)
 
 
 slopes = Check(
@@ -950,6 +1024,12 @@ def _(subject, trial):
     trial.close(subject(500.0, 1.0, 8), 500.0, condition=10)
 
 
+@ntk.case("nothing is rounded")
+def _(subject, trial):
+    base, scale = float(trial.uniform((1,), low=2.1, high=2.2)), float(trial.uniform((1,), low=1.4, high=1.45))
+    trial.close(subject(base, scale, 6), base * scale**1.5, f"base {base:.3f}, scale {scale:.3f}, d = 6", condition=10)
+
+
 @ntk.case("random bases, scales and widths", weight=3)
 def _(subject, trial):
     for _ in range(3):
@@ -1058,15 +1138,44 @@ def _(subject, trial):
 
 @choice.case("a tie is decided by the left token, then by the right one", weight=2)
 def _(subject, trial):
-    counts = {(b"ab", b"c"): 2, (b"a", b"bd"): 2, (b"ab", b"b"): 2}
+    counts = {(b"a", b"bd"): 2, (b"ab", b"b"): 2, (b"ab", b"c"): 2, (b"aa", b"zzz"): 2}
     trial.equal(subject(counts), slow_choice(counts))
 
 
-@choice.case("random counts over random bytes", weight=4)
+@choice.case("a short token can be the greater one", weight=2)
 def _(subject, trial):
-    for _ in range(6):
-        pairs = {(bytes([a]), bytes([b])): 0 for a, b in trial.integers(0, 256, (12, 2)).tolist()}
-        counts = {key: trial.integers(1, 4) for key in pairs}
+    low, high = sorted(letters(trial, 2))
+    counts = {(low, high * 4): 3, (high, low): 3, (low + high, low * 3): 3}
+    trial.equal(subject(counts), slow_choice(counts), f"{counts}")
+
+
+WRONG_CHOICES = (
+    lambda counts, pair: counts[pair],  # the first one seen
+    lambda counts, pair: pair,
+    lambda counts, pair: (counts[pair], pair[0]),
+    lambda counts, pair: (counts[pair], pair[0] + pair[1]),
+    lambda counts, pair: (counts[pair], len(pair[0] + pair[1]), pair),
+    lambda counts, pair: (counts[pair], [[b + 256 * (b <= 32) for b in side] for side in pair]),  # printable stand-ins
+)
+
+
+def full_of_ties(trial):
+    """Counts of pairs of short words over two letters and the space; each wrong choice is wrong in one of them."""
+    letters = [32, *sorted(97 + i for i in trial.permutation(26)[:2].tolist())]
+
+    def word():
+        return bytes(letters[i] for i in trial.integers(0, 3, (trial.integers(1, 4),)).tolist())
+
+    while True:
+        drawn = [{(word(), word()): trial.integers(1, 4) for _ in range(14)} for _ in range(6)]
+        right = [slow_choice(counts) for counts in drawn]
+        if all(right != [max(c, key=lambda pair: wrong(c, pair)) for c in drawn] for wrong in WRONG_CHOICES):
+            return drawn
+
+
+@choice.case("random counts over short random words", weight=5)
+def _(subject, trial):
+    for counts in full_of_ties(trial):
         trial.equal(subject(counts), slow_choice(counts))
 
 
@@ -1098,6 +1207,12 @@ def _(subject, trial):
 @rotations.case("float32, small and exact")
 def _(subject, trial):
     trial.close(subject(20, 6, torch.float32), slow_rotations(20, 6, torch.float32))
+    trial.close(subject(20, 6, torch.float64), slow_rotations(20, 6, torch.float64), "float64", condition=20)
+
+
+@rotations.case("float32, far positions: an angle in the hundreds has no digits to lose")
+def _(subject, trial):
+    trial.close(subject(700, 4, torch.float32, 1.5), slow_rotations(700, 4, torch.float32, 1.5))
 
 
 @rotations.case("another base, other sizes", weight=4)

@@ -58,6 +58,33 @@ edit(
 )
 edit("return out", "return out[::-1]")
 
+# %% exercise="bpe_merge" wrong="changes_its_list"
+"""The list that you were given is changed; the docstring says that it stays as it was.
+
+Who else may still need this list? Build a new one.
+"""
+def bpe_merge(tokens, pair, merged):
+    at = 0
+    while at < len(tokens):
+        if tuple(tokens[at : at + 2]) == tuple(pair):
+            tokens[at : at + 2] = [merged]
+        at += 1
+    return tokens
+
+# %% exercise="bpe_merge" wrong="merges_what_was_merged"
+"""A merged token takes part in the next occurrence: [1, 2, 2] with (1, 2) becoming 1 ends as [1].
+
+Each token belongs to one occurrence. Where do you look after a merge, at the new token or behind it?
+"""
+def bpe_merge(tokens, pair, merged):
+    out = []
+    for token in tokens:
+        if out and (out[-1], token) == tuple(pair):
+            out[-1] = merged
+        else:
+            out.append(token)
+    return out
+
 # %% exercise="bpe_train" wrong="first_seen_wins_a_tie"
 """On a tie the pair that was seen first wins; the exercise asks for the greater pair of byte strings.
 
@@ -190,6 +217,26 @@ edit(
 )
 edit("first_special = len(ids)", "first_special = 256 + len(merges)")
 
+# %% exercise="bpe_encode" wrong="each_merge_tried_once"
+"""You walk through the merges once, in order. A pair that only a later merge makes is missed.
+
+After a merge, which pairs of the piece are new, and may one of them stand earlier in the list?
+"""
+edit(
+    """
+    while True:
+        known = [neighbours for neighbours in zip(tokens, tokens[1:]) if neighbours in rank]
+        if not known:
+            break
+        first = min(known, key=rank.get)
+        tokens = bpe_merge(tokens, first, first[0] + first[1])
+    """,
+    """
+    for left, right in merges:
+        tokens = bpe_merge(tokens, (left, right), left + right)
+    """,
+)
+
 # %% exercise="bpe_decode" wrong="each_token_decoded_alone"
 """Each token is decoded on its own, so a character spread over two tokens becomes U+FFFD.
 
@@ -284,6 +331,35 @@ Which convention did unit 02 choose: True = may look, or True = hide?
 """
 edit("return ids, mask, positions", "return ids, ~mask, positions")
 
+# %% exercise="pad_batch" wrong="changes_its_rows"
+"""The rows that you were given are padded themselves; whoever calls next finds them longer than they were.
+
+What does `row + fill` make that `row.append` does not?
+"""
+def pad_batch(rows, pad_id, side="right"):
+    if side not in ("left", "right"):
+        raise ValueError(f"side is 'left' or 'right', not {side!r}")
+    lengths = torch.tensor([len(row) for row in rows])[:, None]
+    longest, column = int(lengths.max()), torch.arange(int(lengths.max()))
+    for row in rows:
+        while len(row) < longest:
+            row.insert(len(row) if side == "right" else 0, pad_id)
+    mask = column < lengths if side == "right" else column >= longest - lengths
+    return torch.tensor(rows), mask, (mask.cumsum(dim=1) - 1) * mask
+
+# %% exercise="pad_batch" wrong="another_side_is_left"
+"""Every `side` but "right" pads on the left, also one that does not exist. The docstring asks for a ValueError.
+
+What does your function do when somebody writes "centre", or "Right"?
+"""
+edit(
+    """
+    if side not in ("left", "right"):
+        raise ValueError(f"side is 'left' or 'right', not {side!r}")
+    """,
+    "",
+)
+
 # %% exercise="embed" wrong="columns_looked_up"
 """Columns of the table are read instead of rows.
 
@@ -321,6 +397,13 @@ def embed(ids, table, one_hot=False):
         parts.append(table[i].detach() if i in seen else table[i])
         seen.add(i)
     return torch.stack(parts).reshape(*ids.shape, table.shape[1])
+
+# %% exercise="embed" wrong="first_token_gets_no_gradient"
+"""Token 0 gets no gradient, as with padding_idx=0 in torch's embedding; here every row of the table learns.
+
+Which row never moves in your version?
+"""
+edit("return table[ids]", "return nn.functional.embedding(ids, table, padding_idx=0)")
 
 # %% exercise="TiedEmbedding" wrong="head_is_a_copy"
 """The head has its own copy of the matrix: equal at the start, different after one step.
@@ -500,6 +583,34 @@ edit("positions.double()", "torch.arange(x.shape[-2]).double()")
 In which of the two lines does the formula have a minus?
 """
 edit("a * cos - b * sin", "a * cos + b * sin", times=2)
+
+# %% exercise="apply_rope" wrong="angles_in_half_precision"
+"""The positions are converted to the dtype of x. float16 holds no odd numbers beyond 2048: neighbours share an angle.
+
+Which number is 2049 in float16?
+"""
+edit("positions.double()", "positions.to(x.dtype)")
+
+# %% exercise="apply_rope" wrong="contiguous_only"
+"""`view` wants numbers that lie side by side; the heads of unit 02 come out of a transpose.
+
+Which function gives a new shape to any tensor, and copies where it has to?
+"""
+edit("d = x.shape[-1]", "d, x = x.shape[-1], x.view(-1, *x.shape[-2:]).view(x.shape)")
+
+# %% exercise="apply_rope" wrong="another_pairing_is_interleaved"
+"""Every `pairing` but "half" is taken for "interleaved", also one that does not exist: a typing error turns the wrong
+pairs without a message.
+
+What does the docstring say about anything else?
+"""
+edit(
+    """
+    if pairing not in ("interleaved", "half"):
+        raise ValueError(f"pairing is 'interleaved' or 'half', not {pairing!r}")
+    """,
+    "",
+)
 
 # %% exercise="rotary_qkv" wrong="keys_not_turned"
 """Queries are turned and keys are not, so scores depend on the query's position, not on the distance.
@@ -693,6 +804,13 @@ Should the slowest pair turn slower or faster in a longer text?
 """
 edit("base * scale", "base / scale")
 
+# %% exercise="ntk_scaled_base" wrong="rounded"
+"""The base is rounded to a whole number. Nothing needs that, and small bases change by much.
+
+Does a rotation need a whole number as its base?
+"""
+edit("base * scale ** (d / (d - 2))", "float(round(base * scale ** (d / (d - 2))))")
+
 # %% exercise="extrapolation_finding" wrong="rope_extrapolates"
 """RoPE is named best at 512; the table says otherwise, although it is often repeated.
 
@@ -752,6 +870,20 @@ edit("max(counts, key=lambda neighbours: (counts[neighbours], neighbours))", "ma
 Compare the left tokens first.
 """
 edit("(counts[neighbours], neighbours)", "(counts[neighbours], neighbours[0] + neighbours[1], neighbours[0])")
+
+# %% exercise="repaired_choice" wrong="left_token_only"
+"""On a tie only the left tokens are compared; between pairs with the same left token the first one counted wins.
+
+What decides between (ab, b) and (ab, c)?
+"""
+edit("(counts[neighbours], neighbours)", "(counts[neighbours], neighbours[0])")
+
+# %% exercise="repaired_choice" wrong="longest_wins_a_tie"
+"""On a tie the longer pair wins; the greater one should, and a short one can be greater: b comes after aaaa.
+
+How does Python compare b"b" and b"aaaa"?
+"""
+edit("(counts[neighbours], neighbours)", "(counts[neighbours], len(neighbours[0] + neighbours[1]), neighbours)")
 
 # %% exercise="repaired_rotations" wrong="as_published"
 """This is the published version: positions are numbered in the low precision already.

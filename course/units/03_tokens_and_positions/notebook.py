@@ -136,7 +136,8 @@ def bpe_merge(tokens: list, pair: tuple, merged) -> list:
     tokens   any list: ids or bytes; it stays as it was
     pair     (left, right)
     merged   what takes their place
-    returns  a new list. A token belongs to one occurrence only: [1, 1, 1] with the pair (1, 1) gives [merged, 1].
+    returns  a new list. A token belongs to one occurrence only: [1, 1, 1] with the pair (1, 1) gives [merged, 1]. What
+             was merged is not merged again, whatever `merged` is.
 
     Source: Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units", algorithm 1.
     Difficulty 1 of 5, about 10 minutes.
@@ -231,7 +232,8 @@ def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str
     specials  strings that stand for one token each; the longest one wins where several match
     returns   ids as in `vocabulary(merges, specials)`
 
-    In each piece the pair that was learned first is merged, everywhere in the piece, until no pair is left.
+    In each piece the pair that was learned first is merged, everywhere in the piece, until no pair is left. Merges may
+    come from anywhere: one can make a pair that stands before it in the list.
 
     Source: Sennrich et al. 2016, section 3.2.
     Difficulty 3 of 5, about 30 minutes.
@@ -362,7 +364,7 @@ column, which generation needs; then the index is not the position any more.
 def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
     """One rectangular batch out of rows of different length.
 
-    rows     token ids; at least one row, each with at least one token
+    rows     token ids; at least one row, each with at least one token; they stay as they were
     pad_id   fills the gaps
     side     "right": padding behind the tokens; "left": before them. Anything else: raise ValueError.
     returns  ids (B, T) int64, mask (B, T) bool, True = a real token, positions (B, T) int64: 0 at the first real token
@@ -400,7 +402,8 @@ def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
     ids      (...) int64, any shape
     table    (V, D)
     one_hot  False: look the rows up. True: build the one-hot vectors (..., V), in the table's dtype, and multiply.
-    returns  (..., D). Both ways give the same numbers and the same gradient of the table.
+    returns  (..., D), in the table's dtype. Both ways give the same numbers and the same gradient of the table, so the
+             check can't tell which one you took.
 
     Difficulty 1 of 5, about 10 minutes.
     """
@@ -547,11 +550,11 @@ In both, pair $(a, b)$ becomes $(a\cos - b\sin,\; a\sin + b\cos)$.
 def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
     """Turn each pair of coordinates by position times frequency.
 
-    x          (..., T, d), d even; queries or keys of one head or of many
+    x          (..., T, d), d even, any strides; queries or keys of one head or of many
     positions  (T,) int64 or float, any numbers: not only 0 to T - 1
     pairing    "interleaved": pairs (2i, 2i + 1); "half": pairs (i, i + d/2). Anything else: raise ValueError.
-    returns    same shape and dtype as x; x itself stays as it was. Angles are computed in float32 or better, also when
-               x is float16.
+    returns    same shape and dtype as x; x itself stays as it was. Angles are computed in float32 or better, whether x
+               is float16, float32 or float64.
 
     Source: Su et al. 2021, section 3.4.2, equation 34.
     Difficulty 3 of 5, about 25 minutes.
@@ -704,7 +707,7 @@ def ntk_scaled_base(base: float, scale: float, d: int) -> float:
     base     of training
     scale    s = L' / L, at least 1
     d        width of a head, above 2
-    returns  base * s^(d / (d - 2))
+    returns  base * s^(d / (d - 2)), not rounded
 
     Source: Peng et al. 2023, "YaRN: Efficient Context Window Extension of Large Language Models", section 3.1.
     Difficulty 1 of 5, about 5 minutes.

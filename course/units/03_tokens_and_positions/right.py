@@ -286,6 +286,46 @@ def apply_rope(x, positions, pairing="interleaved", base=10000.0):
         rows.append((x[..., place, :].double() @ R.T).to(x.dtype))
     return torch.stack(rows, dim=-2)
 
+# %% exercise="apply_rope" right="float32_as_in_llama"
+def apply_rope(x, positions, pairing="interleaved", base=10000.0):
+    if pairing == "half":
+        pairs = torch.stack(x.float().chunk(2, -1), -1)
+    elif pairing == "interleaved":
+        pairs = x.float().reshape(*x.shape[:-1], -1, 2)
+    else:
+        raise ValueError(pairing)
+    angles = torch.outer(positions.float(), rope_frequencies(x.shape[-1], base))
+    turned = torch.view_as_complex(pairs.contiguous()) * torch.polar(torch.ones_like(angles), angles)
+    turned = torch.view_as_real(turned)
+    return (turned.transpose(-1, -2) if pairing == "half" else turned).flatten(-2).type_as(x)
+
+# %% exercise="apply_rope" right="tables_in_the_dtype_of_x"
+def apply_rope(x, positions, pairing="interleaved", base=10000.0):
+    speeds = 1.0 / (base ** (torch.arange(0, x.shape[-1], 2, dtype=torch.float32) / x.shape[-1]))
+    angles = torch.einsum("i,j->ij", positions.float(), speeds)
+    if pairing == "half":
+        one, other = x.chunk(2, dim=-1)
+        angles, quarter_turn = torch.cat((angles, angles), dim=-1), torch.cat((-other, one), dim=-1)
+    elif pairing == "interleaved":
+        quarter_turn = torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
+        angles = angles.repeat_interleave(2, dim=-1)
+    else:
+        raise ValueError("pairing must be 'interleaved' or 'half'")
+    return x * angles.cos().to(x.dtype) + quarter_turn * angles.sin().to(x.dtype)
+
+# %% exercise="apply_rope" right="written_into_a_copy"
+def apply_rope(x, positions, pairing="interleaved", base=10000.0):
+    if pairing not in ["interleaved", "half"]:
+        raise ValueError("no such pairing: " + str(pairing))
+    d, out = x.shape[-1], x.clone()
+    for n, p in enumerate(positions.tolist()):
+        for i in range(d // 2):
+            j, k = (2 * i, 2 * i + 1) if pairing == "interleaved" else (i, i + d // 2)
+            c, s = math.cos(p * base ** (-2 * i / d)), math.sin(p * base ** (-2 * i / d))
+            out[..., n, j] = x[..., n, j] * c - x[..., n, k] * s
+            out[..., n, k] = x[..., n, j] * s + x[..., n, k] * c
+    return out
+
 # %% exercise="rotary_qkv" right="head_by_head"
 def rotary_qkv(x, w_q, w_k, w_v, num_heads, positions):
     d = x.shape[-1] // num_heads

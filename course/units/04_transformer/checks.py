@@ -104,6 +104,13 @@ def _(subject, trial):
     trial.close(got, layer_norm(500 * x, **state, eps=0.3), "eps=0.3", condition=4)
 
 
+@layer.case("numbers far from zero: the variance is that of the distances from the mean")
+def _(subject, trial):
+    x, state = trial.normal((6, 2), spread=0.5, mean=2000), scale_and_shift(trial, 2)  # two: sums in one order only
+    got = subject.method(loaded(subject, state, 2), "__call__", x)
+    trial.close(got, layer_norm(x, **state), "numbers near 2000", condition=2 * 2000 / 0.5)
+
+
 @layer.case("a new layer has weight one and bias zero")
 def _(subject, trial):
     x = trial.normal((3, 9), spread=4, mean=-2)
@@ -115,7 +122,11 @@ def _(subject, trial):
 def _(subject, trial):
     state = scale_and_shift(trial, 8)
     x = torch.tensor([[3.0], [0.0], [-0.5]]).expand(3, 8).contiguous()
-    trial.close(subject.method(loaded(subject, state, 8), "__call__", x), state["bias"].expand(3, 8).contiguous())
+    made, cotangent = loaded(subject, state, 8), trial.normal((3, 8))
+    trial.close(subject.method(made, "__call__", x), state["bias"].expand(3, 8).contiguous())
+    _, (grad,), _ = subject.grad_method(made, "__call__", x, cotangents=(cotangent,), wrt=(0,))
+    want = oracle.gradients(lambda x: layer_norm(x, **state), [x], [cotangent])[1]
+    trial.close(grad, want[0], "gradient of the input", condition=10)
 
 
 @layer.case("gradients reach the input, the weight and the bias", weight=2)
@@ -145,7 +156,7 @@ def _(subject, trial):
     trial.close(after, layer_norm(changed, **state), condition=40)
 
 
-@layer.trial("any leading shape, any layout, float64 too; a layer in evaluation does the same")
+@layer.case("any leading shape, any layout, float64 too; a layer in evaluation does the same")
 def _(subject, trial):
     state = scale_and_shift(trial, 6)
     made = loaded(subject, state, 6)
@@ -210,6 +221,35 @@ def _(subject, trial):
     trial.close(got, rms_norm(x, torch.ones(48)))
 
 
+def once_rounded(trial, dtype, D=6):
+    """A half-precision vector (1, D), a weight, and the true result: every number of it far from where rounding
+    turns. Who rounds squares, quotient or product on the way gets another one."""
+    while True:
+        x, weight = trial.normal((1, D), spread=3).to(dtype), trial.normal((D,), spread=0.5, mean=1)
+        exact = rms_norm(x.double(), weight)
+        low, high = (exact * (1 + shift) for shift in (-1e-4, 1e-4))
+        root = (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        wrong = (x / root * weight).to(dtype), (x.double() / root.double()).to(dtype) * weight
+        wrong = [*wrong, (x / exact.new_tensor(rms_of(x))).to(dtype) * weight]
+        right = low.to(dtype)
+        if torch.equal(right, high.to(dtype)) and not any(torch.equal(w.to(dtype), right) for w in wrong):
+            return x, weight, exact
+
+
+def rms_of(x):
+    return float(x.double().square().mean().sqrt())
+
+
+@rms.case("a half-precision result is rounded once, at the end: nothing before it")
+def _(subject, trial):
+    for dtype in (torch.float16, torch.bfloat16):
+        x, weight, exact = once_rounded(trial, dtype)
+        got, u = subject.method(loaded(subject, {"weight": weight}, 6), "__call__", x), torch.finfo(dtype).eps
+        for place, number in enumerate(exact.to(dtype)[0].tolist()):
+            near = abs(number) * u / 8  # the next numbers of this dtype lie farther off
+            trial.between(got[0][place], number - near, number + near, f"{dtype}: number {place} of the result")
+
+
 @rms.case("gradients reach the input and the weight", weight=2)
 def _(subject, trial):
     x, cotangent, weight = *trial.normal((3, 4, 6), (3, 4, 6), spread=2), trial.normal((6,), spread=0.5, mean=1)
@@ -220,13 +260,13 @@ def _(subject, trial):
     trial.close(params["weight"], want[1], "gradient of the weight", condition=10)
 
 
-@rms.trial("a new layer gives vectors of root mean square one, whatever their size")
+@rms.case("a new layer gives vectors of root mean square one, whatever their size")
 def _(subject, trial):
     x = trial.normal((5, 30)) * torch.tensor([[1e3], [1.0], [30.0], [0.1], [1e6]])
     trial.close(subject.method(subject.construct(30), "__call__", x), rms_norm(x, torch.ones(30)))
 
 
-@rms.trial("any leading shape, any layout; float64 keeps its precision, the module may be in half precision")
+@rms.case("any leading shape, any layout; float64 keeps its precision, the module may be in half precision")
 def _(subject, trial):
     weight = trial.normal((8,), spread=0.5, mean=1)
     made = loaded(subject, {"weight": weight}, 8)
@@ -331,7 +371,26 @@ def _(subject, trial):
     trial.close(params["bias"], want[2], "gradient of the bias", condition=10)
 
 
-@batch.trial("several batches, then evaluation: what torch's own layer gives")
+@batch.case("the running statistics are buffers: no parameters, and no graph of the last batch")
+def _(subject, trial):
+    x, cotangent, state = *trial.normal((2, 4, 5), (2, 4, 5), spread=2), batch_state(trial, 5)
+    made = loaded(subject, state, 5)
+    subject.grad_method(made, "__call__", x, cotangents=(cotangent,), wrt=(0,))
+    for place, name in enumerate(("running_mean", "running_var"), start=1):
+        trial.close(subject.method(made, "get_buffer", name), batch_norm(x, state, True)[place], name, condition=4)
+
+        def pulled(name=name):
+            subject.grad_method(made, "get_buffer", name, cotangents=(torch.ones(5),), params=("weight",))
+
+        trial.raises("bad_value", pulled, f"{name} still has the graph of the batch behind it")
+
+
+def apart(x):
+    """The condition of a normalisation over the rows of x: their size next to how far they lie apart."""
+    return 4 + float((x.abs().amax(0) / x.std(0)).max())
+
+
+@batch.case("several batches, then evaluation: what torch's own layer gives")
 def _(subject, trial):
     state = batch_state(trial, 5)
     made, theirs = loaded(subject, state, 5), nn.BatchNorm1d(5, dtype=F64)
@@ -339,7 +398,7 @@ def _(subject, trial):
     for size in (2, 9, 4):
         x = trial.normal((size, 5), spread=2, mean=3)
         want = rounded(theirs(x.double()))
-        trial.close(subject.method(made, "__call__", x), want, condition=10)
+        trial.close(subject.method(made, "__call__", x), want, condition=apart(x))
     subject.method(made, "eval")
     theirs.eval()
     for shape in ((1, 5), (3, 2, 5)):
@@ -348,7 +407,7 @@ def _(subject, trial):
         trial.close(subject.method(made, "__call__", x), want, condition=10)
 
 
-@batch.trial("any number of leading axes, any layout")
+@batch.case("any number of leading axes, any layout")
 def _(subject, trial):
     state = batch_state(trial, 4)
     for shape in ((6, 4), (2, 3, 5, 4)):
@@ -357,7 +416,8 @@ def _(subject, trial):
         made = loaded(subject, state, 4)
         trial.close(subject.method(made, "__call__", x), out, condition=4)
         after = subject.method(made, "state_dict")
-        trial.close((after["running_mean"], after["running_var"]), (mean, variance), condition=4)
+        trial.close(after["running_mean"], mean, "running_mean", condition=4)
+        trial.close(after["running_var"], variance, "running_var", condition=4)
     x = trial.normal((7, 4), spread=2)
     got = subject.method(loaded(subject, state, 4), "__call__", trial.strided(x, "transposed"))
     trial.close(got, batch_norm(x, state, True)[0], condition=4)
@@ -425,13 +485,17 @@ def _(subject, trial):
     )
 
 
-@feed.trial("an unknown activation raises ValueError")
+@feed.case("an unknown activation raises ValueError")
 def _(subject, trial):
-    trial.normal((1,))
-    trial.raises("ValueError", lambda: subject.construct(4, 6, activation="tanh"))
+    x = trial.normal((1, 4))
+
+    def used():
+        subject.method(subject.construct(4, 6, activation="tanh"), "__call__", x)
+
+    trial.raises("ValueError", used, 'activation="tanh" must raise ValueError')
 
 
-@feed.trial("each token on its own, in any leading shape")
+@feed.case("each token on its own, in any leading shape")
 def _(subject, trial):
     state = feed_forward_state(trial, 5, 12)
     for activation in ("relu", "gelu"):
@@ -482,7 +546,7 @@ def _(subject, trial):
     gradients_of(subject, trial, made, swiglu, [x], state, cotangent, inputs=["the input"], condition=10)
 
 
-@glu.trial("a gate of zero closes everything; any leading shape")
+@glu.case("a gate of zero closes everything; any leading shape")
 def _(subject, trial):
     state = swiglu_state(trial, 5, 12)
     made = loaded(subject, state, 5, 12)
@@ -572,6 +636,25 @@ def keep_mask(trial, B, S):
     return torch.arange(S) < lengths[:, None]
 
 
+def still(state):
+    """The state dict of a layer whose sublayers give exactly 0, as long as nothing on the way to their ends is dropped.
+
+    Norms give ones, and the rows of what follows sum to 0: a hole in the ones would be seen.
+    """
+    made = {}
+    for name, tensor in state.items():
+        first, last = tensor.shape[0], tensor.shape[-1]
+        alternating = torch.where(torch.arange(last) % 2 == 0, 1.0, -1.0)
+        if name.startswith("norm"):
+            made[name] = torch.full_like(tensor, float(name.endswith("bias")))
+        elif name.endswith(("w_v.weight", "up.weight", "down.weight")):
+            made[name] = alternating * torch.arange(1.0, first + 1)[:, None]
+        else:
+            made[name] = torch.zeros_like(tensor) if name.endswith("bias") else tensor
+    made["feed_forward.up.bias"] = torch.ones_like(state["feed_forward.up.bias"])
+    return made
+
+
 encoder = Check(
     "EncoderLayer",
     hints=(
@@ -643,7 +726,7 @@ def _(subject, trial):
         gradients_of(subject, trial, made, applied, [x], state, cotangent, names)
 
 
-@encoder.trial("gradients reach every parameter")
+@encoder.case("gradients reach every parameter")
 def _(subject, trial):
     x, cotangent, state = *trial.normal((2, 3, 6), (2, 3, 6), spread=1.5), encoder_state(trial, 6, 5)
     for norm in ("pre", "post"):
@@ -651,16 +734,16 @@ def _(subject, trial):
         gradients_of(subject, trial, made, lambda x, s, n=norm: encoder_layer(x, s, 3, n), [x], state, cotangent)
 
 
-@encoder.trial("with sublayers of zero, pre-norm is the identity and post-norm two norms")
+@encoder.case("with sublayers of zero, pre-norm is the identity and post-norm two norms")
 def _(subject, trial):
     x, state = trial.normal((2, 5, 8), spread=3), encoder_state(trial, 8, 12)
-    still = {key: t if key.startswith("norm") else torch.zeros_like(t) for key, t in state.items()}
-    trial.close(subject.method(loaded(subject, still, 8, 4, 12), "__call__", x), x)
-    got = subject.method(loaded(subject, still, 8, 4, 12, "post"), "__call__", x)
-    trial.close(got, encoder_layer(x, still, 4, "post"), condition=10)
+    zero = {key: t if key.startswith("norm") else torch.zeros_like(t) for key, t in state.items()}
+    trial.close(subject.method(loaded(subject, zero, 8, 4, 12), "__call__", x), x)
+    got = subject.method(loaded(subject, zero, 8, 4, 12, "post"), "__call__", x)
+    trial.close(got, encoder_layer(x, zero, 4, "post"), condition=10)
 
 
-@encoder.trial("equals torch's layer in other sizes, masks and activations", weight=2)
+@encoder.case("equals torch's layer in other sizes, masks and activations", weight=2)
 def _(subject, trial):
     for B, S, D, heads, F in ((1, 1, 6, 3, 5), (3, 7, 8, 4, 13), (2, 6, 10, 1, 4)):
         x, state, mask = trial.normal((B, S, D), spread=2), encoder_state(trial, D, F), oracle.causal_mask(S, S)
@@ -685,10 +768,20 @@ def _(subject, trial):
         trial.fits([int(gone.sum()), int((~gone).sum())], [p, 1 - p], "the share of dropped numbers is not p")
 
 
-@encoder.trial("a norm that is neither pre nor post raises ValueError")
+@encoder.case("dropout acts on what a sublayer gives, not on what it is given")
 def _(subject, trial):
-    trial.normal((1,))
-    trial.raises("ValueError", lambda: subject.construct(6, 2, 8, norm="layer"))
+    x, made = torch.zeros(2, 8, 6), loaded(subject, still(encoder_state(trial, 6, 8)), 6, 2, 8, dropout=0.5)
+    trial.close(subject.method(made, "__call__", x), x, "every sublayer gets ones, and has weights that make 0 of them")
+
+
+@encoder.case("a norm that is neither pre nor post raises ValueError")
+def _(subject, trial):
+    x = trial.normal((1, 3, 6))
+
+    def used():
+        subject.method(subject.construct(6, 2, 8, norm="layer"), "__call__", x)
+
+    trial.raises("ValueError", used, 'norm="layer" must raise ValueError')
 
 
 decoder = Check(
@@ -774,7 +867,7 @@ def _(subject, trial):
         gradients_of(subject, trial, made, applied, [x, memory], state, cotangent, names)
 
 
-@decoder.trial("gradients reach every parameter")
+@decoder.case("gradients reach every parameter")
 def _(subject, trial):
     x, memory, cotangent = trial.normal((2, 3, 6), (2, 5, 6), (2, 3, 6), spread=1.5)
     state = decoder_state(trial, 6, 5)
@@ -785,16 +878,16 @@ def _(subject, trial):
         )
 
 
-@decoder.trial("with sublayers of zero, pre-norm is the identity and post-norm three norms")
+@decoder.case("with sublayers of zero, pre-norm is the identity and post-norm three norms")
 def _(subject, trial):
     (x, memory), state = trial.normal((2, 4, 8), (2, 6, 8), spread=3), decoder_state(trial, 8, 12)
-    still = {key: t if key.startswith("norm") else torch.zeros_like(t) for key, t in state.items()}
-    trial.close(subject.method(loaded(subject, still, 8, 4, 12), "__call__", x, memory), x)
-    got = subject.method(loaded(subject, still, 8, 4, 12, "post"), "__call__", x, memory)
-    trial.close(got, decoder_layer(x, memory, still, 4, "post"), condition=10)
+    zero = {key: t if key.startswith("norm") else torch.zeros_like(t) for key, t in state.items()}
+    trial.close(subject.method(loaded(subject, zero, 8, 4, 12), "__call__", x, memory), x)
+    got = subject.method(loaded(subject, zero, 8, 4, 12, "post"), "__call__", x, memory)
+    trial.close(got, decoder_layer(x, memory, zero, 4, "post"), condition=10)
 
 
-@decoder.trial("equals torch's layer in other sizes, masks and activations", weight=2)
+@decoder.case("equals torch's layer in other sizes, masks and activations", weight=2)
 def _(subject, trial):
     for B, T, S, D, heads, F in ((1, 1, 4, 6, 3, 5), (3, 7, 2, 8, 4, 13), (2, 3, 6, 10, 1, 4)):
         x, memory = trial.normal((B, T, D), (B, S, D), spread=2)
@@ -821,10 +914,22 @@ def _(subject, trial):
         trial.fits([int(gone.sum()), int((~gone).sum())], [p, 1 - p], "the share of dropped numbers is not p")
 
 
-@decoder.trial("a norm that is neither pre nor post raises ValueError")
+@decoder.case("dropout acts on what a sublayer gives, not on what it is given")
 def _(subject, trial):
-    trial.normal((1,))
-    trial.raises("ValueError", lambda: subject.construct(6, 2, 8, norm="layer"))
+    x, memory = torch.zeros(2, 8, 6), torch.full((2, 9, 6), float(trial.integers(1, 9)))
+    made = loaded(subject, still(decoder_state(trial, 6, 8)), 6, 2, 8, dropout=0.5)
+    says = "stream and memory are equal numbers, and the weights make 0 of them"
+    trial.close(subject.method(made, "__call__", x, memory), x, says)
+
+
+@decoder.case("a norm that is neither pre nor post raises ValueError")
+def _(subject, trial):
+    x, memory = trial.normal((1, 3, 6), (1, 2, 6))
+
+    def used():
+        subject.method(subject.construct(6, 2, 8, norm="layer"), "__call__", x, memory)
+
+    trial.raises("ValueError", used, 'norm="layer" must raise ValueError')
 
 
 # the whole model ------------------------------------------------------------------------------------------------------
@@ -1000,7 +1105,7 @@ def _(subject, trial):
         trial.close(params[name], expected, f"gradient of {name}", condition=60)
 
 
-@model.trial("equals torch's own layers in other sizes, and a shorter batch gives the same rows", weight=2)
+@model.case("equals torch's own layers in other sizes, and a shorter batch gives the same rows", weight=2)
 def _(subject, trial):
     for norm, activation in (("pre", "relu"), ("post", "gelu")):
         state = model_state(trial, 7, 13, 8, 3, 5, norm)
@@ -1024,13 +1129,15 @@ def _(subject, trial):
     trial.true(not torch.allclose(after[:, 4:], before[:, 4:]), "later logits did not move with their own token")
 
 
-@model.trial("padding behind a target does not change the logits of its tokens")
+@model.case("padding behind a target does not change the logits of its tokens")
 def _(subject, trial):
     source, target, state = sentences(trial, 11, 2, 6), sentences(trial, 9, 2, 4), small(trial)
     made = loaded(subject, state, *SIZES)
     longer = torch.cat([target, torch.full((2, 3), PAD)], dim=1)
     got = subject.method(made, "__call__", source, longer)
-    trial.close(got[:, :4], logits(source, target, state, 2, 2), condition=16)
+    want = logits(source, target, state, 2, 2)
+    for row, place in ((row, place) for row in range(2) for place in range(4)):
+        trial.close(got[row][place], want[row, place], condition=32)
 
 
 @model.trial("with dropout and no sublayer, embeddings and positions are dropped in training")
@@ -1038,11 +1145,11 @@ def _(subject, trial):
     D, p = 30, 0.4
     state = model_state(trial, 5, 6, D, 1, 4, "post")
     kept = ("norm", "embedding")
-    still = {key: t if any(k in key for k in kept) else torch.zeros_like(t) for key, t in state.items()}
+    silent = {key: t if any(k in key for k in kept) else torch.zeros_like(t) for key, t in state.items()}
     plain = {key: torch.zeros_like(t) if key.endswith("bias") else torch.ones_like(t)
              for key, t in state.items() if "norm" in key}  # fmt: skip
     source = sentences(trial, 5, 4, 25)
-    made = loaded(subject, still | plain, 5, 6, D, 5, 1, 4, norm="post", dropout=p)
+    made = loaded(subject, silent | plain, 5, 6, D, 5, 1, 4, norm="post", dropout=p)
     memory = subject.method(made, "encode", source)[0]
     # two norms of a vector with holes: all dropped numbers of a row share one value, -mean / deviation
     low = memory.mode(dim=-1, keepdim=True).values
@@ -1062,15 +1169,31 @@ def _(subject, trial):
         trial.true(not torch.equal(one, other), f"both layers of the {side} start with the same weights")
 
 
-@model.trial("a sequence longer than max_length raises ValueError, one as long does not")
+@model.case("at the start the numbers of an embedding are as small as 1 / sqrt(D)")
 def _(subject, trial):
-    made, source = subject.construct(*SIZES, max_length=6), sentences(trial, 9, 1, 7)
+    D = 4 * trial.integers(12, 20)
+    state = subject.method(subject.construct(30, 40, D, 4, 1, 8), "state_dict")
+    for name in ("source_embedding.weight", "target_embedding.weight"):
+        for row, column in ((row, column) for row in (3, 4) for column in range(8)):
+            limit = 6 / math.sqrt(D)  # six deviations
+            says = f"a number of {name} is far larger than a deviation of 1 / sqrt(D) = {D**-0.5:.3f} makes it"
+            trial.between(state[name][row][column], -limit, limit, says)
+
+
+@model.case("a sequence longer than max_length raises ValueError, one as long does not")
+def _(subject, trial):
+    source, state = sentences(trial, 9, 1, 7), small(trial, layers=1)
+    made = loaded(subject, state, *FLAT, max_length=6)
     trial.raises("ValueError", lambda: subject.method(made, "__call__", source, source[:, :3]), "source of 7, limit 6")
     trial.raises("ValueError", lambda: subject.method(made, "__call__", source[:, :3], source), "target of 7, limit 6")
-    out = subject.method(made, "__call__", source[:, :6], source[:, :6])
-    trial.true(tuple(out.shape) == (1, 6, 9), "6 tokens must fit into max_length=6")
-    made, long = subject.construct(*SIZES), sentences(trial, 9, 1, 257)
-    trial.true(subject.method(made, "encode", long[:, :256])[0].shape[1] == 256, "256 tokens must fit by default")
+    got, want = subject.method(made, "__call__", source[:, :6], source[:, :6]), source[:, :6]
+    trial.close(got, logits(want, want, state, 2, 1), "6 tokens must fit into max_length=6", condition=16)
+
+
+@model.case("256 tokens fit unless told, one more raises ValueError")
+def _(subject, trial):
+    made, long = subject.construct(*FLAT), sentences(trial, 9, 1, 257)
+    subject.method(made, "encode", long[:, :256])
     trial.raises("ValueError", lambda: subject.method(made, "encode", long), "source of 257, limit 256")
 
 
@@ -1124,7 +1247,18 @@ def _(subject, trial):
     trial.close(got, depth_norms(states, x, direction, "pre", 2), condition=30)
 
 
-@depths.trial("any depth; twice the direction, twice the gradient", weight=2)
+@depths.case("the norms are numbers: no graph behind them")
+def _(subject, trial):
+    states, (x, direction) = depth_states(trial, 2, 4, 6), trial.normal((1, 3, 4), (1, 3, 4))
+    for norm in ("pre", "post"):
+
+        def pulled(norm=norm):
+            subject.grad(states, x, direction, norm, 2, cotangents=(torch.ones(2),), wrt=(1,))
+
+        trial.raises("bad_value", pulled, "the norms still have a graph behind them: detach them")
+
+
+@depths.case("any depth; twice the direction, twice the gradient", weight=2)
 def _(subject, trial):
     for layers, norm in ((1, "post"), (5, "pre")):
         states, (x, direction) = depth_states(trial, layers, 4, 7), trial.normal((3, 4, 4), (3, 4, 4))
@@ -1318,6 +1452,14 @@ def _(subject, trial):
     trial.close(subject(logits, target, 0.3), expected_loss(logits[:, :5], target[:, :5], 0.3), condition=8)
 
 
+@smoothed.case("only PAD does not count: BOS and EOS do")
+def _(subject, trial):
+    target = trial.integers(1, 6, (2, 5))
+    target[0, 0], target[1, 1:3], target[1, 4] = BOS, torch.tensor([BOS, EOS]), PAD
+    logits = surprised(trial, target, 6)
+    trial.close(subject(logits, target, 0.2), expected_loss(logits, target, 0.2), condition=8)
+
+
 @smoothed.case("epsilon 1: the same share for every class")
 def _(subject, trial):
     logits, target = trial.normal((2, 3, 9), spread=2), ragged(trial, [3, 2], 9)
@@ -1340,7 +1482,7 @@ def _(subject, trial):
     trial.close(grads[0], expected[0], "the gradient of the logits", condition=8)
 
 
-@smoothed.trial("other shapes, other shares, float64, tokens whose logits lie far apart", weight=3)
+@smoothed.case("other shapes, other shares, float64, tokens whose logits lie far apart", weight=3)
 def _(subject, trial):
     for B, T, V in ((1, 1, 4), (4, 2, 11), (2, 9, 5)):
         lengths = trial.integers(1, T + 1, (B,)).tolist()
@@ -1399,7 +1541,7 @@ def _(subject, trial):
         trial.close(subject(step, 25, 1), slow_rate(step, 25, 1))
 
 
-@warmup.trial("step 0 raises ValueError")
+@warmup.case("step 0 raises ValueError")
 def _(subject, trial):
     trial.raises("ValueError", lambda: subject(0, 64), "steps count from 1: step 0 must raise ValueError")
     trial.raises("ValueError", lambda: subject(-3, 64), "steps count from 1: step -3 must raise ValueError")
@@ -1451,6 +1593,17 @@ def walk(table, source, max_length):
 
 def source_batch(trial, B=5, S=6):
     return ragged(trial, trial.integers(1, S + 1, (B,)).tolist(), 30, longest=S)
+
+
+def open_script(trial, B):
+    """A table in which every token may be the likeliest, PAD and BOS too, and sources: each row of the batch meets both
+    before its EOS."""
+    while True:
+        table, source = trial.normal((STATES, WORDS), spread=2), source_batch(trial, B)
+        table[:, :2] += 2.0
+        rows = walked(table, source, 15)
+        if all({PAD, BOS} <= set(row) and row[-1] == EOS for row in rows):
+            return table, source
 
 
 def telling(trial, ends, B, max_length, cut=False, flipped=False):
@@ -1523,12 +1676,19 @@ def _(subject, trial):
     trial.equal(found, walk(table, source, 4))
 
 
-@greedy.trial("a model in training mode stays in it, and is read as it is")
+@greedy.case("only EOS ends a row: a model may choose PAD and BOS, too", weight=2)
+def _(subject, trial):
+    table, source = open_script(trial, 3)
+    _, found = decoded_greedily(subject, trial, table, source, 15)
+    trial.equal(found, walk(table, source, 15))
+
+
+@greedy.case("a model in training mode stays in it, and is read as it is")
 def _(subject, trial):
     table, source = telling(trial, 1.0, 3, 8, flipped=True)
     model = subject.construct(table, name="ScriptedModel")
     trial.equal(subject(model, source, 8), walk(table.flip(0), source, 8))
-    trial.true(subject.method(model, "is_training"), "the model came in training mode and left in another one")
+    trial.equal(subject.method(model, "is_training"), True, "the model came in training mode and left in another one")
 
 
 @greedy.trial("many batches", weight=3)
@@ -1674,6 +1834,24 @@ def _(subject, trial):
     trial.close(subject(*made), slow_bleu(*made))
 
 
+@score.case("tokens are compared one by one, as they are", weight=2)
+def _(subject, trial):
+    made = [["a", "bc", "d"]], [[["ab", "c", "d"]]]
+    trial.close(subject(*made, 2), slow_bleu(*made, 2), "the pair (a, bc) is not (ab, c)")
+    (a, b, c), tail = trial.integers(1, 10, (3,)).tolist(), chatter(trial, 4)
+    made = [[a, 10 * b + c, *tail]], [[[10 * a + b, c, *tail]]]  # the same digits: 1 12 and 11 2
+    trial.close(subject(*made, 2), slow_bleu(*made, 2), f"{made[0][0]}, reference {made[1][0][0]}")
+    made = [["The", "cat", "is", "here"]], [[["the", "cat", "is", "here"]]]
+    trial.close(subject(*made, 2), slow_bleu(*made, 2), "'The' is not 'the'")
+
+
+@score.case("an empty candidate counts: its reference is missed", weight=2)
+def _(subject, trial):
+    text, other = chatter(trial, 12), chatter(trial, trial.integers(3, 9))
+    made = [text, []], [[text], [other]]
+    trial.close(subject(*made), slow_bleu(*made), f"a perfect candidate, and none for a reference of {len(other)}")
+
+
 @score.case("no n-gram that long anywhere: 0")
 def _(subject, trial):
     trial.close(subject([[1, 2, 3]], [[[1, 2, 3]]]), 0.0)
@@ -1791,6 +1969,17 @@ def _(subject, trial):
     source, target = source_batch(trial, 2), ragged(trial, [1, 1], WORDS)
     total, tokens = plain_loss(table, source, target)
     trial.close(subject(model, source, target), (total / tokens).float(), condition=8)
+
+
+@loss.case("the loss can be trained on, and the model stays in the mode in which it came", weight=2)
+def _(subject, trial):
+    for training in (True, False):
+        model, table = scripted(subject, trial, training)
+        source, target = source_batch(trial, 3), ragged(trial, [4, 2, 5], WORDS)
+        total, tokens = plain_loss(table.flip(0) if training else table, source, target)
+        found, _ = subject.grad(model, source, target, cotangents=(torch.ones(()),), wrt=())
+        trial.close(found, (total / tokens).float(), f"training mode: {training}", condition=8)
+        trial.equal(subject.method(model, "is_training"), training, f"the model came with training = {training}")
 
 
 @loss.trial("other batches", weight=2)

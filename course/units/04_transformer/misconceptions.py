@@ -61,6 +61,25 @@ If x grows by a constant the output stays. What must the gradient of a vector ad
 edit("x.mean(dim=-1, keepdim=True)", "x.mean(dim=-1, keepdim=True).detach()")
 edit("centred.square().mean(dim=-1, keepdim=True)", "centred.square().mean(dim=-1, keepdim=True).detach()")
 
+# %% exercise="LayerNorm" wrong="variance_as_a_difference"
+"""The variance is mean(x^2) - mean^2. Near 2000 both are about four million, and float32 has no digits left for their
+difference.
+
+Subtract the mean first: how large are the numbers that you square then?
+"""
+edit(
+    "centred.square().mean(dim=-1, keepdim=True)",
+    "x.square().mean(dim=-1, keepdim=True) - x.mean(dim=-1, keepdim=True).square()",
+)
+
+# %% exercise="LayerNorm" wrong="gradient_of_a_root_at_zero"
+"""The variance is a standard deviation, squared again. For a vector of equal numbers the root has no gradient, and NaN
+goes backwards.
+
+Which step of yours takes a root before eps is added?
+"""
+edit("centred.square().mean(dim=-1, keepdim=True)", "centred.square().mean(dim=-1, keepdim=True).sqrt() ** 2")
+
 # %% exercise="RMSNorm" wrong="subtracts_the_mean"
 """The mean is subtracted first. That is layer normalisation without a bias.
 
@@ -247,6 +266,31 @@ What does register_buffer do that an assignment does not?
 edit('self.register_buffer("running_mean", torch.zeros(width))', "self.running_mean = torch.zeros(width)")
 edit('self.register_buffer("running_var", torch.ones(width))', "self.running_var = torch.ones(width)")
 
+# %% exercise="BatchNorm" wrong="statistics_are_parameters"
+"""running_mean and running_var are parameters: an optimiser will find them and change them.
+
+What does register_buffer make that nn.Parameter does not?
+"""
+edit('self.register_buffer("running_mean", torch.zeros(width))', "self.running_mean = nn.Parameter(torch.zeros(width))")
+edit('self.register_buffer("running_var", torch.ones(width))', "self.running_var = nn.Parameter(torch.ones(width))")
+
+# %% exercise="BatchNorm" wrong="statistics_keep_their_graph"
+"""The running statistics keep the graph of every batch they have seen: memory grows with each step of a training.
+
+Under which context manager belongs the update of a buffer?
+"""
+edit(
+    """
+    with torch.no_grad():
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(vectors.var(dim=0), self.momentum)
+    """,
+    """
+    self.running_mean = self.running_mean.lerp(mean, self.momentum)
+    self.running_var = self.running_var.lerp(vectors.var(dim=0), self.momentum)
+    """,
+)
+
 # %% exercise="FeedForward" wrong="tanh_gelu"
 """The GELU is the tanh approximation. The exact one uses the error function; they differ by up to 0.0005.
 
@@ -303,6 +347,20 @@ Equation 2 of the paper has b1 and b2.
 """
 edit("nn.Linear(width, hidden)", "nn.Linear(width, hidden, bias=False)")
 edit("nn.Linear(hidden, width)", "nn.Linear(hidden, width, bias=False)")
+
+# %% exercise="FeedForward" wrong="another_activation_is_relu"
+"""Every `activation` that you don't know becomes relu without a word; the docstring asks for a ValueError.
+
+What happens to somebody who writes "GELU"?
+"""
+edit(
+    """
+    if activation not in known:
+        raise ValueError(f"activation is 'relu' or 'gelu', not {activation!r}")
+    self.activation = known[activation]
+    """,
+    "self.activation = known.get(activation, nn.functional.relu)",
+)
 
 # %% exercise="SwiGLU" wrong="gate_and_up_swapped"
 """The branch `up` is squashed and `gate` is not. With weights from elsewhere the result is wrong.
@@ -476,6 +534,19 @@ How does FeedForward learn which activation it should use?
 """
 edit("FeedForward(width, hidden, activation)", "FeedForward(width, hidden)")
 
+# %% exercise="EncoderLayer" wrong="another_norm_is_post"
+"""Every `norm` but "pre" is taken for "post", also one that does not exist. The docstring asks for a ValueError.
+
+What happens to somebody who writes "Pre"?
+"""
+edit(
+    """
+    if norm not in ("pre", "post"):
+        raise ValueError(f"norm is 'pre' or 'post', not {norm!r}")
+    """,
+    "",
+)
+
 # %% exercise="DecoderLayer" wrong="masks_swapped"
 """The memory mask goes to the self-attention and the causal mask to the cross-attention.
 
@@ -592,6 +663,19 @@ edit(
     dropout = self.dropout if norm is self.norm3 else nn.Identity()
     x = x + dropout(sublayer(norm(x))) if self.pre else norm(x + dropout(sublayer(x)))
     """,
+)
+
+# %% exercise="DecoderLayer" wrong="another_norm_is_post"
+"""Every `norm` but "pre" is taken for "post", also one that does not exist. The docstring asks for a ValueError.
+
+What happens to somebody who writes "Pre"?
+"""
+edit(
+    """
+    if norm not in ("pre", "post"):
+        raise ValueError(f"norm is 'pre' or 'post', not {norm!r}")
+    """,
+    "",
 )
 
 # %% exercise="Transformer" wrong="embeddings_not_scaled"
@@ -725,6 +809,19 @@ How does an EncoderLayer learn what you asked for?
 """
 edit("(width, heads, hidden, norm, activation, dropout)", '(width, heads, hidden, "pre", "relu", dropout)')
 
+# %% exercise="Transformer" wrong="length_not_checked"
+"""A sequence longer than max_length is not refused: it fails somewhere inside, or gets positions that do not exist.
+
+Who should say that a sequence is too long, and with which exception?
+"""
+edit(
+    """
+    if T > len(self.positions):
+        raise ValueError(f"a sequence of {T} tokens is longer than max_length={len(self.positions)}")
+    """,
+    "",
+)
+
 # %% exercise="gradient_norms_by_depth" wrong="no_closing_norm"
 """With pre-norm the closing norm behind the last layer is missing, so the loss is another one.
 
@@ -802,6 +899,13 @@ edit("layer.feed_forward.down.weight", "layer.feed_forward.up.weight")
 How does EncoderLayer learn which one you want?
 """
 edit("EncoderLayer(width, heads, hidden, norm)", "EncoderLayer(width, heads, hidden)")
+
+# %% exercise="gradient_norms_by_depth" wrong="graph_left"
+"""The norms still have a graph behind them, with every gradient and every layer of the stack.
+
+What does create_graph=True keep, and who needs it here?
+"""
+edit("for layer in stack])", "for layer in stack], create_graph=True)")
 
 # %% exercise="depth_finding" wrong="the_papers_one_over_depth"
 """The pre-norm ratios are those of 1 / L: four times as deep, a quarter of the gradient.
@@ -984,6 +1088,13 @@ What may be subtracted from all logits of a token without changing its softmax?
 """
 edit("logits - logits.amax(dim=-1, keepdim=True)", "logits")
 
+# %% exercise="smoothed_cross_entropy" wrong="bos_does_not_count"
+"""You leave out BOS as well as PAD. Only PAD is no token: whatever else is a target counts.
+
+Which number does the docstring name?
+"""
+edit("target != PAD", "target > BOS")
+
 # %% exercise="warmup_schedule" wrong="no_warmup"
 """Your rate begins at its largest value: the rising part is missing.
 
@@ -1032,6 +1143,19 @@ edit("width**-0.5", "warmup**0.5")
 At step 4 * warmup: a half of the peak, or a quarter?
 """
 edit("min(step**-0.5, step * warmup**-1.5)", "min(step / warmup, warmup / step) * warmup**-0.5")
+
+# %% exercise="warmup_schedule" wrong="step_zero_is_taken"
+"""Steps below 1 are not refused: 0 raises a ZeroDivisionError, if anything.
+
+From where do steps count, and which exception does the docstring ask for?
+"""
+edit(
+    """
+    if step < 1:
+        raise ValueError(f"steps count from 1, this one is {step}")
+    """,
+    "",
+)
 
 # %% exercise="greedy_decode" wrong="never_stops"
 """You always take max_length steps: what a row says after its EOS is in your result.
@@ -1130,6 +1254,20 @@ Which context manager switches that off?
 """
 edit("torch.no_grad()", "torch.enable_grad()")
 
+# %% exercise="greedy_decode" wrong="pad_ends_a_row"
+"""A row ends at PAD, too. A model may choose PAD like any other token, and only EOS ends a row.
+
+Which token says that a translation is finished?
+"""
+edit("ended | (likeliest == EOS)", "ended | (likeliest == EOS) | (likeliest == PAD)")
+
+# %% exercise="greedy_decode" wrong="pad_and_bos_never_chosen"
+"""PAD and BOS are kept out of the choice: the result is not what the model finds most likely.
+
+Does the docstring say that some tokens may not be chosen?
+"""
+edit("[:, -1].argmax(dim=-1)", "[:, -1, EOS:].argmax(dim=-1) + EOS")
+
 # %% exercise="bleu" wrong="not_clipped"
 """You do not clip: "the the the" gets full marks for each "the".
 
@@ -1210,6 +1348,33 @@ What does the minimum in front of the formula do when c is larger than r?
 """
 edit("min(1.0, math.exp(1 - r / c))", "math.exp(1 - r / c)")
 
+# %% exercise="bleu" wrong="tokens_joined"
+"""You join the tokens of an n-gram to one string: (a, bc) and (ab, c) are the same then, and so are 1 12 and 11 2.
+
+What holds n tokens together and keeps them apart?
+"""
+edit("tuple(tokens[i : i + n])", '"".join(map(str, tokens[i : i + n]))')
+
+# %% exercise="bleu" wrong="lower_case"
+"""You turn words into lower case before you count. Tokens are compared as they are; "The" is not "the".
+
+Who decides about upper and lower case, the score or the tokenizer?
+"""
+edit(
+    "def grams(tokens, n):",
+    """
+    def grams(tokens, n):
+        tokens = [token.lower() if isinstance(token, str) else token for token in tokens]
+    """,
+)
+
+# %% exercise="bleu" wrong="empty_candidates_skipped"
+"""You leave out sentences without a candidate, and their references with them: who writes nothing pays nothing.
+
+What is the length of an empty candidate, and of its reference?
+"""
+edit("list(zip(candidates, references))", "[(cand, refs) for cand, refs in zip(candidates, references) if cand]")
+
 # %% exercise="translation_finding" wrong="exact_and_right_exchanged"
 """`right` and `exact` have changed places: an output that is not its reference can still be right, not the other way.
 
@@ -1278,6 +1443,26 @@ edit(
 What is the default of smoothed_cross_entropy?
 """
 edit(", smoothing=0.0", "")
+
+# %% exercise="repaired_loss" wrong="no_gradient"
+"""The number is right, and cut off from the model: training on it changes nothing.
+
+What do .item() and .detach() leave of a graph?
+"""
+edit("smoothing=0.0)", "smoothing=0.0).detach()")
+
+# %% exercise="repaired_loss" wrong="in_evaluation_mode"
+"""You put the model into evaluation mode: it trains without dropout from now on.
+
+Who decides about the mode, the training loop or the loss?
+"""
+edit(
+    "return smoothed_cross_entropy(model(source, shift_right(target)), target, smoothing=0.0)",
+    """
+    model.eval()
+    return smoothed_cross_entropy(model(source, shift_right(target)), target, smoothing=0.0)
+    """,
+)
 
 # %% exercise="repaired_validation" wrong="always_back_to_training"
 """You always end in training mode: a model that came in evaluation mode leaves in training mode, with dropout on.

@@ -139,7 +139,9 @@ class LayerNorm(nn.Module):
 
         y = (x - mean) / sqrt(variance + eps) * weight + bias
 
-    Mean and variance are taken over the D coordinates of one vector; the variance divides by D.
+    Mean and variance are taken over the D coordinates of one vector. The variance divides by D; it is
+    the mean of (x - mean)^2, for mean(x^2) - mean^2 has no digits left where the mean is large. A vector of equal
+    numbers becomes the bias, and its gradient is a number, too.
 
     Not allowed: library normalisations (F.layer_norm, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d and the like).
 
@@ -231,7 +233,8 @@ class BatchNorm(nn.Module):
     In training (`self.training`) it normalises with mean and variance of this batch, the variance dividing by the
     number N of vectors, and moves the running statistics; into `running_var` goes the unbiased variance, which divides
     by N - 1. In evaluation it normalises with the running statistics and leaves them alone. N is at least 2 in
-    training.
+    training. The running statistics are numbers: no graph of a batch stays behind them. Buffers of your own may stand
+    beside them in the state dict (torch counts batches, for example).
 
     Not allowed: library normalisations (F.layer_norm, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d and the like).
 
@@ -313,7 +316,7 @@ class FeedForward(nn.Module):
     width       D
     hidden      F
     activation  "relu", or "gelu" for the exact GELU, x * Phi(x) with Phi the normal distribution function (erf, no
-                tanh approximation); anything else raises ValueError
+                tanh approximation); anything else raises ValueError, when the layer is called at the latest
 
     Parameters, by their names in the state dict: `up`, an nn.Linear(D, F), and `down`, an nn.Linear(F, D), with biases.
 
@@ -405,9 +408,11 @@ class EncoderLayer(nn.Module):
     heads       H
     hidden      F
     norm        "pre":  x = x + dropout(sublayer(norm(x)))
-                "post": x = norm(x + dropout(sublayer(x)));  anything else raises ValueError
+                "post": x = norm(x + dropout(sublayer(x)));  anything else raises ValueError, when the layer is called
+                at the latest
     activation  of FeedForward, "relu" or "gelu"
-    dropout     probability from 0 to 1 that a number of a sublayer's output is set to zero, in training only
+    dropout     probability from 0 to 1 that a number of a sublayer's output is set to zero, in training only; others
+                grow by 1 / (1 - dropout), as in nn.Dropout. Nothing else is dropped.
 
     Parts, by their names in the state dict: `attention`, a MultiHeadAttention; `norm1`, a LayerNorm, belongs to it;
     `feed_forward`, a FeedForward; `norm2` belongs to that. eps as in LayerNorm.
@@ -459,8 +464,8 @@ class DecoderLayer(nn.Module):
     Parts, by their names in the state dict, in the order in which they act: `self_attention` with `norm1`,
     `cross_attention` with `norm2`, `feed_forward` with `norm3`.
 
-    The memory is read as it is: no norm of this layer acts on it. The layer hides nothing by itself; the masks that it
-    is given say who may look where.
+    The memory is read as it is: no norm and no dropout of this layer acts on it. The layer hides nothing by itself; the
+    masks that it is given say who may look where.
 
     Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
@@ -530,6 +535,7 @@ class Transformer(nn.Module):
     Parts, by their names in the state dict: `source_embedding` and `target_embedding`, each an nn.Embedding;
     `encoder.0`, `encoder.1` ... (EncoderLayer), `decoder.0` ... (DecoderLayer); with norm="pre" also `encoder_norm` and
     `decoder_norm` (LayerNorm) behind the last layer of each side, since nothing else normalises the stream there.
+    Buffers of your own may stand there too, and a second name of the target embedding, but no other parameter.
 
     - Embeddings are multiplied by sqrt(D), then sinusoidal_encoding is added. At the start they are normal with
       standard deviation 1 / sqrt(D).
@@ -1348,7 +1354,7 @@ def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.
     """Mean cross-entropy over the real tokens of a batch, with smoothed targets.
 
     logits     (B, T, V) float, any size of numbers
-    target     (B, T) int64; PAD (0) does not count, at least one token is real
+    target     (B, T) int64; PAD (0) does not count, everything else does, BOS too; at least one token is real
     smoothing  epsilon, from 0 to 1. The target distribution of a token is
                q = (1 - epsilon) * one_hot(token) + epsilon / V, over all V classes, PAD among them
     returns    () same dtype as logits: mean over real tokens of -sum_v q_v log softmax(logits)_v, in nats
@@ -1385,7 +1391,7 @@ def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1
     width    D
     warmup   the step at which the rate is largest
     factor   multiplies everything; 1 in the paper
-    returns  factor * D^(-1/2) * min(step^(-1/2), step * warmup^(-3/2)), a float
+    returns  factor * D^(-1/2) * min(step^(-1/2), step * warmup^(-3/2)), a float; a tensor of one number counts as one
 
     Source: Vaswani et al. 2017, section 5.3, equation 3.
     Difficulty 1 of 5, about 6 minutes.
@@ -1429,8 +1435,9 @@ def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
     returns     (B, L) int64 without BOS: each row ends with its EOS and is PAD after it; a row that reaches max_length
                 is cut there. L is the length of the longest row, so it is less than max_length when all rows end early.
 
-    The source is encoded once. No gradients are recorded, no step is taken after the last row has ended, and the
-    model's mode (train or eval) stays as it is.
+    Only EOS ends a row: a model may choose PAD or BOS as well, and the row goes on. The source is encoded once. No
+    gradients are recorded, no step is taken after the last row has ended, and the model's mode (train or eval) stays as
+    it is.
 
     Difficulty 3 of 5, about 20 minutes.
     """
@@ -1472,14 +1479,15 @@ it, "the the the the the the the" would have a precision of one (the paper's exa
 def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
     """Corpus BLEU, without smoothing.
 
-    candidates  one list of tokens (strings or ints) for each sentence
+    candidates  one list of tokens (strings or ints) for each sentence; "The" and "the" are two tokens
     references  for each sentence a list of one or more references, each a list of tokens
     max_n       n-grams from 1 to max_n, all with the same weight
-    returns     a float from 0 to 1
+    returns     a float from 0 to 1 (a tensor of one number counts as one)
 
     - Counts are summed over the whole corpus before anything is divided: this is not the mean of sentence scores.
     - An n-gram is clipped at the largest number of times it occurs in one reference of its sentence.
-    - r adds up, for each sentence, the reference length nearest to the candidate's; the shorter one on a tie.
+    - r adds up, for each sentence, the reference length nearest to the candidate's; the shorter one on a tie. An empty
+      candidate is a sentence like the others.
     - 0 where some p_n is 0, or where no candidate has an n-gram that long.
 
     Elsewhere: sentence BLEU with smoothing (Lin and Och 2004); scores times 100; the tokenizer is a convention, too
@@ -1860,7 +1868,7 @@ def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
     source   (B, S) int64
     target   (B, T) int64, tokens and EOS, PAD behind
     returns  () mean cross-entropy in nats, without smoothing, over all real tokens of the batch, the first token and
-             EOS among them
+             EOS among them; gradients flow through it. The model stays in its mode (train or eval).
 
     Difficulty 2 of 5, about 10 minutes.
     """
@@ -1904,8 +1912,8 @@ def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
 
     model    an nn.Module, called as model(source, decoder_input) -> logits (B, T, V), in training or evaluation mode
     batches  (source, target) pairs as in repaired_loss; the batches differ in their number of tokens
-    returns  a float: cross-entropy in nats per real token, every token of all batches counting the same; measured in
-             evaluation mode, without recording gradients
+    returns  a float (a tensor of one number counts as one): cross-entropy in nats per real token, every token of all
+             batches counting the same; measured in evaluation mode, without recording gradients
 
     Afterwards the model is in the mode in which it came.
 

@@ -30,6 +30,18 @@ class LayerNorm(nn.Module):
         power = torch.einsum("...d,...d->...", centred, centred) / x.shape[-1]
         return torch.addcmul(self.bias, centred / (power + self.eps).sqrt()[..., None], self.weight)
 
+# %% exercise="LayerNorm" right="counts_its_calls"
+class LayerNorm(nn.Module):
+    def __init__(self, width, eps=1e-5):
+        super().__init__()
+        self.eps, self.weight, self.bias = eps, nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.register_buffer("calls", torch.tensor(0))
+
+    def forward(self, x):
+        self.calls += 1
+        variance, mean = torch.var_mean(x, dim=-1, keepdim=True, correction=0)
+        return (x - mean) / torch.sqrt(variance + self.eps) * self.weight + self.bias
+
 # %% exercise="RMSNorm" right="length_times_root_of_width"
 class RMSNorm(nn.Module):
     def __init__(self, width, eps=1e-6):
@@ -99,6 +111,22 @@ class BatchNorm(nn.Module):
             columns.append((column - mean) / (var + self.eps).sqrt() * self.weight[d] + self.bias[d])
         return torch.stack(columns, dim=-1)
 
+# %% exercise="BatchNorm" right="counts_batches_as_torch_does"
+edit(
+    'self.register_buffer("running_var", torch.ones(width))',
+    """
+    self.register_buffer("running_var", torch.ones(width))
+    self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
+    """,
+)
+edit(
+    "self.running_mean.lerp_(mean, self.momentum)",
+    """
+    self.num_batches_tracked += 1
+    self.running_mean.lerp_(mean, self.momentum)
+    """,
+)
+
 # %% exercise="FeedForward" right="sequential_with_erf"
 class ExactGelu(nn.Module):
     def forward(self, x):
@@ -138,6 +166,21 @@ class FeedForward(nn.Module):
             fires = self.squash(x @ self.up.weight[f] + self.up.bias[f])
             out = out + fires[..., None] * self.down.weight[:, f]
         return out
+
+# %% exercise="FeedForward" right="raises_when_called"
+class FeedForward(nn.Module):
+    def __init__(self, width, hidden, activation="relu"):
+        super().__init__()
+        self.activation = activation
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x):
+        h = self.up(x)
+        if self.activation not in ("relu", "gelu"):
+            raise ValueError(self.activation)
+        h = torch.relu(h) if self.activation == "relu" else nn.functional.gelu(h)
+        return self.down(h)
 
 # %% exercise="SwiGLU" right="sigmoid_written_out"
 class SwiGLU(nn.Module):
@@ -350,6 +393,50 @@ class Transformer(nn.Module):
 
     def forward(self, source, target):
         return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" right="positions_in_the_state_dict"
+edit("self.register_buffer(\"positions\", sinusoidal_encoding(max_length, width), persistent=False)",
+     "self.register_buffer(\"positions\", sinusoidal_encoding(max_length, width))")
+
+# %% exercise="Transformer" right="causal_mask_in_the_state_dict"
+edit(
+    "self.dropout = nn.Dropout(dropout)",
+    """
+    self.dropout = nn.Dropout(dropout)
+    self.register_buffer("causal", torch.ones(max_length, max_length, dtype=torch.bool).tril())
+    """,
+)
+edit(
+    """
+    causal = target.new_ones((T, T), dtype=torch.bool).tril()
+    x = self.embedded(target, self.target_embedding)
+    """,
+    """
+    x, causal = self.embedded(target, self.target_embedding), self.causal[:T, :T]
+    """,
+)
+
+# %% exercise="Transformer" right="head_tied_by_assignment"
+edit(
+    "self.dropout = nn.Dropout(dropout)",
+    """
+    self.dropout = nn.Dropout(dropout)
+    self.generator = nn.Linear(width, target_vocab, bias=False)
+    self.generator.weight = self.target_embedding.weight
+    """,
+)
+edit("self.decoder_norm(x) @ self.target_embedding.weight.T", "self.generator(self.decoder_norm(x))")
+
+# %% exercise="Transformer" right="embedding_tied_to_the_head"
+edit(
+    "self.target_embedding = nn.Embedding(target_vocab, width)",
+    """
+    self.head = nn.Linear(width, target_vocab, bias=False)
+    self.target_embedding = nn.Embedding(target_vocab, width)
+    self.target_embedding.weight = self.head.weight
+    """,
+)
+edit("self.decoder_norm(x) @ self.target_embedding.weight.T", "self.head(self.decoder_norm(x))")
 
 # %% exercise="gradient_norms_by_depth" right="backward_and_grad_fields"
 def gradient_norms_by_depth(states, x, direction, norm, heads=4):
