@@ -84,7 +84,13 @@ class RecordingTrial(Trial):
         raise NotRecordable("`true` can't be recorded: make it a trial")
 
     def raises(self, exception: str, thunk: Callable[[], Any], says: str | None = None) -> None:
-        raise NotRecordable("`raises` can't be recorded: make it a trial")
+        steps = self.recorder.steps
+        begun = len(steps)
+        raised = cases.refusal(thunk)
+        if raised != exception or len(steps) != begun + 1:
+            raise NotRecordable(f"one operation should raise {exception}; the solution raised {raised or 'nothing'}")
+        step = steps.pop()
+        steps.append(cases.Step("raises", [exception, step.do, step.args], step.kwargs, says or ""))
 
     def fits(self, *args: Any, **kwargs: Any) -> None:
         raise NotRecordable("`fits` can't be recorded: make it a trial")

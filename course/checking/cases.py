@@ -14,7 +14,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from course.checking import compare
-from course.checking.manifest import FORMAT, require_format
+from course.checking.manifest import FORMATS, require_format
 from course.checking.subject import Handle, Subject, SubjectError
 from course.checking.verdict import ExerciseVerdict, Named, TrialResult, of_kernel, settle, without_points
 from course.files import write_whole
@@ -31,6 +31,8 @@ from grader_kernels import problem
 from grader_kernels.judging.task import KernelCases, Known, Task
 
 COMPARISONS = ("close", "equal", "between")
+LATER = ("likely", "among", "raises")  # comparisons too, that came with the second of FORMATS
+CUT_OFF = "no gradient"  # what a `raises` step expects of a result that no gradient can flow through
 FATAL = ("killed", "timed_out", "out_of_memory", "channel")
 
 
@@ -42,7 +44,11 @@ class Ref(NamedTuple):
 
 
 class Step(msgspec.Struct):
-    """One operation on the subject, or one comparison (`do` is then close, equal or between)."""
+    """One operation on the subject, or one comparison: `do` is then among COMPARISONS or LATER.
+
+    likely: between, for a number in which chance has a hand; an outcome keeps only whether it lies there. raises: its
+    arguments are an exception's name (or CUT_OFF), an operation and that operation's arguments.
+    """
 
     do: str
     args: Any = None
@@ -112,6 +118,12 @@ class Cases:
         """All points but those of optional exercises."""
         return sum(check.points for check in self.checks.values() if not check.optional)
 
+    @property
+    def format(self) -> int:
+        """The oldest format that can hold these steps: a library from before the second one reads all other units."""
+        steps = (step for check in self.checks.values() for case in check.cases for step in case.steps)
+        return FORMATS[any(step.do in LATER for step in steps)]
+
     def marked(self, rows: list[ExerciseVerdict]) -> list[ExerciseVerdict]:
         """The rows, each of which now says whether its exercise is optional."""
         for row in rows:
@@ -122,7 +134,7 @@ class Cases:
         """The npz file's bytes; equal for equal content."""
         arrays: dict[str, np.ndarray] = {}
         checks = [to_plain(_fields(check), arrays) for check in self.checks.values()]
-        text = json.dumps({"format": FORMAT, "unit": self.unit, "checks": checks}, separators=(",", ":"))
+        text = json.dumps({"format": self.format, "unit": self.unit, "checks": checks}, separators=(",", ":"))
         out = io.BytesIO()
         np.savez_compressed(out, manifest=np.frombuffer(text.encode(), np.uint8), **arrays)
         return out.getvalue()
@@ -196,10 +208,9 @@ def play_case(check: CheckCases, case: Case, subject: Subject) -> tuple[Outcome,
     outcome, first, error = Outcome(got=[], effects=[]), None, None
     for index, step in enumerate(case.steps):
         try:
-            if step.do in COMPARISONS:
-                got = resolve(step.args[0], results)
-                differs = compare_step(step, got)
-                outcome.got.append(storable(got))
+            if step.do in COMPARISONS or step.do in LATER:
+                differs, got = compared(step, subject, results)
+                outcome.got.append(got)
                 first = first or differs
             else:
                 results[index] = perform(subject, step, results)
@@ -225,6 +236,46 @@ def perform(subject: Subject, step: Step, results: dict[int, Any]) -> Any:
     return subject(*args, **kwargs) if step.do == "__call__" else getattr(subject, step.do)(*args, **kwargs)
 
 
+def compared(step: Step, subject: Subject, results: dict[int, Any]) -> tuple[compare.Difference | None, Any]:
+    """What a comparison finds, and what an outcome keeps of it."""
+    if step.do == "raises":
+        wanted, operation, args = step.args
+        operated = Step(operation, [_own(arg) for arg in args], step.kwargs)
+        raised = refusal(lambda: perform(subject, operated, results))
+        return unlike(wanted, raised, step.says), raised
+    got = resolve(step.args[0], results)
+    differs = compare_step(step, got)
+    return differs, (differs is None if step.do == "likely" else storable(got))
+
+
+def _own(value: Any) -> Any:
+    """A copy of a recorded tensor: `grad` hands on what it gets, and the code may ask it for its gradient."""
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+
+def refusal(thunk: Callable[[], Any]) -> str:
+    """The name of the exception that `thunk()` makes the subject raise, CUT_OFF, or "" when it gives a value."""
+    try:
+        thunk()
+    except SubjectError as error:
+        if error.kind == "bad_value" and error.message.startswith("no gradient can flow"):
+            return CUT_OFF
+        if error.kind != "raised":
+            raise
+        return error.exception
+    return ""
+
+
+def unlike(wanted: str, raised: str, says: str = "") -> compare.Difference | None:
+    """None when what was raised is what should be."""
+    if raised == wanted:
+        return None
+    found, expected = (f"{name} is raised" if name else "nothing is raised" for name in (raised, wanted))
+    if wanted == CUT_OFF:
+        found, expected = "a gradient flows through it", "no gradient flows through it"
+    return compare.Difference(says or "it should refuse this", found, expected)
+
+
 def guard(check: CheckCases, step: Step, subject: Subject, result: Any) -> compare.Difference | None:
     """What is checked on every call without being asked: no NaN out of nowhere, no argument changed."""
     changed = [name for name in subject.mutated if name not in check.mutates]
@@ -242,6 +293,8 @@ def compare_step(step: Step, got: Any) -> compare.Difference | None:
         found = compare.close(got, want[0], step.condition)
     elif step.do == "equal":
         found = compare.equal(got, want[0])
+    elif step.do == "among":
+        found = compare.among(got, want[0])
     else:
         found = compare.between(got, want[0], want[1])
     if found and step.says:
@@ -271,7 +324,7 @@ def same_outcome(case: Case, ours: Outcome, theirs: Outcome, slack: float = 1.0)
     """True when one case gave the same compared values, exception and side effects."""
     if (ours.raised, len(ours.got), ours.effects) != (theirs.raised, len(theirs.got), theirs.effects):
         return False
-    steps = [s for s in case.steps if s.do in COMPARISONS]
+    steps = [s for s in case.steps if s.do in COMPARISONS or s.do in LATER]
     return all(
         compare.close(a, b, max(s.condition, 1.0) * slack) is None
         for s, a, b in zip(steps, ours.got, theirs.got, strict=False)

@@ -12,7 +12,7 @@ import zlib
 
 import msgspec
 
-FORMAT = 2
+FORMATS = (2, 3)  # the second one has steps that a course from before format 3 can't play
 MEMBER = "manifest.npy"
 MAGIC = b"\x93NUMPY\x01\x00"  # of format version 1.0; then the header's length in 2 bytes, and the header
 BROKEN = (OSError, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError)
@@ -53,7 +53,7 @@ def read(path: str | os.PathLike) -> Manifest:
     try:
         with zipfile.ZipFile(path) as stored:
             plain = msgspec.json.decode(_content(stored.read(MEMBER)), type=_Plain)
-        found = _exercises(plain.checks) if plain.format == FORMAT else []
+        found = _exercises(plain.checks) if plain.format in FORMATS else []
     except BROKEN as error:
         raise ValueError(f"{path} is not a cases file: {error}") from error
     require_format(path, plain.format)
@@ -62,8 +62,9 @@ def read(path: str | os.PathLike) -> Manifest:
 
 def require_format(path: str | os.PathLike, format: object) -> None:
     """Raises ValueError in one sentence when this course does not read files of that format."""
-    if format != FORMAT:
-        raise ValueError(f"{path} has format {format}, this course reads format {FORMAT}")
+    if format not in FORMATS:
+        reads = " and ".join(map(str, FORMATS))
+        raise ValueError(f"{path} has format {format}, this course reads the formats {reads}")
 
 
 def _content(array: bytes) -> bytes:
