@@ -163,7 +163,7 @@ def _(subject, trial):
     compare_bytes(subject, trial, [((), F32), ((), BF16)], F64)
 
 
-@count_bytes.case("any shapes that broadcast, any dtypes, one to three inputs", weight=5)
+@count_bytes.case("any shapes that broadcast, any dtypes, one to three inputs", weight=6)
 def _(subject, trial):
     dtypes = [F32, F64, BF16, torch.float16, torch.int8, torch.int64, torch.bool]
     for _ in range(6):

@@ -277,7 +277,7 @@ def _(subject, trial):
         trial.equal(subject(queries, 7), oracle.causal_mask(queries, 7), f"{queries} queries and 7 keys")
 
 
-@causal.trial("every chunk of a long sequence gets its rows of the full mask", weight=6)
+@causal.trial("every chunk of a long sequence gets its rows of the full mask", weight=7)
 def _(subject, trial):
     size = trial.integers(9, 24)
     for queries in range(1, size + 1):
@@ -316,7 +316,7 @@ def _(subject, trial):
         trial.equal(subject(torch.tensor(lengths), size), expected, f"lengths {lengths}, {size} keys")
 
 
-@padding.trial("right for random lengths", weight=2)
+@padding.trial("right for random lengths", weight=3)
 def _(subject, trial):
     for size in (1, 5, 13):
         lengths = trial.integers(0, size + 1, (8,))
@@ -831,7 +831,7 @@ def _(subject, trial):
     trial.equal(subject(1_000_003, 40, 5), oracle.attention_cost(1_000_003, 40, 5))
 
 
-@cost.trial("right for any layer, and exact where a float is not", weight=4)
+@cost.trial("right for any layer, and exact where a float is not", weight=5)
 def _(subject, trial):
     for _ in range(10):
         heads, width = trial.integers(1, 9), trial.integers(1, 33)
