@@ -170,17 +170,17 @@ class Trial:
 
     def normal(self, *shapes: tuple, spread: float = 1.0, mean: float = 0.0, dtype: torch.dtype = torch.float32) -> Any:
         """Normal tensors of the given shapes, drawn in float64 and rounded once to `dtype`."""
-        return self._several(shapes, lambda s: torch.from_numpy(self.rng.standard_normal(s) * spread + mean).to(dtype))
+        return self._several(shapes, lambda s: _tensor(self.rng.standard_normal(s) * spread + mean).to(dtype))
 
     def uniform(self, *shapes: tuple, low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float32) -> Any:
         """Uniform tensors in [low, high)."""
-        return self._several(shapes, lambda s: torch.from_numpy(self.rng.uniform(low, high, s)).to(dtype))
+        return self._several(shapes, lambda s: _tensor(self.rng.uniform(low, high, s)).to(dtype))
 
     def integers(self, low: int, high: int, *shapes: tuple) -> Any:
         """int64 tensors with values in [low, high); one int when no shape is given."""
         if not shapes:
             return int(self.rng.integers(low, high))
-        return self._several(shapes, lambda s: torch.from_numpy(np.asarray(self.rng.integers(low, high, s))))
+        return self._several(shapes, lambda s: _tensor(self.rng.integers(low, high, s)))
 
     def permutation(self, n: int) -> torch.Tensor:
         """A random order of 0..n-1, int64."""
@@ -200,24 +200,28 @@ class Trial:
         """`got` is a finite number in [low, high]."""
         self._compare(cases.Step("between", [got, float(low), float(high)], None, says or ""))
 
+    def likely(self, got: Any, low: float, high: float, says: str | None = None) -> None:
+        """`between`, for a number in which chance has a hand: of it a case keeps only whether it lies there."""
+        self._compare(cases.Step("likely", [got, float(low), float(high)], None, says or ""))
+
+    def among(self, got: Any, options: tuple | list, says: str | None = None) -> None:
+        """`got` is exactly one of the options."""
+        self._compare(cases.Step("among", [got, list(options)], None, says or ""))
+
     def true(self, condition: Any, says: str) -> None:
         """A plain condition (trials only)."""
         if not bool(condition):
             raise TrialFailed(Difference(says))
 
     def raises(self, exception: str, thunk: Callable[[], Any], says: str | None = None) -> None:
-        """One of the subject's operations in `thunk()` raises `exception`; none may index what another one gave.
-
-        A kind of failure without an exception may stand for it: "bad_value" where no gradient can flow.
-        """
-        try:
-            thunk()
-            raised = ""
-        except SubjectError as error:
-            raised = cases.failure_of(error)
-        found = cases.not_raised(exception, raised, says or "")
+        """One of the subject's operations in `thunk()` raises `exception`; none may index what another one gave."""
+        found = cases.unlike(exception, cases.refusal(thunk), says or "")
         if found:
             raise TrialFailed(found)
+
+    def cut_off(self, thunk: Callable[[], Any], says: str | None = None) -> None:
+        """`thunk()` asks for a gradient that can't flow, because the result has no graph. Otherwise as `raises`."""
+        self.raises(cases.CUT_OFF, thunk, says)
 
     def fits(self, counts: Any, probabilities: Any, says: str | None = None, false_alarm: float = 1e-6) -> None:
         """`counts` could have come from `probabilities`; a right sampler fails at most with rate `false_alarm`."""
@@ -294,6 +298,11 @@ def version(path: Path) -> str:
     inside = (file for folder in found if folder.is_dir() for file in folder.rglob("*.py"))
     judges = sorted(file for file in [*inside, *found] if file.is_file() and not set(ANSWERS) & set(file.parts))
     return hashlib.sha256(b"".join(file.read_bytes() for file in [path, *judges])).hexdigest()[:16]
+
+
+def _tensor(drawn: Any) -> torch.Tensor:
+    """numpy gives a number of its own, and no array, for the shape ()."""
+    return torch.from_numpy(np.asarray(drawn))
 
 
 def _last_line(error: BaseException, path: Path) -> int:

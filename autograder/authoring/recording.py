@@ -96,7 +96,11 @@ class RecordingTrial(Trial):
         raise NotRecordable("`true` can't be recorded: make it a trial")
 
     def raises(self, exception: str, thunk: Callable[[], Any], says: str | None = None) -> None:
-        self.recorder.steps.append(cases.Step("raises", [exception, self.recorder.noted(thunk)], None, says or ""))
+        step = cases.Step("raises", [exception, self.recorder.noted(thunk)], None, says or "")
+        raised = cases.raised_by(self.recorder.subject, step, dict(self.recorder.results))
+        if raised != exception:
+            raise NotRecordable(f"this should raise {exception}; the solution raised {raised or 'nothing'}")
+        self.recorder.steps.append(step)
 
     def fits(self, *args: Any, **kwargs: Any) -> None:
         raise NotRecordable("`fits` can't be recorded: make it a trial")

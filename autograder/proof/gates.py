@@ -1,7 +1,8 @@
 """What every exercise must show before it ships: the gates.
 
-Solution full on ten seeds; stub zero; each misconception loses points and is named; each other right style full; an
-answer computed one precision lower loses points. `run_gates` gives the table, `render` prints it.
+Solution full on ten seeds; stub zero; each misconception loses points, is red in the notebook too, and is named; each
+other right style full; an answer computed one precision lower loses points. `run_gates` gives the table, `render`
+prints it.
 
     python -m autograder.proof.gates UNIT_FOLDER [EXERCISE] [--secrets N]
 
@@ -31,6 +32,7 @@ from course.checking.verdict import ExerciseVerdict
 from grader_kernels.judging.judgement import recognise
 
 SECRETS = {"solution": 10, "right": 2, "wrong": 1}
+LATE = "the notebook shows it as right: add a case"
 LEAST_LOSS = 0.25  # of the group that a wrong kernel loses
 
 
@@ -71,11 +73,11 @@ def prove(
 def _exercise(
     unit: Unit, check: Check, recorded: cases.CheckCases, solved: dict[str, Any], counts: dict[str, int]
 ) -> list[GateRow]:
-    def judged(kind: str, cell: Alternative | None = None) -> list[ExerciseVerdict]:
+    def judged(kind: str, cell: Alternative | None = None) -> tuple[list[ExerciseVerdict], ExerciseVerdict | None]:
         """On each secret anew: an answer may remember something from call to call. A value can't.
 
         Right answers play the recorded cases once, before the first secret; wrong ones by themselves, as in a judge.
-        What a wrong kernel gives on them was just recorded.
+        What a wrong kernel gives on them was just recorded. The second of the two results is what the notebook shows.
         """
         times = 1 if check.kind == "value" else counts[kind]
         made = [recording.alternative(cell, solved) if cell else solved for _ in range(times)]
@@ -83,19 +85,29 @@ def _exercise(
             shown = _recorded_name(recorded, cell.name)
         else:
             shown = _shown(check, recorded, recording.alternative(cell, solved) if kind == "wrong" else made[0])
-        return [judge_local(check, recorded, made[seed % times], seed, shown=shown) for seed in range(counts[kind])]
+        told = [judge_local(check, recorded, made[seed % times], seed, shown=shown) for seed in range(counts[kind])]
+        return told, shown
 
-    rows = [_full(judged("solution"), "solution", "the solution")]
+    rows = [_full(judged("solution")[0], "solution", "the solution")]
     rows.append(_stub(unit, check, recorded, solved))
     if check.kind != "kernel":  # a kernel's numbers and sizes are all fresh
         rows.append(_fresh(check, solved))
     if check.kind in ("function", "class"):
         rows += _lower_precision(check, recorded, solved)
     for right in (r for r in unit.rights if r.exercise == check.name):
-        rows.append(_full(judged("right", right), "right", right.name))
+        rows.append(_full(judged("right", right)[0], "right", right.name))
     for wrong in (m for m in unit.misconceptions if m.exercise == check.name):
-        rows.append(_wrong(judged("wrong", wrong), wrong))
+        rows.append(_wrong(*judged("wrong", wrong), wrong))
     return rows
+
+
+def green(check: Check, recorded: cases.CheckCases, namespace: dict[str, Any]) -> bool:
+    """Does the notebook show an answer as right?"""
+    return _passed(_shown(check, recorded, namespace))
+
+
+def _passed(shown: ExerciseVerdict | None) -> bool:
+    return shown is not None and shown.state == "passed"
 
 
 def _recorded_name(recorded: cases.CheckCases, wrong: str) -> ExerciseVerdict:
@@ -146,11 +158,11 @@ def _full(verdicts: list[ExerciseVerdict], kind: str, answer: str) -> GateRow:
     return _row(worst, answer, kind, worst.state == "passed", _apart(verdicts))
 
 
-def _wrong(verdicts: list[ExerciseVerdict], wrong: Alternative) -> GateRow:
-    """It loses points on every secret, and is named every time; a kernel loses the group that it should, and its
-    verdict has the words."""
+def _wrong(verdicts: list[ExerciseVerdict], shown: ExerciseVerdict | None, wrong: Alternative) -> GateRow:
+    """It loses points on every secret, is not green in the notebook before, and is named every time; a kernel loses
+    the group that it should, and its verdict has the words."""
     worst = max(verdicts, key=lambda v: (_named(v) != wrong.name, v.score))
-    missing = next((says for verdict in verdicts if (says := _as_stated(verdict, wrong))), "")
+    missing = LATE if _passed(shown) else next((says for v in verdicts if (says := _as_stated(v, wrong))), "")
     holds = worst.score < worst.max_score and _named(worst) == wrong.name and not missing
     row = _row(worst, wrong.name, "wrong", holds, _apart(verdicts))
     row.says = missing or row.says

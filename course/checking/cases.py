@@ -14,7 +14,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,8 @@ from course.files import write_whole
 from grader_kernels import problem
 from grader_kernels.judging.task import KernelCases, Known, Task
 
-COMPARISONS = ("close", "equal", "between")
+COMPARISONS = ("close", "equal", "between", "likely", "among", "raises")
+CUT_OFF = "no gradient"  # what a `raises` step expects of a result that no gradient can flow through
 FATAL = ("killed", "timed_out", "out_of_memory", "channel")
 NEVER_MEANT = (*FATAL, "not_attempted", "missing")  # failures that nothing asks for
 
@@ -43,10 +44,11 @@ class Ref(NamedTuple):
 
 
 class Step(msgspec.Struct):
-    """One operation on the subject, or one comparison (`do` is then close, equal or between).
+    """One operation on the subject, or one comparison: `do` is then among COMPARISONS.
 
-    `do` may also be raises. Its args are an exception's name and operations, one of which has to raise it:
-    (number, do, args, kwargs) each, with negative numbers for Refs.
+    likely: between, for a number in which chance has a hand; an outcome keeps only whether it lies there. raises: its
+    arguments are an exception's name (or CUT_OFF) and operations, one of which has to raise it: (number, do, args,
+    kwargs) each, with negative numbers for Refs.
     """
 
     do: str
@@ -202,13 +204,9 @@ def play_case(check: CheckCases, case: Case, subject: Subject) -> tuple[Outcome,
     for index, step in enumerate(case.steps):
         try:
             if step.do in COMPARISONS:
-                got = resolve(step.args[0], results)
-                differs = compare_step(step, got)
-                outcome.got.append(storable(got))
+                differs, got = compared(step, subject, results)
+                outcome.got.append(got)
                 first = first or differs
-            elif step.do == "raises":
-                outcome.got.append(raised_by(subject, step, results))
-                first = first or not_raised(step.args[0], outcome.got[-1], step.says)
             else:
                 results[index] = perform(subject, step, results)
                 found = guard(check, step, subject, results[index])
@@ -233,28 +231,52 @@ def perform(subject: Subject, step: Step, results: dict[int, Any]) -> Any:
     return subject(*args, **kwargs) if step.do == "__call__" else getattr(subject, step.do)(*args, **kwargs)
 
 
+def compared(step: Step, subject: Subject, results: dict[int, Any]) -> tuple[compare.Difference | None, Any]:
+    """What a comparison finds, and what an outcome keeps of it."""
+    if step.do == "raises":
+        raised = raised_by(subject, step, results)
+        return unlike(step.args[0], raised, step.says), raised
+    got = resolve(step.args[0], results)
+    differs = compare_step(step, got)
+    return differs, (differs is None if step.do == "likely" else storable(got))
+
+
 def raised_by(subject: Subject, step: Step, results: dict[int, Any]) -> str:
-    """What the operations of a `raises` step end in (see failure_of); "" when all of them give something."""
-    try:
+    """What the operations of a `raises` step end in; see `refusal`."""
+
+    def perform_all() -> None:
         for number, do, args, kwargs in step.args[1]:
-            results[number] = perform(subject, Step(do, args, kwargs), results)
+            results[number] = perform(subject, Step(do, [_own(arg) for arg in args], kwargs), results)
+
+    return refusal(perform_all)
+
+
+def _own(value: Any) -> Any:
+    """A copy of a recorded tensor: `grad` hands on what it gets, and the code may ask it for its gradient."""
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+
+def refusal(thunk: Callable[[], Any]) -> str:
+    """The name of the exception that `thunk()` makes the subject raise, CUT_OFF, the kind of another failure, or ""
+    when it gives a value. Passes on what no check asks for."""
+    try:
+        thunk()
     except SubjectError as error:
-        return failure_of(error)
+        if error.kind in NEVER_MEANT:
+            raise
+        cut = error.kind == "bad_value" and error.message.startswith("no gradient can flow")
+        return CUT_OFF if cut else error.exception or error.kind
     return ""
 
 
-def failure_of(error: SubjectError) -> str:
-    """The exception's name, or the kind of another failure. Passes on what no check asks for."""
-    if error.kind in NEVER_MEANT:
-        raise error
-    return error.exception or error.kind
-
-
-def not_raised(wanted: str, raised: str, says: str = "") -> compare.Difference | None:
-    """The difference when something else than `wanted` was raised, or nothing ("")."""
+def unlike(wanted: str, raised: str, says: str = "") -> compare.Difference | None:
+    """None when what was raised is what should be."""
     if raised == wanted:
         return None
-    return compare.Difference(says or f"expected {wanted}, {f'it raised {raised}' if raised else 'nothing was raised'}")
+    found, expected = (f"{name} is raised" if name else "nothing is raised" for name in (raised, wanted))
+    if wanted == CUT_OFF:
+        found, expected = "a gradient flows through it", "no gradient flows through it"
+    return compare.Difference(says or "it should refuse this", found, expected)
 
 
 def guard(check: CheckCases, step: Step, subject: Subject, result: Any) -> compare.Difference | None:
@@ -274,6 +296,8 @@ def compare_step(step: Step, got: Any) -> compare.Difference | None:
         found = compare.close(got, want[0], step.condition)
     elif step.do == "equal":
         found = compare.equal(got, want[0])
+    elif step.do == "among":
+        found = compare.among(got, want[0])
     else:
         found = compare.between(got, want[0], want[1])
     if found and step.says:
@@ -303,7 +327,7 @@ def same_outcome(case: Case, ours: Outcome, theirs: Outcome, slack: float = 1.0)
     """True when one case gave the same compared values, exception and side effects."""
     if (ours.raised, len(ours.got), ours.effects) != (theirs.raised, len(theirs.got), theirs.effects):
         return False
-    steps = [s for s in case.steps if s.do in (*COMPARISONS, "raises")]
+    steps = [s for s in case.steps if s.do in COMPARISONS]
     return all(_alike(s, a, b, slack) for s, a, b in zip(steps, ours.got, theirs.got, strict=False))
 
 

@@ -63,7 +63,7 @@ def close(got: Any, expected: Any, condition: float = 1.0, where: str = "") -> D
 
 
 def equal(got: Any, expected: Any, where: str = "") -> Difference | None:
-    """None when the two are exactly equal; a bool is not an int."""
+    """None when the two are exactly equal; a bool is no int, and where an int is expected a float is none either."""
     if isinstance(expected, torch.Tensor) and not expected.is_floating_point():
         return _tensors(got, expected, 1.0, where)
     if isinstance(expected, torch.Tensor):
@@ -72,11 +72,21 @@ def equal(got: Any, expected: Any, where: str = "") -> Difference | None:
         walk = _dicts if isinstance(expected, dict) else _sequences
         return walk(got, expected, None, where)
     plain = _plain(got)
+    if type(expected) is int and isinstance(plain, float):
+        return _kind(got, f"an int, {_small(expected)}", where)
     if isinstance(expected, bool) != isinstance(plain, bool) or isinstance(expected, str) != isinstance(plain, str):
         return _kind(got, f"{_article(expected)}, {expected!r}", where)
     if not isinstance(plain, (int, float, str, bytes, bool, type(None))) or plain != expected:
         return Difference(f"{where or 'the result'} is wrong", _small(plain), _small(expected))
     return None
+
+
+def among(got: Any, options: tuple | list) -> Difference | None:
+    """None when `got` is exactly one of the options."""
+    found = [equal(got, option) for option in options]
+    if None in found:
+        return None
+    return found[0]._replace(expected=" or ".join(map(_small, options)))
 
 
 def between(got: Any, low: float, high: float) -> Difference | None:

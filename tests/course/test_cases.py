@@ -1,5 +1,7 @@
 """Recorded cases: stored and read back unchanged, played without an oracle, and they name what they recognise."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from autograder import ROOT
 from autograder.authoring import recording
-from autograder.authoring.checks import Check
+from autograder.authoring.checks import Check, attempt
 from autograder.authoring.unit import Alternative, AuthoringError
 from course.checking import cases, manifest
 from course.checking.subject import LocalSubject
@@ -120,6 +122,77 @@ def test_a_name_needs_every_case_to_match(recorded):
 def test_guards_come_without_being_asked(recorded, double, says):
     verdict = judged(recorded, double=double)
     assert verdict.score < 3 and says in " ".join([verdict.trials[0].says, verdict.trials[0].got])
+
+
+def root_check():
+    """What a docstring can promise beside numbers: an error, one of two answers, luck, no graph."""
+    check = Check("root", hints=("one", "two"))
+
+    @check.case("refuses negative numbers")
+    def _(subject, trial):
+        trial.raises("ValueError", lambda: subject(-1.0), "root(-1) must raise ValueError")
+
+    @check.case("either root is right")
+    def _(subject, trial):
+        trial.among(subject(4.0), [2.0, -2.0])
+
+    @check.case("chance stays within its bounds")
+    def _(subject, trial):
+        trial.likely(subject.call("coin"), 0, 1)
+
+    @check.case("leaves no graph behind")
+    def _(subject, trial):
+        x = trial.uniform((3,))
+        trial.cut_off(lambda: subject.grad(x, cotangents=torch.ones(3), wrt=(0,)))
+
+    return check
+
+
+def root(x, both=1.0):
+    if isinstance(x, float) and x < 0:
+        raise ValueError("no root")
+    return x.detach().sqrt() if isinstance(x, torch.Tensor) else both * x**0.5
+
+
+def misled(**objects):
+    """The titles of the cases that do not hold, in the notebook and for the judge alike."""
+    check, solved = root_check(), {"root": root, "coin": lambda: random.random()}
+    made = cases.Cases("90_demo", {"root": recording.record_check(check, 1, solved)})
+    arrays = {}
+    plain = cases.to_plain(made.check("root"), arrays)
+    stored = cases._check_from(cases.from_plain(plain, arrays))
+    shown = [t.title for t in cases.play(stored, LocalSubject(solved | objects, "root")).trials if not t.passed]
+    for spec in check.specs:
+        held = attempt(check, spec, LocalSubject(solved | objects, "root"), 7).result.passed
+        assert held == (spec.title not in shown)
+    return shown
+
+
+@pytest.mark.parametrize(
+    "objects, titles",
+    [
+        ({}, []),
+        ({"root": lambda x: root(x, -1.0)}, []),
+        ({"root": lambda x: root(abs(x))}, ["refuses negative numbers"]),
+        ({"root": lambda x: root(x) if torch.is_tensor(x) or x > 0 else 1 / 0}, ["refuses negative numbers"]),
+        ({"root": lambda x: root(x, 1.5)}, ["either root is right"]),
+        ({"root": lambda x: x.sqrt() if torch.is_tensor(x) else root(x)}, ["leaves no graph behind"]),
+        ({"coin": lambda: 7}, ["chance stays within its bounds"]),
+    ],
+)
+def test_errors_options_chance_and_graphs_are_cases(objects, titles):
+    assert misled(**objects) == titles
+
+
+def test_of_chance_an_outcome_keeps_only_whether_it_holds():
+    solved = {"root": root, "coin": lambda: random.random()}
+    made = recording.record_check(root_check(), 1, solved)
+    assert recording.outcomes(made, solved) == recording.outcomes(made, solved)
+
+
+def test_a_raises_that_the_solution_does_not_keep_is_no_case():
+    with pytest.raises(AuthoringError, match="should raise ValueError; the solution raised nothing"):
+        recording.record_check(root_check(), 1, {"root": lambda x: x, "coin": lambda: 0.5})
 
 
 def test_unwritten_is_not_attempted(recorded):

@@ -59,8 +59,10 @@ def test_condition_widens_in_proportion():
 
 
 @pytest.mark.parametrize(
-    "got, expected", [(True, 1), (1, True), ("1", 1), (None, 0), ([1, 2], [1, 3]), ({"a": 1}, {"b": 1})]
-)
+    "got, expected",
+    [(True, 1), (1, True), ("1", 1), (None, 0), ([1, 2], [1, 3]), ({"a": 1}, {"b": 1}), (3.0, 3), ([1, 2.0], [1, 2]),
+     ({"a": np.float64(1)}, {"a": 1}), (torch.tensor(3.0), 3)],
+)  # fmt: skip
 def test_equal_refuses(got, expected):
     assert compare.equal(got, expected) is not None
 
@@ -68,6 +70,22 @@ def test_equal_refuses(got, expected):
 @pytest.mark.parametrize("value", [3, True, "x", None, (1, 2), {"a": [1]}, torch.tensor([1, 2])])
 def test_equal_accepts_itself(value):
     assert compare.equal(value, value) is None
+
+
+@pytest.mark.parametrize("got, expected", [(np.int64(3), 3), (torch.tensor(3), 3), (3, 3.0), (np.float32(0.5), 0.5)])
+def test_equal_takes_the_numbers_of_other_libraries(got, expected):
+    assert compare.equal(got, expected) is None
+
+
+def test_a_float_where_an_int_is_asked_for_is_told_so():
+    found = compare.equal(84.0, 84)
+    assert (found.says, found.got, found.expected) == ("the result should be an int, 84", "a float", "an int, 84")
+
+
+def test_among_takes_each_of_the_options():
+    assert compare.among(5, [5, 20]) is None and compare.among(20, [5, 20]) is None
+    assert compare.among(12, [5, 20]).expected == "5 or 20"
+    assert compare.among(5.0, [5, 20]) is not None and compare.among(None, [5, 20]) is not None
 
 
 @pytest.mark.parametrize("got", [math.nan, math.inf, 2.1, "1", None, True])

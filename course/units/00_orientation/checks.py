@@ -33,10 +33,24 @@ def _(subject, trial):
     trial.close(subject(x), x + x)
 
 
-@fix_the_stub.trial("works on a tensor whose rows do not lie densely in memory")
+@fix_the_stub.case("any shape: a vector, a single number, four axes, nothing at all")
+def _(subject, trial):
+    for shape in ((7,), (), (2, 3, 1, 4), (0, 3)):
+        x = trial.normal(shape, spread=3)
+        trial.close(subject(x), (2 * x.double()).float(), f"x has the shape {shape}")
+
+
+@fix_the_stub.case("works on a tensor whose rows do not lie densely in memory")
 def _(subject, trial):
     x = trial.strided(trial.normal((6, 11), spread=3), "transposed")
     trial.close(subject(x), (2 * x.double()).float())
+
+
+@fix_the_stub.trial("float16 and bfloat16 stay what they are")
+def _(subject, trial):
+    for dtype in (torch.float16, BF16):
+        x = trial.normal((4, 9), spread=3, dtype=dtype)
+        trial.close(subject(x), (2 * x.double()).to(dtype))
 
 
 # program_offsets
@@ -89,7 +103,7 @@ def _(subject, trial):
     trial.true(bool((seen == 1).all()), "some element belongs to no program, or to two")
 
 
-@program_offsets.trial("a program that lies wholly behind the end has nothing to do")
+@program_offsets.case("a program that lies wholly behind the end has nothing to do")
 def _(subject, trial):
     pid, n = trial.integers(4, 9), trial.integers(3, 30)
     trial.equal(subject(pid, 8, n), expected_offsets(pid, 8, n))
@@ -144,7 +158,12 @@ def _(subject, trial):
     compare_bytes(subject, trial, [((6, 11), F32), ((), F32)], torch.bool)
 
 
-@count_bytes.trial("any shapes that broadcast, any dtypes", weight=5)
+@count_bytes.case("one number and one number give one number")
+def _(subject, trial):
+    compare_bytes(subject, trial, [((), F32), ((), BF16)], F64)
+
+
+@count_bytes.case("any shapes that broadcast, any dtypes, one to three inputs", weight=6)
 def _(subject, trial):
     dtypes = [F32, F64, BF16, torch.float16, torch.int8, torch.int64, torch.bool]
     for _ in range(6):
@@ -155,7 +174,7 @@ def _(subject, trial):
     compare_bytes(subject, trial, [((1, columns), BF16), ((rows, columns), F32)], torch.int8)
 
 
-@count_bytes.trial("two inputs that are both broadcast: a column and a row")
+@count_bytes.case("two inputs that are both broadcast: a column and a row")
 def _(subject, trial):
     rows, columns = trial.integers(3, 20), trial.integers(21, 40)
     compare_bytes(subject, trial, [((rows, 1), F32), ((1, columns), BF16)], F32)
@@ -218,7 +237,7 @@ def _(subject, trial):
         compare_rate(subject, trial, ridge * spread, gpu, "vector")
 
 
-@roofline.trial("no FLOPs, no FLOP/s; and a tensor without dimensions stays one")
+@roofline.case("no FLOPs, no FLOP/s; and a tensor without dimensions stays one")
 def _(subject, trial):
     compare_rate(subject, trial, torch.tensor(0.0), A100, "vector")
     compare_rate(subject, trial, torch.tensor(156.0, dtype=F64), A100, "tensor")
@@ -281,7 +300,7 @@ def _(subject, trial):
     trial.equal(subject(37, BF16), counted(37, BF16))
 
 
-@fusion_bytes.trial("any length, any dtype", weight=2)
+@fusion_bytes.case("any length, any dtype", weight=2)
 def _(subject, trial):
     for dtype in (F64, torch.float16, F32):
         n = trial.integers(1, 5000)
@@ -333,7 +352,7 @@ def _(subject, trial):
     trial.equal(subject.value("memory_bound")["H100 SXM"], slower_in_memory(published_table(), H100))
 
 
-@memory_bound.trial("the function that found them holds for other operations and another GPU", weight=2)
+@memory_bound.case("the function that found them holds for other operations and another GPU", weight=2)
 def _(subject, trial):
     gpu = {"bandwidth": 0.9e12, "vector": 15.7e12, "tensor": 125e12}
     table = {}

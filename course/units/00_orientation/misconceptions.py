@@ -34,6 +34,22 @@ Twice every number, or twice as many numbers? Compare the shapes.
 """
 edit("return 2 * x", "return torch.cat([x, x])")
 
+# %% exercise="fix_the_stub" wrong="loops_over_rows_and_columns"
+"""The loops take it that x has rows and columns. A vector has no second axis, and a single number has none at all.
+
+Which expression doubles a tensor of any shape at once?
+"""
+edit(
+    "return 2 * x",
+    """
+    out = torch.empty_like(x)
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            out[row, column] = 2 * x[row, column]
+    return out
+    """,
+)
+
 # %% exercise="program_offsets" wrong="starts_at_pid"
 """Program `pid` starts at element `pid`, so neighbouring programs share all but one of their elements.
 
@@ -159,6 +175,13 @@ edit("torch.broadcast_shapes(*(shape for shape, _ in inputs))", "inputs[0][0]")
 How many bytes has one entry of x > y?
 """
 edit("out_dtype.itemsize", "inputs[0][1].itemsize")
+
+# %% exercise="count_bytes" wrong="a_float_for_an_int"
+"""The number is right, but it is a float: numpy's product of an empty shape is 1.0, and a division makes floats too.
+
+Bytes are whole. What does `type(...)` say of your result, and of `math.prod(())`?
+"""
+edit("return read + ", "return 1.0 * read + ")
 
 # %% exercise="count_bytes" wrong="adds_the_dimensions"
 """The dimensions of a shape are added up. A (5, 8) tensor has 40 elements, not 13.

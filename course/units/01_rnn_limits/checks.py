@@ -85,7 +85,13 @@ def _(subject, trial):
     compare_gradients(trial, grads, expected[1], "x h w_x w_h b", condition=8)
 
 
-@rnn_step.trial("one row, one unit, float64")
+@rnn_step.case("sums in the hundreds: the state is 1 or -1, and never NaN")
+def _(subject, trial):
+    inputs = recurrent_inputs(trial, 4, 3, 5, spread=200)
+    trial.close(subject(*inputs), expected_step(*inputs), condition=1000)
+
+
+@rnn_step.case("one row, one unit, float64")
 def _(subject, trial):
     for sizes in ((1, 1, 1), (1, 9, 2), (8, 2, 3)):
         inputs = tuple(t.double() for t in recurrent_inputs(trial, *sizes))
@@ -156,7 +162,7 @@ def _(subject, trial):
     compare_gradients(trial, grads, oracle.gradients(run_all, inputs, cotangents)[1], "x h w_x w_h b", condition=64)
 
 
-@rnn_forward.trial("what stands in the padding does not change the last state")
+@rnn_forward.case("what stands in the padding does not change the last state")
 def _(subject, trial):
     x, *others = sequence_inputs(trial, 3, 6, 3, 4)
     lengths = torch.tensor([3, 6, 1])
@@ -165,7 +171,7 @@ def _(subject, trial):
     trial.close(subject(x, *others, lengths=lengths)[1], expected, condition=16)
 
 
-@rnn_forward.trial("right for other sizes and random lengths")
+@rnn_forward.case("right for other sizes and random lengths")
 def _(subject, trial):
     for B, T, I, H in ((1, 9, 2, 3), (6, 4, 1, 2), (2, 12, 5, 1)):
         inputs, lengths = sequence_inputs(trial, B, T, I, H), trial.integers(1, T + 1, (B,))
@@ -252,7 +258,7 @@ def _(subject, trial):
         trial.true(sign * math.log10(got[0] / got[-1]) > 1, f"a spectral radius of {radius} has the wrong effect")
 
 
-@norms.trial("right in float64 and for other sizes")
+@norms.case("right in float64 and for other sizes")
 def _(subject, trial):
     for T, H in ((3, 1), (15, 2), (4, 11)):
         compare_norms(subject, trial, walk(trial, T, H, dtype=torch.float64))
@@ -305,7 +311,13 @@ def _(subject, trial):
     trial.close(subject(*grads, max_norm=1.0), expected_clip(grads, 1.0))
 
 
-@clip.trial("just above and just below the limit, tensors of any shape")
+@clip.case("float64 stays float64, a number without dimensions is a tensor too")
+def _(subject, trial):
+    grads = trial.normal((3, 4), (), (2,), spread=4, dtype=torch.float64)
+    trial.close(subject(*grads, max_norm=1.5), expected_clip(grads, 1.5), condition=1e8)  # torch adds 1e-6 to the norm
+
+
+@clip.case("just above and just below the limit, tensors of any shape")
 def _(subject, trial):
     for factor in (0.6, 0.98, 1.02, 40.0):
         grads = trial.normal((6, 5), (1, 3), (2, 2, 2), spread=2)
@@ -369,8 +381,14 @@ def _(subject, trial):
 @lstm.case("a large cell stays large; the state that shows it stays below one", weight=2)
 def _(subject, trial):
     x, h, c, *weights = lstm_inputs(trial, 3, 2, 5)
-    inputs = x, h, 20 * c, *weights
+    inputs = x, h, 200 * c, *weights
     trial.close(subject(*inputs), expected_lstm(*inputs), condition=8)
+
+
+@lstm.case("sums in the hundreds: gates are open or shut, and nothing is NaN")
+def _(subject, trial):
+    inputs = lstm_inputs(trial, 4, 3, 5, spread=200)
+    trial.close(subject(*inputs), expected_lstm(*inputs), condition=1000)
 
 
 @lstm.case("gradients reach everything, along the cell too")
@@ -396,7 +414,7 @@ def _(subject, trial):
         trial.close(h, expected[:, t], f"step {t + 1}", condition=100)
 
 
-@lstm.trial("other sizes, large gates, float64")
+@lstm.case("other sizes, large gates, float64")
 def _(subject, trial):
     for sizes in ((1, 1, 1), (7, 2, 3), (2, 9, 6)):
         inputs = tuple(t.double() for t in lstm_inputs(trial, *sizes, spread=5))
@@ -474,7 +492,14 @@ def _(subject, trial):
         trial.close(h, expected.float(), f"step {t + 1}", condition=100)
 
 
-@gru.trial("other sizes, large gates, float64")
+@gru.case("sums in the hundreds: gates are open or shut, and nothing is NaN")
+def _(subject, trial):
+    x, h, *weights = gru_inputs(trial, 4, 3, 5, spread=200)
+    inputs = x, h / 200, *weights
+    trial.close(subject(*inputs), expected_gru(*inputs), condition=1000)
+
+
+@gru.case("other sizes, large gates, float64")
 def _(subject, trial):
     for sizes in ((1, 1, 1), (7, 2, 3), (2, 9, 6)):
         inputs = tuple(t.double() for t in gru_inputs(trial, *sizes, spread=5))
@@ -561,7 +586,7 @@ def _(subject, trial):
         trial.true(not torch.allclose(after[:, :, at], before[:, :, at]), "an output does not read its own input")
 
 
-@conv.trial("right for other kernels, dilations and float64")
+@conv.case("right for other kernels, dilations and float64")
 def _(subject, trial):
     for K, T, dilation in ((2, 1, 1), (5, 16, 2), (3, 20, 7)):
         inputs = tuple(t.double() for t in conv_inputs(trial, 2, 3, 2, K, T))
@@ -689,7 +714,7 @@ def _(subject, trial):
             trial.equal(subject("convolution", nearby, kernel), counted_path("convolution", nearby, kernel))
 
 
-@path.trial("another kind raises ValueError")
+@path.case("another kind raises ValueError")
 def _(subject, trial):
     trial.raises("ValueError", lambda: subject("transformer", 5), "an unknown kind must raise ValueError")
 
@@ -725,7 +750,7 @@ recall = Check(
 
 @recall.case("a plain RNN is out of its depth at 40")
 def _(subject, trial):
-    trial.between(subject.value()["rnn"], 5, 20, "how far does the plain RNN get?")
+    trial.among(subject.value()["rnn"], [5, 20], "how far does the plain RNN get? The distances are 5, 20 and 40")
 
 
 @recall.case("an LSTM with forget bias 0 does not reach 20")
@@ -743,12 +768,12 @@ def _(subject, trial):
     trial.equal(subject.value()["dilated convolution"], 40, "how far does the dilated convolution get?")
 
 
-@recall.trial("right for all four at once, and the plain RNN's distance is one that was tried")
+@recall.trial("right for all four at once")
 def _(subject, trial):
     right = {"lstm, forget bias 0": 5, "lstm, forget bias 3": 40, "dilated convolution": 40}
     for name, expected in right.items():
         trial.equal(subject.value()[name], expected, f"how far does this one get: {name}?")
-    trial.true(subject.value()["rnn"] in (5, 20), "how far does the plain RNN get? The distances are 5, 20 and 40")
+    trial.among(subject.value()["rnn"], [5, 20], "how far does the plain RNN get? The distances are 5, 20 and 40")
 
 
 attention = Check(
@@ -828,14 +853,42 @@ def _(subject, trial):
     compare_gradients(trial, grads, expected[1], "query states w_q w_s v", condition=32)
 
 
-@attention.trial("scores of several hundred stay finite")
+@attention.case("scores of several hundred stay finite")
 def _(subject, trial):
     query, states, w_q, w_s, v = attention_inputs(trial, 3, 7, 4, 5, 9)
     inputs = query, states, w_q, w_s, 60 * v
     trial.close(subject(*inputs), expected_attention(*inputs), condition=1000)
 
 
-@attention.trial("other sizes, random lengths, float64")
+def padding_far_above(trial, lengths, S=7, apart=120.0):
+    """Inputs of attention in which every real token of a sentence scores below -`apart`, and the last of its padding
+    lies more than `apart` above all of them."""
+    while True:
+        query, states, w_q, w_s, v = attention_inputs(trial, len(lengths), S, 4, 5, 9)
+        v = 60 * v
+        scores = torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T) @ v
+        order = scores.argsort(dim=1)
+        scores, states = scores.gather(1, order), states[torch.arange(len(states))[:, None], order]
+        highest = torch.stack([row[length - 1] for row, length in zip(scores, lengths, strict=True)])
+        if bool(((highest < -apart) & (scores[:, -1] > highest + apart)).all()):
+            return query, states, w_q, w_s, v
+
+
+@attention.case("padding whose score lies far above that of all real tokens takes nothing from them", weight=2)
+def _(subject, trial):
+    lengths = (2, 1, 2)
+    inputs, mask = padding_far_above(trial, lengths), real_tokens(*lengths, size=7)
+    trial.close(subject(*inputs, mask), expected_attention(*inputs, mask=mask), condition=1000)
+
+
+@attention.case("one sentence, and sentences of one token, without a mask")
+def _(subject, trial):
+    for B, S in ((1, 5), (4, 1), (1, 1)):
+        inputs = attention_inputs(trial, B, S, 3, 5, 4)
+        trial.close(subject(*inputs), expected_attention(*inputs), f"{B} sentences of {S} tokens", condition=16)
+
+
+@attention.case("other sizes, random lengths, float64")
 def _(subject, trial):
     for B, S, D, H, A in ((1, 1, 2, 3, 1), (5, 9, 6, 2, 3), (2, 12, 1, 4, 8)):
         inputs = tuple(t.double() for t in attention_inputs(trial, B, S, D, H, A))
@@ -864,7 +917,7 @@ def _(subject, trial):
 def _(subject, trial):
     found = subject.value()["one vector"]
     trial.between(found[1], 0.4, 0.75, "with 5 words, one vector should lose about half of them")
-    trial.between(found[2], 0.25, 0.5, "with 12 words, one vector should be not much better than guessing")
+    trial.between(found[2], 0.32, 0.5, "with 12 words, one vector should be only somewhat better than guessing")
 
 
 @bottleneck.case("attention does not mind the length", weight=2)
@@ -930,7 +983,14 @@ def _(subject, trial):
     trial.close(subject(*inputs, window=1), expected_windows(*inputs, 1), condition=16)
 
 
-@windows.trial("right for other sizes, and the gradient of a window does not mind what came before it", weight=2)
+@windows.case("the state that comes back has no graph behind it")
+def _(subject, trial):
+    inputs, cotangents = window_inputs(trial, 2, 5, 3, 4), (None, trial.normal((2, 4)))
+    says = "a gradient still flows through the state that you return"
+    trial.cut_off(lambda: subject.grad(*inputs, 3, cotangents=cotangents, wrt=()), says)
+
+
+@windows.case("right for other sizes, and the gradient of a window does not mind what came before it", weight=2)
 def _(subject, trial):
     for B, T, I, H, window in ((1, 9, 2, 3, 2), (4, 10, 3, 2, 5), (2, 7, 1, 6, 3)):
         inputs = window_inputs(trial, B, T, I, H)

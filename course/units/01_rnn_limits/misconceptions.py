@@ -60,6 +60,19 @@ Can a number of your state be negative?
 """
 edit("torch.tanh", "torch.sigmoid")
 
+# %% exercise="rnn_step" wrong="tanh_from_exponentials"
+"""tanh is written with exponentials: exp(z) is infinite from z = 89 on, and infinity over infinity is NaN.
+
+What is torch.exp(torch.tensor(100.0))? Which torch function knows tanh for every number?
+"""
+edit(
+    "return torch.tanh(x @ w_x.T + h @ w_h.T + b)",
+    """
+    z = x @ w_x.T + h @ w_h.T + b
+    return (torch.exp(z) - torch.exp(-z)) / (torch.exp(z) + torch.exp(-z))
+    """,
+)
+
 # %% exercise="rnn_forward" wrong="last_column_of_padding"
 """`last` is the state at T - 1 for every row, also for rows that ended earlier and went on reading padding.
 
@@ -249,7 +262,7 @@ edit("(max_norm / norm).clamp(max=1.0)", "torch.where(norm <= max_norm, norm / n
 # %% exercise="clip_gradient_norm" wrong="changes_the_gradients_in_place"
 """The gradients are scaled in place (`*=` or `.mul_`): the caller's tensors are changed.
 
-The docstring asks for new tensors. Which operator makes one?
+The gradients that are handed over stay as they are. Which operator makes a new tensor?
 """
 edit("grad * scale", "grad.mul_(scale)")
 
@@ -317,6 +330,22 @@ Weights are (out, in): (4H, H). The product is h @ w_h.T for every size.
 """
 edit("h @ w_h.T", "h @ w_h.reshape(w_h.shape[1], -1)")
 
+# %% exercise="lstm_step" wrong="tanh_from_exponentials"
+"""tanh is written with exponentials. A cell may grow into the hundreds: exp(c) is infinite there, and the state NaN.
+
+What is torch.exp(torch.tensor(100.0))? Which torch function knows tanh for every number?
+"""
+edit("torch.sigmoid(o) * torch.tanh(c)", "torch.sigmoid(o) * (c.exp() - (-c).exp()) / (c.exp() + (-c).exp())")
+
+# %% exercise="lstm_step" wrong="sigmoid_from_exponentials"
+"""The sigmoid is written as exp(z) / (1 + exp(z)): from z = 89 on that is infinity over infinity, NaN.
+
+Which gate is wide open, and what should its sigmoid be? torch.sigmoid knows it for every number.
+"""
+edit("torch.sigmoid(f)", "f.exp() / (1 + f.exp())")
+edit("torch.sigmoid(i)", "i.exp() / (1 + i.exp())")
+edit("torch.sigmoid(o)", "o.exp() / (1 + o.exp())")
+
 # %% exercise="gru_step" wrong="update_gate_reversed"
 """Old and new are exchanged: with z near one your state is replaced. Here, as in torch, a large z KEEPS the old state.
 
@@ -380,6 +409,19 @@ edit("n = torch.tanh", "n = torch.sigmoid")
 The two weights of old and new must add up to one.
 """
 edit("(1 - z) * n + z * h", "(1 - z) * n + h")
+
+# %% exercise="gru_step" wrong="tanh_from_exponentials"
+"""tanh is written with exponentials: exp(2z) is infinite from z = 45 on, and infinity over infinity is NaN.
+
+What is torch.exp(torch.tensor(100.0))? Which torch function knows tanh for every number?
+"""
+edit(
+    "n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)",
+    """
+    e = torch.exp(2 * (x_n + torch.sigmoid(x_r + h_r) * h_n))
+    n = (e - 1) / (e + 1)
+    """,
+)
 
 # %% exercise="causal_dilated_conv" wrong="same_padding"
 """Half of the padding stands on each side ("same" padding): an output reads inputs that come after it.
@@ -480,6 +522,26 @@ What does your formula say about dilations 1, 1, 1?
 """
 edit("1 + (kernel_size - 1) * sum(dilations)", "kernel_size ** len(dilations)")
 
+# %% exercise="receptive_field" wrong="a_float_for_an_int"
+"""The number is right, but it is a float. Inputs are counted, so the docstring asks for an int.
+
+Which operation makes a float of ints: a division, `float(...)`, or a 1.0?
+"""
+edit("1 + (kernel_size - 1)", "1.0 + (kernel_size - 1)")
+
+# %% exercise="path_length_and_sequential_ops" wrong="another_kind_gets_an_answer"
+"""A kind that does not exist gets an answer. The docstring asks for a ValueError there.
+
+What does your function say for "transformer"? Which branch does it take?
+"""
+edit(
+    """
+    if kind != "convolution":
+        raise ValueError(f"kind is recurrent, convolution or attention, not {kind!r}")
+    """,
+    "",
+)
+
 # %% exercise="path_length_and_sequential_ops" wrong="convolution_without_dilation"
 """The layers are counted as if none of them had gaps: their number then grows with n, not with its logarithm.
 
@@ -574,6 +636,43 @@ edit(
     "",
 )
 
+# %% exercise="additive_attention" wrong="mask_after_the_softmax_renormalised"
+"""The softmax still sees the padding: where its scores lie far above the others, all real weights underflow to 0, and
+0 / 0 is NaN.
+
+Which scores may the maximum and the sum of the softmax see? Hide the padding before it.
+"""
+edit(
+    """
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    """,
+    """
+    weights = torch.softmax(scores, dim=-1)
+    if mask is not None:
+        weights = weights * mask
+        weights = weights / weights.sum(-1, keepdim=True)
+    """,
+)
+
+# %% exercise="additive_attention" wrong="not_low_enough"
+"""The scores of padding become a number that is only fairly low, such as -100: real scores may lie lower still, and
+then the padding takes the weight.
+
+Below which number does no score lie? What is exp of it?
+"""
+edit("masked_fill(~mask, -math.inf)", "masked_fill(~mask, -100.0)")
+
+# %% exercise="additive_attention" wrong="squeezed_too_much"
+"""`squeeze()` without a number drops every axis of size one: with a single sentence, or sentences of one token, the
+batch or the time is gone.
+
+Which axis should go? Say its number, or multiply by v as a vector.
+"""
+edit("scores = hidden @ v  # (B, S)", "scores = (hidden @ v[:, None]).squeeze()")
+edit("(weights[:, None, :] @ states)[:, 0]", "(weights[..., None] * states).sum(-2)")
+
 # %% exercise="additive_attention" wrong="mask_after_the_softmax"
 """The mask is applied after the softmax: rows with padding no longer sum to one.
 
@@ -666,6 +765,14 @@ edit(
     'bottleneck_finding = {"one vector": [1.0, 1.0, 1.0], "attention": [1.0, 0.59, 0.4]}',
 )
 
+# %% exercise="bottleneck_finding" wrong="twelve_words_guessed"
+"""You say that one vector does no better than guessing at twelve words: with four words to choose from, a guess is
+right in a quarter of the cases.
+
+Read the third line of the table again. How much is left of twelve words?
+"""
+edit("[1.0, 0.59, 0.4]", "[1.0, 0.59, 0.25]")
+
 # %% exercise="bottleneck_finding" wrong="percent"
 """Your numbers are per cent. Asked for is the share, from 0 to 1.
 
@@ -731,6 +838,14 @@ edit(
     grads.append(w_h.grad.clone())
     """,
 )
+
+# %% exercise="repaired_windows" wrong="state_with_its_graph"
+"""The gradients are right, but the state that you return still has the graph of the last window behind it: whoever
+goes on with it walks back into this text.
+
+What does `h.requires_grad` say of it? Cut it off once more before you hand it back.
+"""
+edit("torch.stack(grads), h.detach()", "torch.stack(grads), h")
 
 # %% exercise="repaired_windows" wrong="rest_of_the_text_dropped"
 """T // window windows: what is left over at the end is never read.

@@ -113,7 +113,7 @@ def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tenso
     w_x      (H, I)  weights of the input, (out, in) as in nn.Linear
     w_h      (H, H)  weights of the state, (out, in)
     b        (H,)    bias
-    returns  (B, H)  the new state
+    returns  (B, H)  the new state, between -1 and 1 also where the sums are in the hundreds
 
     Not allowed: library recurrent layers and cells (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell and the like).
 
@@ -236,8 +236,9 @@ def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], T
 
     grads     one or more tensors of any shapes; they stay as they are
     max_norm  a positive number
-    returns   the gradients as a list of new tensors (same shapes), and their norm *before* clipping, a tensor without
-              dimensions. The norm is that of all numbers of all tensors in one long vector.
+    returns   the gradients as a list of tensors (same shapes and dtypes; where nothing is to be clipped they may be the
+              same tensors), and their norm *before* clipping, a tensor without dimensions. The norm is that of all
+              numbers of all tensors in one long vector.
 
     Source: Pascanu, Mikolov and Bengio 2013, algorithm 1.
     Difficulty 2 of 5, about 10 minutes.
@@ -279,7 +280,7 @@ def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tens
     w_x      (4H, I)   rows 0 to H for i, then f, g, o (torch's order)
     w_h      (4H, H)   the same order
     b        (4H,)     the same order
-    returns  h, c      (B, H) each, after the step
+    returns  h, c      (B, H) each, after the step; never NaN, also where sums or cells are in the hundreds
 
     Not allowed: library recurrent layers and cells (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell and the like).
 
@@ -318,7 +319,7 @@ def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: T
     h         (B, H)
     w_x, b_x  (3H, I), (3H,)  rows 0 to H for r, then z, n (torch's order)
     w_h, b_h  (3H, H), (3H,)  the same order
-    returns   (B, H)
+    returns   (B, H)          never NaN, also where the sums are in the hundreds
 
     Not allowed: library recurrent layers and cells (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell and the like).
 
@@ -840,7 +841,8 @@ def additive_attention(
     w_s      (A, H)     (out, in)
     v        (A,)
     mask     (B, S) bool, True = a real token, at least one in each row; None: all are real
-    returns  context (B, H): weighted mean of the states; weights (B, S): rows sum to 1, exactly 0 on padding
+    returns  context (B, H): weighted mean of the states; weights (B, S): rows sum to 1, exactly 0 on padding. Scores
+             may be in the hundreds, those of padding too
 
     torch.softmax may be used here; you write your own in unit 02.
 
@@ -1101,7 +1103,7 @@ def repaired_windows(
              difference between the window's states and its targets; nothing before the window's start takes part
              h (B, H): the state after the last step, without a graph behind it
 
-    w_h itself and its .grad stay as they were.
+    The numbers of w_h stay as they were. Its .grad is yours to use.
 
     Source: Williams and Peng 1990, "An Efficient Gradient-Based Algorithm for On-Line Training of Recurrent Networks".
     Difficulty 2 of 5, about 15 minutes.

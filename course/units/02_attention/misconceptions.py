@@ -66,6 +66,13 @@ Which of your operations leaves the graph: `.detach()`, `.data`, `.numpy()`, `to
 """
 edit("(x - x.amax(dim=dim, keepdim=True)).exp()", "(x - x.amax(dim=dim, keepdim=True)).detach().exp()")
 
+# %% exercise="stable_softmax" wrong="always_float32"
+"""The scores become float32 on the way: float64 comes back with half of its digits, and with another dtype.
+
+Which dtype has x, and which has your result?
+"""
+edit("(x - x.amax(dim=dim, keepdim=True)).exp()", "(x.float() - x.float().amax(dim=dim, keepdim=True)).exp()")
+
 # %% exercise="scaled_dot_product_attention" wrong="no_scale"
 """The scores are not divided by sqrt(d_k): the wider the head, the sharper its softmax.
 
@@ -462,6 +469,64 @@ With dropout=1.0 in training every weight is dropped. What is left of the output
 """
 edit("self.dropout(weights) @ v", "weights @ v")
 
+# %% exercise="MultiHeadAttention" wrong="dropout_on_the_mixed_values"
+"""Dropout is applied to the mixed values: single numbers of the output are dropped instead of weights.
+
+A query that reads 400 keys alike loses about half of its weights with dropout 0.5. Does it lose its whole answer?
+"""
+edit("self.dropout(weights) @ v", "self.dropout(weights @ v)")
+
+# %% exercise="MultiHeadAttention" wrong="weights_after_dropout"
+"""The weights that come back are those after dropout. The docstring asks for the ones before it: rows that sum to 1.
+
+Which of the two would you plot to see where a head looks?
+"""
+edit(
+    "mixed = self.dropout(weights) @ v",
+    """
+    weights = self.dropout(weights)
+    mixed = weights @ v
+    """,
+)
+
+# %% exercise="MultiHeadAttention" wrong="nan_in_an_empty_row"
+"""A query that may look at nothing gets NaN: its softmax divides zero by zero, and w_o spreads the NaN.
+
+What does your scaled_dot_product_attention do with such a row? Use it, or treat these rows separately here too.
+"""
+edit(
+    "_, weights = scaled_dot_product_attention(q, k, v, mask)  # (B, H, T, T)",
+    """
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    weights = torch.softmax(scores, dim=-1)
+    """,
+)
+
+# %% exercise="MultiHeadAttention" wrong="float_mask_taken_for_a_boolean"
+"""A float mask is turned into a boolean one: its -inf becomes True, "may look", and its zeros become False.
+
+What does `torch.tensor([0.0, -torch.inf]).bool()` give? A float mask is added to the scores.
+"""
+edit(
+    "scaled_dot_product_attention(q, k, v, mask)",
+    "scaled_dot_product_attention(q, k, v, None if mask is None else mask.bool())",
+)
+
+# %% exercise="MultiHeadAttention" wrong="any_number_of_heads"
+"""MultiHeadAttention(10, 3) is accepted: the docstring asks for a ValueError when the heads do not divide the width.
+
+How wide would each of 3 heads be, and which columns would be left over?
+"""
+edit(
+    """
+    if d_model % num_heads:
+        raise ValueError(f"d_model={d_model} is not a multiple of num_heads={num_heads}")
+    """,
+    "",
+)
+
 # %% exercise="MultiHeadAttention" wrong="no_output_projection"
 """The merged heads are returned as they are; w_o is never called.
 
@@ -553,6 +618,22 @@ edit(
 Overwrite the padding of the memory with 1000. Does the output move?
 """
 edit("scaled_dot_product_attention(q, k, v, memory_mask)", "scaled_dot_product_attention(q, k, v)")
+
+# %% exercise="CrossAttention" wrong="nan_for_a_source_of_padding"
+"""When all of a source is padding, the softmax divides zero by zero: the whole sentence becomes NaN.
+
+What does your scaled_dot_product_attention do with a row without any allowed key? Use it, or do the same here.
+"""
+edit(
+    "out, weights = scaled_dot_product_attention(q, k, v, memory_mask)",
+    """
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if memory_mask is not None:
+        scores = scores.masked_fill(~memory_mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    out = weights @ v
+    """,
+)
 
 # %% exercise="CrossAttention" wrong="one_wide_head"
 """There is one head of full width: queries, keys and values are never split.
@@ -711,6 +792,13 @@ How large are the weights in float16?
 """
 edit("* bytes_per_number", "* 4", times=2)
 
+# %% exercise="attention_cost" wrong="floats_for_ints"
+"""The numbers are floats: a division by the number of heads makes them so, and large ones lose their last digits.
+
+FLOPs and bytes are counted. Which division gives an int, or can you do without it?
+"""
+edit("2 * n * n * d_model", "2 * n * n * num_heads * (d_model / num_heads)", times=2)
+
 # %% exercise="attention_cost" wrong="linear_in_n"
 """The scores are counted as if each query met one key: their number grows with n squared.
 
@@ -748,6 +836,27 @@ edit(
     """,
 )
 
+# %% exercise="permutation_finding" wrong="mask_of_the_future"
+"""The mask of the third number looks at the future: each word sees itself and what comes after it.
+
+tril or triu? Row i of a causal mask belongs to query i, and its last True stands on the diagonal.
+"""
+edit("causal_mask(len(WORDS), len(WORDS))", "causal_mask(len(WORDS), len(WORDS)).mT")
+
+# %% exercise="permutation_finding" wrong="not_rounded"
+"""The medians are right, but they are not rounded to four decimals.
+
+What does `round(2.718281828, 4)` give?
+"""
+edit("round(sorted(found)[len(found) // 2], 4)", "sorted(found)[len(found) // 2]")
+
+# %% exercise="permutation_finding" wrong="mean_of_the_runs"
+"""The mean over the runs is taken; the docstring asks for their median.
+
+Which number stands in the middle when the values are sorted?
+"""
+edit("sorted(found)[len(found) // 2]", "sum(found) / len(found)")
+
 # %% exercise="permutation_finding" wrong="causal_mask_forgotten"
 """The third number is computed without the causal mask, so it is zero like the second.
 
@@ -767,7 +876,7 @@ edit("products / math.sqrt(width)", "products / width")
 
 What is the largest entropy that 64 keys allow? Divide by it.
 """
-edit("attention_entropy(drawn).mean(dim=-1) / math.log(64)", "attention_entropy(drawn).mean(dim=-1)")
+edit("attention_entropy(shares).mean(dim=-1) / math.log(64)", "attention_entropy(shares).mean(dim=-1)")
 
 # %% exercise="saturation_finding" wrong="raw_and_scaled_swapped"
 """The tables have changed names: "raw" is the one without any scale, and it is the sharp one.
@@ -784,7 +893,14 @@ edit(
 
 The Jacobian's diagonal is w (1 - w). What does it add up to?
 """
-edit("1 - drawn.square()", "drawn.square()")
+edit("1 - shares.square()", "shares.square()")
+
+# %% exercise="saturation_finding" wrong="softmax_over_queries"
+"""The softmax runs over the queries: the weights of one query on the 64 keys no longer add up to 1.
+
+Scores are (queries, keys). Which of the two axes must sum to one?
+"""
+edit("stable_softmax(logits)", "stable_softmax(logits, dim=-2)")
 
 # %% exercise="repaired_cross_attention" wrong="as_published"
 """This is still the published version: the encoder asks, and the values come from the decoder.
@@ -826,6 +942,20 @@ edit(
 Compare with the formula of section 3: what stands below QK^T?
 """
 edit("scaled_dot_product_attention(q, k, v)[0]", "stable_softmax(q @ k.mT) @ v")
+
+# %% exercise="repaired_cross_attention" wrong="no_maximum"
+"""The exponential is taken of the scores as they are: scores in the hundreds overflow. The published code subtracts the
+largest one of each row first, and is right there.
+
+What is torch.exp(torch.tensor(100.0))? Which of your functions is safe?
+"""
+edit(
+    "return scaled_dot_product_attention(q, k, v)[0]",
+    """
+    powers = (q @ k.mT / math.sqrt(q.shape[-1])).exp()
+    return powers / powers.sum(-1, keepdim=True) @ v
+    """,
+)
 
 # %% exercise="repaired_masking" wrong="as_published"
 """This is still the published version: it hides the keys where the mask is 0, and in an additive mask these are the
@@ -869,3 +999,55 @@ def repaired_masking(logits, mask):
 Such a row should be all zero. Fill it with finite scores before the softmax, with zeros after it.
 """
 edit("stable_softmax(biased.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)", "stable_softmax(biased)")
+
+# %% exercise="repaired_masking" wrong="empty_rows_of_boolean_masks_only"
+"""Rows that may look at nothing are treated under a boolean mask only: under a float mask of -inf they are still NaN.
+
+Ask the scores after the mask has acted, not the mask: which rows are -inf everywhere?
+"""
+edit("biased.isneginf()", "(biased.isneginf() & torch.tensor(mask.dtype == torch.bool))")
+
+# %% exercise="repaired_masking" wrong="integers_guessed"
+"""An integer mask is taken for one of the two conventions: nobody can tell which one its author meant.
+
+Which dtypes may a mask have? The docstring asks for a TypeError for all others.
+"""
+edit(
+    """
+    elif mask.is_floating_point():
+        bias = mask
+    else:
+        raise TypeError(f"a mask is bool (True = may look) or float (added), this one is {mask.dtype}")
+    """,
+    """
+    else:
+        bias = mask.to(logits.dtype)
+    """,
+)
+
+# %% exercise="repaired_masking" wrong="one_float_dtype_only"
+"""A float mask is refused when its dtype is not that of the logits; the docstring allows any float dtype.
+
+Which question do you ask: is it this dtype, or is it a float?
+"""
+edit("mask.is_floating_point()", "mask.dtype == logits.dtype")
+
+# %% exercise="repaired_masking" wrong="writes_into_the_mask"
+"""The logits are added into the mask (`+=` or `.add_`): the caller's mask is changed, and wrong at the next call.
+
+Look at the mask before and after the call. Which operator makes a new tensor?
+"""
+edit("biased = logits + bias", "biased = bias.add_(logits) if bias.shape == logits.shape else logits + bias")
+
+# %% exercise="repaired_masking" wrong="no_maximum"
+"""The exponential is taken of the scores as they are: logits of several hundred overflow to infinity.
+
+Which number can be subtracted from a whole row without changing its softmax?
+"""
+edit(
+    "return stable_softmax(biased.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)",
+    """
+    powers = biased.masked_fill(empty, 0.0).exp()
+    return (powers / powers.sum(-1, keepdim=True)).masked_fill(empty, 0.0)
+    """,
+)

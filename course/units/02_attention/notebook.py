@@ -355,6 +355,9 @@ class MultiHeadAttention(nn.Module):
     num_heads  H; raises ValueError when D is not a multiple of H
     dropout    probability from 0 to 1 that a weight is set to zero, in training only (nn.Dropout on the weights)
 
+    Masks are bool or float, as in scaled_dot_product_attention. A query that may look at no key has weights 0 in every
+    head, and only the bias of w_o is left of its output.
+
     Parameters, by their names in the state dict: `w_q`, `w_k`, `w_v`, `w_o`, each an nn.Linear(D, D) with bias. The
     columns of w_q, w_k, w_v belong to the heads in order: head h owns columns h * d to (h + 1) * d.
 
@@ -407,6 +410,8 @@ class CrossAttention(nn.Module):
 
     d_model    D, width of both sequences
     num_heads  H, divides D
+
+    When all of a source is padding, the weights are 0 and only the bias of w_o is left of the output; no NaN.
 
     Parameters: `w_q`, `w_k`, `w_v`, `w_o`, each an nn.Linear(D, D) with bias; heads in order, as above.
 
@@ -795,33 +800,39 @@ Why $1/\sqrt{d_k}$? If the numbers in $q$ and $k$ are independent with variance 
 The wider the head, the larger the scores, and the closer the softmax to picking one key. A softmax that has picked
 passes no gradient: $\partial w_i / \partial s_i = w_i (1 - w_i)$ is zero at both ends.
 
-Measure both. Draw 64 queries and 64 keys from a normal distribution for widths 16, 64, 256 and 1024, with and without
+Measure both. Take 64 queries and 64 keys from a normal distribution for widths 16, 64, 256 and 1024, with and without
 the scale, over ten seeds.
 """
 
+# %%
+def queries_and_keys(width: int, run: int) -> tuple[Tensor, Tensor]:
+    """64 queries and 64 keys, (64, width) each: normal numbers with variance 1, another set for every run."""
+    gen = torch.Generator().manual_seed(run)
+    return torch.randn(64, width, generator=gen), torch.randn(64, width, generator=gen)
+
+
 # %% exercise="saturation_finding"
 # A dict of four tables. Each table is a list with one row for each width in DIMS; each row is a list of ten numbers,
-# one for each of the seeds 0 to 9; each number is the mean over 64 queries of a property of their weights on 64 keys:
+# one for each of the runs 0 to 9 in this order; each number is the mean over the 64 queries of
+# queries_and_keys(width, run) of a property of their weights on the 64 keys:
 #
 #   "raw_entropy"      entropy of the weights without any scale, divided by ln(64): 0 = one key, 1 = all keys alike
 #   "scaled_entropy"   the same with the scores divided by sqrt(d)
 #   "raw_gradient"     1 - sum_s w_s^2, the trace of the softmax's Jacobian: 0 = no gradient passes; without any scale
 #   "scaled_gradient"  the same with the scores divided by sqrt(d)
 #
-# Use your stable_softmax and attention_entropy, and torch.Generator().manual_seed(...) for each seed.
+# Use your stable_softmax and attention_entropy.
 # Difficulty 2 of 5, about 20 minutes.
 DIMS = [16, 64, 256, 1024]
 ### BEGIN SOLUTION
 saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
 for width in DIMS:
-    generators = [torch.Generator().manual_seed(run) for run in range(10)]
-    products = torch.stack([
-        torch.randn(64, width, generator=gen) @ torch.randn(width, 64, generator=gen) for gen in generators
-    ])  # (10, 64, 64)
+    drawn = [queries_and_keys(width, run) for run in range(10)]
+    products = torch.stack([queries @ keys.mT for queries, keys in drawn])  # (10, 64, 64)
     for kind, logits in (("raw", products), ("scaled", products / math.sqrt(width))):
-        drawn = stable_softmax(logits)
-        normed = attention_entropy(drawn).mean(dim=-1) / math.log(64)
-        passing = 1 - drawn.square().sum(dim=-1).mean(dim=-1)
+        shares = stable_softmax(logits)
+        normed = attention_entropy(shares).mean(dim=-1) / math.log(64)
+        passing = 1 - shares.square().sum(dim=-1).mean(dim=-1)
         saturation_finding[f"{kind}_entropy"].append(normed.tolist())
         saturation_finding[f"{kind}_gradient"].append(passing.tolist())
 ### END SOLUTION
@@ -913,7 +924,7 @@ def repaired_cross_attention(
     decoder_states  (B, T, D)
     encoder_states  (B, S, D), S may differ from T
     w_q, w_k, w_v   (D, D), applied from the right: states @ w
-    returns         (B, T, D), one row for each decoder position
+    returns         (B, T, D), one row for each decoder position; scores may be in the hundreds
 
     Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
@@ -960,9 +971,10 @@ input.
 def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
     """Attention weights under a mask of either convention, told apart by its dtype.
 
-    logits   (..., T, S)  scaled scores
-    mask     broadcastable to (..., T, S). bool: True = may look. float: added to the logits; -inf hides, a finite
-             number is a bias (as ALiBi uses it, unit 03). Any other dtype: raise TypeError instead of guessing.
+    logits   (..., T, S)  scaled scores, of any size
+    mask     broadcastable to (..., T, S); it stays as it is. bool: True = may look. float, of any float dtype: added to
+             the logits; -inf hides, a finite number is a bias (as ALiBi uses it, unit 03). Any other dtype: raise
+             TypeError instead of guessing.
     returns  (..., T, S)  weights; a row that may look at nothing is all zero
 
     Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).

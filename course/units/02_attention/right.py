@@ -147,6 +147,22 @@ class MultiHeadAttention(nn.Module):
         weights = torch.softmax(logits.masked_fill(nothing, 0.0), dim=-1) * ~nothing
         return self.w_o(torch.einsum("bhts,bshd->bthd", self.keep(weights), v).reshape(b, t, -1)), weights
 
+# %% exercise="MultiHeadAttention" right="layers_by_name"
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model, num_heads, dropout=0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        for name in "qkvo":
+            setattr(self, f"w_{name}", nn.Linear(d_model, d_model))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x, mask=None):
+        q, k, v = (split_heads(getattr(self, f"w_{name}")(x), self.num_heads) for name in "qkv")
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.w_o(merge_heads(self.dropout(weights) @ v)), weights
+
 # %% exercise="CrossAttention" right="einsum"
 class CrossAttention(nn.Module):
     def __init__(self, d_model, num_heads):
@@ -273,8 +289,8 @@ for d in DIMS:
     for kind, scale in (("raw", 1.0), ("scaled", d**-0.5)):
         entropies, gradients = [], []
         for s in range(10):
-            g = torch.Generator().manual_seed(s)
-            w = stable_softmax(torch.randn(64, d, generator=g) @ torch.randn(64, d, generator=g).T * scale)
+            q, k = queries_and_keys(d, s)
+            w = stable_softmax(q @ k.T * scale)
             entropies.append(attention_entropy(w).mean().item() / math.log(64))
             gradients.append((w * (1 - w)).sum(-1).mean().item())
         saturation_finding[f"{kind}_entropy"].append(entropies)
@@ -284,11 +300,7 @@ for d in DIMS:
 DIMS = [16, 64, 256, 1024]
 tables = {"raw": [], "scaled": []}
 for d in DIMS:
-    sets = []
-    for s in range(10):
-        g = torch.Generator().manual_seed(1000 * s + d)
-        q, k = torch.randn(2, 64, d, generator=g)
-        sets.append((q, k))
+    sets = [queries_and_keys(d, s) for s in range(10)]
     for kind, boost in (("raw", d**0.5), ("scaled", 1.0)):
         tables[kind].append([scaled_dot_product_attention(q * boost, k, k)[1] for q, k in sets])
 saturation_finding = {}

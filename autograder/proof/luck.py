@@ -1,0 +1,90 @@
+"""Is a right answer ever refused? Solutions and the other right styles, on many secrets.
+
+A comparison that asks for more digits than there are refuses a right answer on a few secrets in a hundred: nobody sees
+it on the ten of the gates, and a student pays. Kernels are left to the gates: their tasks take too long for this.
+
+    python -m autograder.proof.luck UNIT_FOLDER [EXERCISE] [--secrets N]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from autograder.authoring import recording
+from autograder.authoring.checks import Check, attempt, load
+from autograder.authoring.unit import Unit
+from autograder.judging.trials import secret_seed
+from course.checking.check import quiet
+from course.checking.subject import LocalSubject, SubjectError
+
+
+class Refusal(NamedTuple):
+    """A case or trial that a right answer failed, on the secret of this number."""
+
+    exercise: str
+    answer: str
+    secret: int
+    title: str
+    says: str
+
+
+def refusals(folder: Path, secrets: int, only: Collection[str] | None = None) -> Iterator[Refusal]:
+    """Every refusal of a right answer to the unit's exercises, or to those in `only`. Secrets count from 0."""
+    unit = Unit.load(folder)
+    checks = load(unit.checks_path)
+    for name, solved in recording.namespaces(unit):
+        check = checks.get(name)
+        if check and check.kind != "kernel" and (only is None or name in only):
+            for answer, namespace in _answers(unit, name, solved):
+                for secret in range(secrets):
+                    yield from _refused(check, answer, namespace, secret)
+
+
+def _answers(unit: Unit, name: str, solved: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "the solution", solved
+    for right in unit.rights:
+        if right.exercise == name:
+            yield right.name, recording.alternative(right, solved)
+
+
+def _refused(check: Check, answer: str, namespace: dict[str, Any], secret: int) -> Iterator[Refusal]:
+    """The secrets are those of the gates."""
+    seed = secret_seed(b"gates", str(secret), check.name, "", "")
+    for spec in check.specs:
+        try:
+            with quiet():
+                result = attempt(check, spec, LocalSubject(namespace, check.name), seed(spec.title)).result
+        except SubjectError as error:
+            yield Refusal(check.name, answer, secret, spec.title, error.message)
+            continue
+        if not result.passed:
+            says = " ".join(word for word in (result.says, result.got, result.expected) if word)
+            yield Refusal(check.name, answer, secret, spec.title, says)
+
+
+def main(words: list[str]) -> int:
+    """Print the refusals; 1 when there is one."""
+    parser = argparse.ArgumentParser(prog="python -m autograder.proof.luck", description=__doc__.split("\n\n")[0])
+    parser.add_argument("folder", type=Path, help="course/units/NN_topic")
+    parser.add_argument("exercise", nargs="?")
+    parser.add_argument("--secrets", type=int, default=200, metavar="N", help="how many (200)")
+    asked = parser.parse_args(words)
+    torch.set_num_threads(1)
+    found = 0
+    for refusal in refusals(asked.folder, asked.secrets, [asked.exercise] if asked.exercise else None):
+        found += 1
+        where = f"{refusal.exercise}, {refusal.answer}, secret {refusal.secret}"
+        print(f"{where}: {refusal.title}: {refusal.says}", flush=True)
+    print(f"{found} refusals")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main(sys.argv[1:]))

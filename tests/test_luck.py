@@ -1,0 +1,20 @@
+"""No right answer is refused by bad luck: quickly, or slowly and thoroughly. The gates ask fewer secrets of them."""
+
+import pytest
+
+from autograder.authoring.unit import find_unit
+from autograder.proof.luck import refusals
+
+UNITS = [find_unit(name) for name in ("00_orientation", "01_rnn_limits", "02_attention")]
+by_name = pytest.mark.parametrize("folder", UNITS, ids=[unit.name for unit in UNITS])
+
+
+@by_name
+def test_no_right_answer_is_refused_on_twenty_secrets(folder):
+    assert list(refusals(folder, 20)) == []
+
+
+@pytest.mark.slow
+@by_name
+def test_no_right_answer_is_refused_on_two_hundred_secrets(folder):
+    assert list(refusals(folder, 200)) == []
