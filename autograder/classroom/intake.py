@@ -38,7 +38,7 @@ from nbformat import NotebookNode
 
 from autograder.classroom import clock
 from autograder.classroom.names import COLLECTORS_FILES
-from course.files import write_whole
+from course.files import notebook_text, write_whole
 
 MAX_FILE_BYTES = 20_000_000
 MAX_CELLS = 2_000
@@ -498,12 +498,10 @@ def _parse(data: bytes, notes: list[str]) -> list[Any]:
 
 
 def _text(data: bytes, notes: list[str]) -> str:
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
+    text, replaced = notebook_text(data)
+    if replaced:
         notes.append("The file had bytes that are not UTF-8; they were replaced.")
-        return data.decode(encoding, "replace")
+    return text
 
 
 def _version_3_cells(document: dict[str, Any]) -> list[Any]:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
 
 from autograder.authoring.checks import load
@@ -21,9 +20,10 @@ from autograder.judging import trials
 from autograder.judging.judge import judge
 from autograder.judging.rules import HandIn, UnitRules, code_cells, rules_for
 from autograder.sandbox.sandbox import Limits, Lost, NoSandbox, SandboxGone
-from course.checking.check import find_cases
+from course.checking.check import find_cases, ran_here, refused
 from course.checking.subject import LocalSubject
 from course.checking.verdict import Verdict
+from course.command_line.notebooks import read_notebook
 from course.errors import EnvironmentLacking, InputError
 
 TRIES = 3
@@ -36,7 +36,7 @@ def judge_notebook(path: Path, cases_path: Path, limit: float, tell: Callable[[s
     A process that this machine ended is no verdict: all is judged again, a few times. Raises InputError for cases that
     this clone can't judge by, and EnvironmentLacking when the machine lets no judgement end.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read_notebook(path)
     rules = _rules(cases_path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     handin = HandIn("", code_cells(notebook), digest)
@@ -74,7 +74,8 @@ def score_hidden(name: str, namespace: dict[str, Any]) -> float:
     check = load(UNITS / recorded.unit / "checks.py")[name]
     seed = trials.secret_seed(secrets.token_bytes(32), "", name, "", "")
     subject = lambda: LocalSubject(namespace, name)  # noqa: E731
-    return trials.judge_exercise(check, recorded.check(name), subject, seed).score
+    verdict = trials.judge_exercise(check, recorded.check(name), subject, seed)
+    return refused(recorded.check(name), verdict, ran_here.cells).score
 
 
 def find_unit_of(cases_path: Path) -> str:

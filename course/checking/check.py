@@ -23,7 +23,7 @@ from course.checking.subject import LocalSubject
 from course.checking.verdict import ExerciseVerdict
 
 _loaded: dict[tuple[str, float], cases.Cases] = {}
-_ran = texts.Ran()
+ran_here = texts.Ran()
 
 
 def check(name: str, *, hidden: bool = False) -> float | None:
@@ -56,8 +56,8 @@ def judge(name: str, namespace: dict[str, Any]) -> ExerciseVerdict:
     """The verdict of the recorded cases on `namespace[name]`. KeyError or FileNotFoundError in one sentence."""
     recorded = find_cases(name)
     with quiet():
-        verdict = judge_with(recorded, name, namespace, _ran.cells)
-        said = texts.warning(name, _ran, namespace) if verdict.state not in ("not_attempted", "missing") else ""
+        verdict = judge_with(recorded, name, namespace, ran_here.cells)
+        said = texts.warning(name, ran_here, namespace) if verdict.state not in ("not_attempted", "missing") else ""
     verdict.reason = "; ".join(filter(None, (verdict.reason, said)))
     return verdict
 
@@ -70,15 +70,20 @@ def judge_with(
     cells: the sources that made the namespace, in the order in which they ran; they are read for forbidden calls.
     """
     check = recorded.check(name)
-    verdict = cases.play(check, LocalSubject(namespace, name))
-    if check.forbids and verdict.score:
-        verdict = forbidden.refuse(verdict, forbidden.read_source(read_all(cells), name, check.forbids))
-        verdict.optional = check.optional
+    verdict = refused(check, cases.play(check, LocalSubject(namespace, name)), cells)
     if verdict.state in ("passed", "forbidden", "held"):
         return verdict
     used = foundations.used_by(namespace.get(name), recorded.checks)
     played = (cases.play(recorded.check(other), LocalSubject(namespace, other)) for other in used)
     return foundations.explain(verdict, [other.name for other in played if other.state != "passed"])
+
+
+def refused(check: cases.CheckCases, verdict: ExerciseVerdict, cells: Sequence[str]) -> ExerciseVerdict:
+    """The verdict, without points where these cells call what the exercise asks to write, or can't be read."""
+    if check.forbids and verdict.score:
+        verdict = forbidden.refuse(verdict, forbidden.read_source(read_all(cells), check.name, check.forbids))
+        verdict.optional = check.optional
+    return verdict
 
 
 def find_cases(name: str) -> cases.Cases:
