@@ -281,8 +281,9 @@ def test_one_student_is_found_however_the_name_was_typed(classroom, threads, bui
     assert [verdict.student for verdict in graded.verdicts] == ["jose\u0301"]
 
 
-def test_a_clock_that_can_not_be_read_stops_the_run_before_anything_is_written(classroom, monkeypatch, capsys):
+def test_a_clock_that_can_not_be_read_stops_the_run_before_anything_is_written(built, monkeypatch, capsys, tmp_path):
     synthetic.use_for_the_command(monkeypatch)
+    classroom = make_class(tmp_path / "class", built, 2)
     classroom.timestamps_file.write_text(f"student;unit;timestamp\ns0000;{UNIT};2026-03-01\ns0001;{UNIT};soon\n")
     before = {path: path.read_bytes() for path in classroom.root.rglob("*") if path.is_file()}
     assert cli.run(["grade", "--class", str(classroom.root)]) == 2
