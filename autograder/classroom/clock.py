@@ -37,7 +37,6 @@ WORDS = {
 }  # fmt: skip
 SUCH_AS = 'expected a time such as "2026-03-01 18:00:00 UTC"'
 _ISO = re.compile(r"\d{4}-?\d\d-?\d\d([T ]\d.*)?", re.ASCII)
-_YEAR_FIRST = re.compile(r"(?<![\d./-])(\d{4})([./-])(\d{1,2})\2(\d{1,2})(?![\d./-])", re.ASCII)
 _YEAR_LAST = re.compile(r"(?<![\d./-])(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?!\d)", re.ASCII)
 _GAPS = datetime.datetime(2001, 1, 1), datetime.datetime(2002, 2, 2)  # what stands in for parts that a date lacks
 
@@ -201,13 +200,11 @@ def _in_utc(time: datetime.datetime) -> datetime.datetime:
 
 def _year_first(text: str, day_first: bool) -> str:
     """01.03.2026 and 01/03/2026 as 2026-03-01. With dots the day stands before the month everywhere."""
-    if found := _YEAR_FIRST.search(text):
-        year, _, month, day = found.groups()
-    elif found := _YEAR_LAST.search(text):
-        first, separator, second, year = found.groups()
-        day, month = (first, second) if day_first or separator == "." else (second, first)
-    else:
+    found = _YEAR_LAST.search(text)
+    if not found:
         return text
+    first, separator, second, year = found.groups()
+    day, month = (first, second) if day_first or separator == "." else (second, first)
     date = datetime.date(int(year), int(month), int(day)).isoformat()
     return text[: found.start()] + date + text[found.end() :]
 

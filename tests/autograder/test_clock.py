@@ -101,6 +101,7 @@ def test_both_spellings_of_a_name_are_one(table):
         (f"{HEAD}ada,{UNIT},46082.77\n", 2, "expected a time"),
         (f"{HEAD}ada,{UNIT},2026-03-01 18:30 XYZ\n", 2, "expected a time"),
         (f"{HEAD}ada,{UNIT},2026-13-01\n", 2, "expected a time"),
+        (f"{HEAD}ada,{UNIT},2026/13/01 10:00\n", 2, "expected a time"),
         (f"{HEAD}ada,{UNIT}\n", 2, "expected 3 cells as in the header, got 2"),
         (f"{HEAD}Lovelace, Ada,{UNIT},2026-03-01\n", 2, "expected 3 cells as in the header, got 4"),
         (f"{HEAD},{UNIT},2026-03-01\n", 2, "expected a student and a unit"),
