@@ -238,7 +238,9 @@ def compared(step: Step, subject: Subject, results: dict[int, Any]) -> tuple[com
         return unlike(step.args[0], raised, step.says), raised
     got = resolve(step.args[0], results)
     differs = compare_step(step, got)
-    return differs, (differs is None if step.do == "likely" else storable(got))
+    if step.do == "likely":
+        return differs, differs is None
+    return differs, storable(step.args[1] if _is_new_weight(step, got) else got)
 
 
 def raised_by(subject: Subject, step: Step, results: dict[int, Any]) -> str:
@@ -329,6 +331,11 @@ def same_outcome(case: Case, ours: Outcome, theirs: Outcome, slack: float = 1.0)
         return False
     steps = [s for s in case.steps if s.do in COMPARISONS]
     return all(_alike(s, a, b, slack) for s, a, b in zip(steps, ours.got, theirs.got, strict=False))
+
+
+def _is_new_weight(step: Step, got: Any) -> bool:
+    """A number of a tensor, inside its range: it may be random, so an outcome has the range's low end instead."""
+    return step.do == "between" and isinstance(got, torch.Tensor) and not compare.between(got, *step.args[1:])
 
 
 def _alike(step: Step, ours: Any, theirs: Any, slack: float) -> bool:

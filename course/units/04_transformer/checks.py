@@ -1602,7 +1602,7 @@ def open_script(trial, B):
         table, source = trial.normal((STATES, WORDS), spread=2), source_batch(trial, B)
         table[:, :2] += 2.0
         rows = walked(table, source, 15)
-        if all({PAD, BOS} <= set(row) and row[-1] == EOS for row in rows):
+        if all({PAD, BOS} <= set(row) and row[-1] == EOS and len(row) < 15 for row in rows):
             return table, source
 
 
