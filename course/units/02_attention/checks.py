@@ -904,7 +904,7 @@ def _(subject, trial):
 
 
 def medians(runs, causal=None, names=("same_place", "same_word", "causal_word")):
-    """The three medians, from the reference attention on the words of the notebook. causal: its mask, or a wrong one."""
+    """The three medians, from the reference attention on the notebook's words. causal: its mask, or a wrong one."""
     order, found = [2, 3, 1, 0], []
     causal = oracle.causal_mask(4, 4) if causal is None else causal
     for run in runs:
