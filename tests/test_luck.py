@@ -1,4 +1,4 @@
-"""No right answer is refused by bad luck: quickly, or slowly and thoroughly. The gates ask fewer secrets of them."""
+"""No right answer is refused by bad luck, on far more secrets than the gates ask."""
 
 import pytest
 
@@ -7,11 +7,6 @@ from autograder.proof.luck import refusals
 
 UNITS = [find_unit(name) for name in ("00_orientation", "01_rnn_limits", "02_attention")]
 by_name = pytest.mark.parametrize("folder", UNITS, ids=[unit.name for unit in UNITS])
-
-
-@by_name
-def test_no_right_answer_is_refused_on_twenty_secrets(folder):
-    assert list(refusals(folder, 20)) == []
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from autograder.authoring.checks import OPERATIONS, Check, Kernel, Trial, load, seed_for
+from autograder.authoring.checks import OPERATIONS, Check, Kernel, Trial, TrialSpec, load, seed_for
 from autograder.authoring.kernels import execute
 from autograder.authoring.unit import Alternative, AuthoringError, Unit
 from course.checking import cases
@@ -171,20 +171,25 @@ def record_check(
         return _record_kernel(check, points, solved, optional)
     recorded = []
     for spec in (s for s in check.specs if s.recorded):
-        subject = RecordingSubject(LocalSubject(solved, check.name))
         try:
             with quiet():
-                spec.function(subject, RecordingTrial(seed_for(PUBLIC, check.name, spec.title), subject))
+                recorded.append(record_case(check, spec, solved, seed_for(PUBLIC, check.name, spec.title)))
         except Exception as error:
             line = spec.function.__code__.co_firstlineno
             told = f"case {spec.title!r} of {check.name} can't be recorded: {type(error).__name__}: {error}"
             raise AuthoringError(told, check.file, line) from error
-        recorded.append(cases.Case(spec.title, spec.weight, subject.steps))
     said = {"mutates": list(check.mutates), "minutes": check.minutes, "optional": optional}
     said["forbids"] = list(check.forbids)
     made = cases.CheckCases(check.name, points, check.kind, list(check.hints), recorded, **said)
     _solution_passes(check, made, solved)
     return made
+
+
+def record_case(check: Check, spec: TrialSpec, solved: dict[str, Any], seed: int) -> cases.Case:
+    """The steps of one case on the inputs of this seed, with what its oracle expects."""
+    subject = RecordingSubject(LocalSubject(solved, check.name))
+    spec.function(subject, RecordingTrial(seed, subject))
+    return cases.Case(spec.title, spec.weight, subject.steps)
 
 
 def _record_kernel(check: Kernel, points: float, solved: dict[str, Any], optional: bool) -> cases.CheckCases:

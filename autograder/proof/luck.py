@@ -9,18 +9,20 @@ it on the ten of the gates, and a student pays. Kernels are left to the gates: t
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from autograder.authoring import recording
-from autograder.authoring.checks import Check, attempt, load
+from autograder.authoring.checks import Check, TrialSpec, attempt, load
 from autograder.authoring.unit import Unit
 from autograder.judging.trials import secret_seed
+from course.checking import cases
 from course.checking.check import quiet
-from course.checking.subject import LocalSubject, SubjectError
+from course.checking.subject import LocalSubject, Subject
+from course.checking.verdict import TrialResult
 
 
 class Refusal(NamedTuple):
@@ -37,34 +39,41 @@ def refusals(folder: Path, secrets: int, only: Collection[str] | None = None) ->
     """Every refusal of a right answer to the unit's exercises, or to those in `only`. Secrets count from 0."""
     unit = Unit.load(folder)
     checks = load(unit.checks_path)
-    for name, solved in recording.namespaces(unit):
-        check = checks.get(name)
-        if check and check.kind != "kernel" and (only is None or name in only):
-            for answer, namespace in _answers(unit, name, solved):
-                for secret in range(secrets):
-                    yield from _refused(check, answer, namespace, secret)
+    names = [name for name in unit.exercises if name in checks and checks[name].kind != "kernel"]
+    asked = [name for name in names if only is None or name in only]
+    for name, solved in recording.namespaces(unit, asked[-1]) if asked else ():
+        if name in asked:
+            answers = _answers(unit, name, solved)
+            for secret in range(secrets):
+                yield from _refused(checks[name], answers, secret)
 
 
-def _answers(unit: Unit, name: str, solved: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield "the solution", solved
-    for right in unit.rights:
-        if right.exercise == name:
-            yield right.name, recording.alternative(right, solved)
+def _answers(unit: Unit, name: str, solved: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The globals of each right answer, the solution first."""
+    rights = (right for right in unit.rights if right.exercise == name)
+    return {"the solution": solved} | {right.name: recording.alternative(right, solved) for right in rights}
 
 
-def _refused(check: Check, answer: str, namespace: dict[str, Any], secret: int) -> Iterator[Refusal]:
+def _refused(check: Check, answers: dict[str, dict[str, Any]], secret: int) -> Iterator[Refusal]:
     """The secrets are those of the gates."""
     seed = secret_seed(b"gates", str(secret), check.name, "", "")
     for spec in check.specs:
-        try:
+        judge = _judge(check, spec, answers["the solution"], seed(spec.title))
+        for answer, namespace in answers.items():
             with quiet():
-                result = attempt(check, spec, LocalSubject(namespace, check.name), seed(spec.title)).result
-        except SubjectError as error:
-            yield Refusal(check.name, answer, secret, spec.title, error.message)
-            continue
-        if not result.passed:
-            says = " ".join(word for word in (result.says, result.got, result.expected) if word)
-            yield Refusal(check.name, answer, secret, spec.title, says)
+                result = judge(LocalSubject(namespace, check.name))
+            if not result.passed:
+                says = " | ".join(word for word in (result.says, result.got, result.expected) if word)
+                yield Refusal(check.name, answer, secret, spec.title, says)
+
+
+def _judge(check: Check, spec: TrialSpec, solved: dict[str, Any], seed: int) -> Callable[[Subject], TrialResult]:
+    """A case is recorded once for all answers: what takes long is its oracle."""
+    if not spec.recorded:
+        return lambda subject: attempt(check, spec, subject, seed).result
+    with quiet():
+        case = recording.record_case(check, spec, solved, seed)
+    return lambda subject: cases.play_case(check, case, subject)[1]
 
 
 def main(words: list[str]) -> int:
