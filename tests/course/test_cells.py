@@ -1,6 +1,9 @@
 """The reading of a cell: the Python that IPython makes of it, every line where it was."""
 
 import ast
+import json
+import subprocess
+import sys
 import time
 
 import hypothesis.strategies as st
@@ -8,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 
 from course.checking.cells import bound_names, read, read_all, statements
-from course.worker.session import Session
 
 READ = {
     "x = 1\ny?": "x = 1\npass",
@@ -74,14 +76,26 @@ def test_a_module_that_a_cell_writes():
 RUN = [s for s in READ if "get_ipython" not in READ[s] and "await" not in s and "?" not in s]
 
 
-@pytest.mark.parametrize("source", RUN)
-def test_the_names_are_those_that_ipython_binds(source):
-    session = Session()
+BOUND = """
+import json, sys
+from course.worker.session import Session
+
+session, found = Session(), []
+for source in json.load(sys.stdin):
     session.namespace.update(b=7, c=4, x=0, y=0, g=len)
     before = {**session.namespace}
     session.run(source)
-    new = {n for n, value in session.namespace.items() if n not in before or before[n] is not value}
-    assert {n for n in new if not n.startswith("_") and n != "out"} <= bound_names(read(source))
+    now = session.namespace.items()
+    found.append([name for name, value in now if name not in before or before[name] is not value])
+json.dump(found, sys.stdout)
+"""
+
+
+def test_the_names_are_those_that_ipython_binds():
+    """In a process of its own: a shell stays for the life of its process."""
+    done = subprocess.run([sys.executable, "-c", BOUND], input=json.dumps(RUN), capture_output=True, text=True)
+    for source, names in zip(RUN, json.loads(done.stdout), strict=True):
+        assert {n for n in names if not n.startswith("_") and n != "out"} <= bound_names(read(source)), source
 
 
 LINES = ["x = {n}", "def f{n}():\n    return {n}", "%matplotlib inline", "!ls", "y{n}?", "z{n} = !ls", "# {n}", ""]
