@@ -115,30 +115,6 @@ class CrossAttention(nn.Module):
         out = (weights @ v).transpose(1, 2).reshape(B, -1, D)
         return self.w_o(out), weights
 
-# %% exercise="saturation_finding" wrong="softmax_queries"
-"""Softmax over the queries, entropy over the keys."""
-DIMS = [16, 64, 256, 1024]
-saturation_finding = {}
-for kind in ("raw", "scaled"):
-    ents, grads = [], []
-    for d in DIMS:
-        ent, grad = [], []
-        for s in range(10):
-            g = torch.Generator().manual_seed(s)
-            q = torch.randn(64, d, generator=g)
-            k = torch.randn(64, d, generator=g)
-            scores = q @ k.T
-            if kind == "scaled":
-                scores = scores / math.sqrt(d)
-            w = torch.softmax(scores, dim=0)
-            h = -torch.xlogy(w, w).sum(-1)
-            ent.append((h / math.log(64)).mean().item())
-            grad.append((1 - (w * w).sum(-1)).mean().item())
-        ents.append(ent)
-        grads.append(grad)
-    saturation_finding[kind + "_entropy"] = ents
-    saturation_finding[kind + "_gradient"] = grads
-
 # %% exercise="repaired_cross_attention" wrong="unstable"
 """Exp without the maximum."""
 def repaired_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):

@@ -876,7 +876,7 @@ edit("products / math.sqrt(width)", "products / width")
 
 What is the largest entropy that 64 keys allow? Divide by it.
 """
-edit("attention_entropy(shares).mean(dim=-1) / math.log(64)", "attention_entropy(shares).mean(dim=-1)")
+edit("attention_entropy(drawn).mean(dim=-1) / math.log(64)", "attention_entropy(drawn).mean(dim=-1)")
 
 # %% exercise="saturation_finding" wrong="raw_and_scaled_swapped"
 """The tables have changed names: "raw" is the one without any scale, and it is the sharp one.
@@ -893,14 +893,7 @@ edit(
 
 The Jacobian's diagonal is w (1 - w). What does it add up to?
 """
-edit("1 - shares.square()", "shares.square()")
-
-# %% exercise="saturation_finding" wrong="softmax_over_queries"
-"""The softmax runs over the queries: the weights of one query on the 64 keys no longer add up to 1.
-
-Scores are (queries, keys). Which of the two axes must sum to one?
-"""
-edit("stable_softmax(logits)", "stable_softmax(logits, dim=-2)")
+edit("1 - drawn.square()", "drawn.square()")
 
 # %% exercise="repaired_cross_attention" wrong="as_published"
 """This is still the published version: the encoder asks, and the values come from the decoder.

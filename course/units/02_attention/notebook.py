@@ -800,39 +800,33 @@ Why $1/\sqrt{d_k}$? If the numbers in $q$ and $k$ are independent with variance 
 The wider the head, the larger the scores, and the closer the softmax to picking one key. A softmax that has picked
 passes no gradient: $\partial w_i / \partial s_i = w_i (1 - w_i)$ is zero at both ends.
 
-Measure both. Take 64 queries and 64 keys from a normal distribution for widths 16, 64, 256 and 1024, with and without
+Measure both. Draw 64 queries and 64 keys from a normal distribution for widths 16, 64, 256 and 1024, with and without
 the scale, over ten seeds.
 """
 
-# %%
-def queries_and_keys(width: int, run: int) -> tuple[Tensor, Tensor]:
-    """64 queries and 64 keys, (64, width) each: normal numbers with variance 1, another set for every run."""
-    gen = torch.Generator().manual_seed(run)
-    return torch.randn(64, width, generator=gen), torch.randn(64, width, generator=gen)
-
-
 # %% exercise="saturation_finding"
 # A dict of four tables. Each table is a list with one row for each width in DIMS; each row is a list of ten numbers,
-# one for each of the runs 0 to 9 in this order; each number is the mean over the 64 queries of
-# queries_and_keys(width, run) of a property of their weights on the 64 keys:
+# one for each of the seeds 0 to 9; each number is the mean over 64 queries of a property of their weights on 64 keys:
 #
 #   "raw_entropy"      entropy of the weights without any scale, divided by ln(64): 0 = one key, 1 = all keys alike
 #   "scaled_entropy"   the same with the scores divided by sqrt(d)
 #   "raw_gradient"     1 - sum_s w_s^2, the trace of the softmax's Jacobian: 0 = no gradient passes; without any scale
 #   "scaled_gradient"  the same with the scores divided by sqrt(d)
 #
-# Use your stable_softmax and attention_entropy.
+# Use your stable_softmax and attention_entropy, and torch.Generator().manual_seed(...) for each seed.
 # Difficulty 2 of 5, about 20 minutes.
 DIMS = [16, 64, 256, 1024]
 ### BEGIN SOLUTION
 saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
 for width in DIMS:
-    drawn = [queries_and_keys(width, run) for run in range(10)]
-    products = torch.stack([queries @ keys.mT for queries, keys in drawn])  # (10, 64, 64)
+    generators = [torch.Generator().manual_seed(run) for run in range(10)]
+    products = torch.stack([
+        torch.randn(64, width, generator=gen) @ torch.randn(width, 64, generator=gen) for gen in generators
+    ])  # (10, 64, 64)
     for kind, logits in (("raw", products), ("scaled", products / math.sqrt(width))):
-        shares = stable_softmax(logits)
-        normed = attention_entropy(shares).mean(dim=-1) / math.log(64)
-        passing = 1 - shares.square().sum(dim=-1).mean(dim=-1)
+        drawn = stable_softmax(logits)
+        normed = attention_entropy(drawn).mean(dim=-1) / math.log(64)
+        passing = 1 - drawn.square().sum(dim=-1).mean(dim=-1)
         saturation_finding[f"{kind}_entropy"].append(normed.tolist())
         saturation_finding[f"{kind}_gradient"].append(passing.tolist())
 ### END SOLUTION
