@@ -37,10 +37,15 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
+def encoding_of(data: bytes) -> str:
+    """UTF-16 where a byte order mark says so, else UTF-8, whose mark is no part of the text."""
+    return "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
 def notebook_text(data: bytes) -> tuple[str, bool]:
     """The text of a notebook file, in UTF-8 or UTF-16, with or without a byte order mark; and whether bytes that are
     neither had to be replaced."""
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    encoding = encoding_of(data)
     try:
         return data.decode(encoding), False
     except UnicodeDecodeError:

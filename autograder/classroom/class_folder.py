@@ -57,7 +57,7 @@ from traitlets.config import Config, PyFileConfigLoader
 from autograder import ROOT
 from autograder.authoring.unit import unit_folders
 from autograder.classroom import scores
-from autograder.classroom.names import COLLECTORS_FILES, name_problem, shown, unit_meant
+from autograder.classroom.names import name_problem, shown, unit_meant, visible
 from course.checking import verdict as verdicts
 from course.checking.verdict import Verdict
 from course.files import write_whole
@@ -371,7 +371,9 @@ class ClassFolder:
 def _handed_in(folder: Path) -> bool:
     """Does something lie there? A collector makes folders also for those who handed in nothing."""
     try:
-        return os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir() or bool(_visible(folder)))
+        if folder.is_symlink() or not folder.is_dir():
+            return os.path.lexists(folder)
+        return bool(visible(os.listdir(folder)))
     except OSError:  # intake says what is wrong with it
         return True
 
@@ -379,7 +381,7 @@ def _handed_in(folder: Path) -> bool:
 def _strays(folder: Path, unit: str | None, known: set[str]) -> Iterator[tuple[str, str]]:
     """(name, why it is not graded) of what a student's folder holds; "" stands for the folder itself."""
     try:
-        entries = [] if folder.is_symlink() else _visible(folder)
+        entries = [] if folder.is_symlink() else visible(os.listdir(folder))
     except OSError as error:
         yield "", f"the folder can't be read ({error.strerror})."
         return
@@ -401,11 +403,6 @@ def _listed(paths: list[str]) -> str:
     """A few of them, how many more, and the verb."""
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return f"{', '.join(paths[:NAMED])}{more} {'are' if paths[1:] else 'is'}"
-
-
-def _visible(folder: Path) -> list[str]:
-    """What somebody put there: nothing hidden, nothing of a collector."""
-    return [name for name in sorted(os.listdir(folder)) if name[0] != "." and name not in COLLECTORS_FILES]
 
 
 # Cells of a unit that already has submissions

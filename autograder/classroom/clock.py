@@ -24,7 +24,7 @@ from typing import NamedTuple
 from dateutil import parser, tz
 
 from autograder.classroom.names import composed, plain, shown
-from course.files import write_whole
+from course.files import encoding_of, write_whole
 
 SEPARATORS = ",;\t|"
 WORDS = {
@@ -119,9 +119,8 @@ def _head(text: str) -> tuple[int, str]:
 def _text(path: str) -> str:
     """The file's text: UTF-8, or UTF-16 where it says so, as Excel's Unicode text does."""
     data = Path(path).read_bytes()
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return data.decode(encoding)
+        return data.decode(encoding_of(data))
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ClockError(f"{path}, line {line}: expected text in UTF-8; save the table as CSV in UTF-8.") from None

@@ -37,7 +37,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.classroom import clock
-from autograder.classroom.names import COLLECTORS_FILES
+from autograder.classroom.names import visible
 from course.files import notebook_text, write_whole
 
 MAX_FILE_BYTES = 20_000_000
@@ -311,7 +311,8 @@ def _open_folder(student_dir: Path) -> int:
 
 def _notebooks(folder: int, name: str) -> list[str]:
     """The notebooks of a hand-in, one or more. Links, pipes and devices are never among them."""
-    kinds = {entry: os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode for entry in _visible(folder)}
+    entries = [entry for entry in visible(os.listdir(folder)) if entry not in SIDE_FILES]
+    kinds = {entry: os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode for entry in entries}
     named = {entry: mode for entry, mode in kinds.items() if entry.lower().endswith(".ipynb")}
     regular = [entry for entry, mode in named.items() if stat.S_ISREG(mode)]
     if len(regular) > MAX_VERSIONS:
@@ -325,12 +326,6 @@ def _notebooks(folder: int, name: str) -> list[str]:
     found = sorted((_instead(entry, mode) for entry, mode in kinds.items()), key=lambda said: ("(" not in said, said))
     instead = f" and found {', '.join(found[:3])}{' and more' if found[3:] else ''}" if found else ""
     raise Unreadable(f"There is no notebook in the hand-in; expected {name}{instead}.")
-
-
-def _visible(folder: int) -> list[str]:
-    """What somebody put there: no hidden file, nothing of the release or of a collector."""
-    left_out = {*SIDE_FILES, *COLLECTORS_FILES}
-    return [entry for entry in sorted(os.listdir(folder)) if not entry.startswith(".") and entry not in left_out]
 
 
 def _instead(entry: str, mode: int) -> str:

@@ -41,6 +41,11 @@ def shown(name: str) -> str:
     return "".join(c if c.isprintable() and not 0xD800 <= ord(c) <= 0xDFFF else "?" for c in name)[:60]
 
 
+def visible(entries: Iterable[str]) -> list[str]:
+    """Of a folder's entries those that somebody put there, in order: nothing hidden, nothing of a collector."""
+    return [name for name in sorted(entries) if name[0] != "." and name not in COLLECTORS_FILES]
+
+
 def composed(name: str) -> str:
     """One spelling for all that look the same: an e with an accent is one character here or two there."""
     return unicodedata.normalize("NFC", name)

@@ -96,8 +96,7 @@ class _Session:
         self.readings = cells.read_all(handin.sources)
         self.needed = needed(handin.cells, self.readings)
         self.notes = [_unread(cell, reading) for cell, reading in self._own() if reading.error][:MOST_NOTES]
-        self.stopped: dict[str, str] = {}  # exercise -> what its cell stopped with
-        self.unbound: dict[str, str] = {}  # name -> what the cell that should bind it stopped with
+        self.stopped = foundations.Stopped()
 
     def run(self) -> list[ExerciseVerdict]:
         with contextlib.ExitStack() as stack:
@@ -124,7 +123,7 @@ class _Session:
         uses = {c.grade_id: used_in(reading) & wrong for c, reading in read if c.grade_id in wrong}
         for row in rows:
             row.made_of = self._made_of(row.name)
-            foundations.stopped(row, self.stopped, self.unbound)
+            self.stopped.explain(row)
             foundations.explain(row, [r.name for r in rows if r.name in uses.get(row.name, ()) and r is not row])
 
     @contextlib.contextmanager
@@ -212,8 +211,7 @@ class _Session:
                 self.lost[result.cell_id] = result
             elif result.error and result.cell_id in read:
                 cell, reading = read[result.cell_id]
-                self.stopped |= {cell.grade_id: result.error}
-                self.unbound |= dict.fromkeys(cells.bound_names(reading), result.error)
+                self.stopped.note(cell.grade_id, reading, result.error)
         return runner
 
     def _cells(self) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from collections.abc import Container, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
+from course.checking.cells import Reading, bound_names
 from course.checking.verdict import ExerciseVerdict
 
 _NOT_DEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
@@ -34,19 +35,27 @@ def explain(verdict: ExerciseVerdict, shaky: list[str]) -> ExerciseVerdict:
     return verdict
 
 
-def stopped(verdict: ExerciseVerdict, said: dict[str, str], names: dict[str, str]) -> ExerciseVerdict:
-    """The verdict, which says that a cell stopped where that is why something is not there.
+class Stopped:
+    """The cells of a notebook that stopped with an error: what is not there because of them."""
 
-    said: from exercises to what their own cells stopped with. names: from names to what the cells that should have
-    bound them stopped with.
-    """
-    if verdict.state == "missing" and verdict.name in said:
-        verdict.state, verdict.reason = "crashed", f"its cell stopped with {said[verdict.name]}"
-    missed = {name for trial in verdict.trials for name in _NOT_DEFINED.findall(trial.says)} & names.keys()
-    for name in sorted(missed)[:1]:
-        told = f"the cell that should bring `{name}` stopped with {names[name]}"
-        verdict.reason = f"{verdict.reason}; {told}" if verdict.reason else told
-    return verdict
+    def __init__(self) -> None:
+        self.said: dict[str, str] = {}  # from exercises to what their own cells stopped with
+        self.names: dict[str, str] = {}  # from names to what the cells that should have bound them stopped with
+
+    def note(self, exercise: str, cell: Reading, error: str) -> None:
+        """A cell stopped. exercise: which one it answers, "" for none."""
+        self.said |= {exercise: error} if exercise else {}
+        self.names |= dict.fromkeys(bound_names(cell), error)
+
+    def explain(self, verdict: ExerciseVerdict) -> ExerciseVerdict:
+        """The verdict, which says that a cell stopped where that is why something is not there."""
+        if verdict.state == "missing" and verdict.name in self.said:
+            verdict.state, verdict.reason = "crashed", f"its cell stopped with {self.said[verdict.name]}"
+        missed = {name for trial in verdict.trials for name in _NOT_DEFINED.findall(trial.says)} & self.names.keys()
+        for name in sorted(missed)[:1]:
+            told = f"the cell that should bring `{name}` stopped with {self.names[name]}"
+            verdict.reason = f"{verdict.reason}; {told}" if verdict.reason else told
+        return verdict
 
 
 def _codes(answer: Any) -> Iterator[CodeType]:

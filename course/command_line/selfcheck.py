@@ -28,7 +28,7 @@ import msgspec
 
 from course.checking import cases, foundations
 from course.checking.cases import Cases
-from course.checking.cells import bound_names, read
+from course.checking.cells import read
 from course.checking.verdict import ExerciseVerdict, Verdict, without_points
 from course.command_line.lab import find_unit
 from course.command_line.notebooks import exercise_of, is_check_cell, manual_points, read_notebook
@@ -93,8 +93,7 @@ class _Run:
         self.names = list(recorded.checks)
         self.cells = list(_runnable(notebook, self.names))
         self.verdicts: dict[str, ExerciseVerdict] = {}
-        self.stopped: dict[str, str] = {}  # exercise -> what its cell stopped with
-        self.unbound: dict[str, str] = {}  # name -> what the cell that should bind it stopped with
+        self.stopped = foundations.Stopped()
         self.skipped: set[int] = set()
         self.forgiven: set[tuple] = set()  # where the machine ended the process, once each
         self.notes: list[str] = []
@@ -153,12 +152,11 @@ class _Run:
             self._cell_failed(event[1], event[2])
         elif event[0] == "verdict":
             verdict = msgspec.convert(event[1], ExerciseVerdict)
-            self.verdicts[verdict.name] = foundations.stopped(verdict, self.stopped, self.unbound)
+            self.verdicts[verdict.name] = self.stopped.explain(verdict)
 
     def _cell_failed(self, number: int, said: str) -> None:
         source, name = next((source, name) for index, source, name in self.cells if index == number)
-        self.stopped |= {name: said} if name else {}
-        self.unbound |= dict.fromkeys(bound_names(read(source)), said)
+        self.stopped.note(name, read(source), said)
         note = f"cell {number + 1} stopped with {said}"
         self.notes += [] if note in self.notes else [note]
 
