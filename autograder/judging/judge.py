@@ -20,7 +20,7 @@ from typing import ClassVar, NamedTuple
 
 from autograder.authoring.checks import Check, attempt
 from autograder.judging import trials
-from autograder.judging.needed import Cell, needed, used_in
+from autograder.judging.needed import Cell, needed
 from autograder.judging.remote import RemoteSubject
 from autograder.judging.rules import HandIn, UnitRules
 from autograder.sandbox.sandbox import Exercise, Limits, Lost, Replayer, Runner, Sandbox, SandboxGone
@@ -118,13 +118,13 @@ class _Session:
 
     def _explain(self, rows: list[ExerciseVerdict]) -> None:
         """Say which verdicts lie on exercises that are not right themselves."""
-        wrong = {row.name for row in rows if row.state != "passed"}
-        read = zip(self.handin.cells, self.readings, strict=True)
-        uses = {c.grade_id: used_in(reading) & wrong for c, reading in read if c.grade_id in wrong}
+        states = {row.name: row.state for row in rows}
         for row in rows:
             row.made_of = self._made_of(row.name)
             self.stopped.explain(row)
-            foundations.explain(row, [r.name for r in rows if r.name in uses.get(row.name, ()) and r is not row])
+            if row.state != "passed":
+                used = partial(self.notebook.uses, exercises=states.keys())
+                foundations.explain(row, foundations.shaky(row.name, used, lambda name: states[name] == "passed"))
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:

@@ -37,11 +37,6 @@ def needed(cells: Sequence[Cell], readings: Sequence[Reading]) -> list[int]:
         kept |= more
 
 
-def used_in(reading: Reading) -> frozenset[str]:
-    """Names a cell uses from elsewhere; none when it can't be read."""
-    return _names(reading)[1]
-
-
 @functools.lru_cache(maxsize=512)
 def _names(reading: Reading) -> tuple[frozenset[str], frozenset[str]]:
     """Names a cell binds at its top level, and names it uses from elsewhere; kept, as a class shares cells."""

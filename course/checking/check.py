@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -69,19 +70,27 @@ def judge_with(
 
     cells: the sources that made the namespace, in the order in which they ran; they are read for forbidden calls.
     """
-    check = recorded.check(name)
-    verdict = refused(check, cases.play(check, LocalSubject(namespace, name)), cells)
+    verdict = _judged(recorded, name, namespace, cells)
     if verdict.state in ("passed", "forbidden", "held"):
         return verdict
-    used = foundations.used_by(namespace.get(name), recorded.checks)
-    played = (cases.play(recorded.check(other), LocalSubject(namespace, other)) for other in used)
-    return foundations.explain(verdict, [other.name for other in played if other.state != "passed"])
+    right = lambda other: _judged(recorded, other, namespace, cells).state == "passed"  # noqa: E731
+    used = partial(foundations.used_by, namespace=namespace, exercises=recorded.checks)
+    return foundations.explain(verdict, foundations.shaky(name, used, right))
+
+
+def _judged(recorded: cases.Cases, name: str, namespace: dict[str, Any], cells: Sequence[str]) -> ExerciseVerdict:
+    check = recorded.check(name)
+    return refused(check, cases.play(check, LocalSubject(namespace, name)), cells)
 
 
 def refused(check: cases.CheckCases, verdict: ExerciseVerdict, cells: Sequence[str]) -> ExerciseVerdict:
-    """The verdict, without points where these cells call what the exercise asks to write, or can't be read."""
+    """The verdict, without points where these cells call what the exercise asks to write, or can't be read.
+
+    A package that is not installed here carried no answer here: its import stopped.
+    """
     if check.forbids and verdict.score:
-        verdict = forbidden.refuse(verdict, forbidden.read_source(read_all(cells), check.name, check.forbids))
+        found = forbidden.read_source(read_all(cells), check.name, check.forbids)
+        verdict = forbidden.refuse(verdict, [each for each in found if each.kind != "absent"])
         verdict.optional = check.optional
     return verdict
 

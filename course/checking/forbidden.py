@@ -19,7 +19,8 @@ import importlib.util
 import symtable
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from itertools import islice
 from typing import NamedTuple
 
@@ -121,7 +122,8 @@ PATCHED = ("torch", "triton", "course", "grader_kernels")
 
 
 class Finding(NamedTuple):
-    """kind "shortcut" names a forbidden call; kind "hold" names what can't be read. `line` counts in its cell."""
+    """kind "shortcut" names a forbidden call; kind "hold" names what can't be read; kind "absent" a package that is not
+    installed here. `line` counts in its cell."""
 
     kind: str
     says: str
@@ -144,7 +146,8 @@ class LeftOut(NamedTuple):
 
 def refuse(verdict: ExerciseVerdict, findings: Sequence[Finding]) -> ExerciseVerdict:
     """The verdict, without its points where its source calls what should be written, or can't be read."""
-    for kind, state, why in (("shortcut", "forbidden", WRITE_IT), ("hold", "held", LOOKED_AT)):
+    kinds = (("shortcut", "forbidden", WRITE_IT), ("hold", "held", LOOKED_AT), ("absent", "held", LOOKED_AT))
+    for kind, state, why in kinds:
         first = next((each for each in findings if each.kind == kind), None)
         if first:
             return without(verdict, state, f"{first.sentence()}; {why}")
@@ -369,8 +372,18 @@ class Notebook:
         yield from (("torch", node) for node in self.patches)
         yield from self._used([exercise, *(name for node in self.patches for name in free_names(node))])
 
-    def _used(self, names: list[str]) -> Iterator[tuple[str, ast.AST]]:
-        todo, seen, given = list(names), set(), set()
+    def uses(self, name: str, exercises: Collection[str]) -> list[str]:
+        """The exercises that the definition of `name` mentions, itself or by way of what is no exercise, each once."""
+        others = frozenset(exercises) - {name}
+        try:
+            named = [each for _, node in self._used([name], others) for each in free_names(node)]
+        except UNREADABLE:
+            return []
+        return [each for each in dict.fromkeys(named) if each in others]
+
+    def _used(self, names: list[str], but: frozenset[str] = frozenset()) -> Iterator[tuple[str, ast.AST]]:
+        """Definitions of these names and of every name they mention, without those in `but`."""
+        todo, seen, given = list(names), set(but), set()
         while todo:
             current = todo.pop()
             if current in seen:
@@ -475,7 +488,7 @@ def _holds(node: ast.AST, module: Notebook, families: list[Family]) -> Iterator[
         if root in HOLDING_MODULES:
             yield Finding("hold", f"it uses `{path}`", node.lineno)
         elif root and root not in module.modules and not _is_library(root):
-            yield Finding("hold", f"it uses `{root}`, which can't be read", node.lineno)
+            yield Finding(_unread(root), f"it uses `{root}`, which can't be read", node.lineno)
         elif any(path == root or path.startswith(root + ".") for root in HOLDING_ROOTS):
             yield Finding("hold", f"it uses `{path}`", node.lineno)
         elif isinstance(node, ast.Attribute) and _internal(node.attr):
@@ -485,7 +498,7 @@ def _holds(node: ast.AST, module: Notebook, families: list[Family]) -> Iterator[
             if root in HOLDING_MODULES:
                 yield Finding("hold", f"it imports `{root}`", node.lineno)
             elif root not in module.modules and not _is_library(root):
-                yield Finding("hold", f"it imports `{root}`, which can't be read", node.lineno)
+                yield Finding(_unread(root), f"it imports `{root}`, which can't be read", node.lineno)
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
@@ -494,15 +507,24 @@ def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
     return [name.split(".")[0] for name in names]
 
 
+def _unread(package: str) -> str:
+    """The kind of finding for a package that is no library."""
+    return "hold" if package in sys.modules or _spec(package) else "absent"
+
+
+def _spec(package: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+
+
 @functools.lru_cache(maxsize=1024)
 def _is_library(package: str) -> bool:
     """Whether a package is installed here: not a file beside the notebook, nor one that some cell wrote."""
     if package in sys.stdlib_module_names or package in PATCHED:
         return True
-    try:
-        found = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        return False
+    found = _spec(package)
     places = [found.origin, *(found.submodule_search_locations or ())] if found else []
     return any(str(place).startswith(sysconfig.get_path(kind)) for place in places for kind in ("purelib", "platlib"))
 

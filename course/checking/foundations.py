@@ -1,15 +1,16 @@
 """What an answer is built on: a fault in `bpe_merge` shows up in `bpe_train`, which calls it.
 
-What it is: the names of exercises that an answer's code reads, and the sentences a verdict says when one of them is not
-right, or when a cell that it needs stopped. What it is not: a judgement. Points are lost all the same; the learner is
-told where to look first.
+What it is: the exercises that an answer stands on, and the sentences a verdict says when one of them is not right, or
+when a cell that it needs stopped. What it is not: a judgement. Points are lost all the same; the learner is told where
+to look first, and no mistake is named: what looks like one may come from below.
 """
 
 from __future__ import annotations
 
 import dis
+import inspect
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -20,10 +21,29 @@ _NOT_DEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 READS = ("LOAD_GLOBAL", "LOAD_NAME")
 
 
-def used_by(answer: Any, exercises: Container[str]) -> list[str]:
-    """Exercises whose names the code of a function or class reads, each once, in order of appearance."""
-    found = (name for code in _codes(answer) for name in _reads(code) if name in exercises)
-    return [name for name in dict.fromkeys(found) if name != getattr(answer, "__name__", "")]
+def used_by(name: str, namespace: Mapping[str, Any], exercises: Container[str]) -> list[str]:
+    """Exercises whose names the code of `namespace[name]` reads, itself or by way of other functions and classes of the
+    notebook, each once, the nearest first."""
+    todo, seen, found = [name], {name}, []
+    for current in todo:  # grows
+        reads = dict.fromkeys(each for code in _codes(namespace.get(current), namespace) for each in _reads(code))
+        new = [each for each in reads if each not in seen]
+        seen |= set(new)
+        found += [each for each in new if each in exercises]
+        todo += [each for each in new if each not in exercises]
+    return found
+
+
+def shaky(name: str, uses: Callable[[str], Iterable[str]], right: Callable[[str], bool]) -> list[str]:
+    """Exercises that are not right and that `name` stands on: it uses them, or right ones that do."""
+    todo, seen, found = [name], {name}, []
+    for current in todo:  # grows
+        new = [other for other in uses(current) if other not in seen]
+        seen |= set(new)
+        stand = {other: right(other) for other in new}
+        todo += [other for other in new if stand[other]]
+        found += [other for other in new if not stand[other]]
+    return found
 
 
 def explain(verdict: ExerciseVerdict, shaky: list[str]) -> ExerciseVerdict:
@@ -32,6 +52,7 @@ def explain(verdict: ExerciseVerdict, shaky: list[str]) -> ExerciseVerdict:
         names = " and ".join(shaky)
         said = f"it uses your {names}, which {'is' if len(shaky) == 1 else 'are'} not right yet: look there first"
         verdict.reason = f"{verdict.reason}; {said}" if verdict.reason else said
+        verdict.misconception = None
     return verdict
 
 
@@ -58,9 +79,12 @@ class Stopped:
         return verdict
 
 
-def _codes(answer: Any) -> Iterator[CodeType]:
+def _codes(answer: Any, namespace: Mapping[str, Any]) -> Iterator[CodeType]:
+    """The code of a function or class of the notebook; of what is imported, none."""
     parts = vars(answer).values() if isinstance(answer, type) else [answer]
-    yield from (part.__code__ for part in parts if isinstance(part, FunctionType))
+    functions = (inspect.unwrap(part) for part in parts if isinstance(part, FunctionType))
+    here = namespace.get("__name__")
+    yield from (each.__code__ for each in functions if each.__globals__.get("__name__") == here)
 
 
 def _reads(code: CodeType) -> Iterator[str]:

@@ -1,5 +1,8 @@
 """Forbidden shortcuts, read from source: every disguise is found or holds; honest code is left alone."""
 
+import sys
+from types import ModuleType
+
 import pytest
 
 from course.checking.forbidden import FAMILIES, poisons, read_notebook, read_source
@@ -91,6 +94,18 @@ def test_what_a_lesson_does_with_an_exercise_is_no_change_of_it():
 def test_what_a_lesson_defines_is_read_where_it_is_used():
     found = read_source([PRELUDE, "def f(x): return library(x)"], "f", ["softmax"], [LESSON])
     assert [each.kind for each in found] == ["shortcut"]
+
+
+@pytest.mark.parametrize(
+    ("package", "kind"),
+    [("nowhere_einops", "absent"), ("made_here", "hold"), ("ctypes", "hold"), ("beside", "hold")],
+)
+def test_what_is_not_installed_is_told_apart_from_what_cannot_be_read(package, kind, monkeypatch, tmp_path):
+    (tmp_path / "beside.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "made_here", ModuleType("made_here"))
+    found = read_source([f"import {package} as p\ndef f(x): return p.f(x)"], "f", ["softmax"])
+    assert {each.kind for each in found} == {kind}
 
 
 HELPED = [PRELUDE, "def h(x): return x.exp()", "def f(x): return h(x)"]

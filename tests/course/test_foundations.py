@@ -5,7 +5,9 @@ import pytest
 from course.checking import cases, foundations
 from course.checking.cases import Case, CheckCases, Ref, Step
 from course.checking.check import judge_with
+from course.checking.forbidden import read_notebook
 from course.checking.verdict import ExerciseVerdict
+from grader_kernels.judging.verdict import Named
 
 
 def exercise(name, argument, expected):
@@ -46,10 +48,42 @@ def test_a_fault_of_ones_own_is_not_put_on_others(recorded):
     assert judge_with(recorded, "apart", answers(code)).reason == ""
 
 
+ONE = {"double", "twice", "apart", "C"}
+
+
+def reads(code, name):
+    """What the answer uses, as the notebook finds it and as the class reads it: the same."""
+    found = [foundations.used_by(name, answers(code), ONE), read_notebook([code]).uses(name, ONE)]
+    assert sorted(found[0]) == sorted(found[1])
+    return sorted(found[0])
+
+
 def test_classes_and_inner_functions_are_read_and_attributes_are_not():
     code = "class C:\n def f(self):\n  return [double(x) for x in (lambda: self.apart + twice)()]"
-    assert sorted(foundations.used_by(answers(code)["C"], {"double", "twice", "apart", "C"})) == ["double", "twice"]
-    assert foundations.used_by(None, {"double"}) == []
+    assert reads(code, "C") == ["double", "twice"]
+    assert reads(code, "double") == []
+
+
+def test_helpers_of_ones_own_are_read_through():
+    code = "def twice(x): return by(x)\ndef by(x): return C.of(x)\nclass D:\n of = 1\ndef C(x): return double(x)"
+    assert reads(code, "twice") == ["C"]
+    assert reads(code.replace("C.of", "D.of") + "\nclass D:\n def of(x): return apart(x)", "twice") == ["apart"]
+
+
+def test_decorated_functions_are_read_through():
+    code = "import functools\ndef slow(f):\n @functools.wraps(f)\n def g(*a): return f(*a)\n return g\n"
+    assert reads(code + "@slow\ndef twice(x): return double(x)", "twice") == ["double"]
+
+
+def test_a_fault_is_looked_for_below_what_is_right():
+    uses = {"top": ["right", "wrong"], "right": ["below", "top"], "wrong": ["hidden"], "below": [], "hidden": []}
+    assert foundations.shaky("top", uses.get, {"right", "top"}.__contains__) == ["wrong", "below"]
+
+
+def test_no_mistake_is_named_where_it_may_come_from_below():
+    verdict = ExerciseVerdict("twice", 0, 2, "failed", "", Named("adds", "it adds"))
+    assert foundations.explain(verdict, []).misconception.name == "adds"
+    assert foundations.explain(verdict, ["double"]).misconception is None
 
 
 def test_a_reason_that_is_there_is_kept():
