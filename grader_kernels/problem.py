@@ -110,6 +110,12 @@ class Settings(msgspec.Struct, frozen=True):
     vector_bits: int = 0
     eps: float = 1e-6
 
+    @property
+    def rule(self) -> str:
+        """The sentence on launches that a prompt says."""
+        allowed = "One launch" if self.launches == 1 else f"At most {self.launches} launches"
+        return f"{allowed}; copies and conversions by torch count as launches."
+
 
 @dataclass(frozen=True)
 class Problem:

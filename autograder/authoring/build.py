@@ -105,12 +105,14 @@ def load_checks(unit: Unit) -> dict[str, Check]:
 
 
 def _require_rules(unit: Unit, check: Check) -> None:
-    """What an exercise forbids, its docstring says in the words of the family."""
+    """What an exercise forbids, its docstring says in the words of the family; and how many launches a kernel has."""
     source = " ".join(unit.solution_source(check.name).split())
-    for family in check.forbids:
-        rule = FAMILIES[family].rule
+    rules = {FAMILIES[family].rule: f'forbids "{family}"' for family in check.forbids}
+    if isinstance(check, checks.Kernel):
+        rules[check.problem.settings.rule] = "counts launches"
+    for rule, does in rules.items():
         if rule not in source:
-            told = f'{check.name} forbids "{family}", and its docstring must say so: {rule}'
+            told = f"{check.name} {does}, and its docstring must say so: {rule}"
             raise AuthoringError(told, unit.checks_path, check.source_line)
 
 

@@ -23,6 +23,7 @@ from course.checking import cases
 from course.checking.check import quiet
 from course.checking.subject import LocalSubject
 from course.files import write_whole
+from grader_kernels.problem import Settings
 
 UNITS = Path(__file__).resolve().parent.parent / "units"
 TINY = UNITS / "90_tiny"
@@ -675,6 +676,14 @@ MISTAKES = {
         "misconceptions.py",
         'wrong="doubles_positive_only"',
     ),
+    "what is forbidden is not said": (
+        "checks.py",
+        'Shift = Check("Shift",',
+        'Shift = Check("Shift", forbids=("softmax",),',
+        'Shift forbids "softmax", and its docstring must say so: Not allowed: library softmax',
+        "checks.py",
+        0,
+    ),
     "misconception does not run": (
         "misconceptions.py",
         "class Shift(torch.nn.Module):",
@@ -700,6 +709,14 @@ def test_mistake_is_told_in_one_sentence_with_file_and_line(copy, tmp_path, mist
         edited, at = 1 + next(number for number, line in enumerate(lines) if at in line), 0
     assert at is None or told.value.line == edited + at
     assert not (tmp_path / "assignments").exists() and not (tmp_path / "solutions").exists()
+
+
+def test_a_kernel_exercise_says_how_many_launches_count(monkeypatch):
+    unit = Unit.load(find_unit("01"))
+    building.load_checks(unit)
+    monkeypatch.setattr(Settings, "rule", "Three launches.")
+    with pytest.raises(AuthoringError, match="lstm_gates counts launches, and its docstring must say so: Three launch"):
+        building.load_checks(unit)
 
 
 def test_missing_file_is_told(tmp_path):

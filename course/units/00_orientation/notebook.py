@@ -319,7 +319,10 @@ def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.co
 
 
 def vector_add(x, y, block=256):
-    """x + y by `vector_add_kernel`. x, y (n,) of one dtype, any stride; block: a power of two; returns (n,), dense."""
+    """x + y by `vector_add_kernel`. x, y (n,) of one dtype, any stride; block: a power of two; returns (n,), dense.
+
+    One launch; copies and conversions by torch count as launches.
+    """
     n = x.shape[0]
     out = torch.empty(n, dtype=x.dtype, device=x.device)
     grid = (triton.cdiv(n, block),)  # cdiv rounds up: the last program may be only partly full
@@ -364,14 +367,14 @@ def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, 
 
 
 def fused_scale_add(x, y, alpha, block=256):
-    """alpha * x + y with one kernel launch.
+    """alpha * x + y in one kernel.
 
     x, y     (n,)  one float dtype, any stride; n need not be a multiple of `block`
     alpha    float
     block    int, lanes per program, a power of two
     returns  (n,)  same dtype, dense
 
-    Launch enough programs for all n elements.
+    Launch enough programs for all n elements. One launch; copies and conversions by torch count as launches.
     Difficulty 2 of 5, about 8 minutes.
     """
     n = x.shape[0]
@@ -563,6 +566,8 @@ def leaky_relu(x, slope=0.01, block=256):
     slope    float, factor for negative numbers
     block    int, lanes per program, a power of two
     returns  (n,)  same dtype
+
+    One launch; copies and conversions by torch count as launches.
 
     Source: Maas, Hannun and Ng 2013, "Rectifier Nonlinearities Improve Neural Network Acoustic Models".
     Difficulty 2 of 5, about 6 minutes.

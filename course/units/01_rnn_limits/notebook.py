@@ -506,7 +506,7 @@ def lstm_gates_kernel(
 
 
 def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
-    """Everything of an LSTM step that is not a matrix product, in one launch.
+    """Everything of an LSTM step that is not a matrix product, fused.
 
     from_x   (B, 4H) float32 or float16, any strides: x W_x^T + b of one time step, gates in the order i, f, g, o
     from_h   (B, 4H) same dtype, any strides: h W_h^T
@@ -514,6 +514,7 @@ def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> t
     block    units of a row that a program holds at once, a power of two; H may be larger, and no multiple of it
     returns  h_new, c_new: (B, H) same dtype, new and contiguous. Numbers of any size; compute in float32, round once.
 
+    One launch; copies and conversions by torch count as launches.
     You may change the kernel's parameters; keep the names of both functions.
     Difficulty 3 of 5, about 35 minutes.
     """

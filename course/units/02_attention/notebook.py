@@ -622,6 +622,7 @@ def row_softmax(x: Tensor, block: int = 128) -> Tensor:
     block    columns that a program holds at once, a power of two
     returns  (R, C) same dtype, a new tensor
 
+    One launch; copies and conversions by torch count as launches.
     You may change the kernel's parameters; keep the names of both functions.
     Difficulty 3 of 5, about 40 minutes.
     """
@@ -698,6 +699,7 @@ def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int
     block    columns that a program holds at once, a power of two; C may be larger
     returns  (R, C) float32, a new tensor; blocked columns 0; a row with no allowed column is all 0
 
+    Read scores and mask at most three times. One launch; copies and conversions by torch count as launches.
     Difficulty 4 of 5, about 35 minutes.
     """
     ### BEGIN SOLUTION

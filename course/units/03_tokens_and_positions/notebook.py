@@ -837,6 +837,7 @@ def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
     block    columns that a program holds at once, a power of two
     returns  (N, D) same dtype as the table, a new contiguous tensor: row n is table[ids[n]]
 
+    One launch; copies and conversions by torch count as launches.
     You may change the kernel's parameters; keep the names of both functions.
     Difficulty 2 of 5, about 20 minutes.
     """
@@ -894,8 +895,9 @@ def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
     x         (N, T, d) float32 or float16, any strides; d even, d / 2 need not be a power of two. It is changed.
     cos, sin  (T, d / 2) float32, contiguous: of position t and pair i
-    returns   x itself: pairs (i, i + d/2) turned, computed in float32. One launch, and no copy.
+    returns   x itself: pairs (i, i + d/2) turned, computed in float32
 
+    One launch; copies and conversions by torch count as launches.
     triton.next_power_of_2 gives the block. Ask x for all three strides.
     Difficulty 3 of 5, about 30 minutes.
     """

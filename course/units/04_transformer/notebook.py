@@ -845,8 +845,8 @@ def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
     eps      added to the mean of the squares, under the root
     returns  (R, C) same dtype, new and contiguous: x / sqrt(mean(x^2) + eps) * weight, the mean along the row
 
-    Work in float32 and round once. Read each row once, one launch. triton.next_power_of_2 gives the block. You may
-    change the kernel's parameters; keep the names of both functions.
+    Work in float32 and round once. Read each row once. One launch; copies and conversions by torch count as launches.
+    triton.next_power_of_2 gives the block. You may change the kernel's parameters; keep the names of both functions.
 
     Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", equation 4 (eps as in torch's RMSNorm).
     Difficulty 2 of 5, about 20 minutes.
@@ -958,7 +958,8 @@ def rmsnorm_backward(
     returns   dx (R, C) same dtype, new and contiguous; dweight (C,) same dtype, new
 
     Work in float32, the partial sums too, and round once. Read each row of dy and x once: r is worked out again, that
-    costs no bytes. Two launches, no atomics. You may change the kernels' parameters, and use other kernels.
+    costs no bytes. No atomics. You may change the kernels' parameters, and use other kernels.
+    At most 2 launches; copies and conversions by torch count as launches.
 
     Source: the derivation above. Triton's layer-norm tutorial sums its weight gradients in two stages too.
     Difficulty 4 of 5, about 50 minutes.
@@ -1033,7 +1034,7 @@ def residual_rmsnorm_kernel(
 
 
 def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
-    """Add to the residual stream and normalise the sum, in one launch.
+    """Add to the residual stream and normalise the sum.
 
     x         (R, C) float32, float16 or bfloat16, any strides: the output of a sublayer; C is any number up to 8192
     residual  (R, C) same dtype, any strides of its own; it belongs to the caller and stays as it is
@@ -1043,6 +1044,7 @@ def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1
               normalised as in rmsnorm_forward
 
     Work in float32; y may come from the sum before or after it is rounded. Read each row once.
+    One launch; copies and conversions by torch count as launches.
     Difficulty 2 of 5, about 15 minutes.
     """
     ### BEGIN SOLUTION
@@ -1164,7 +1166,7 @@ def cross_entropy_kernel(
 
 
 def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of every row, and its gradient, from one launch.
+    """Cross-entropy of every row, and its gradient.
 
     logits   (N, V) float32, float16 or bfloat16, any strides, any size of numbers; V may be larger than block
     target   (N,) int64, contiguous: a class 0 ... V - 1, or `ignore`
@@ -1175,7 +1177,7 @@ def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int 
              softmax(logits) - one_hot(target), all 0 where the target is ignore
 
     Work in float32. Read a row that fits in a block once, a wider one twice. Nothing is divided by N: who wants the
-    mean divides afterwards.
+    mean divides afterwards. One launch; copies and conversions by torch count as launches.
 
     Source: Milakov and Gimelshein 2018, "Online normalizer calculation for softmax", algorithm 3, for the first walk.
     Difficulty 4 of 5, about 45 minutes.
