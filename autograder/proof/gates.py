@@ -31,7 +31,7 @@ from course.checking.subject import LocalSubject
 from course.checking.verdict import ExerciseVerdict
 from grader_kernels.judging.judgement import recognise
 
-SECRETS = {"solution": 10, "right": 2, "wrong": 1}
+SECRETS = {"solution": 2, "right": 2, "wrong": 1}  # right ones on many: autograder.proof.luck
 LATE = "the notebook shows it as right: add a case"
 LEAST_LOSS = 0.25  # of the group that a wrong kernel loses
 

@@ -1,7 +1,7 @@
 """Is a right answer ever refused? Solutions and the other right styles, on many secrets.
 
 A comparison that asks for more digits than there are refuses a right answer on a few secrets in a hundred: nobody sees
-it on the ten of the gates, and a student pays. Kernels are left to the gates: their tasks take too long for this.
+it on the few of the gates, and a student pays.
 
     python -m autograder.proof.luck UNIT_FOLDER [EXERCISE] [--secrets N]
 """
@@ -16,17 +16,18 @@ from typing import Any, NamedTuple
 import torch
 
 from autograder.authoring import recording
-from autograder.authoring.checks import Check, TrialSpec, attempt, load
+from autograder.authoring.checks import Check, Kernel, TrialSpec, attempt, load
 from autograder.authoring.unit import Unit
-from autograder.judging.trials import secret_seed
+from autograder.judging.trials import KERNEL, secret_seed
 from course.checking import cases
 from course.checking.check import quiet
 from course.checking.subject import LocalSubject, Subject
 from course.checking.verdict import TrialResult
+from grader_kernels.judging.judgement import Judgement
 
 
 class Refusal(NamedTuple):
-    """A case or trial that a right answer failed, on the secret of this number."""
+    """A case, a trial or a kernel's group that a right answer did not win whole, on the secret of this number."""
 
     exercise: str
     answer: str
@@ -39,13 +40,13 @@ def refusals(folder: Path, secrets: int, only: Collection[str] | None = None) ->
     """Every refusal of a right answer to the unit's exercises, or to those in `only`. Secrets count from 0."""
     unit = Unit.load(folder)
     checks = load(unit.checks_path)
-    names = [name for name in unit.exercises if name in checks and checks[name].kind != "kernel"]
-    asked = [name for name in names if only is None or name in only]
+    asked = [name for name in unit.exercises if name in checks and (only is None or name in only)]
     for name, solved in recording.namespaces(unit, asked[-1]) if asked else ():
         if name in asked:
             answers = _answers(unit, name, solved)
+            refused = _refused_kernel if checks[name].kind == "kernel" else _refused
             for secret in range(secrets):
-                yield from _refused(checks[name], answers, secret)
+                yield from refused(checks[name], answers, secret)
 
 
 def _answers(unit: Unit, name: str, solved: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -65,6 +66,19 @@ def _refused(check: Check, answers: dict[str, dict[str, Any]], secret: int) -> I
             if not result.passed:
                 says = " | ".join(word for word in (result.says, result.got, result.expected) if word)
                 yield Refusal(check.name, answer, secret, spec.title, says)
+
+
+def _refused_kernel(check: Kernel, answers: dict[str, dict[str, Any]], secret: int) -> Iterator[Refusal]:
+    """One task for all answers."""
+    task = check.task(secret_seed(b"gates", str(secret), check.name, "", "")(KERNEL))
+    for answer, namespace in answers.items():
+        with quiet():
+            found = Judgement(task, LocalSubject(namespace, check.name).hands()).verdict()
+        if found.reason:
+            yield Refusal(check.name, answer, secret, "the judgement", found.reason)
+        for group in found.groups:
+            if group.won < group.weight:
+                yield Refusal(check.name, answer, secret, group.name, "; ".join(group.says))
 
 
 def _judge(check: Check, spec: TrialSpec, solved: dict[str, Any], seed: int) -> Callable[[Subject], TrialResult]:
