@@ -68,13 +68,14 @@ def judge_with(
 ) -> ExerciseVerdict:
     """The verdict; where something is wrong, the other exercises that the answer uses are played too.
 
-    cells: the sources that made the namespace, in the order in which they ran; they are read for forbidden calls.
+    cells: the sources that made the namespace, in the order in which they ran; they are read for forbidden calls, and
+    for what the answer uses.
     """
     verdict = _judged(recorded, name, namespace, cells)
     if verdict.state in ("passed", "forbidden", "held"):
         return verdict
     right = lambda other: _judged(recorded, other, namespace, cells).state == "passed"  # noqa: E731
-    used = partial(foundations.used_by, namespace=namespace, exercises=recorded.checks)
+    used = partial(forbidden.read_notebook(read_all(cells)).uses, exercises=recorded.checks)
     return foundations.explain(verdict, foundations.shaky(name, used, right))
 
 

@@ -374,16 +374,22 @@ class Notebook:
 
     def uses(self, name: str, exercises: Collection[str]) -> list[str]:
         """The exercises that the definition of `name` mentions, itself or by way of what is no exercise, each once."""
-        others = frozenset(exercises) - {name}
+        todo, seen, found = [name], {name}, []
+        for current in todo:  # grows
+            new = [each for each in self._mentions(current) if each not in seen]
+            seen |= set(new)
+            found += [each for each in new if each in exercises]
+            todo += [each for each in new if each not in exercises]
+        return found
+
+    def _mentions(self, name: str) -> list[str]:
         try:
-            named = [each for _, node in self._used([name], others) for each in free_names(node)]
+            return list(dict.fromkeys(each for node in self.definitions.get(name, ()) for each in free_names(node)))
         except UNREADABLE:
             return []
-        return [each for each in dict.fromkeys(named) if each in others]
 
-    def _used(self, names: list[str], but: frozenset[str] = frozenset()) -> Iterator[tuple[str, ast.AST]]:
-        """Definitions of these names and of every name they mention, without those in `but`."""
-        todo, seen, given = list(names), set(but), set()
+    def _used(self, names: list[str]) -> Iterator[tuple[str, ast.AST]]:
+        todo, seen, given = list(names), set(), set()
         while todo:
             current = todo.pop()
             if current in seen:

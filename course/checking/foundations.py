@@ -7,31 +7,13 @@ to look first, and no mistake is named: what looks like one may come from below.
 
 from __future__ import annotations
 
-import dis
-import inspect
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from types import CodeType, FunctionType
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from course.checking.cells import Reading, bound_names
 from course.checking.verdict import ExerciseVerdict
 
 _NOT_DEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
-READS = ("LOAD_GLOBAL", "LOAD_NAME")
-
-
-def used_by(name: str, namespace: Mapping[str, Any], exercises: Container[str]) -> list[str]:
-    """Exercises whose names the code of `namespace[name]` reads, itself or by way of other functions and classes of the
-    notebook, each once, the nearest first."""
-    todo, seen, found = [name], {name}, []
-    for current in todo:  # grows
-        reads = dict.fromkeys(each for code in _codes(namespace.get(current), namespace) for each in _reads(code))
-        new = [each for each in reads if each not in seen]
-        seen |= set(new)
-        found += [each for each in new if each in exercises]
-        todo += [each for each in new if each not in exercises]
-    return found
 
 
 def shaky(name: str, uses: Callable[[str], Iterable[str]], right: Callable[[str], bool]) -> list[str]:
@@ -77,18 +59,3 @@ class Stopped:
             told = f"the cell that should bring `{name}` stopped with {self.names[name]}"
             verdict.reason = f"{verdict.reason}; {told}" if verdict.reason else told
         return verdict
-
-
-def _codes(answer: Any, namespace: Mapping[str, Any]) -> Iterator[CodeType]:
-    """The code of a function or class of the notebook; of what is imported, none."""
-    parts = vars(answer).values() if isinstance(answer, type) else [answer]
-    functions = (inspect.unwrap(part) for part in parts if isinstance(part, FunctionType))
-    here = namespace.get("__name__")
-    yield from (each.__code__ for each in functions if each.__globals__.get("__name__") == here)
-
-
-def _reads(code: CodeType) -> Iterator[str]:
-    yield from (each.argval for each in dis.get_instructions(code) if each.opname in READS)
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _reads(inner)
