@@ -44,7 +44,7 @@ def build(unit: UnitWord = None) -> int:
     for each in _units(unit):
         with _authoring():
             built = builder.build(each)
-        changed = ", ".join(p.name for p in built.changed) or "nothing changed"
+        changed = ", ".join(f"{p.parent.parent.name}/.../{p.name}" for p in built.changed) or "nothing changed"
         print(f"{built.unit}: {changed}")
         found = leak.leaks(each, built.assignment.parent)
         if found:

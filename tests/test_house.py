@@ -20,6 +20,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from autograder.authoring import checks
+from autograder.authoring.unit import unit_folders
+
 ROOT = Path(__file__).resolve().parent.parent
 ROOT_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LEARNER_PROJECT = tomllib.loads((ROOT / "packaging/learner/pyproject.toml").read_text())["project"]
@@ -195,6 +198,13 @@ def test_readme_gives_three_commands_before_line_25():
     lines = (ROOT / "README.md").read_text().splitlines()
     commands = [line for line in lines[:24] if re.match(r"(make|git clone) ", line)]
     assert len(commands) == 3
+
+
+def test_readmes_table_names_the_kernels_of_every_unit():
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*) \|$", (ROOT / "README.md").read_text(), re.M)
+    found = {folder.name: checks.load(folder / "checks.py").values() for folder in unit_folders()}
+    kernels = {unit: [check.name for check in of if check.kind == "kernel"] for unit, of in found.items()}
+    assert {unit: names.split(", ") for unit, names in rows} == kernels
 
 
 def test_readmes_tree_names_things_that_exist():

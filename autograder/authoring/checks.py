@@ -64,7 +64,6 @@ class Check:
         must say each family's rule.
     kind: function, class, generator, value (an experiment's finding) or kernel (see `Kernel`).
     mutates: argument names ("argument 1", "out") the exercise is meant to change in place.
-    minutes: expected time.
     legal: arguments -> does the docstring allow them? Asked by the mutation run (autograder.proof.behaviour), which
         draws inputs that no trial has; needed only where the solution gives something for arguments that it need not
         take.
@@ -78,13 +77,12 @@ class Check:
         forbids: tuple[str, ...] = (),
         kind: str = "function",
         mutates: tuple[str, ...] = (),
-        minutes: int = 0,
         legal: Callable[..., Any] | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
         self.name, self.hints, self.forbids, self.kind = name, tuple(hints), tuple(forbids), kind
-        self.mutates, self.minutes, self.legal = tuple(mutates), minutes, legal
+        self.mutates, self.legal = tuple(mutates), legal
         self.specs: list[TrialSpec] = []
         frame = inspect.stack()[1]
         self.file, self.source_line = frame.filename, frame.lineno
@@ -111,11 +109,11 @@ class Check:
 class Kernel(Check):
     """A kernel exercise: everything that judges it stands in grader_kernels/problems/NAME/.
 
-    hints, minutes: as in Check. Raises AuthoringError when there is no such problem.
+    hints: as in Check. Raises AuthoringError when there is no such problem.
     """
 
-    def __init__(self, name: str, *, hints: tuple[str, ...] = (), minutes: int = 0) -> None:
-        super().__init__(name, hints=hints, kind="kernel", minutes=minutes)
+    def __init__(self, name: str, *, hints: tuple[str, ...] = ()) -> None:
+        super().__init__(name, hints=hints, kind="kernel")
         frame = inspect.stack()[1]
         self.file, self.source_line = frame.filename, frame.lineno
         try:

@@ -132,6 +132,7 @@ def recorded(
     for name, solved in namespaces(unit, asked[-1]) if asked else ():
         if name in checks and name in asked:
             made = record_check(checks[name], unit.points[name], solved, name in unit.optional)
+            made.minutes = unit.minutes(name)
             add_misconceptions(checks[name], made, solved, [m for m in unit.misconceptions if m.exercise == name])
             yield checks[name], made, solved
 
@@ -178,7 +179,7 @@ def record_check(
             line = spec.function.__code__.co_firstlineno
             told = f"case {spec.title!r} of {check.name} can't be recorded: {type(error).__name__}: {error}"
             raise AuthoringError(told, check.file, line) from error
-    said = {"mutates": list(check.mutates), "minutes": check.minutes, "optional": optional}
+    said = {"mutates": list(check.mutates), "optional": optional}
     said["forbids"] = list(check.forbids)
     made = cases.CheckCases(check.name, points, check.kind, list(check.hints), recorded, **said)
     _solution_passes(check, made, solved)
@@ -195,8 +196,7 @@ def record_case(check: Check, spec: TrialSpec, solved: dict[str, Any], seed: int
 def _record_kernel(check: Kernel, points: float, solved: dict[str, Any], optional: bool) -> cases.CheckCases:
     """The task of the public seed; what is known to go wrong on it is added by `add_misconceptions`."""
     task = check.task(seed_for(PUBLIC, check.name))
-    said = {"minutes": check.minutes, "optional": optional}
-    made = cases.CheckCases(check.name, points, check.kind, list(check.hints), [], **said)
+    made = cases.CheckCases(check.name, points, check.kind, list(check.hints), [], optional=optional)
     made.kernel = KernelCases(task)
     _solution_passes(check, made, solved)
     return made

@@ -142,6 +142,11 @@ class Unit:
         """The exercise cell with its solution and without the markers."""
         return solved(self.cell("exercise", exercise).source)
 
+    def minutes(self, exercise: str) -> int:
+        """How long its docstring or first comment says that it takes; 0 where it does not say."""
+        told = re.search(r"Difficulty \d of 5, about (\d+) minutes?", self.solution_source(exercise))
+        return int(told[1]) if told else 0
+
     def code_until(self, exercise: str) -> list[str]:
         """Sources of the solved code cells up to and including this exercise, check cells left out, in order."""
         sources = []

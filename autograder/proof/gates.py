@@ -4,7 +4,7 @@ Solution full on ten seeds; stub zero; each misconception loses points, is red i
 other right style full; an answer computed one precision lower loses points. `run_gates` gives the table, `render`
 prints it.
 
-    python -m autograder.proof.gates UNIT_FOLDER [EXERCISE] [--secrets N]
+    python -m autograder.proof.gates UNIT [EXERCISE] [--secrets N]
 
 With --secrets every answer is judged on N of them, right ones and wrong ones. A wrong answer whose score depends on the
 secret is paid by chance: its inputs are too easy.
@@ -23,7 +23,7 @@ import torch
 
 from autograder.authoring import recording
 from autograder.authoring.checks import Check, attempt
-from autograder.authoring.unit import Alternative, Unit, stub
+from autograder.authoring.unit import Alternative, Unit, find_unit, stub
 from autograder.judging import trials
 from course.checking import cases
 from course.checking.check import quiet
@@ -252,12 +252,12 @@ def _row(verdict: ExerciseVerdict, answer: str, kind: str, holds: bool, apart: f
 def main(words: list[str]) -> int:
     """Print the table; 1 when a gate does not hold."""
     parser = argparse.ArgumentParser(prog="python -m autograder.proof.gates", description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", type=Path, help="course/units/NN_topic")
+    parser.add_argument("unit", help="as in course build: 02, attention or 02_attention")
     parser.add_argument("exercise", nargs="?")
     parser.add_argument("--secrets", type=int, metavar="N", help="judge every answer on N secrets")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
-    rows = run_gates(asked.folder, [asked.exercise] if asked.exercise else None, asked.secrets)
+    rows = run_gates(find_unit(asked.unit), [asked.exercise] if asked.exercise else None, asked.secrets)
     print(render(rows))
     for row in (row for row in rows if row.apart):
         print(f"{row.exercise}, {row.answer}: the scores on {asked.secrets} secrets lie {row.apart:g} apart")

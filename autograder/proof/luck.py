@@ -3,7 +3,7 @@
 A comparison that asks for more digits than there are refuses a right answer on a few secrets in a hundred: nobody sees
 it on the few of the gates, and a student pays.
 
-    python -m autograder.proof.luck UNIT_FOLDER [EXERCISE] [--secrets N]
+    python -m autograder.proof.luck UNIT [EXERCISE] [--secrets N]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 from autograder.authoring import recording
 from autograder.authoring.checks import Check, Kernel, TrialSpec, attempt, load
-from autograder.authoring.unit import Unit
+from autograder.authoring.unit import Unit, find_unit
 from autograder.judging.trials import KERNEL, secret_seed
 from course.checking import cases
 from course.checking.check import quiet
@@ -93,13 +93,13 @@ def _judge(check: Check, spec: TrialSpec, solved: dict[str, Any], seed: int) -> 
 def main(words: list[str]) -> int:
     """Print the refusals; 1 when there is one."""
     parser = argparse.ArgumentParser(prog="python -m autograder.proof.luck", description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", type=Path, help="course/units/NN_topic")
+    parser.add_argument("unit", help="as in course build: 02, attention or 02_attention")
     parser.add_argument("exercise", nargs="?")
     parser.add_argument("--secrets", type=int, default=200, metavar="N", help="how many (200)")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     found = 0
-    for refusal in refusals(asked.folder, asked.secrets, [asked.exercise] if asked.exercise else None):
+    for refusal in refusals(find_unit(asked.unit), asked.secrets, [asked.exercise] if asked.exercise else None):
         found += 1
         where = f"{refusal.exercise}, {refusal.answer}, secret {refusal.secret}"
         print(f"{where}: {refusal.title}: {refusal.says}", flush=True)

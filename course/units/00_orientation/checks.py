@@ -17,7 +17,6 @@ fix_the_stub = Check(
         "The expression 2 * x makes a new tensor with every number doubled.",
         "Replace the line `raise NotImplementedError(...)` by a `return` with that expression.",
     ),
-    minutes=2,
 )
 
 
@@ -62,7 +61,6 @@ program_offsets = Check(
         "Add pid * block to torch.arange(block). An element exists when its number is smaller than n, so compare the "
         "offsets, not the lanes, with n.",
     ),
-    minutes=6,
 )
 
 
@@ -118,7 +116,6 @@ count_bytes = Check(
         "math.prod(shape) * dtype.itemsize is the size of one stored tensor. The result has the shape "
         "torch.broadcast_shapes(...) of all input shapes and the dtype out_dtype; inputs keep their own shapes.",
     ),
-    minutes=8,
 )
 
 
@@ -195,7 +192,6 @@ roofline = Check(
         "The answer is never more than peak either. Take the smaller of the two, number by number: "
         "`clamp(max=...)` or torch.minimum.",
     ),
-    minutes=5,
 )
 
 
@@ -252,7 +248,6 @@ vector_add = Kernel(
         "Load x from x_ptr + offsets * x_stride and y from its own pointer and stride, both with mask=offsets < n; "
         "store the sum at out_ptr + offsets with the same mask.",
     ),
-    minutes=8,
 )
 
 # fused_scale_add
@@ -265,7 +260,6 @@ fused_scale_add = Kernel(
         "Launch as vector_add does, with the same grid and with alpha behind n; the kernel's parameter list gives the "
         "order. The stored value is alpha * x + y.",
     ),
-    minutes=8,
 )
 
 # fusion_bytes
@@ -277,7 +271,6 @@ fusion_bytes = Check(
         "count_bytes with one input gives the first kernel, with two inputs the second. The fused kernel reads x and y "
         "and writes the result: again count_bytes with two inputs.",
     ),
-    minutes=3,
 )
 
 
@@ -317,7 +310,6 @@ memory_bound = Check(
         "Keep the name when roofline(intensity, gpu[unit], gpu['bandwidth']) < gpu[unit]. roofline wants a tensor, "
         "so make one of flops / moved, in float64.",
     ),
-    minutes=8,
 )
 
 
@@ -375,5 +367,4 @@ leaky_relu = Kernel(
         "The grid has to be rounded up, (triton.cdiv(n, block),). Then the last program has lanes beyond n, and the "
         "store needs the mask that the load has.",
     ),
-    minutes=6,
 )

@@ -47,7 +47,6 @@ rnn_step = Check(
         "w_x is (H, I) and x is (B, I): the product is x @ w_x.T. The same for h and w_h.",
     ),
     forbids=("recurrence",),
-    minutes=5,
 )
 
 
@@ -108,7 +107,6 @@ rnn_forward = Check(
         "torch.arange(B) and lengths - 1.",
     ),
     forbids=("recurrence",),
-    minutes=15,
 )
 
 
@@ -188,7 +186,6 @@ norms = Check(
         "grad = w_h.T @ ((1 - states[t] ** 2) * grad) for t = T-1 down to 1, counting from 0. You collected the norms "
         "from the end: turn the list round.",
     ),
-    minutes=20,
 )
 
 
@@ -272,7 +269,6 @@ clip = Check(
         "One norm for everything: the root of the sum of all squares of all tensors. Then one factor for everything.",
         "The factor is max_norm / norm, but never more than 1: clipping does not enlarge. Beware of a norm of 0.",
     ),
-    minutes=10,
 )
 
 
@@ -348,7 +344,6 @@ lstm = Check(
         "o * tanh of the NEW cell.",
     ),
     forbids=("recurrence",),
-    minutes=15,
 )
 
 
@@ -431,7 +426,6 @@ gru = Check(
         "n = tanh(x_n + r * h_n), where h_n contains its bias; the new state is (1 - z) * n + z * h.",
     ),
     forbids=("recurrence",),
-    minutes=15,
 )
 
 
@@ -515,7 +509,6 @@ conv = Check(
         "torch.nn.functional.pad(x, ((K - 1) * dilation, 0)) pads on the left; conv1d(..., dilation=dilation) does "
         "the rest, and the length comes out right.",
     ),
-    minutes=15,
 )
 
 
@@ -601,7 +594,6 @@ field = Check(
         "An output always sees its own input: start at 1. How many MORE inputs does one layer add?",
         "The first tap of a layer lies (K - 1) * dilation behind the last one. Add this up over the layers.",
     ),
-    minutes=5,
 )
 
 
@@ -650,7 +642,6 @@ path = Check(
         "Training: a layer computes all positions at once, a recurrent layer one after another. Sampling: n positions "
         "one after another, whatever the network, and each passes through all its layers.",
     ),
-    minutes=20,
 )
 
 
@@ -729,7 +720,6 @@ gates = Kernel(
         "Eight loads for the gates, one for the cell, all with mask=unit < width and each with its own strides; then "
         "the two formulas of lstm_step, and two stores.",
     ),
-    minutes=35,
 )
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -744,7 +734,6 @@ recall = Check(
         "already.",
     ),
     kind="value",
-    minutes=5,
 )
 
 
@@ -783,7 +772,6 @@ attention = Check(
         "(B, S, A) into scores (B, S).",
         "scores.masked_fill(~mask, -inf), then softmax over the last dimension, then the weighted sum of the states.",
     ),
-    minutes=20,
 )
 
 
@@ -904,7 +892,6 @@ bottleneck = Check(
         'bottleneck_finding = {"one vector": [a, b, c], "attention": [d, e, f]}: the medians for 2, 5 and 12 words.',
     ),
     kind="value",
-    minutes=5,
 )
 
 
@@ -937,7 +924,6 @@ windows = Check(
         "Call h.detach() once at the start of every window. Then no window needs retain_graph, and torch.autograd.grad "
         "(loss, w_h) gives its gradient.",
     ),
-    minutes=15,
 )
 
 

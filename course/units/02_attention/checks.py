@@ -38,7 +38,6 @@ stable_softmax = Check(
         "same dim and keepdim.",
     ),
     forbids=("softmax",),
-    minutes=10,
 )
 
 
@@ -134,7 +133,6 @@ sdpa = Check(
         "afterwards: then no NaN ever arises, in the gradient neither.",
     ),
     forbids=("attention",),
-    minutes=25,
 )
 
 
@@ -246,7 +244,6 @@ causal = Check(
         "look at key j when j <= its position.",
         "Compare torch.arange(S) with a column of query positions, or use tril with a diagonal that depends on S - T.",
     ),
-    minutes=10,
 )
 
 
@@ -292,7 +289,6 @@ padding = Check(
         "Insert two axes of size 1 between batch and keys, so that the mask spreads over heads and queries: "
         "mask[:, None, None, :].",
     ),
-    minutes=8,
 )
 
 
@@ -342,7 +338,6 @@ combine = Check(
         "A key may be read when the first mask allows it and the second does too, and the third...",
         "The operator & works element by element on booleans and broadcasts (T, S) against (B, 1, 1, S). Skip None.",
     ),
-    minutes=8,
 )
 
 
@@ -387,7 +382,6 @@ split = Check(
         "Cut the last dimension only: (B, T, D) becomes (B, T, H, d). Then two axes have to change places.",
         "Check one number by hand: result[0, 1, 2, 0] must be x[0, 2, d].",
     ),
-    minutes=8,
 )
 
 
@@ -424,7 +418,6 @@ merge = Check(
         "Bring the heads next to d first: (B, H, T, d) becomes (B, T, H, d). Then the last two can be flattened.",
         "After a transpose the numbers do not lie in order any more: view refuses, reshape copies.",
     ),
-    minutes=5,
 )
 
 
@@ -480,7 +473,6 @@ mha = Check(
     ),
     forbids=("attention",),
     kind="class",
-    minutes=30,
 )
 
 
@@ -650,7 +642,6 @@ cross = Check(
     ),
     forbids=("attention",),
     kind="class",
-    minutes=20,
 )
 
 
@@ -729,7 +720,6 @@ entropy = Check(
         "Add -w ln w along the keys. A weight of exactly 0 adds nothing, but 0 * ln 0 is NaN in floating point.",
         "torch.xlogy(w, w) computes w ln w and knows that 0 ln 0 is 0.",
     ),
-    minutes=8,
 )
 
 
@@ -764,7 +754,6 @@ sink = Check(
         "the heads.",
         "Queries before `first` can see nothing but the sink: leave them out with weights[:, :, first:].",
     ),
-    minutes=10,
 )
 
 
@@ -806,7 +795,6 @@ cost = Check(
         "(n, n) x (n, d). Then 2abc each.",
         "Adding up H heads of width D / H gives D again in the FLOPs. The weights have no width: there H stays.",
     ),
-    minutes=15,
 )
 
 
@@ -849,7 +837,6 @@ row_softmax = Kernel(
         "The address of column c of row r is x_ptr + r * x.stride(0) + c * x.stride(1), and the same with the output's "
         "own strides. One program for each row: grid (R,).",
     ),
-    minutes=40,
 )
 
 masked = Kernel(
@@ -860,7 +847,6 @@ masked = Kernel(
         "In a row without any allowed column the maximum is -inf and the sum 0: replace the maximum by 0 and the sum "
         "by 1 with tl.where, then every weight is 0 / 1.",
     ),
-    minutes=35,
 )
 
 
@@ -874,7 +860,6 @@ permutation = Check(
         "second. Compare the right pair under each name.",
         "The causal mask is the same for both sentences: it belongs to positions, not to words.",
     ),
-    minutes=15,
     legal=lambda runs: len(runs) % 2 == 1,  # one median
 )
 
@@ -964,7 +949,6 @@ saturation = Check(
         "which is 1 - sum w^2.",
     ),
     kind="value",
-    minutes=20,
 )
 
 
@@ -1013,7 +997,6 @@ repaired_cross = Check(
         "Whoever is read supplies both what it is found by (the key) and what it delivers (the value).",
     ),
     forbids=("attention",),
-    minutes=10,
 )
 
 
@@ -1061,7 +1044,6 @@ repaired_mask = Check(
         "scaled_dot_product_attention.",
     ),
     forbids=("attention",),
-    minutes=15,
 )
 
 

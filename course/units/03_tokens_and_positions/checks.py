@@ -152,7 +152,6 @@ merge = Check(
         "both.",
         "The last token has no neighbour: compare slices, tokens[i:i+2], or stop one short and append what is left.",
     ),
-    minutes=10,
 )
 
 
@@ -203,7 +202,6 @@ train = Check(
         "max(counts, key=lambda pair: (counts[pair], pair)) takes the most frequent pair and, on a tie, the greater "
         "one. Then bpe_merge every piece.",
     ),
-    minutes=30,
 )
 
 
@@ -271,7 +269,6 @@ encode = Check(
         "re.split with the special tokens in one group keeps them: sort them by length, longest first, and re.escape "
         "them. What lies between is ordinary text.",
     ),
-    minutes=30,
     legal=lambda text, merges, specials=(): len(set(merges)) == len(merges),  # each is learned once
 )
 ABC = [(b"b", b"c"), (b"a", b"b"), (b"a", b"bc")]
@@ -360,7 +357,6 @@ decode = Check(
         "vocabulary(merges, specials) maps every id to bytes. What do you have to do before decoding?",
         'b"".join(...) of all tokens first, then one .decode("utf-8", errors="replace").',
     ),
-    minutes=8,
 )
 
 
@@ -424,7 +420,6 @@ language = Check(
         "The table is relative to English already: the largest median is the answer to the third question.",
     ),
     kind="value",
-    minutes=5,
 )
 
 
@@ -458,7 +453,6 @@ pad = Check(
         "n columns, on the left side the last n.",
         "Positions count real tokens only: mask.cumsum(1) - 1, and 0 where the mask is False.",
     ),
-    minutes=12,
 )
 
 
@@ -517,7 +511,6 @@ embedding = Check(
         "One-hot: compare ids[..., None] with torch.arange(V), convert to the table's dtype, and multiply: "
         "(..., V) @ (V, D).",
     ),
-    minutes=10,
     legal=lambda ids, table, one_hot=False: bool(((ids >= 0) & (ids < len(table))).all()),
 )
 
@@ -570,7 +563,6 @@ tied = Check(
         "embed: self.weight[ids] * math.sqrt(D). logits: states @ self.weight.T, without the factor.",
     ),
     kind="class",
-    minutes=10,
 )
 
 
@@ -633,7 +625,6 @@ sinusoids = Check(
         "Make a (T, D/2) table of angles first: positions from 0 against D/2 frequencies 10000^(-2i/D), i = 0, 1, 2...",
         "torch.stack([sin, cos], dim=-1).flatten(1) interleaves the columns.",
     ),
-    minutes=12,
 )
 
 
@@ -680,7 +671,6 @@ frequencies = Check(
         "There are d/2 of them. The exponents are 0, -2/d, -4/d ... : torch.arange(0, d, 2) / d, with a minus.",
         "base ** (-torch.arange(0, d, 2) / d). The first is 1; the last is a little above 1 / base.",
     ),
-    minutes=6,
 )
 
 
@@ -714,7 +704,6 @@ rope = Check(
         "interleaved: a = x[..., 0::2], b = x[..., 1::2], put back with stack(..., -1).flatten(-2). half: the first "
         "and the second half of the last dimension, put back with cat.",
     ),
-    minutes=25,
     legal=lambda x, *_, **__: x.shape[-1] % 2 == 0,
 )
 
@@ -836,7 +825,6 @@ qkv = Check(
         "Project, split the heads as in unit 02, then turn: apply_rope works on (B, H, T, d) as it is.",
         "Queries and keys are turned by the same positions; values stay as they are.",
     ),
-    minutes=12,
 )
 
 
@@ -886,7 +874,6 @@ slopes = Check(
         "Otherwise take P = 2 ** floor(log2(H)), all slopes for P heads, then every second slope for 2P heads, "
         "starting with the first, until there are H.",
     ),
-    minutes=12,
 )
 
 
@@ -932,7 +919,6 @@ bias = Check(
         "Query row i is position S - T + i. Distance is the query's position minus the key's, a (T, S) table.",
         "-slopes[:, None, None] * distance, then masked_fill where the distance is negative with -inf.",
     ),
-    minutes=12,
 )
 
 
@@ -981,7 +967,6 @@ interpolation = Check(
         "With L = 64 and L' = 512 position 511 should land just below 64.",
         "Multiply by train_length / length, but by 1 when the text is not longer than in training.",
     ),
-    minutes=5,
 )
 
 
@@ -1010,7 +995,6 @@ ntk = Check(
         "It is one line: a power of the scale, times the base.",
         "The exponent is d / (d - 2), a little above 1.",
     ),
-    minutes=5,
 )
 
 
@@ -1054,7 +1038,6 @@ gather = Kernel(
         "table's pointer.",
         "Mask the columns past the width, in the load and in the store. The output has strides of its own.",
     ),
-    minutes=20,
 )
 
 
@@ -1066,7 +1049,6 @@ inplace = Kernel(
         "Column i lies at i * x.stride(2), column i + d/2 at (i + d/2) * x.stride(2). The tables are read at the "
         "position, t * cos.stride(0) + i. Mask i < d/2.",
     ),
-    minutes=30,
 )
 
 
@@ -1081,7 +1063,6 @@ extrapolation = Check(
         "Subtract 0.1 from the median of \"none\" at 512: which arms lie below that?",
     ),
     kind="value",
-    minutes=8,
 )
 
 
@@ -1112,7 +1093,6 @@ choice = Check(
         "Python compares bytes by their values and tuples from the left: no table is needed.",
         "max(counts, key=lambda pair: (counts[pair], pair))",
     ),
-    minutes=5,
 )
 
 
@@ -1185,7 +1165,6 @@ rotations = Check(
         "Which step can bfloat16 not represent: the position, the frequency, their product, or the cosine?",
         "Compute positions, frequencies and the product in float64, take cos and sin there, and convert last.",
     ),
-    minutes=10,
 )
 
 

@@ -84,7 +84,6 @@ layer = Check(
     ),
     forbids=("normalisation",),
     kind="class",
-    minutes=10,
 )
 
 
@@ -187,7 +186,6 @@ rms = Check(
     ),
     forbids=("normalisation",),
     kind="class",
-    minutes=10,
 )
 
 
@@ -308,7 +306,6 @@ batch = Check(
     ),
     forbids=("normalisation",),
     kind="class",
-    minutes=20,
 )
 
 
@@ -446,7 +443,6 @@ feed = Check(
         "chose in __init__, and raise ValueError for any other name.",
     ),
     kind="class",
-    minutes=8,
 )
 
 
@@ -523,7 +519,6 @@ glu = Check(
         "self.down(nn.functional.silu(self.gate(x)) * self.up(x)), and bias=False three times.",
     ),
     kind="class",
-    minutes=8,
 )
 
 
@@ -665,7 +660,6 @@ encoder = Check(
     ),
     forbids=("attention",),
     kind="class",
-    minutes=20,
 )
 
 
@@ -794,7 +788,6 @@ decoder = Check(
     ),
     forbids=("attention",),
     kind="class",
-    minutes=20,
 )
 
 
@@ -1019,7 +1012,6 @@ model = Check(
     ),
     forbids=("attention",),
     kind="class",
-    minutes=40,
 )
 
 
@@ -1224,7 +1216,6 @@ depths = Check(
         "torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack]) gives all gradients in order; "
         "the norm of each is .norm(). Mind the closing LayerNorm with norm=\"pre\".",
     ),
-    minutes=15,
 )
 
 
@@ -1276,7 +1267,6 @@ found = Check(
         "The other two stand at the right of the lines for 24 layers: first / last, once for each arrangement.",
     ),
     kind="value",
-    minutes=5,
 )
 
 
@@ -1310,7 +1300,6 @@ norm_forward = Kernel(
         "tl.sum(x * x, axis=0) is the sum over the row; eps comes to its mean before tl.sqrt. Store at "
         "row * n_cols + columns, masked by columns < n_cols.",
     ),
-    minutes=20,
 )
 
 norm_backward = Kernel(
@@ -1322,7 +1311,6 @@ norm_backward = Kernel(
         "p * n_cols + columns of a (programs, C) float32 tensor; a second kernel adds up its rows, BLOCK columns at a "
         "time.",
     ),
-    minutes=50,
 )
 
 fused_norm = Kernel(
@@ -1333,7 +1321,6 @@ fused_norm = Kernel(
         "Two stores, one into each result: the normalised sum first, the sum itself second. Both results are new; the "
         "residual that came in is only read.",
     ),
-    minutes=15,
 )
 
 entropy = Kernel(
@@ -1346,7 +1333,6 @@ entropy = Kernel(
         "at == target. Multiply both by 0 in an ignored row. When V fits in BLOCK keep the row instead of loading it "
         "again.",
     ),
-    minutes=45,
 )
 
 
@@ -1366,7 +1352,6 @@ shift = Check(
         "column?",
         "torch.full_like(target[:, :1], BOS) is a column of BOS; torch.cat puts it before target[:, :-1].",
     ),
-    minutes=5,
 )
 
 
@@ -1409,7 +1394,6 @@ smoothed = Check(
         "the places where target is not PAD: losses[target != 0].mean().",
     ),
     forbids=("softmax",),
-    minutes=20,
 )
 
 
@@ -1504,7 +1488,6 @@ warmup = Check(
         "They meet at step = warmup: there step ** -0.5 equals step * warmup ** -1.5. A rate is a float; no loop is "
         "needed.",
     ),
-    minutes=6,
 )
 
 
@@ -1557,7 +1540,6 @@ greedy = Check(
         "In each step: argmax, then PAD where the row had ended BEFORE this step, then update `ended` with token == "
         "EOS, then append. Stop when all have ended or max_length columns are there; leave BOS out of the result.",
     ),
-    minutes=20,
 )
 STATES, WORDS = 41, 9
 
@@ -1714,7 +1696,6 @@ score = Check(
         "Counter | Counter takes the larger count of each n-gram (over the references), Counter & Counter the smaller "
         "one (the clipping). For r, min over the references with the key (abs(len(x) - len(candidate)), len(x)).",
     ),
-    minutes=30,
 )
 
 
@@ -1882,7 +1863,6 @@ translation = Check(
         "Look at the examples of the largest group: compare what stands in the source with what the reference needs.",
     ),
     kind="value",
-    minutes=10,
 )
 
 
@@ -1917,7 +1897,6 @@ loss = Check(
         "model(source, shift_right(target)) already lines up with target: no slicing on either side. PAD does not "
         "count.",
     ),
-    minutes=10,
 )
 
 
@@ -2002,7 +1981,6 @@ validation = Check(
         "Sum loss * number of real tokens over the batches, divide by all real tokens. torch.no_grad() goes around the "
         "loop. model.train(...) takes a mode: give it back the one it had.",
     ),
-    minutes=10,
 )
 
 

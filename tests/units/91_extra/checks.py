@@ -11,7 +11,7 @@ def _(subject, trial):
     trial.close(subject(numbers_in), (numbers_in.double() / 2).float())
 
 
-third_of_it = Check("third_of_it", hints=("Divide by 3.",), minutes=1)
+third_of_it = Check("third_of_it", hints=("Divide by 3.",))
 
 
 @third_of_it.case("takes a third of positive numbers")

@@ -31,7 +31,10 @@ def halve_it(x):
 
 # %% exercise="third_of_it"
 def third_of_it(x):
-    """A third of every number of `x`, any float tensor. Optional."""
+    """A third of every number of `x`, any float tensor. Optional.
+
+    Difficulty 1 of 5, about 1 minute.
+    """
     ### BEGIN SOLUTION
     one_of_three = x / 3
     return one_of_three
