@@ -36,8 +36,13 @@ class Refusal(NamedTuple):
     says: str
 
 
-def refusals(folder: Path, secrets: int, only: Collection[str] | None = None) -> Iterator[Refusal]:
-    """Every refusal of a right answer to the unit's exercises, or to those in `only`. Secrets count from 0."""
+def refusals(
+    folder: Path, secrets: int, only: Collection[str] | None = None, of_kernels: int | None = None
+) -> Iterator[Refusal]:
+    """Every refusal of a right answer to the unit's exercises, or to those in `only`. Secrets count from 0.
+
+    of_kernels: on how many secrets kernels are judged, if not on as many as the rest. A value is the same on all.
+    """
     unit = Unit.load(folder)
     checks = load(unit.checks_path)
     asked = [name for name in unit.exercises if name in checks and (only is None or name in only)]
@@ -45,7 +50,8 @@ def refusals(folder: Path, secrets: int, only: Collection[str] | None = None) ->
         if name in asked:
             answers = _answers(unit, name, solved)
             refused = _refused_kernel if checks[name].kind == "kernel" else _refused
-            for secret in range(secrets):
+            times = {"value": 1, "kernel": secrets if of_kernels is None else of_kernels}
+            for secret in range(times.get(checks[name].kind, secrets)):
                 yield from refused(checks[name], answers, secret)
 
 
