@@ -32,10 +32,20 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
             cell["source"] = cell.get("source") or ""  # some editors write null
         notebook = nbformat.reads(json.dumps(document), as_version=4)
         if isinstance(notebook.cells, list) and all(isinstance(c.source, str) for c in notebook.cells):
+            _answers_as_code(notebook)
             return notebook
     except Exception:
         pass
     raise InputError(f"{path} is not a notebook: expected the JSON of an .ipynb file, format 4")
+
+
+def _answers_as_code(notebook: nbformat.NotebookNode) -> None:
+    """An answer whose cell was turned into text by a slip of the keyboard is code, as class grading takes it."""
+    marks = [(cell, cell.metadata.get("nbgrader", {})) for cell in notebook.cells]
+    as_code = {about.get("grade_id") for cell, about in marks if cell.cell_type == "code"}
+    for cell, about in marks:
+        if cell.cell_type != "code" and about.get("cell_type") == "code" and about.get("grade_id") not in as_code:
+            cell.cell_type, cell.outputs, cell.execution_count = "code", [], None
 
 
 def is_check_cell(cell: nbformat.NotebookNode) -> bool:

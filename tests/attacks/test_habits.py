@@ -67,6 +67,51 @@ def doubled(notebook):
     notebook.cells.insert(notebook.cells.index(cell), old)
 
 
+def turned_to_text(raw):
+    """A slip of the keyboard: JupyterLab makes text of a code cell on "m"; the learner's kernel keeps what it ran."""
+    notebook = json.loads(raw)
+    cell = next(c for c in notebook["cells"] if c["metadata"].get("nbgrader", {}).get("grade_id") == SOFTMAX)
+    cell["cell_type"] = "markdown"
+    del cell["outputs"], cell["execution_count"]
+    return json.dumps(notebook).encode()
+
+
+def colab(raw):
+    """As Colab saves it: ids moved into metadata, format 4.0, metadata of its own."""
+    notebook = json.loads(raw)
+    for number, cell in enumerate(notebook["cells"]):
+        cell["metadata"] |= {"id": f"c{number}", "colab": {"base_uri": "https://example.org"}}
+        cell.pop("id", None)
+    return json.dumps(notebook | {"nbformat_minor": 0, "metadata": {"colab": {"provenance": []}}}).encode()
+
+
+def windows_lines(raw):
+    notebook = json.loads(raw)
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"]).replace("\n", "\r\n")
+    return json.dumps(notebook).encode()
+
+
+def copied(notebook):
+    """An exercise's cell copied with its id, and the copy rewritten: the last definition counts, as in a notebook."""
+    cell = cell_of(notebook, SOFTMAX)
+    copy = nbformat.from_dict({**cell, "id": "copied", "source": HEAD + "    return x * 0"})
+    notebook.cells.insert(notebook.cells.index(cell) + 1, copy)
+
+
+def split(notebook):
+    """The answer stands in a cell of its own, below the exercise's."""
+    cell = cell_of(notebook, SOFTMAX)
+    cell.source = "import torch as T"
+    notebook.cells.insert(notebook.cells.index(cell) + 1, nbformat.v4.new_code_cell(RIGHT))
+
+
+def moved(notebook):
+    cell = cell_of(notebook, SOFTMAX)
+    notebook.cells.remove(cell)
+    notebook.cells.append(cell)
+
+
 def wide(raw):
     """UTF-16, as an editor on Windows may save it."""
     return raw.decode().encode("utf-16")
@@ -143,6 +188,20 @@ HABITS = [
     keeps("byte_order_mark", "a BOM", raw=lambda raw: b"\xef\xbb\xbf" + raw),
     keeps("utf_16", "UTF-16", raw=wide),
     keeps("no_source", "a cell whose source is null", raw=without_source),
+    keeps("turned_to_text", "an answer's cell turned into text", raw=turned_to_text),
+    keeps("colab_saved", "saved by Colab", raw=colab),
+    keeps("windows_lines", "lines that end as on Windows", raw=windows_lines),
+    # cells
+    Attack("copied", 0, "an answer's cell copied and spoilt", solved=SOLVED, change=copied, scores=full(MASK, KERNEL)),
+    keeps("split", "the answer in a cell of its own", change=split),
+    keeps("moved", "the answer moved to the end", change=moved),
+    keeps("exits", "exit() in a scratch cell", after=("import sys\nsys.exit()",)),
+    keeps("stops", "a cell that stops above", before=("assert False, 'todo'",)),
+    keeps("asks", "input()", before=("name = input('your name? ')",)),
+    keeps("wants_a_gpu", "moves to a GPU below", after=("import torch\nprint(stable_softmax(torch.ones(3).cuda()))",)),
+    keeps("default_device", "the device idiom", before=("import torch\ntorch.set_default_device('cuda' if torch.cuda.is_available() else 'cpu')",)),
+    loses("hard_space", "non-breaking spaces from a web page", "crashed", "SyntaxError", HEAD + "    return\u00a0x\n"),
+    keeps("hard_space_below", "and in a scratch cell", after=("y =\u00a05",)),
 ]  # fmt: skip
 NAMES = (SOFTMAX, MASK, KERNEL, ATTENTION)
 
