@@ -1986,7 +1986,8 @@ validation = Check(
 
 
 def batches_of(trial, *shapes):
-    """(source, target) pairs of B rows of at most T tokens; no two with as many tokens, or as many a row."""
+    """(source, target) pairs of B rows of at most T tokens, padding among them; no two pairs with as many tokens, or as
+    many a row."""
     while True:
         made = []
         for B, T in shapes:
@@ -1994,7 +1995,8 @@ def batches_of(trial, *shapes):
             made.append((source_batch(trial, B), ragged(trial, lengths, WORDS, longest=T)))
         tokens = [(target != PAD).sum().item() for _, target in made]
         a_row = [n / B for n, (B, _) in zip(tokens, shapes, strict=True)]
-        if len(set(tokens)) == len(set(a_row)) == len(shapes):
+        padded = any((target == PAD).any() for _, target in made)
+        if padded and len(set(tokens)) == len(set(a_row)) == len(shapes):
             return made
 
 
