@@ -1,6 +1,7 @@
 """Recorded cases: stored and read back unchanged, played without an oracle, and they name what they recognise."""
 
 import random
+import zipfile
 
 import numpy as np
 import pytest
@@ -303,6 +304,26 @@ def test_a_manifest_says_what_the_cases_say(path):
     assert list(told.exercises) == list(whole.checks)
     for name, check in whole.checks.items():
         assert told.exercises[name] == manifest.Exercise(name, check.points, check.hints, check.minutes)
+
+
+def test_a_manifest_is_read_without_the_directory_of_its_file(monkeypatch):
+    path = min(ROOT.glob("assignments/*/cases.npz"))
+    monkeypatch.delattr(manifest.zipfile, "ZipFile")
+    assert manifest.read(path).unit == path.parent.name
+
+
+def test_a_manifest_that_is_not_the_first_is_found_and_one_that_is_damaged_is_told(tmp_path):
+    path = min(ROOT.glob("assignments/*/cases.npz"))
+    moved, damaged = tmp_path / "moved.npz", tmp_path / "damaged.npz"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(moved, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in ("a0.npy", manifest.MEMBER):
+            new.writestr(name, old.read(name))
+    assert manifest.read(moved) == manifest.read(path)
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 0xFF
+    damaged.write_bytes(content)
+    with pytest.raises(ValueError, match="is not a cases file"):
+        manifest.read(damaged)
 
 
 def test_a_file_that_is_no_cases_file_is_one_sentence(tmp_path):
