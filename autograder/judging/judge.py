@@ -118,13 +118,13 @@ class _Session:
 
     def _explain(self, rows: list[ExerciseVerdict]) -> None:
         """Say which verdicts lie on exercises that are not right themselves."""
-        states = {row.name: row.state for row in rows}
+        wrong = {row.name for row in rows if row.state != "passed"}
+        right = lambda name: name not in wrong  # noqa: E731
         for row in rows:
             row.made_of = self._made_of(row.name)
             self.stopped.explain(row)
-            if row.state != "passed":
-                used = partial(self.notebook.uses, exercises=states.keys())
-                foundations.explain(row, foundations.shaky(row.name, used, lambda name: states[name] == "passed"))
+            if row.name in wrong:
+                foundations.explain(row, foundations.shaky(row.name, self.notebook.mentions, right))
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:

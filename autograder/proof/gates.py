@@ -1,6 +1,6 @@
 """What every exercise must show before it ships: the gates.
 
-Solution full on ten seeds; stub zero; each misconception loses points, is red in the notebook too, and is named; each
+Solution full; stub zero; each misconception loses points, is red in the notebook too, and is named; each
 other right style full; an answer computed one precision lower loses points. `run_gates` gives the table, `render`
 prints it.
 

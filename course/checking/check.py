@@ -13,7 +13,6 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -74,9 +73,12 @@ def judge_with(
     verdict = _judged(recorded, name, namespace, cells)
     if verdict.state in ("passed", "forbidden", "held"):
         return verdict
-    right = lambda other: _judged(recorded, other, namespace, cells).state == "passed"  # noqa: E731
-    used = partial(forbidden.read_notebook(read_all(cells)).uses, exercises=recorded.checks)
-    return foundations.explain(verdict, foundations.shaky(name, used, right))
+
+    def right(other: str) -> bool:
+        return other not in recorded.checks or _judged(recorded, other, namespace, cells).state == "passed"
+
+    mentions = forbidden.read_notebook(read_all(cells)).mentions
+    return foundations.explain(verdict, foundations.shaky(name, mentions, right))
 
 
 def _judged(recorded: cases.Cases, name: str, namespace: dict[str, Any], cells: Sequence[str]) -> ExerciseVerdict:

@@ -19,7 +19,7 @@ import importlib.util
 import symtable
 import sys
 import sysconfig
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from itertools import islice
 from typing import NamedTuple
@@ -146,10 +146,10 @@ class LeftOut(NamedTuple):
 
 def refuse(verdict: ExerciseVerdict, findings: Sequence[Finding]) -> ExerciseVerdict:
     """The verdict, without its points where its source calls what should be written, or can't be read."""
-    kinds = (("shortcut", "forbidden", WRITE_IT), ("hold", "held", LOOKED_AT), ("absent", "held", LOOKED_AT))
-    for kind, state, why in kinds:
+    for kind in ("shortcut", "hold", "absent"):
         first = next((each for each in findings if each.kind == kind), None)
         if first:
+            state, why = ("forbidden", WRITE_IT) if kind == "shortcut" else ("held", LOOKED_AT)
             return without(verdict, state, f"{first.sentence()}; {why}")
     return verdict
 
@@ -372,17 +372,8 @@ class Notebook:
         yield from (("torch", node) for node in self.patches)
         yield from self._used([exercise, *(name for node in self.patches for name in free_names(node))])
 
-    def uses(self, name: str, exercises: Collection[str]) -> list[str]:
-        """The exercises that the definition of `name` mentions, itself or by way of what is no exercise, each once."""
-        todo, seen, found = [name], {name}, []
-        for current in todo:  # grows
-            new = [each for each in self._mentions(current) if each not in seen]
-            seen |= set(new)
-            found += [each for each in new if each in exercises]
-            todo += [each for each in new if each not in exercises]
-        return found
-
-    def _mentions(self, name: str) -> list[str]:
+    def mentions(self, name: str) -> list[str]:
+        """The names that the definitions of `name` take from the notebook, each once; none where they can't be read."""
         try:
             return list(dict.fromkeys(each for node in self.definitions.get(name, ()) for each in free_names(node)))
         except UNREADABLE:

@@ -16,23 +16,25 @@ from course.checking.verdict import ExerciseVerdict
 _NOT_DEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 
 
-def shaky(name: str, uses: Callable[[str], Iterable[str]], right: Callable[[str], bool]) -> list[str]:
-    """Exercises that are not right and that `name` stands on: it uses them, or right ones that do."""
+def shaky(name: str, mentions: Callable[[str], Iterable[str]], right: Callable[[str], bool]) -> list[str]:
+    """Exercises that are not right and that `name` stands on, by itself or by way of what is right.
+
+    mentions: from a name to those that its definition mentions. right: of an exercise; True for what is none.
+    """
     todo, seen, found = [name], {name}, []
     for current in todo:  # grows
-        new = [other for other in uses(current) if other not in seen]
-        seen |= set(new)
-        stand = {other: right(other) for other in new}
-        todo += [other for other in new if stand[other]]
-        found += [other for other in new if not stand[other]]
+        for other in mentions(current):
+            if other not in seen:
+                seen.add(other)
+                (todo if right(other) else found).append(other)
     return found
 
 
-def explain(verdict: ExerciseVerdict, shaky: list[str]) -> ExerciseVerdict:
-    """The verdict, which says that it is built on answers that are not right yet."""
-    if shaky and verdict.state not in ("passed", "not_attempted", "missing"):
-        names = " and ".join(shaky)
-        said = f"it uses your {names}, which {'is' if len(shaky) == 1 else 'are'} not right yet: look there first"
+def explain(verdict: ExerciseVerdict, below: list[str]) -> ExerciseVerdict:
+    """The verdict, which says that it is built on the answers `below`, which are not right yet."""
+    if below and verdict.state not in ("passed", "not_attempted", "missing"):
+        names = " and ".join(below)
+        said = f"it uses your {names}, which {'is' if len(below) == 1 else 'are'} not right yet: look there first"
         verdict.reason = f"{verdict.reason}; {said}" if verdict.reason else said
         verdict.misconception = None
     return verdict

@@ -52,7 +52,7 @@ ONE = {"double", "twice", "apart", "C"}
 
 
 def reads(code, name):
-    return sorted(read_notebook([code]).uses(name, ONE))
+    return sorted(foundations.shaky(name, read_notebook([code]).mentions, lambda other: other not in ONE))
 
 
 def test_classes_and_inner_functions_are_read_and_attributes_are_not():
