@@ -130,11 +130,15 @@ class Problem:
     floor: Callable[..., Floor]
     baseline: Callable
 
-    def expected(self, case: Case) -> tuple[Any, Any]:
-        """(the reference in float64, the operation in the inputs' own dtype) on copies of the case's inputs."""
+    def expected(self, case: Case) -> tuple[Any, Any, Any]:
+        """(the reference in float64, the operation in the inputs' own dtype, the reference on inputs that are off by
+        half a unit in the last place of float32), each on copies of the case's inputs."""
         (args, kwargs), (own_args, own_kwargs) = (copied((case.args, dict(case.kwargs))) for _ in range(2))
+        exact = in_float64((args, kwargs))
+        near_args, near_kwargs = nudged(exact)
         with torch.no_grad():
-            return self.reference(*in_float64(args), **in_float64(kwargs)), self.baseline(*own_args, **own_kwargs)
+            near = self.reference(*near_args, **near_kwargs)
+            return self.reference(*exact[0], **exact[1]), self.baseline(*own_args, **own_kwargs), near
 
 
 def names() -> list[str]:
@@ -192,6 +196,18 @@ def in_float64(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(in_float64(item) for item in value)
     return {key: in_float64(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def nudged(value: Any) -> Any:
+    """Arguments in float64 with every float tensor off by 2**-24 of itself, up or down in turn."""
+    if isinstance(value, torch.Tensor):
+        if not value.is_floating_point():
+            return value.clone()
+        turns = torch.arange(value.numel()).reshape(value.shape)
+        return value * (1 + 2.0**-24 * ((turns * 2654435761 >> 7) % 2 * 2 - 1))
+    if isinstance(value, (tuple, list)):
+        return type(value)(nudged(item) for item in value)
+    return {key: nudged(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def normal(rng: np.random.Generator, *shape: int, spread: float = 1.0, mean: float = 0.0,

@@ -10,6 +10,7 @@ gradebook.
 
 from __future__ import annotations
 
+import ast
 import atexit
 import contextlib
 import functools
@@ -361,11 +362,12 @@ def kernels_of(cells: list[str], needed: set[str]) -> str:
     """The kernels called `needed` out of the cells, with what they use. Where all of it stands in one cell, lines have
     the numbers that they have there. Raises language.LanguageError."""
     source = language.extract("\n\n".join(cells), needed)
-    lines, begins = source.split("\n"), 0
-    used = [number for number, line in enumerate(lines) if line]
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    first = min(decorator.lineno for node in functions for decorator in node.decorator_list) - 1
+    last, begins = max(node.end_lineno for node in functions) - 1, 0
     for cell in cells:
         ends = begins + cell.count("\n")
-        if used and begins <= used[0] and used[-1] <= ends:
-            return "\n".join(lines[begins:])
+        if begins <= first and last <= ends:
+            return "\n".join(source.split("\n")[begins:])
         begins = ends + 2
     return source

@@ -80,6 +80,7 @@ SHARED_LIMITS = {"sm_75": 64 * KB, "sm_80": 163 * KB, "sm_86": 99 * KB, "sm_87":
 SHARED_LIMITS |= {"sm_90": 227 * KB, "sm_100": 227 * KB, "sm_120": 99 * KB}
 SHARED_LIMITS |= {"gfx90a": 64 * KB, "gfx942": 64 * KB, "gfx950": 160 * KB, "gfx1100": 64 * KB}
 
+PRINTS = ("print", "tl.device_print", "triton.language.device_print")
 THREADS_LIMIT = 1024  # in a block, on every one of them
 
 NVIDIA_OPTIONS = frozenset("num_warps num_stages num_ctas maxnreg enable_fp_fusion debug".split())
@@ -125,7 +126,7 @@ def _class_of(node: Node, constant: bool) -> list:
     if isinstance(node, TensorRef):
         return ["tensor", node.dtype, node.offset % 16 == 0]
     if isinstance(node, Items):
-        return ["items", *(_class_of(item, constant) for item in node.items)]
+        return ["items", *node.fields, *(_class_of(item, constant) for item in node.items)]
     if not isinstance(node, Scalar):
         return [type(node).__name__, getattr(node, "name", "")]
     if constant or node.kind in ("none", "str"):
@@ -161,9 +162,20 @@ def plan(source: str, trace_data: dict[str, Any], targets: tuple[str, ...]) -> l
 
 def _gate(source: str, needed: frozenset[str]) -> str | Refused:
     try:
-        return language.extract(source, needed)
+        return _silent(language.extract(source, needed))
     except language.LanguageError as error:
         return refusals.explain_gate(error, source)
+
+
+def _silent(source: str) -> str:
+    """The source without prints: what a printing kernel puts on the stack is no spill."""
+    lines = source.split("\n")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in PRINTS:
+            first, last = node.lineno - 1, node.end_lineno - 1
+            if not lines[first][: node.col_offset].strip() and not lines[last][node.end_col_offset :].strip():
+                lines[first : last + 1] = [" " * node.col_offset + "pass", *[""] * (last - first)]
+    return "\n".join(lines)
 
 
 def _failed(kernel: str, target: str, why: Refused) -> Compiled:
@@ -207,7 +219,7 @@ def _argument(node: Node, functions: Mapping[str, JITFunction]) -> Any:
     if isinstance(node, FunctionRef):
         return functions[node.name]
     if isinstance(node, Items):
-        return tuple(_argument(item, functions) for item in node.items)
+        return node.tuple_of([_argument(item, functions) for item in node.items])
     raise Refused("the launch hands this kernel something a kernel can't take: tensors, numbers and tl dtypes are fine")
 
 

@@ -55,3 +55,5 @@ def function_of(symbol: str) -> Callable:
         if known in LIBDEVICE:
             return LIBDEVICE[known]
     raise NotImplementedError(f"{symbol} of libdevice does not run on the CPU")
+
+NAMES = sorted(LIBDEVICE)

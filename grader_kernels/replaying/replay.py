@@ -19,6 +19,7 @@ import hashlib
 import linecache
 import math
 import textwrap
+from collections import namedtuple
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ import torch
 import triton
 import triton.language as tl
 from triton.language.extra import libdevice
+from triton.language.extra.cuda import libdevice as libdevice_cuda
 from triton.runtime.jit import JITCallable, JITFunction
 
 from grader_kernels import language
@@ -65,6 +67,7 @@ from grader_kernels.replaying.trace import (
 
 KERNEL_BUILTINS = {fn.__name__: fn for fn in (range, min, max, abs, len, float, int, bool)}
 KERNEL_BUILTINS |= {"print": lambda *values, **options: None, "AssertionError": AssertionError}
+KERNEL_BUILTINS["isinstance"] = lambda value, kind: isinstance(tl.core._unwrap_if_constexpr(value), kind)
 
 MAX_HOST_NUMBERS = 64  # a launcher that needs more numbers than this carries an answer piece by piece
 MAX_TEXT = 64  # of a string given to a launch
@@ -219,7 +222,7 @@ class _Replay:
         if isinstance(node, FunctionRef):
             return self._jitted(node.name)
         if isinstance(node, Items):
-            return tuple(self._argument(item) for item in node.items)
+            return node.tuple_of([self._argument(item) for item in node.items])
         raise TraceError("the launch trace hands a kernel something a kernel can't take")
 
     def _jitted(self, name: str) -> JITCallable:
@@ -400,16 +403,27 @@ def replay(
 def load(source: str) -> dict[str, JITFunction]:
     """Execute kernel source that passed `language.extract`; returns its jitted functions by name.
 
-    Its globals are `triton`, `tl`, `libdevice` and a handful of builtins.
+    Its globals are `triton`, `tl`, `libdevice`, `math` and a handful of builtins. What stands below the functions is
+    executed first, where it gives names to numbers and words of the language: a default may use it.
     """
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     filename = f"<kernels {digest}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {"__builtins__": dict(KERNEL_BUILTINS), "__name__": f"kernels_{digest}"}
-    namespace |= {"triton": triton, "tl": tl, "libdevice": libdevice}
-    exec(compile(source, filename, "exec", dont_inherit=True), namespace)
+    namespace |= {"triton": triton, "tl": tl, "libdevice": libdevice, "math": math, "namedtuple": namedtuple}
+    tree = ast.parse(source)
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    tree.body.sort(key=lambda node: _turn(node, functions))
+    exec(compile(tree, filename, "exec", dont_inherit=True), namespace)
     namespace.update({name: ordinary(value) for name, value in namespace.items()})
     return {name: value for name, value in namespace.items() if isinstance(value, JITFunction)}
+
+
+def _turn(node: ast.stmt, functions: set[str]) -> int:
+    """When a statement is executed: names of numbers and words, functions, other names of functions."""
+    if isinstance(node, ast.FunctionDef):
+        return 1
+    return 2 if isinstance(node.value, ast.Name) and node.value.id in functions else 0
 
 
 def source_of(kernels: dict[str, JITFunction]) -> str:
@@ -418,42 +432,83 @@ def source_of(kernels: dict[str, JITFunction]) -> str:
     Where all functions stand in one file or cell, each keeps its line numbers.
     """
     functions: dict[str, JITCallable] = {}
-    constants: dict[str, str] = {}
+    others: dict[str, str] = {}
     for name, kernel in kernels.items():
-        _gather(name, kernel, functions, constants)
+        _gather(name, kernel, functions, others)
     files = {function.fn.__code__.co_filename for function in functions.values()}
-    parts = {name: _lines_of(function) for name, function in functions.items()}
+    parts = [_lines_of(function) for function in functions.values()]
     if len(files) > 1:
-        return "\n\n".join([*constants.values(), *("\n".join(lines) for _, lines in parts.values())]) + "\n"
+        return "\n\n".join([*others.values(), *("\n".join(lines) for _, lines in parts)]) + "\n"
     placed: list[str] = []
-    for first, lines in sorted(parts.values()):
+    for first, lines in sorted(parts):
         placed += [""] * (first - 1 - len(placed))
         placed += lines
-    return "\n".join([*placed, "", *constants.values()]) + "\n"
+    return "\n".join([*placed, "", *others.values()]) + "\n"
 
 
-def _gather(name: str, value: Any, functions: dict[str, JITCallable], constants: dict[str, str]) -> None:
-    """Sort a global, and those that it uses, into functions and literal constants."""
+def _gather(name: str, value: Any, functions: dict[str, JITCallable], others: dict[str, str]) -> None:
+    """Sort a global, and those that it uses, into functions and lines that give a name its meaning."""
     value = ordinary(value)
-    plain = value.value if isinstance(value, tl.constexpr) else value
-    if name in functions or name in constants:
+    if name in others:
         return
-    if isinstance(value, JITCallable):
-        functions[name] = value
-        used = {node.id for node in ast.walk(ast.parse("\n".join(_lines_of(value)[1]))) if isinstance(node, ast.Name)}
-        for other in sorted(used & set(value.fn.__globals__)):
-            _gather(other, value.fn.__globals__[other], functions, constants)
-    elif isinstance(value, tl.dtype):
-        constants[name] = f"{name} = tl.{value.name}"
-    elif type(plain) in (int, float, bool, str):
-        odd = isinstance(plain, float) and not math.isfinite(plain)
-        literal = f"float('{plain}')" if odd else repr(plain)
-        constants[name] = f"{name} = tl.constexpr({literal})" if plain is not value else f"{name} = {literal}"
+    word = _words().get(id(value))
+    if word is not None:
+        if word != name:
+            others[name] = f"{name} = {word}"
+    elif isinstance(value, JITCallable):
+        own = value.fn.__name__
+        if own != name:
+            others[name] = f"{name} = {own}"
+        if own not in functions:
+            functions[own] = value
+            known, text = value.get_capture_scope(), "\n".join(_lines_of(value)[1])
+            used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+            for other in sorted(used & set(known)):
+                _gather(other, known[other], functions, others)
+    elif isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
+        others[name] = f"{name} = namedtuple({name!r}, {value._fields!r})"
+    else:
+        text = _literal(value)
+        if text:
+            others[name] = f"{name} = {text}"
+
+
+def _literal(value: Any) -> str:
+    """A number, dtype, string or tuple of such as source; "" for other things."""
+    if isinstance(value, tl.constexpr):
+        inner = _literal(value.value)
+        return inner and f"tl.constexpr({inner})"
+    if isinstance(value, tl.dtype):
+        return f"tl.{value.name}"
+    if type(value) is float and not math.isfinite(value):
+        return f"float('{value}')"
+    if type(value) in (tuple, list):
+        items = [_literal(item) for item in value]
+        return f"({', '.join(items)},)" if items and all(items) else ""
+    return repr(value) if type(value) in (int, float, bool, str) else ""
+
+
+@functools.cache
+def _words() -> dict[int, str]:
+    """The modules and functions of the language by their identity, as the gate calls them."""
+    modules = {"tl.math": tl.math, "libdevice": libdevice_cuda}  # of two names for one thing the last stays
+    modules |= {"libdevice ": libdevice, "tl": tl}
+    found = {id(module): name.strip() for name, module in modules.items()} | {id(triton): "triton", id(math): "math"}
+    for name, module in modules.items():
+        for word in language.NAMESPACES[name.strip()]:
+            value = getattr(module, word, None)
+            if callable(value) and not isinstance(value, tl.dtype):
+                found[id(value)] = f"{name.strip()}.{word}"
+    return found
 
 
 def _lines_of(function: JITCallable) -> tuple[int, list[str]]:
-    """(number of its first line, decorators among them, its lines)."""
-    return function.starting_line_number, textwrap.dedent("".join(function.raw_src)).rstrip("\n").split("\n")
+    """(number of its first line, decorators among them, its lines); @triton.jit is put above where a call did it."""
+    lines = textwrap.dedent("".join(function.raw_src)).rstrip("\n").split("\n")
+    if lines[0].startswith("@"):
+        return function.starting_line_number, lines
+    decorator = "@triton.jit" if isinstance(function, JITFunction) else "@triton.constexpr_function"
+    return max(1, function.starting_line_number - 1), [decorator, *lines]
 
 
 @functools.lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
@@ -36,6 +37,7 @@ MAX_BYTES = 1 << 30  # over all buffers
 MAX_DEPTH = 16
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Field = Annotated[str, Meta(pattern="^[a-zA-Z][a-zA-Z0-9_]*$", max_length=200)]
 Size = Annotated[int, Meta(ge=0, le=1 << 40)]
 Sizes = Annotated[list[Size], Meta(max_length=16)]
 
@@ -130,10 +132,20 @@ class Other(Struct, tag="other", frozen=True, forbid_unknown_fields=True):
 
 
 class Items(Struct, tag="items", frozen=True, forbid_unknown_fields=True):
-    """A tuple or list."""
+    """A tuple or list; fields: the names of a named tuple's items."""
 
     kind: Annotated[str, Meta(pattern="^(tuple|list)$")]
     items: Annotated[list[Node], Meta(max_length=1000)]
+    fields: Annotated[list[Field], Meta(max_length=1000)] = []
+
+    def tuple_of(self, values: list) -> tuple:
+        """A tuple of this kind. Raises TraceError for names that no named tuple can have."""
+        if not self.fields:
+            return tuple(values)
+        try:
+            return namedtuple("Given", self.fields)(*values)
+        except (ValueError, TypeError):
+            raise TraceError("the launch trace holds a named tuple that can't be") from None
 
 
 class Fields(Struct, tag="fields", frozen=True, forbid_unknown_fields=True):
@@ -402,7 +414,7 @@ class _Recorder(TorchDispatchMode):
             return FunctionRef(self._function(value))
         if isinstance(value, (tuple, list)) and depth < MAX_DEPTH:
             kind = "tuple" if isinstance(value, tuple) else "list"
-            return Items(kind, [self.node(item, depth + 1) for item in value])
+            return Items(kind, [self.node(item, depth + 1) for item in value], list(getattr(value, "_fields", ())))
         if isinstance(value, dict) and depth < MAX_DEPTH and all(isinstance(key, str) for key in value):
             return Fields({key: self.node(item, depth + 1) for key, item in value.items()})
         return Other(type(value).__name__[:200])

@@ -292,7 +292,7 @@ REFUSED = {
     "undefined name": (["x = x + ofsets"], "ofsets", "`ofsets` is not defined here (did you mean `offsets`?)"),
     "name of one branch": (["if n > 3:", "    y = x", "x = x + y"], "x + y", "`y` is not defined here"),
     "plain global": (["x = x * WIDTH"], "WIDTH", "`WIDTH` is a plain global variable*WIDTH = tl.constexpr(...)"),
-    "computed global": (["x = x * LENGTH"], "LENGTH", "`LENGTH` is a global variable*pass it as a parameter"),
+    "computed global": (["x = x * LENGTH"], "LENGTH", "`LENGTH` is a plain global variable*LENGTH = tl.constexpr(...)"),
     "type of a loop": (
         [
             "total = tl.zeros((BLOCK,), tl.float16)",
@@ -386,7 +386,7 @@ def test_a_launch_that_does_not_fit_is_refused_without_a_line():
 
 def test_a_kernel_that_is_not_in_the_source():
     found = only(HEAD + TAIL, softmax_trace())
-    assert found.error == "there is no @triton.jit function named softmax_kernel at the top level of the source"
+    assert found.error == "there is no @triton.jit function named softmax_kernel in the source"
 
 
 # --------------------------------------------------------------------------------------------------------------------
