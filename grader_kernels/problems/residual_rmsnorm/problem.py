@@ -64,7 +64,9 @@ def reference(x, residual, weight, eps=1e-6):
 
 
 def baseline(x, residual, weight, eps=1e-6):
-    return tuple(out.to(x.dtype) for out in reference(x.float(), residual.float(), weight.float(), eps))
+    """y from the rounded sum: the less precise of the two ways that the task allows."""
+    total = x + residual
+    return reference(total.float(), torch.zeros_like(total).float(), weight.float(), eps)[0].to(x.dtype), total
 
 
 def floor(x, residual, weight, eps=1e-6):
