@@ -148,9 +148,11 @@ def plan(source: str, trace_data: dict[str, Any], targets: tuple[str, ...]) -> l
         gpu_target(target)
     gate = functools.lru_cache(_gate)
     found: dict[tuple, Job | Compiled] = {}
-    for launch in from_data(trace_data).launches:
+    trace = from_data(trace_data)
+    for launch in trace.launches:
         handed = (node for argument in launch.args.values() for node in walk(argument))
-        gated = gate(source, frozenset({launch.kernel, *(n.name for n in handed if isinstance(n, FunctionRef))}))
+        needed = frozenset({launch.kernel, *(n.name for n in handed if isinstance(n, FunctionRef))})
+        gated = gate(source, needed, trace.fields())
         for target in targets:
             if isinstance(gated, Refused):
                 found[launch.kernel, target] = _failed(launch.kernel, target, gated)
@@ -160,9 +162,9 @@ def plan(source: str, trace_data: dict[str, Any], targets: tuple[str, ...]) -> l
     return list(found.values())
 
 
-def _gate(source: str, needed: frozenset[str]) -> str | Refused:
+def _gate(source: str, needed: frozenset[str], fields: frozenset[str]) -> str | Refused:
     try:
-        return _silent(language.extract(source, needed))
+        return _silent(language.extract(source, needed, fields))
     except language.LanguageError as error:
         return refusals.explain_gate(error, source)
 

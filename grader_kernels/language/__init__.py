@@ -19,6 +19,15 @@ work), things only the compiler refuses (compiling is the second gate).
 
 from grader_kernels.language.extracting import extract
 from grader_kernels.language.refusing import LanguageError, NotWritten
-from grader_kernels.language.words import LANGUAGE_NAMES, MATH_NAMES, NAMESPACES
+from grader_kernels.language.words import DTYPE_NAMES, JIT_OPTIONS, LANGUAGE_NAMES, MATH_NAMES, NAMESPACES
 
-__all__ = ["LANGUAGE_NAMES", "MATH_NAMES", "NAMESPACES", "LanguageError", "NotWritten", "extract"]
+__all__ = [
+    "DTYPE_NAMES",
+    "JIT_OPTIONS",
+    "LANGUAGE_NAMES",
+    "MATH_NAMES",
+    "NAMESPACES",
+    "LanguageError",
+    "NotWritten",
+    "extract",
+]

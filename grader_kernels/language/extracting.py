@@ -8,23 +8,25 @@ from collections.abc import Collection
 from typing import Any
 
 from grader_kernels.language.constants import Constants, literal
-from grader_kernels.language.functions import JIT_OPTIONS, Walk, walk
-from grader_kernels.language.names import Constant, Jitted, Record, Scope, Word, dotted, fields_of, same
+from grader_kernels.language.functions import Walk, walk
+from grader_kernels.language.names import Constant, Jitted, Record, Scope, Word, dotted, fields_of, may_be_field, same
 from grader_kernels.language.refusing import LanguageError
-from grader_kernels.language.words import DTYPE_NAMES
+from grader_kernels.language.words import DTYPE_NAMES, JIT_OPTIONS
 
 MAX_SOURCE = 2_000_000
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
-def extract(source: str, needed: Collection[str]) -> str:
+def extract(source: str, needed: Collection[str], fields: Collection[str] = ()) -> str:
     """The jitted functions `needed`, with what they use, as source: functions, and below them one line for each other
     name. Each line of a function keeps its number, so a message about the result fits the source. Extracting twice
     changes nothing. Raises LanguageError with a sentence and a line.
+
+    fields: of named tuples that the launches hand over, beside those that the source defines.
     """
     tree, source = _parse(source)
     try:
-        functions, others = _closure(Scope(tree.body), needed)
+        functions, others = _closure(Scope(tree.body), needed, fields)
     except RecursionError:
         raise LanguageError("this code is nested too deep") from None
     wanted = [_bare(found) for found in sorted(functions.values(), key=lambda found: found.node.lineno)]
@@ -45,11 +47,13 @@ def _parse(source: str) -> tuple[ast.Module, str]:
         raise LanguageError("the source can't be read as Python") from None
 
 
-def _closure(scope: Scope, needed: Collection[str]) -> tuple[dict[str, Jitted], dict[str, Any]]:
+def _closure(
+    scope: Scope, needed: Collection[str], given: Collection[str]
+) -> tuple[dict[str, Jitted], dict[str, Any]]:
     """(functions by their own names, what else they use by name)."""
     functions: dict[str, Jitted] = {}
     others: dict[str, Any] = {}
-    fields = fields_of(scope)
+    fields = fields_of(scope) | {name for name in given if may_be_field(name)}
     waiting = [(name, _kernel(scope, name)) for name in sorted(needed)]
     while waiting:
         name, meaning = waiting.pop()

@@ -270,7 +270,7 @@ def _imported(name: str, node: ast.Import | ast.ImportFrom) -> Word | None:
 
 
 def _fields(names: list[str]) -> Record | None:
-    return Record(tuple(names)) if names and all(_may_be_field(name) for name in names) else None
+    return Record(tuple(names)) if names and all(may_be_field(name) for name in names) else None
 
 
 def _instance_attributes() -> set[str]:
@@ -286,7 +286,7 @@ def _instance_attributes() -> set[str]:
 _TAKEN = frozenset(_instance_attributes() - MEMBERS)
 
 
-def _may_be_field(name: str) -> bool:
+def may_be_field(name: str) -> bool:
     """An attribute that opens nothing on any value that a kernel can hold."""
     return name.isidentifier() and not name.startswith("_") and name not in _TAKEN
 

@@ -475,11 +475,12 @@ def _gather(name: str, value: Any, functions: dict[str, JITCallable], others: di
 
 def _literal(value: Any) -> str:
     """A number, dtype, string or tuple of such as source; "" for other things."""
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, tl.constexpr):
         inner = _literal(value.value)
         return inner and f"tl.constexpr({inner})"
     if isinstance(value, tl.dtype):
-        return f"tl.{value.name}"
+        return _dtypes().get(value.name, "")
     if type(value) is float and not math.isfinite(value):
         return f"float('{value}')"
     if type(value) in (tuple, list):
@@ -489,32 +490,40 @@ def _literal(value: Any) -> str:
 
 
 @functools.cache
+def _dtypes() -> dict[str, str]:
+    return {getattr(tl, name).name: f"tl.{name}" for name in language.DTYPE_NAMES}
+
+
+@functools.cache
 def _words() -> dict[int, str]:
     """The modules and functions of the language by their identity, as the gate calls them."""
-    modules = {"tl.math": tl.math, "libdevice": libdevice_cuda}  # of two names for one thing the last stays
-    modules |= {"libdevice ": libdevice, "tl": tl}
-    found = {id(module): name.strip() for name, module in modules.items()} | {id(triton): "triton", id(math): "math"}
-    for name, module in modules.items():
-        for word in language.NAMESPACES[name.strip()]:
+    pairs = [("libdevice", libdevice_cuda), ("libdevice", libdevice), ("tl.math", tl.math), ("tl", tl)]
+    found = {id(module): name for name, module in [*pairs, ("triton", triton), ("math", math)]}
+    for name, module in [*pairs, ("triton", triton)]:  # of two names for one thing the last stays
+        for word in language.NAMESPACES[name]:
             value = getattr(module, word, None)
             if callable(value) and not isinstance(value, tl.dtype):
-                found[id(value)] = f"{name.strip()}.{word}"
+                found[id(value)] = f"{name}.{word}"
     return found
 
 
 def _lines_of(function: JITCallable) -> tuple[int, list[str]]:
-    """(number of its first line, decorators among them, its lines); @triton.jit is put above where a call did it."""
+    """(number of its first line, its lines): `def` and what follows as they are, above it triton.jit with its options,
+    however it was put there."""
     lines = textwrap.dedent("".join(function.raw_src)).rstrip("\n").split("\n")
-    if lines[0].startswith("@"):
-        return function.starting_line_number, lines
-    decorator = "@triton.jit" if isinstance(function, JITFunction) else "@triton.constexpr_function"
-    return max(1, function.starting_line_number - 1), [decorator, *lines]
+    above = next(number for number, line in enumerate(lines) if line.startswith("def "))
+    decorator = "@triton.constexpr_function"
+    if isinstance(function, JITFunction):
+        options = {name: getattr(function, name, None) for name in language.JIT_OPTIONS}
+        given = ", ".join(f"{name}={value!r}" for name, value in sorted(options.items()) if value)
+        decorator = f"@triton.jit({given})" if given else "@triton.jit"
+    return max(1, function.starting_line_number + above - 1), [decorator, *lines[above:]]
 
 
 @functools.lru_cache(maxsize=16)
-def _loaded(source: str, needed: frozenset[str]) -> dict[str, JITFunction]:
+def _loaded(source: str, needed: frozenset[str], fields: frozenset[str]) -> dict[str, JITFunction]:
     """The jitted functions that a trace needs, from source that passes the gate."""
-    return load(language.extract(source, needed)) if needed else {}
+    return load(language.extract(source, needed, fields)) if needed else {}
 
 
 def replay_source(
@@ -534,7 +543,7 @@ def replay_source(
     happened in one sentence.
     """
     trace = from_data(trace_data)
-    kernels = _loaded(source, frozenset(trace.kernels()))
+    kernels = _loaded(source, frozenset(trace.kernels()), trace.fields())
     done = replay(trace, kernels, inputs, may_change=may_change, order=order, watch=watch, reorder=reorder)
     found = {"outputs": done.outputs, "problems": done.problems, "launches": done.launches, "changed": done.changed}
     return found | {"evidence": msgspec.to_builtins(done.evidence)}

@@ -235,8 +235,15 @@ class Trace(Struct, forbid_unknown_fields=True):
 
     def kernels(self) -> set[str]:
         """Names of the kernels launched and of the jitted functions handed to them."""
-        nodes = [node for launch in self.launches for arg in launch.args.values() for node in walk(arg)]
-        return {launch.kernel for launch in self.launches} | {n.name for n in nodes if isinstance(n, FunctionRef)}
+        handed = {node.name for node in self._given() if isinstance(node, FunctionRef)}
+        return {launch.kernel for launch in self.launches} | handed
+
+    def fields(self) -> frozenset[str]:
+        """Names of the items of named tuples given to launches."""
+        return frozenset(name for node in self._given() if isinstance(node, Items) for name in node.fields)
+
+    def _given(self) -> Iterator[Node]:
+        return (node for launch in self.launches for arg in launch.args.values() for node in walk(arg))
 
     def to_data(self) -> dict[str, Any]:
         """The trace as dicts, lists, strings, ints and bools: any JSON encoder takes it."""
