@@ -186,7 +186,10 @@ class Accesses(upstream.InterpreterBuilder):
         lanes = np.ones(shape, bool) if lanes is None else np.ascontiguousarray(np.broadcast_to(lanes, shape))
         if val.dtype.scalar == tl.bfloat16:
             return self._bf16_atomic(op, pointers, value, lanes)
-        return super().create_atomic_rmw(op, pointers, value, TensorHandle(lanes, tl.int1), sem, *rest)
+        if op == ir.ATOMIC_OP.XCHG:  # of any type an exchange of bits
+            value = TensorHandle(value.data.view(f"u{dtype.itemsize}"), value.dtype)
+        old = super().create_atomic_rmw(op, pointers, value, TensorHandle(lanes, tl.int1), sem, *rest)
+        return new_handle(old.data.view(dtype), value.dtype.scalar)
 
     def _bf16_atomic(self, op, ptr, val, lanes):
         if op != ir.ATOMIC_OP.FADD:
@@ -245,6 +248,18 @@ class Accesses(upstream.InterpreterBuilder):
         descriptor = _Descriptor(base, shape, strides, tensor_shape, padding)
         descriptor.validate()
         return descriptor
+
+    def create_descriptor_reduce(self, kind, desc, value, indices):
+        pointers, lanes = desc.materialize_pointers(indices)
+        op = _reduction_of(kind.name, value.dtype.scalar)
+        sem = ir.MEM_SEMANTIC.RELAXED
+        return self.create_atomic_rmw(op, pointers, value, TensorHandle(lanes, tl.int1), sem, ir.MEM_SYNC_SCOPE.GPU)
+
+
+def _reduction_of(name: str, kind: tl.dtype) -> Any:
+    """The atomic that a descriptor's reduction is in every lane."""
+    unsigned = name in ("MIN", "MAX") and not kind.is_int_signed()
+    return getattr(ir.ATOMIC_OP, "FADD" if name == "ADD" and kind.is_floating() else "U" * unsigned + name)
 
 
 class _Descriptor(upstream.TensorDescHandle):

@@ -19,9 +19,22 @@ from triton.runtime.interpreter import TensorHandle
 from grader_kernels.interpreter import libdevice
 from grader_kernels.interpreter.accesses import Accesses, new_handle
 from grader_kernels.interpreter.folds import REDUCTIONS, as_tile
-from grader_kernels.interpreter.numbers import bf16_to_f32, f32_to_bf16, number_wins, round_to_tf32, stay_marked
+from grader_kernels.interpreter.numbers import (
+    FLOAT8,
+    bf16_to_f32,
+    f32_to_bf16,
+    float_to_int,
+    nan_wins,
+    number_wins,
+    round_to_tf32,
+    stay_marked,
+    toward_zero,
+)
 
 _WRAPPING = {np.add: "sum", np.subtract: "difference", np.multiply: "product"}
+_OF_BITS = {np.add: np.bitwise_xor, np.subtract: np.bitwise_xor, np.multiply: np.bitwise_and}  # of one bit, wrapping
+_SCALED = {ir.ScaleDotElemTypeTY.E4M3: "fp8e4nv", ir.ScaleDotElemTypeTY.E5M2: "fp8e5"}
+_E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
 
 
 class Builder(Accesses):
@@ -37,6 +50,8 @@ class Builder(Accesses):
         if kind.name == "bf16":
             right = bf16_to_f32(rhs.data) if rhs.dtype.scalar == tl.bfloat16 else rhs.data
             return self._narrow(op(bf16_to_f32(lhs.data), right))
+        if kind.name == "int1":
+            op = _OF_BITS.get(op, op)
         observer = self.launch.settings.observer
         if observer is not None and observer.arithmetic and op in _WRAPPING and kind.name == "int32":
             self._watch_overflow(lhs.data, rhs.data, op)
@@ -67,6 +82,39 @@ class Builder(Accesses):
         if other.dtype.scalar == tl.bfloat16 and op is not np.where:
             return self._narrow(op(*(bf16_to_f32(side.data) for side in (lhs, rhs, other))))
         return super().ternary_op(lhs, rhs, other, op)
+
+    def create_select(self, cond, lhs, rhs):
+        right = rhs.data.astype(lhs.data.dtype, copy=False)  # atomic_min of floats asks for int64 or a pointer
+        return new_handle(np.where(cond.data, lhs.data, right), rhs.dtype.scalar)
+
+    def create_clampf(self, arg, low, high, propagate_nan):
+        """A number beats NaN, or NaN stays: as the two operations that a GPU makes of it."""
+        if propagate_nan == ir.PROPAGATE_NAN.ALL:
+            return self.create_minimumf(self.create_maximumf(arg, low), high)
+        return self.create_minnumf(self.create_maxnumf(arg, low), high)
+
+    def create_idiv(self, lhs, rhs):
+        """Toward zero, as C has it. By zero it has no meaning; here it is 0."""
+        rest = np.fmod(lhs.data, rhs.data)
+        return new_handle(((lhs.data - rest) // rhs.data).astype(lhs.data.dtype, copy=False), lhs.dtype.scalar)
+
+    def _shift(self, lhs: TensorHandle, rhs: TensorHandle, kind: str) -> TensorHandle:
+        """To the right, of the operand's bits as a signed ("i") or an unsigned ("u") number."""
+        bits = np.dtype(f"{kind}{lhs.data.itemsize}")
+        out = np.right_shift(lhs.data.view(bits), rhs.data.view(bits))
+        return new_handle(out.view(lhs.data.dtype), lhs.dtype.scalar)
+
+    def create_ashr(self, lhs, rhs):
+        return self._shift(lhs, rhs, "i")
+
+    def create_lshr(self, lhs, rhs):
+        return self._shift(lhs, rhs, "u")
+
+    def create_maximumf(self, lhs, rhs):
+        return self.binary_op(lhs, rhs, nan_wins(np.maximum))
+
+    def create_minimumf(self, lhs, rhs):
+        return self.binary_op(lhs, rhs, nan_wins(np.minimum))
 
     def create_maxnumf(self, lhs, rhs):
         return self.binary_op(lhs, rhs, number_wins(np.fmax))
@@ -99,6 +147,9 @@ class Builder(Accesses):
             return super().create_dot(a, b, d, input_precision, *rest)
         if d.data.dtype == np.float16:
             return self._half_dot(left, right, d)
+        if d.data.dtype == np.int32:
+            total = np.matmul(left, right).astype(np.int64) + d.data
+            return new_handle(total.astype(np.int32), d.dtype.scalar)
         return new_handle((np.matmul(left, right) + d.data).astype(d.data.dtype, copy=False), d.dtype.scalar)
 
     @staticmethod
@@ -121,7 +172,28 @@ class Builder(Accesses):
             return side.data.astype(np.float32)
         if dtype in (tl.int8, tl.uint8):
             return side.data.astype(np.float64)  # products and sums stay below 2**53: exact
+        if dtype.name in FLOAT8:
+            return FLOAT8[dtype.name].table[side.data]
         return side.data if dtype == tl.float64 else None
+
+    def create_dot_scaled(self, a, a_scale, a_format, b, b_scale, b_format, fast_math, a_packed, b_packed, d):
+        """Every operand is a small float times the power of two of its group of 32 columns, which is exact in float32;
+        of its group of 16 where scales are float8."""
+        left = self._scaled(a, a_format, -1 if a_packed else -2)
+        right = np.swapaxes(self._scaled(b, b_format, -2 if b_packed else -1), -1, -2)
+        product = np.matmul(_times_scale(left, a_scale), np.swapaxes(_times_scale(right, b_scale), -1, -2))
+        return self._cast(new_handle(product + self._cast(d, tl.float32).data, tl.float32), d.dtype.scalar)
+
+    def _scaled(self, side: TensorHandle, form: Any, axis: int) -> np.ndarray:
+        """An operand of tl.dot_scaled as float32; two numbers of 4 bits in a byte lie along `axis`, the lower first."""
+        if form == ir.ScaleDotElemTypeTY.E2M1:
+            pair = np.stack([_E2M1[side.data & 15], _E2M1[side.data >> 4]], axis=axis)
+            shape = list(side.data.shape)
+            shape[axis] *= 2
+            return pair.reshape(shape)
+        if form in _SCALED:
+            return FLOAT8[_SCALED[form]].table[side.data.view(np.uint8)]
+        return self._cast(side, tl.float32).data
 
     def create_umulhi(self, lhs, rhs):
         unsigned = np.dtype(f"u{lhs.data.dtype.itemsize}")  # the bits count, also those of a signed number
@@ -133,12 +205,26 @@ class Builder(Accesses):
         return TensorHandle(f32_to_bf16(np.array([value], np.float32)), tl.bfloat16)
 
     def cast_impl(self, src, dst_type):
-        source, target = src.dtype.scalar, dst_type.scalar
-        if source == tl.bfloat16 and target != tl.bfloat16 and src.data.dtype == np.uint16:
-            return TensorHandle(bf16_to_f32(src.data).astype(upstream._get_np_dtype(dst_type)), target)
-        if target == tl.bfloat16 and source != tl.bfloat16:
-            return TensorHandle(f32_to_bf16(src.data), tl.bfloat16)
-        return TensorHandle(src.data.astype(upstream._get_np_dtype(dst_type)), target)
+        return self._cast(src, dst_type.scalar)
+
+    def _cast(self, src: TensorHandle, target: tl.dtype, truncate: bool = False) -> TensorHandle:
+        """From any number to any number. truncate: a float that becomes narrower is rounded toward zero."""
+        source, data = src.dtype.scalar, src.data
+        if source == target:
+            return src
+        if source.name in FLOAT8:
+            data = FLOAT8[source.name].table[data]
+        elif source.name == "bf16":
+            data = bf16_to_f32(data)
+        if target.name in FLOAT8:
+            return new_handle(FLOAT8[target.name].encode(data, truncate), target)
+        if target.name == "bf16":
+            return new_handle(f32_to_bf16(data, truncate), target)
+        made = upstream._get_np_dtype(target)
+        if data.dtype.kind == "f" and made.kind in "iu":
+            return new_handle(float_to_int(data, made), target)
+        out = data.astype(made)
+        return new_handle(toward_zero(out, data) if truncate else out, target)
 
     create_si_to_fp = create_ui_to_fp = create_fp_to_si = create_fp_to_ui = create_fp_ext = create_fp_trunc = cast_impl
 
@@ -146,12 +232,10 @@ class Builder(Accesses):
         return self.cast_impl(src, dst_type)
 
     def create_fp_to_fp(self, src, dst_type, rounding_mode):
-        kinds = {src.dtype.scalar, dst_type.scalar}
-        if tl.bfloat16 in kinds and kinds <= {tl.bfloat16, tl.float16, tl.float32, tl.float64}:
-            if dst_type.scalar == tl.bfloat16 and rounding_mode == ir.ROUNDING_MODE.RTZ:
-                return TensorHandle(f32_to_bf16(src.data, truncate=True), tl.bfloat16)
-            return self.cast_impl(src, dst_type)
-        return super().create_fp_to_fp(src, dst_type, rounding_mode)
+        kinds = {src.dtype.scalar.name, dst_type.scalar.name}
+        if kinds & {"fp8e4b8", "fp8e5b16"}:  # of AMD's GPUs
+            return super().create_fp_to_fp(src, dst_type, rounding_mode)
+        return self._cast(src, dst_type.scalar, rounding_mode == ir.ROUNDING_MODE.RTZ)
 
     # the rest
     def create_reduction(self, tile: TensorHandle, dtype: tl.dtype, axis: int, combine_fn: Any) -> TensorHandle:
@@ -164,6 +248,13 @@ class Builder(Accesses):
         data = stay_marked(np.asarray(libdevice.function_of(symbol)(*sides)), sides)
         return TensorHandle(data.astype(upstream._get_np_dtype(result)), result.scalar)
 
+    def create_histogram(self, data, bins, mask):
+        """How many numbers are 0, 1, ... bins - 1; others have no place on a GPU either."""
+        on = np.ones(data.data.shape, bool) if mask is None else mask.data
+        values = data.data[on]
+        inside = values[(values >= 0) & (values < bins)].astype(np.int64)
+        return new_handle(np.bincount(inside, minlength=bins).astype(np.int32), tl.int32)
+
     def create_barrier(self):
         if self.launch.settings.observer is not None:
             self.launch.settings.observer.barrier()
@@ -171,6 +262,18 @@ class Builder(Accesses):
     def create_print(self, prefix, hex, values, isSigned):
         if not self.launch.settings.quiet:
             super().create_print(prefix, hex, values, isSigned)
+
+
+def _times_scale(operand: np.ndarray, scale: TensorHandle | None) -> np.ndarray:
+    """The rows of an operand times their scales: float8, or the exponent of a power of two, where 255 is NaN."""
+    if scale is None:
+        return operand
+    if scale.dtype.scalar.name in FLOAT8:
+        factor = FLOAT8[scale.dtype.scalar.name].table[scale.data]
+    else:
+        factor = np.where(scale.data == 255, np.nan, np.ldexp(np.float64(1), scale.data.astype(np.int32) - 127))
+    factor = np.repeat(factor, operand.shape[-1] // scale.data.shape[-1], axis=-1)
+    return (operand * factor).astype(np.float32)
 
 
 class Semantic(TritonSemantic):

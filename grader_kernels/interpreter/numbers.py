@@ -1,10 +1,13 @@
-"""The interpreter's numbers: bfloat16 as uint16 patterns, tf32, and the NaN that marks a lane nobody loaded.
+"""The interpreter's numbers: bfloat16 and float8 as patterns, tf32, casts as a GPU rounds and saturates them, and the
+NaN that marks a lane nobody loaded.
 
 What it is not: an operation of a kernel. It only knows numpy arrays; `builder` computes with them.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -19,11 +22,87 @@ def bf16_to_f32(bits: np.ndarray) -> np.ndarray:
 
 def f32_to_bf16(values: np.ndarray, truncate: bool = False) -> np.ndarray:
     """float -> uint16 patterns of bfloat16, to nearest, ties to even (or toward zero); NaN payloads survive."""
-    values = np.asarray(values).astype(np.float32, order="C")
+    values = np.asarray(values)
+    odd = values.dtype == np.float64 and not truncate
+    values = _to_odd(values) if odd else values.astype(np.float32, order="C")
     bits = values.view(np.uint32)
     half = np.uint32(0) if truncate else ((bits >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF)
     rounded = ((bits + half) >> np.uint32(16)).astype(np.uint16)
     return np.where(np.isnan(values), (bits >> np.uint32(16)).astype(np.uint16) | np.uint16(0x40), rounded)
+
+
+def _to_odd(values: np.ndarray) -> np.ndarray:
+    """float64 -> float32, cut off with the last bit set where something was lost: the next rounding is then the only."""
+    near = values.astype(np.float32, order="C")
+    cut = toward_zero(near, values)
+    return np.where(near == values, near, (cut.view(np.uint32) | np.uint32(1)).view(np.float32))
+
+
+def toward_zero(near: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """`near`, which is `exact` rounded to nearest, where that went away from zero one number back."""
+    return np.where(np.abs(near) > np.abs(exact), np.nextafter(near, np.zeros_like(near)), near)
+
+
+@dataclasses.dataclass(frozen=True)
+class Float8:
+    """A float of 8 bits: so many of mantissa, this bias of the exponent, its largest number; has it infinities, NaN?"""
+
+    mantissa: int
+    bias: int
+    largest: float
+    infinite: bool = False
+    has_nan: bool = True
+
+    @functools.cached_property
+    def table(self) -> np.ndarray:
+        """float32 of each of the 256 patterns."""
+        bits = np.arange(128)
+        exponent, fraction = bits >> self.mantissa, bits & ((1 << self.mantissa) - 1)
+        whole = np.where(exponent > 0, fraction + (1 << self.mantissa), fraction)
+        values = np.ldexp(whole.astype(np.float64), np.maximum(exponent, 1) - self.bias - self.mantissa)
+        if self.infinite:
+            values[values > self.largest] = np.nan
+            values[0x7C] = np.inf
+        elif self.has_nan:
+            values[0x7F] = np.nan
+        return np.concatenate([values, -values]).astype(np.float32)
+
+    def encode(self, values: np.ndarray, truncate: bool = False) -> np.ndarray:
+        """float -> patterns, as NVIDIA's cvt.rn.satfinite: to nearest, ties to even (or toward zero). What is too large,
+        infinity too, becomes the largest number of its sign; NaN stays NaN."""
+        values = np.asarray(values, np.float64)
+        size = np.abs(np.where(np.isnan(values), 0, values))
+        size = np.minimum(size, 2 * self.largest)
+        exponent = np.where(size > 0, np.maximum(np.frexp(size)[1] - 1, 1 - self.bias), 1 - self.bias)
+        steps = np.ldexp(size, self.mantissa - exponent)
+        steps = (np.floor(steps) if truncate else np.rint(steps)).astype(np.int64)
+        # a full mantissa carries into the exponent by itself
+        bits = steps + ((exponent + self.bias - 1) << self.mantissa)
+        top = int(np.searchsorted(self.table[: 0x7C if self.infinite else 0x80 - self.has_nan], self.largest))
+        bits = np.where(np.isnan(values), 0x7F, np.minimum(bits, top))
+        return (bits | np.where(np.signbit(values), 0x80, 0)).astype(np.uint8)
+
+
+FLOAT8 = {
+    "fp8e5": Float8(2, 15, 57344.0, infinite=True),
+    "fp8e4nv": Float8(3, 7, 448.0),
+    "fp8e4b15": Float8(3, 15, 1.875, has_nan=False),
+}
+
+
+def float_to_int(values: np.ndarray, target: np.dtype) -> np.ndarray:
+    """As cvt.rzi of PTX: toward zero, and what does not fit is the nearest number that does. NaN is 0, or only the top
+    bit where 64 bits take part. There is no cvt to 8 bits: they are the low ones of a 16-bit result."""
+    made = np.dtype(f"{target.kind}{max(2, target.itemsize)}")
+    ends = np.iinfo(made)
+    wide = values.itemsize == 8 or made.itemsize == 8
+    lost = np.array(1 << (8 * made.itemsize - 1) if wide else 0, np.uint64).astype(made)
+    exact = np.trunc(values.astype(np.float64))
+    low, high = exact < float(ends.min), exact >= float(ends.max) + (made.itemsize < 8)
+    odd = np.isnan(exact)
+    plain = np.where(low | high | odd, 0, exact).astype(made)
+    out = np.where(odd, lost, np.where(low, made.type(ends.min), np.where(high, made.type(ends.max), plain)))
+    return out.astype(target)
 
 
 def round_to_tf32(values: np.ndarray) -> np.ndarray:
@@ -83,5 +162,14 @@ def number_wins(op: Callable) -> Callable:
             if has_nan(side):
                 out = np.where(is_poison(side), side, out)
         return out
+
+    return pick
+
+
+def nan_wins(op: Callable) -> Callable:
+    """`op` (maximum or minimum) where NaN beats a number; which NaN it is may tell of a lane nobody loaded."""
+
+    def pick(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return stay_marked(op(a, b), [np.broadcast_to(side, np.broadcast_shapes(a.shape, b.shape)) for side in (a, b)])
 
     return pick

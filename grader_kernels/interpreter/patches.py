@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import operator
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,7 +23,7 @@ from grader_kernels.interpreter import recipes
 from grader_kernels.interpreter.builder import BUILDER, SEMANTIC
 from grader_kernels.interpreter.interpreted import ordinary
 from grader_kernels.interpreter.reductions import reduce_tile, scan_tile
-from grader_kernels.interpreter.rewriting import python_function
+from grader_kernels.interpreter.rewriting import counted, python_function, unrolled
 
 
 class _Recorder:
@@ -54,7 +55,41 @@ def _by_recipe(name: str, member: Callable) -> Callable:
 
 def _static_print(*values, **options):
     if not BUILDER.launch.settings.quiet:
-        print(*values, **options)
+        print(*map(_unwrap_if_constexpr, values), **options)
+
+
+def _static_assert(condition, message=""):
+    assert condition, _unwrap_if_constexpr(message)
+
+
+# What a constant says about another value. With a tensor, the tensor decides, as in the compiler.
+_OF_CONSTANTS = [f"__{name}__" for name in "lt le gt ge eq ne pow and or xor lshift rshift".split()]
+_OF_CONSTANTS += [f"__{r}{name}__" for name in "add sub mul truediv floordiv".split() for r in ("", "r")] + ["__mod__"]
+
+
+_REFLECTED = {"__rmod__": operator.mod, "__rand__": operator.and_, "__ror__": operator.or_, "__rxor__": operator.xor}
+_REFLECTED |= {"__rlshift__": operator.lshift, "__rrshift__": operator.rshift}  # those that tl.constexpr lacks
+
+
+def _for_constants(member: Callable) -> Callable:
+    """An operator of tl.constexpr that leaves tensors to the operator of the tensor."""
+
+    def call(self, other):
+        return NotImplemented if isinstance(other, tl.tensor) else member(self, other)
+
+    return call
+
+
+def _of_a_number(op: Callable) -> Callable:
+    """`7 % C`, which the compiler takes: to it 7 is a tl.constexpr as well."""
+    return lambda self, other: tl.constexpr(op(other, self.value))
+
+
+def _attribute_of_constant(self: tl.constexpr, name: str) -> Any:
+    """What a tl.constexpr has no word for is asked of its value."""
+    if name in ("value", "type"):
+        raise AttributeError(name)
+    return getattr(self.value, name)
 
 
 def _libdevice(name: str) -> Callable:
@@ -119,19 +154,32 @@ def _quick_numpy_dtype(dtype):
     return found
 
 
+def _takes_semantic(member: Any) -> bool:
+    """Whether the compiler would call this with its semantic: x.exp is a plain function around the builtin tl.exp."""
+    return tl.core.is_builtin(member) or "_semantic" in getattr(getattr(member, "signature", None), "parameters", ())
+
+
 def _plan_patches() -> list[tuple[Any, str, Any]]:
     scope = _Recorder()
     for owner in (tl, tl.core, tl.math, tl.tensor, tl.core.tensor_descriptor_base):
         for name, member in inspect.getmembers(owner):
-            if tl.core.is_builtin(member):
+            if _takes_semantic(member):
                 scope.set_attr(owner, name, _by_recipe(name, member))
     for lang in (tl, tl.core):
         upstream._patch_lang_core(lang, scope)  # sets reduce and scan of both, every time: ours come after
     for lang in (tl, tl.core):
         scope.set_attr(lang, "static_print", _static_print)
+        scope.set_attr(lang, "static_assert", _static_assert)
+        scope.set_attr(lang, "range", counted)
+        scope.set_attr(lang, "static_range", unrolled)
         scope.set_attr(lang, "reduce", reduce_tile)
         scope.set_attr(lang, "associative_scan", scan_tile)
     upstream._patch_lang_tensor(tl.tensor, scope)
+    for name in _OF_CONSTANTS:
+        scope.set_attr(tl.constexpr, name, _for_constants(getattr(tl.constexpr, name)))
+    for name, op in _REFLECTED.items():
+        scope.set_attr(tl.constexpr, name, _of_a_number(op))
+    scope.set_attr(tl.constexpr, "__getattr__", _attribute_of_constant)
     for name, member in vars(tl.tensor).items():
         if isinstance(member, JITFunction):  # x.sum(0): a JITFunction is no method by itself
             scope.set_attr(tl.tensor, name, lambda *args, member=member, **kwargs: member(*args, **kwargs))

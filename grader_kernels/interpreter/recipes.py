@@ -48,7 +48,7 @@ def kind(value: Any) -> Any:
         return what, value.hex()
     if what is tl.dtype:
         return what, value.name
-    if what is tl.constexpr:
+    if what is tl.constexpr and type(value.value) is not tl.tensor:  # one of a tensor would be baked in by its type
         return what, kind(value.value)
     if (what is tuple or what is list) and not any(type(item) is tl.tensor for item in value):
         return what, *map(kind, value)
