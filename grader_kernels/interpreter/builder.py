@@ -24,6 +24,8 @@ from grader_kernels.interpreter.numbers import (
     bf16_to_f32,
     f32_to_bf16,
     float_to_int,
+    fused,
+    fused_wide,
     nan_wins,
     number_wins,
     round_to_tf32,
@@ -123,11 +125,10 @@ class Builder(Accesses):
         return self.binary_op(lhs, rhs, number_wins(np.fmin))
 
     def create_fma(self, x, y, z):
-        if z.dtype.scalar == tl.bfloat16:
-            return self._narrow(bf16_to_f32(x.data) * bf16_to_f32(y.data) + bf16_to_f32(z.data))
-        wide = np.float64 if z.data.dtype in (np.float16, np.float32) else z.data.dtype
-        out = x.data.astype(wide) * y.data.astype(wide) + z.data.astype(wide)  # one rounding, as fused
-        return TensorHandle(out.astype(z.data.dtype), z.dtype.scalar)
+        kind = z.dtype.scalar
+        if kind == tl.bfloat16:
+            return new_handle(f32_to_bf16(fused_wide(*(bf16_to_f32(side.data) for side in (x, y, z)))), kind)
+        return new_handle(fused(x.data, y.data, z.data), kind)
 
     def create_erf(self, arg):
         if arg.dtype.scalar == tl.bfloat16:

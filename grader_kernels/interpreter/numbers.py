@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import triton.language as tl
@@ -32,7 +34,7 @@ def f32_to_bf16(values: np.ndarray, truncate: bool = False) -> np.ndarray:
 
 
 def _to_odd(values: np.ndarray) -> np.ndarray:
-    """float64 -> float32, cut off with the last bit set where something was lost: the next rounding is then the only."""
+    """float64 -> float32, cut off, with the last bit set where something was lost: a further rounding is the only."""
     near = values.astype(np.float32, order="C")
     cut = toward_zero(near, values)
     return np.where(near == values, near, (cut.view(np.uint32) | np.uint32(1)).view(np.float32))
@@ -43,9 +45,41 @@ def toward_zero(near: np.ndarray, exact: np.ndarray) -> np.ndarray:
     return np.where(np.abs(near) > np.abs(exact), np.nextafter(near, np.zeros_like(near)), near)
 
 
+def fused(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """x * y + z of one float type, rounded once; float64 as exact fractions, lane by lane."""
+    if z.dtype == np.float64:
+        return _fused_lanes(x, y, z)
+    return fused_wide(x, y, z).astype(z.dtype)
+
+
+def fused_wide(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """x * y + z of float32 or narrower as float64, its last bit odd where something was lost: it has so many bits
+    more that rounding once more is right."""
+    product, more = x.astype(np.float64) * y.astype(np.float64), z.astype(np.float64)  # an exact product
+    total = product + more
+    back = total - product
+    lost = (product - (total - back)) + (more - back)  # exact: Knuth's sum of two
+    even = total.view(np.int64) & 1 == 0
+    moved = np.nextafter(total, np.where(lost > 0, np.inf, -np.inf))
+    return np.where(np.isfinite(total) & (lost != 0) & even, moved, total)
+
+
+def _fused_lane(x: float, y: float, z: float) -> float:
+    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
+        return x * y + z
+    exact = Fraction(x) * Fraction(y) + Fraction(z)
+    try:
+        return float(exact) if exact else x * y + z
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
+
+
+_fused_lanes = np.vectorize(_fused_lane, otypes=[np.float64])
+
+
 @dataclasses.dataclass(frozen=True)
 class Float8:
-    """A float of 8 bits: so many of mantissa, this bias of the exponent, its largest number; has it infinities, NaN?"""
+    """A float of 8 bits: bits of mantissa, bias of the exponent, largest number; whether it has infinities and NaN."""
 
     mantissa: int
     bias: int
@@ -68,7 +102,7 @@ class Float8:
         return np.concatenate([values, -values]).astype(np.float32)
 
     def encode(self, values: np.ndarray, truncate: bool = False) -> np.ndarray:
-        """float -> patterns, as NVIDIA's cvt.rn.satfinite: to nearest, ties to even (or toward zero). What is too large,
+        """float -> patterns, as cvt.rn.satfinite of PTX: to nearest, ties to even (or toward zero). What is too large,
         infinity too, becomes the largest number of its sign; NaN stays NaN."""
         values = np.asarray(values, np.float64)
         size = np.abs(np.where(np.isnan(values), 0, values))

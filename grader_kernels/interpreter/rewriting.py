@@ -262,11 +262,13 @@ def _rewrite(fn: Callable, source: str, first_line: int) -> types.CodeType:
     outer_names = [*fn.__code__.co_freevars, *_HELPERS]
     factory = ast.parse("def _factory(): pass").body[0]
     factory.args.args = [ast.arg(name) for name in outer_names]
+    tree.name = "_tl_kernel"  # its own name must lead outside, so that it can call itself
     factory.body = [tree]
     ast.increment_lineno(tree, first_line - 1)
     module = ast.fix_missing_locations(ast.Module([factory], []))
     outer = compile(module, fn.__code__.co_filename, "exec", dont_inherit=True)
-    return _code_named(_code_named(outer, "_factory"), fn.__name__)
+    code = _code_named(_code_named(outer, "_factory"), tree.name)
+    return code.replace(co_name=fn.__name__, co_qualname=fn.__qualname__)
 
 
 def _code_named(code: types.CodeType, name: str) -> types.CodeType:
