@@ -23,7 +23,7 @@ from grader_kernels.interpreter import recipes
 from grader_kernels.interpreter.builder import BUILDER, SEMANTIC
 from grader_kernels.interpreter.interpreted import ordinary
 from grader_kernels.interpreter.reductions import reduce_tile, scan_tile
-from grader_kernels.interpreter.rewriting import counted, python_function, unrolled
+from grader_kernels.interpreter.rewriting import PATCHED, counted, python_function, unrolled
 
 
 class _Recorder:
@@ -194,7 +194,9 @@ def _plan_patches() -> list[tuple[Any, str, Any]]:
     scope.set_attr(tl.tensor, "__init__", _quick_tensor)
     scope.set_attr(upstream, "_get_np_dtype", _quick_numpy_dtype)
     scope.set_attr(tl.core, "_unwrap_if_constexpr", _quick_unwrap)
-    return list(scope.values.values())
+    made = list(scope.values.values())
+    PATCHED.update((id(vars(owner)[name]), value) for owner, name, value in made if callable(vars(owner).get(name)))
+    return made
 
 
 _MISSING = object()

@@ -133,12 +133,20 @@ def _constant(function: Any) -> Any:
         return lambda *args: tl.core._unwrap_if_constexpr(function(*args))
     if function in (float, int, len):
         return lambda *args: function(*map(tl.core._unwrap_if_constexpr, args))
-    return function
+    return _now(function)
+
+
+PATCHED: dict[int, Any] = {}  # by the identity of a function of tl: what is called in its place
+
+
+def _now(function: Any) -> Any:
+    """What a name from outside calls. `load = tl.load` above a kernel holds the function of an unpatched `tl`."""
+    return PATCHED.get(id(function), function)
 
 
 _HELPERS = {"_tl_as_tensor": _as_tensor, "_tl_is_tensor": _is_tensor, "_tl_both": _both, "_tl_negate": _negate}
 _HELPERS |= {"_tl_decide": _decide, "_tl_everywhere": _everywhere, "_tl_arm": _arm, "_tl_loop": _loop}
-_HELPERS |= {"_tl_constant": _constant, "_tl_plain": tl.core._unwrap_if_constexpr}
+_HELPERS |= {"_tl_now": _now, "_tl_constant": _constant, "_tl_plain": tl.core._unwrap_if_constexpr}
 _PYTHONS = ("max", "min", "float", "int", "len")
 
 
@@ -149,8 +157,10 @@ def _call(helper: str, *args: ast.expr) -> ast.Call:
 class _Rewriter(ast.NodeTransformer):
     """The places where Python would quietly do something else than Triton."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: ast.FunctionDef) -> None:
         self.temporaries = 0
+        self.locals = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+        self.locals |= {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         if len(node.targets) > 1:
@@ -173,8 +183,8 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id in _PYTHONS:
-            node.func = _call("_tl_constant", node.func)
+        if isinstance(node.func, ast.Name) and node.func.id not in self.locals:
+            node.func = _call("_tl_constant" if node.func.id in _PYTHONS else "_tl_now", node.func)
         return node
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
@@ -256,7 +266,7 @@ def _rewrite(fn: Callable, source: str, first_line: int) -> types.CodeType:
     for arg in [*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs]:
         arg.annotation = None
     try:
-        tree = _Rewriter().visit(tree)
+        tree = _Rewriter(tree).visit(tree)
     except SyntaxError as error:
         raise SyntaxError(f"{fn.__name__}: {error.msg}") from None
     outer_names = [*fn.__code__.co_freevars, *_HELPERS]
