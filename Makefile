@@ -12,7 +12,7 @@ BIN := .venv/bin
 ONLY = $(if $(UNIT),--unit '$(UNIT)')
 READY := .venv/.ready
 
-.PHONY: setup lab grade test test-all bench mutants build lint
+.PHONY: setup lab grade test test-all bench mutants gpu build lint
 
 setup: $(READY)
 	@echo "Ready: $(BIN)/course --help"
@@ -44,6 +44,9 @@ bench: $(READY)
 
 mutants: $(READY)
 	@$(BIN)/python -m autograder.proof.mutants
+
+gpu: $(READY)
+	@$(BIN)/python -m autograder.proof.gpu
 
 build: $(READY)
 	@$(BIN)/course build
