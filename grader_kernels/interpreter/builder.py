@@ -33,6 +33,7 @@ from grader_kernels.interpreter.numbers import (
     toward_zero,
 )
 
+_TRUTH = np.dtype(bool)
 _WRAPPING = {np.add: "sum", np.subtract: "difference", np.multiply: "product"}
 _OF_BITS = {np.add: np.bitwise_xor, np.subtract: np.bitwise_xor, np.multiply: np.bitwise_and}  # of one bit, wrapping
 _SCALED = {ir.ScaleDotElemTypeTY.E4M3: "fp8e4nv", ir.ScaleDotElemTypeTY.E5M2: "fp8e5"}
@@ -58,6 +59,8 @@ class Builder(Accesses):
         if observer is not None and observer.arithmetic and op in _WRAPPING and kind.name == "int32":
             self._watch_overflow(lhs.data, rhs.data, op)
         out = op(lhs.data, rhs.data)
+        if out.dtype is _TRUTH:  # a comparison
+            return new_handle(out, tl.int1)
         if out.itemsize > lhs.data.itemsize:  # numpy took a wider type
             out = out.astype(upstream._get_np_dtype(kind))
         return new_handle(out, kind)

@@ -25,8 +25,7 @@ def bf16_to_f32(bits: np.ndarray) -> np.ndarray:
 def f32_to_bf16(values: np.ndarray, truncate: bool = False) -> np.ndarray:
     """float -> uint16 patterns of bfloat16, to nearest, ties to even (or toward zero); NaN payloads survive."""
     values = np.asarray(values)
-    odd = values.dtype == np.float64 and not truncate
-    values = _to_odd(values) if odd else values.astype(np.float32, order="C")
+    values = _to_odd(values) if values.dtype == np.float64 else values.astype(np.float32, order="C")
     bits = values.view(np.uint32)
     half = np.uint32(0) if truncate else ((bits >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF)
     rounded = ((bits + half) >> np.uint32(16)).astype(np.uint16)
