@@ -199,6 +199,11 @@ class Builder(Accesses):
             return FLOAT8[_SCALED[form]].table[side.data.view(np.uint8)]
         return self._cast(side, tl.float32).data
 
+    def get_all_ones_value(self, type):
+        made = upstream._get_np_dtype(type)
+        ones = np.ones(1, made) if made == np.bool_ else np.full(1, -1, f"i{made.itemsize}").view(made)
+        return new_handle(ones, type.scalar)
+
     def create_umulhi(self, lhs, rhs):
         unsigned = np.dtype(f"u{lhs.data.dtype.itemsize}")  # the bits count, also those of a signed number
         left, right = (TensorHandle(side.data.view(unsigned), side.dtype) for side in (lhs, rhs))
@@ -286,6 +291,10 @@ class Semantic(TritonSemantic):
     def load(self, ptr, mask, other, *args, **kwargs):
         BUILDER.other_given = other is not None  # self.builder may be a tape
         return super().load(ptr, mask, other, *args, **kwargs)
+
+    def dot_scaled(self, lhs, lhs_scale, lhs_format, rhs, rhs_scale, rhs_format, *rest):
+        forms = tl.constexpr(lhs_format), tl.constexpr(rhs_format)  # what the compiler makes of a text
+        return super().dot_scaled(lhs, lhs_scale, forms[0], rhs, rhs_scale, forms[1], *rest)
 
 
 BUILDER = Builder()
