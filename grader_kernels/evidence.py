@@ -43,6 +43,12 @@ class Finding(msgspec.Struct, frozen=True):
     lanes: int = 0
 
 
+MASKED_MATTERS = Finding(
+    "masked_lane",
+    "The result changes with what lanes hold that a load left masked: NaN here, and on a GPU 0 or anything else.",
+    "Give the load other= the value that changes nothing: 0 for a sum, -inf for a maximum.",
+)
+
 ORDER_MATTERS = Finding(
     "order",
     "The result changes with the order in which the programs run.",
@@ -86,12 +92,17 @@ class Access(msgspec.Struct):
 class Traffic(msgspec.Struct):
     """What the launches of one call moved and computed. dot_flops counts 2*M*N*K for every tl.dot.
 
-    launches    of kernels and of copies: what torch copies (`.contiguous()`, `.to(dtype)`) is moved by a kernel, too
+    launches    of kernels, copies and fills: what torch copies (`.contiguous()`, `.to(dtype)`) or fills (`torch.zeros`)
+                is moved by a kernel, too
+    copies      how many of these are torch's, fills among them
+    busy        how many programs store something, in the launch that loads most
+    dot_dtypes  what tl.dot multiplies: "fp16", "bf16", "fp32", or "tf32" of float32 tiles
     """
 
     launches: int = 0
     copies: int = 0
     programs: int = 0
+    busy: int = 0
     tensors: list[TensorTraffic] = []
     dot_flops: int = 0
     dot_dtypes: list[str] = []
@@ -120,6 +131,8 @@ class Evidence(msgspec.Struct):
     launcher   what the launcher did instead of launching, in sentences: torch arithmetic, copies, cached results
     changed    inputs whose bytes are others now, also those that may change
     unwritten  returned tensors that have elements which no kernel wrote, in sentences
+    unfilled   whether a load left lanes masked and gave them no value
+    waits      what the launcher looks at in Python, in sentences
     """
 
     findings: list[Finding] = []
@@ -127,6 +140,8 @@ class Evidence(msgspec.Struct):
     changed: list[str] = []
     launcher: list[str] = []
     unwritten: list[str] = []
+    unfilled: bool = False
+    waits: list[str] = []
 
 
 class Compiled(msgspec.Struct):

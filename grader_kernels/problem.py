@@ -10,6 +10,10 @@ A problem is a folder:
                                                              which reach a result through kernels only
                    reference(*args, **kwargs)                slow and obvious, in float64 (or exact integers)
                    floor(*args, **kwargs) -> Floor           the bytes nobody can do without, and why
+                   programs(*args, **kwargs) -> int          how many programs share the work at least, as
+                                                             settings.share says; left out where the task doesn't ask
+                   exact(*args, **kwargs) -> bool tensors    like the result: where it must be the reference to the
+                                                             last bit, as the task says; left out where nowhere
     right.py       other correct kernels, in other styles
     wrong.py       what learners get wrong: each states the group that it loses and words that the verdict must hold
     reference.py   our kernel, where no notebook teaches it; else the notebook's exercise is the solution
@@ -99,6 +103,9 @@ class Settings(msgspec.Struct, frozen=True):
     tensor_cores  True: tl.dot must become tensor-core instructions
     vector_bits   the widest global load must have at least this many bits, 0: not asked
     eps           absolute part of the tolerance, in units of max |reference|
+    contiguous    what a launcher returns must be new and contiguous, as the task says; False: any strides will do
+    may_read      argument names that a launcher may look at in Python, though that waits for the GPU
+    share         the sentence of the task on how many programs share the work ("" when the problem has no `programs`)
     """
 
     weights: dict[str, int] = msgspec.field(default_factory=lambda: {"right": 4, "safe": 2, "lean": 2, "compiles": 2})
@@ -109,12 +116,15 @@ class Settings(msgspec.Struct, frozen=True):
     tensor_cores: bool = False
     vector_bits: int = 0
     eps: float = 1e-6
+    contiguous: bool = True
+    may_read: tuple[str, ...] = ()
+    share: str = ""
 
     @property
     def rule(self) -> str:
-        """The sentence on launches that a prompt says."""
+        """The sentences on launches and programs that a prompt says."""
         allowed = "One launch" if self.launches == 1 else f"At most {self.launches} launches"
-        return f"{allowed}; copies and conversions by torch count as launches."
+        return f"{allowed}; copies, conversions and fills by torch count as launches. {self.share}".strip()
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,8 @@ class Problem:
     reference: Callable
     floor: Callable[..., Floor]
     baseline: Callable
+    programs: Callable[..., int] | None = None
+    exact: Callable | None = None
 
     def expected(self, case: Case) -> tuple[Any, Any, Any]:
         """(the reference in float64, the operation in the inputs' own dtype, the reference on inputs that are off by
@@ -161,7 +173,8 @@ def load(name: str | Path) -> Problem:
         raise ProblemError(f"{path}: weights must name {', '.join(GROUPS)} and sum to 10")
     baseline = getattr(module, "baseline", module.reference)
     task = (module.__doc__ or "").strip()
-    return Problem(folder.name, folder, task, settings, module.cases, module.reference, module.floor, baseline)
+    asked = (getattr(module, name, None) for name in ("programs", "exact"))
+    return Problem(folder.name, folder, task, settings, module.cases, module.reference, module.floor, baseline, *asked)
 
 
 def _module(path: Path) -> ModuleType:

@@ -224,8 +224,9 @@ class RemoteHands:
         except (KeyError, TypeError, msgspec.DecodeError) as error:
             raise SubjectError("channel", "the replay of its launches gave nothing that can be read") from error
 
-    def compile(self, traced: bytes, targets: Sequence[str]) -> list[Compiled]:
-        return self.subject.compiler.check(self._source(traced), msgspec.json.decode(traced), tuple(targets))
+    def compile(self, traced: bytes, targets: Sequence[str], seen: set) -> list[Compiled]:
+        data = msgspec.json.decode(traced)
+        return self.subject.compiler.check(self._source(traced), data, tuple(targets), seen=seen)
 
     def _asked(self, operation: str, *args: Any) -> Any:
         """The worker's answer. What it could not do is a case's; what ends the exercise passes through."""

@@ -105,6 +105,12 @@ class Job(msgspec.Struct, frozen=True):
         parts = [RULES, triton.__version__, self.target, self.launch.kernel, text, arguments, sorted(self.options())]
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
+    def kind(self) -> str:
+        """The same, but for sizes and strides: constants, dtypes, options and target."""
+        _, constants = _normal(self.source, self.launch.kernel)
+        arguments = [[name, *_kind_of(node, name in constants)] for name, node in sorted(self.launch.args.items())]
+        return repr((self.target, self.launch.kernel, arguments, sorted(self.options())))
+
     def options(self) -> list[tuple[str, int | bool]]:
         """The launch options that a compiler is told; others a trace may name (files, flags) are left out."""
         allowed = AMD_OPTIONS if self.target.startswith("gfx") else NVIDIA_OPTIONS
@@ -134,19 +140,33 @@ def _class_of(node: Node, constant: bool) -> list:
     return [node.kind, *(_class_of_int(node.value()) if node.kind == "int" else ())]
 
 
+def _kind_of(node: Node, constant: bool) -> list:
+    if isinstance(node, TensorRef):
+        return ["tensor", node.dtype]
+    if isinstance(node, Scalar) and node.kind == "int" and not constant:
+        return [node.kind]
+    return _class_of(node, constant)
+
+
 def _class_of_int(value: int) -> tuple:
     width = 32 if -(1 << 31) <= value < 1 << 31 else 64 if value < 1 << 63 else 65
     return (value == 1, value % 16 == 0, width)
 
 
-def plan(source: str, trace_data: dict[str, Any], targets: tuple[str, ...]) -> list[Job | Compiled]:
+def plan(
+    source: str, trace_data: dict[str, Any], targets: tuple[str, ...], seen: set | None = None
+) -> list[Job | Compiled]:
     """The distinct jobs of the trace's launches; a Compiled with an error for a kernel that isn't even plain Triton.
+
+    seen: kinds of jobs that were done already, by whoever keeps the set. Of one target, their launches are left out
+    when they differ in sizes and strides alone; what is planned is added.
 
     Raises TraceError for a malformed trace and ValueError for a target that isn't known.
     """
     for target in targets:
         gpu_target(target)
     gate = functools.lru_cache(_gate)
+    known = frozenset(seen or ()) if len(targets) == 1 else frozenset()
     found: dict[tuple, Job | Compiled] = {}
     trace = from_data(trace_data)
     for launch in trace.launches:
@@ -158,6 +178,10 @@ def plan(source: str, trace_data: dict[str, Any], targets: tuple[str, ...]) -> l
                 found[launch.kernel, target] = _failed(launch.kernel, target, gated)
             else:
                 job = Job(gated, launch, target)
+                if seen is not None:
+                    if (kind := job.kind()) in known:
+                        continue
+                    seen.add(kind)
                 found.setdefault((job.key(),), job)
     return list(found.values())
 
@@ -365,13 +389,14 @@ def compile_launches(
     trace_data: dict[str, Any],
     targets: tuple[str, ...] = TARGETS,
     cache: Cache | None = None,
+    seen: set | None = None,
 ) -> list[Compiled]:
     """Every distinct specialisation of the trace's launches, compiled for every target, in this process.
 
-    cache: what was compiled before; it is read and added to. Raises TraceError for a malformed trace and ValueError for
-    a target that isn't known; what is wrong with a kernel stands in `Compiled.error`.
+    cache: what was compiled before; it is read and added to. seen: see `plan`. Raises TraceError for a malformed trace
+    and ValueError for a target that isn't known; what is wrong with a kernel stands in `Compiled.error`.
     """
-    jobs = plan(source, trace_data, targets)
+    jobs = plan(source, trace_data, targets, seen)
     cache = cache or Cache(on_disk=False)
     return [job if isinstance(job, Compiled) else _compiled(job, cache) for job in jobs]
 
@@ -472,11 +497,16 @@ class Compiler:
             self._child = None
 
     def check(
-        self, source: str, trace_data: dict[str, Any], targets: tuple[str, ...] = TARGETS, seconds: float = 60
+        self,
+        source: str,
+        trace_data: dict[str, Any],
+        targets: tuple[str, ...] = TARGETS,
+        seconds: float = 60,
+        seen: set | None = None,
     ) -> list[Compiled]:
         """As `compile_launches`, from the cache where possible. seconds: for all of it together."""
         deadline = time.monotonic() + seconds
-        jobs = plan(source, trace_data, targets)
+        jobs = plan(source, trace_data, targets, seen)
         return [job if isinstance(job, Compiled) else self._answer(job, deadline, seconds) for job in jobs]
 
     def _answer(self, job: Job, deadline: float, seconds: float) -> Compiled:
@@ -611,6 +641,11 @@ def judge_compiled(compiled: list[Compiled], settings: Settings) -> list[str]:
         for kernel in dict.fromkeys(one.kernel for one in mine):
             sentences += _narrow(kernel, [one for one in mine if one.kernel == kernel], settings.vector_bits)
     return list(dict.fromkeys(sentences))
+
+
+def exceeds(one: Compiled, settings: Settings) -> bool:
+    """Whether one compiled kernel is refused, or needs more than its device has or the problem allows."""
+    return bool(one.error) or any(True for _ in _limits(one, settings))
 
 
 def _errors(compiled: list[Compiled]) -> list[str]:

@@ -15,7 +15,7 @@ from triton.runtime import interpreter as upstream
 from triton.runtime.interpreter import TensorHandle
 
 from grader_kernels.interpreter.faults import fault
-from grader_kernels.interpreter.launch import Launch, Region
+from grader_kernels.interpreter.launch import LARGE, MARKED, Launch, Region
 from grader_kernels.interpreter.numbers import bf16_to_f32, f32_to_bf16, poison
 
 _SHIFTS = {width: np.uint64(width.bit_length() - 1) for width in (2, 4, 8)}
@@ -27,6 +27,25 @@ def _flag(mask: Any) -> np.ndarray | None:
         return None
     lanes = np.asarray(mask.data if isinstance(mask, TensorHandle) else mask).astype(bool, copy=False)
     return None if lanes.all() else lanes
+
+
+def unfilled(shape: tuple[int, ...], element: tl.dtype, how: str = MARKED) -> np.ndarray:
+    """What lanes hold that no load has filled: the mark of `poison`, zeros, or large numbers of both signs."""
+    if how == MARKED:
+        return poison(shape, element)
+    values = np.zeros(shape, upstream._get_np_dtype(element))
+    if how == LARGE:
+        flat = values.reshape(-1)
+        flat[::2], flat[1::2] = _large(element, values.dtype, 1), _large(element, values.dtype, -1)
+    return values
+
+
+def _large(element: tl.dtype, dtype: np.dtype, sign: int) -> Any:
+    if element.is_bf16():
+        return f32_to_bf16(np.array([sign * 1e30], np.float32))[0]
+    if dtype.kind == "f":
+        return sign * (6e4 if dtype.itemsize == 2 else 1e30)
+    return True if dtype == np.bool_ else np.iinfo(dtype).max // 2 * (sign if dtype.kind == "i" else 1)
 
 
 def _spread(handle: TensorHandle, dtype: np.dtype, shape: tuple[int, ...]) -> TensorHandle:
@@ -104,11 +123,13 @@ class Accesses(upstream.InterpreterBuilder):
         filled = lanes is None or other is not None or self.other_given
         observer = self.launch.settings.observer
         if observer is not None:
+            self._note_lanes(lanes, shape)
             observer.load(self._region(ptrs, addresses), addresses.reshape(-1), dtype.itemsize, filled)
         if lanes is None:
             values = self._fetch(ptrs, addresses, dtype)
         else:
-            values = poison(shape, element) if not filled else np.empty(shape, dtype)
+            how = self.launch.settings.unfilled
+            values = unfilled(shape, element, how) if not filled else np.empty(shape, dtype)
             if filled:
                 values[...] = 0 if other is None else other.data
             if addresses.size:
@@ -149,6 +170,7 @@ class Accesses(upstream.InterpreterBuilder):
         data = np.broadcast_to(value.data.astype(dtype, copy=False), shape)
         observer = self.launch.settings.observer
         if observer is not None and addresses.size:
+            self._note_lanes(lanes, shape)
             active = data if lanes is None else data[np.broadcast_to(lanes, shape)]
             observer.store(self._region(ptrs, addresses), addresses.reshape(-1), dtype.itemsize, active.reshape(-1))
         if addresses.size:
@@ -163,6 +185,10 @@ class Accesses(upstream.InterpreterBuilder):
             memory, at = places
             memory[at] = values
 
+    def _note_lanes(self, lanes: np.ndarray | None, shape: tuple[int, ...]) -> None:
+        """Who of the program touches memory now, for observers that ask."""
+        self.launch.lanes = lanes, shape
+
     def _region(self, pointers: TensorHandle, addresses: np.ndarray) -> Region | None:
         """The tensor that checked addresses lie in; None when they were made from numbers and span several."""
         region = pointers.attr.get("region")
@@ -175,6 +201,7 @@ class Accesses(upstream.InterpreterBuilder):
         addresses = self.check("updates", pointers, lanes, size)
         observer = self.launch.settings.observer
         if observer is not None and addresses.size:
+            self._note_lanes(lanes, pointers.data.shape)
             observer.atomic(self._region(pointers, addresses), addresses.reshape(-1), size)
 
     def create_atomic_rmw(self, op, ptr, val, mask, sem, *rest):

@@ -145,7 +145,8 @@ class Builder(Accesses):
 
     def create_dot(self, a, b, d, input_precision, *rest):
         if self.launch.settings.observer is not None:
-            self.launch.settings.observer.dot(a.data.shape, b.data.shape, a.dtype.scalar)
+            kind = "tf32" if self._in_tf32(a, input_precision) else a.dtype.scalar.name
+            self.launch.settings.observer.dot(a.data.shape, b.data.shape, kind)
         left, right = self._dot_operand(a, input_precision), self._dot_operand(b, input_precision)
         if left is None or right is None:
             return super().create_dot(a, b, d, input_precision, *rest)
@@ -155,6 +156,10 @@ class Builder(Accesses):
             total = np.matmul(left, right).astype(np.int64) + d.data
             return new_handle(total.astype(np.int32), d.dtype.scalar)
         return new_handle((np.matmul(left, right) + d.data).astype(d.data.dtype, copy=False), d.dtype.scalar)
+
+    def _in_tf32(self, side: TensorHandle, input_precision) -> bool:
+        wanted = self.launch.settings.tf32 and input_precision == ir.INPUT_PRECISION.TF32
+        return wanted and side.dtype.scalar == tl.float32
 
     @staticmethod
     def _half_dot(left: np.ndarray, right: np.ndarray, d: TensorHandle) -> TensorHandle:
@@ -170,8 +175,7 @@ class Builder(Accesses):
         if dtype == tl.bfloat16:
             return bf16_to_f32(side.data)
         if dtype == tl.float32:
-            tf32 = self.launch.settings.tf32 and input_precision == ir.INPUT_PRECISION.TF32
-            return round_to_tf32(side.data) if tf32 else side.data
+            return round_to_tf32(side.data) if self._in_tf32(side, input_precision) else side.data
         if dtype == tl.float16:
             return side.data.astype(np.float32)
         if dtype in (tl.int8, tl.uint8):

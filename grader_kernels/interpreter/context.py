@@ -83,7 +83,7 @@ def _leave(settings: Settings) -> None:
 @contextlib.contextmanager
 def on_cpu(
     *,
-    tf32: bool = False,
+    tf32: bool = True,
     quiet: bool = False,
     observer: Observer | None = None,
     order: Callable[[int], np.ndarray] | None = None,
@@ -91,7 +91,8 @@ def on_cpu(
 ) -> Iterator[None]:
     """Interpret kernels launched on CPU tensors; leave launches on CUDA tensors alone. Nests; restores on exit.
 
-    tf32      round the operands of a float32 `tl.dot` to tf32, as the default `input_precision` does on a GPU
+    tf32      round the operands of a float32 `tl.dot` to tf32, as a GPU does with the default `input_precision`; False:
+              multiply them as they are
     quiet     swallow tl.device_print and tl.static_print
     observer  told what the kernels do
     order     the order programs run in: from their count to a permutation of their numbers

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
-import triton.language as tl
 from triton.runtime.jit import JITFunction
+
+MARKED, ZERO, LARGE = "marked", "zero", "large"  # a NaN that is recognised; what a GPU mostly has; what it may have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +90,8 @@ class Observer:
     def atomic(self, region: Region | None, addresses: np.ndarray, size: int) -> None:
         """An atomic read-modify-write."""
 
-    def dot(self, left: tuple[int, ...], right: tuple[int, ...], dtype: tl.dtype) -> None:
-        """A `tl.dot` of tiles of these shapes; dtype is the operands'."""
+    def dot(self, left: tuple[int, ...], right: tuple[int, ...], dtype: str) -> None:
+        """A `tl.dot` of tiles of these shapes; dtype is what it multiplies: "fp16", "fp32", or "tf32" of float32."""
 
     def barrier(self) -> None:
         """A `tl.debug_barrier`."""
@@ -104,13 +105,15 @@ class Observer:
 
 @dataclasses.dataclass
 class Settings:
-    """What one `on_cpu` asks for; its arguments say what each means."""
+    """What one `on_cpu` asks for; its arguments say what each means. A replay asks for the last two."""
 
-    tf32: bool = False
+    tf32: bool = True
     quiet: bool = False
     observer: Observer | None = None
     order: Callable[[int], np.ndarray] | None = None
     recorder: Callable[[JITFunction, Any, tuple, dict], None] | None = None
+    unfilled: str = MARKED  # what lanes hold that no load has filled
+    runner: Callable[[Callable[[int], None], Iterable[int]], None] | None = None  # runs the programs; None: one by one
 
 
 @dataclasses.dataclass
@@ -121,6 +124,7 @@ class Launch:
     regions: list[Region]
     settings: Settings
     views: dict[tuple[int, np.dtype], np.ndarray] = dataclasses.field(default_factory=dict)
+    lanes: tuple[np.ndarray | None, tuple[int, ...]] = (None, ())  # of the access that is observed
 
     def memory(self, region: Region, dtype: np.dtype) -> np.ndarray:
         """The storage that a region lies in, in elements of this type."""

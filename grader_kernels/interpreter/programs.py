@@ -5,7 +5,7 @@ What it is not: the moment when a launch comes here instead of a GPU; that is `c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,11 @@ def interpret(kernel: JITFunction, grid: Any, args: tuple, kwargs: dict[str, Any
             BUILDER.launch = outer
 
 
+def _one_by_one(run: Callable[[int], None], numbers: Iterable[int]) -> None:
+    for number in numbers:
+        run(number)
+
+
 def _run_programs(program: Callable, values: dict[str, Any], sizes: tuple[int, int, int]) -> None:
     BUILDER.set_grid_dim(*sizes)
     BUILDER.grid_idx = (0, 0, 0)
@@ -125,11 +130,15 @@ def _run_programs(program: Callable, values: dict[str, Any], sizes: tuple[int, i
     observer = settings.observer or Observer()
     observer.launch(BUILDER.launch, sizes)
     count = sizes[0] * sizes[1] * sizes[2]
+    numbers = range(count) if settings.order is None else settings.order(count).tolist()
+
+    def run(number: int) -> None:
+        BUILDER.grid_idx = tuple(int(i) for i in np.unravel_index(number, sizes))
+        observer.program(BUILDER.grid_idx, number)
+        program(**values)
+
     try:
-        for number in range(count) if settings.order is None else settings.order(count).tolist():
-            BUILDER.grid_idx = tuple(int(i) for i in np.unravel_index(number, sizes))
-            observer.program(BUILDER.grid_idx, number)
-            program(**values)
+        (settings.runner or _one_by_one)(run, numbers)
         observer.done()
     except KernelFault:
         raise

@@ -6,7 +6,7 @@
              of a half-precision output
 
 So the precision asked for is part of the answer: what one step less precise makes is an error. Whole numbers and
-booleans must be equal.
+booleans must be equal, and so must be the numbers of which the task says what they are exactly.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ HALF_ULP = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 
 class Output(msgspec.Struct):
     """One tensor that is expected: its numbers in float64 (or whole), its dtype, and the error allowed, relative to
-    its largest number."""
+    its largest number. same: where no error is allowed, None for nowhere."""
 
     name: str
     exact: Any
     dtype: Any
     allowed: float = 0.0
+    same: Any = None
 
 
 class Expected(msgspec.Struct):
@@ -59,14 +60,20 @@ def outputs(value: Any) -> dict[str, Any]:
     return {"out": value}
 
 
-def expect(exact: Any, plain: Any, nudged: Any = None, factor: float = 4.0, eps: float = 1e-6) -> Expected:
+def expect(
+    exact: Any, plain: Any, nudged: Any = None, factor: float = 4.0, eps: float = 1e-6, same: Any = None
+) -> Expected:
     """exact: the reference in float64. plain: the operation in torch at the inputs' own dtype, which sets what is
     allowed. nudged: the reference on inputs that are off by half a unit in the last place of float32: of exp(1000 x) no
-    way of computing it can know more; None: they change nothing. factor, eps: see the formula above."""
+    way of computing it can know more; None: they change nothing. factor, eps: see the formula above. same: like the
+    result, booleans: where it must be exact."""
     nudged = exact if nudged is None else nudged
     parts = zip(outputs(exact).items(), outputs(plain).values(), outputs(nudged).values(), strict=True)
     kind = "tensor" if isinstance(exact, torch.Tensor) else type(exact).__name__
-    return Expected(kind, [_output(name, want, same, near, factor, eps) for (name, want), same, near in parts])
+    expected = Expected(kind, [_output(name, want, as_is, near, factor, eps) for (name, want), as_is, near in parts])
+    for output, where in zip(expected.outputs, outputs(same).values() if same is not None else (), strict=False):
+        output.same = where
+    return expected
 
 
 def _output(
@@ -122,6 +129,9 @@ def _tensor(name: str, got: Any, want: Output) -> Agreement:
     odd = _not_finite(name, got, rounded)
     if odd:
         return Agreement(False, odd)
+    inexact = _not_the_same(name, got, rounded, want.same)
+    if inexact is not None:
+        return inexact
     number = torch.isfinite(exact) & torch.isfinite(rounded)
     scale = _largest(exact[number]) or 1.0
     error = _largest(got.double()[number] - exact[number]) / scale
@@ -137,6 +147,17 @@ def _whole_numbers(name: str, got: torch.Tensor, exact: torch.Tensor) -> Agreeme
     at = _first(wrong)
     says = f"{name}: {_of(wrong)} are wrong; the first at {_index(at)}"
     return Agreement(False, says, str(got[at].item()), f"{exact[at]:g}")
+
+
+def _not_the_same(name: str, got: torch.Tensor, want: torch.Tensor, where: torch.Tensor | None) -> Agreement | None:
+    """What is said when numbers that the task names exactly are only near."""
+    wrong = torch.zeros(()) if where is None else where & (got != want) & torch.isfinite(want)
+    if not wrong.any():
+        return None
+    what = "0" if not want[where].any() else "the number that was given"
+    at = _first(wrong)
+    says = f"{name}: {_of(wrong)} must be exactly {what} and are not; the first at {_index(at)}"
+    return Agreement(False, says, f"{got[at].item():.6g}", f"{want[at].item():.6g}")
 
 
 def _not_finite(name: str, got: torch.Tensor, want: torch.Tensor) -> str:

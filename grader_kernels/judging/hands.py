@@ -52,8 +52,9 @@ class LocalHands:
         found = replayed(self._source(), traced, case.args, case.kwargs, options)
         return Replayed(found["outputs"], msgspec.json.decode(found["evidence"], type=Evidence))
 
-    def compile(self, traced: bytes, targets: Sequence[str]) -> list[Compiled]:
-        return compiler.compile_launches(self._source(), msgspec.json.decode(traced), tuple(targets), compiler.HERE)
+    def compile(self, traced: bytes, targets: Sequence[str], seen: set) -> list[Compiled]:
+        data = msgspec.json.decode(traced)
+        return compiler.compile_launches(self._source(), data, tuple(targets), compiler.HERE, seen)
 
     def _record(self, args: tuple, kwargs: dict) -> bytes:
         with told(_file_of(self.launcher)):

@@ -210,8 +210,8 @@ class ChildHands:
         found = self.evidence.ask("replay", *asked, seconds=self._seconds())
         return Replayed(found["outputs"], msgspec.json.decode(found["evidence"], type=Evidence))
 
-    def compile(self, traced: bytes, targets: Sequence[str]) -> list[Compiled]:
-        return self.judge.compiler.check(self.source, msgspec.json.decode(traced), tuple(targets))
+    def compile(self, traced: bytes, targets: Sequence[str], seen: set) -> list[Compiled]:
+        return self.judge.compiler.check(self.source, msgspec.json.decode(traced), tuple(targets), seen=seen)
 
     def _loaded_worker(self) -> Child:
         """A worker that has executed the file. Raises Failed and Lost."""

@@ -8,9 +8,11 @@ launcher itself is shown others (task.Posed.shown). How a group is won:
 
 right     three quarters for the weighted share of cases with right numbers, from kernels alone, and a quarter when
           all are right: one case that doesn't forgive costs that much; below half: no points in the other groups
-safe      no finding in any case; the order of the programs changes nothing, nor does calling again
-lean      in the cases that say so, at most the floor's bytes (times the case's slack) and the allowed launches
-compiles  for every target, within its limits
+safe      no finding in any case; neither the order of the programs nor what masked lanes hold changes anything, nor
+          does calling again
+lean      in the cases that say so, at most the floor's bytes (times the case's slack) and the allowed launches; as many
+          programs share the work as the task asks for
+compiles  in the cases that say so, for every target; what else is launched, for the first; within their limits
 
 Not here: who runs what (`hands`, `judge`, autograder.judging.remote), and anything that shows on a GPU alone.
 """
@@ -25,8 +27,17 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import torch
 
-from grader_kernels.compiling.compiler import judge_compiled
-from grader_kernels.evidence import ORDER_MATTERS, Access, Compiled, Evidence, Finding, Traffic, changed_input
+from grader_kernels.compiling.compiler import exceeds, judge_compiled
+from grader_kernels.evidence import (
+    MASKED_MATTERS,
+    ORDER_MATTERS,
+    Access,
+    Compiled,
+    Evidence,
+    Finding,
+    Traffic,
+    changed_input,
+)
 from grader_kernels.judging import agree
 from grader_kernels.judging.task import Known, Outcome, Posed, Task
 from grader_kernels.judging.verdict import (
@@ -48,6 +59,10 @@ MAX_WORDS = 600  # characters of a sentence that came from somebody else's proce
 ALL_RIGHT = 0.25  # part of `right` that only a file without a wrong case gets
 ENOUGH = 0.5  # share of right cases below which the other groups are worth nothing: a constant is safe and lean, too
 GIVE_UP = 2  # cases that may run out of time or memory before the rest is left alone
+TF32 = (
+    "tl.dot multiplies float32 tiles as tf32 where nothing else is said, with 10 bits behind the point: the numbers "
+    'are right with input_precision="ieee"'
+)
 CLEARLY = 1e-2  # of the largest number: by so much the answers of two known mistakes have to differ somewhere
 
 
@@ -94,13 +109,14 @@ class Hands(Protocol):
     def replay(self, traced: bytes, case: Posed, **options: Any) -> Replayed:
         """The replay on the case's own numbers. options: of replaying.replay.replay_source."""
 
-    def compile(self, traced: bytes, targets: Sequence[str]) -> list[Compiled]:
-        """The kernels of its launches, compiled."""
+    def compile(self, traced: bytes, targets: Sequence[str], seen: set) -> list[Compiled]:
+        """The kernels of its launches, compiled. seen: see compiling.compiler.plan."""
 
 
 class Ran(msgspec.Struct):
     """What became of one case. `failure` says why there are no outputs, `dishonest` what the launcher did besides,
-    `unwritten` what no kernel wrote, `refused` what a GPU's compiler says against its kernels."""
+    `unwritten` what no kernel wrote, `refused` what a GPU's compiler says against its kernels, `idle` that too few
+    programs work, `hint` why numbers are wrong."""
 
     case: Posed
     traced: bytes = b""
@@ -116,6 +132,8 @@ class Ran(msgspec.Struct):
     traffic: TrafficRow | None = None
     compiled: list[Compiled] = []
     refused: list[str] = []
+    idle: str = ""
+    hint: str = ""
 
     @property
     def right(self) -> bool:
@@ -179,7 +197,15 @@ class Judgement:
         except (Failed, Lost) as error:
             return self._failed(ran, error, "the kernel")
         ran.agreement = agree.compare(ran.outputs, case.expected)
+        ran.hint = self._why_wrong(ran)
         return ran
+
+    def _why_wrong(self, ran: Ran) -> str:
+        """Wrong numbers that are right without tf32 are told so."""
+        if ran.agreement.passed or "tf32" not in ran.evidence.traffic.dot_dtypes:
+            return ""
+        exactly = self._replay(ran.traced, ran.case, watch=False, tf32=False).outputs
+        return TF32 if agree.compare(exactly, ran.case.expected).passed else ""
 
     def _named(self, data: Any) -> bytes:
         """What a worker sent as a trace: bytes, not too many, and a trace that can be; its inputs are called as the
@@ -189,7 +215,8 @@ class Judgement:
         return msgspec.json.encode(_parsed(data, self.task.parameters))
 
     def _replay(self, traced: bytes, case: Posed, **options: Any) -> Replayed:
-        options |= {"may_change": list(self.settings.may_change), "reorder": False}  # `_shuffle` does, every launch
+        options |= {"may_change": list(self.settings.may_change), "may_read": list(self.settings.may_read)}
+        options |= {"contiguous": self.settings.contiguous, "reorder": False}  # `_shuffle` does, every launch
         return self.hands.replay(traced, case, **options)
 
     def _failed(self, ran: Ran, error: Failed | Lost, who: str) -> Ran:
@@ -215,17 +242,24 @@ class Judgement:
             ran.findings += [Finding("input_changed", changed_input(name), tensor=name) for name in changed]
 
     def _shuffle(self, ran: Ran) -> None:
-        """The same launches again, their programs in another order: nothing may change."""
-        if ran.evidence.traffic.programs <= max(1, ran.evidence.traffic.kernels):
-            return
-        again = self._replay(ran.traced, ran.case, order="shuffled:1", watch=False).outputs
-        if self.settings.atomics:
-            same = agree.compare(again, ran.case.expected).passed
-            same = same or not agree.compare(ran.outputs, ran.case.expected).passed
-        else:
-            same = agree.bits(again) == agree.bits(ran.outputs)
-        if not same:
-            ran.findings.append(ORDER_MATTERS)
+        """The same launches again, their programs in another order, and with other numbers in lanes that no load has
+        filled: nothing may change."""
+        several = ran.evidence.traffic.programs > max(1, ran.evidence.traffic.kernels)
+        told = ran.unwritten or any(f.kind in ("uninitialised", "masked_lane") for f in ran.findings)
+        masked, zero = ran.evidence.unfilled and not told, "marked" if told else "zero"
+        if several and not self._same(ran, order="shuffled:1", unfilled=zero):
+            masked = masked and self._same(ran, order="shuffled:1")
+            ran.findings.append(MASKED_MATTERS if masked else ORDER_MATTERS)
+        elif masked and not (self._same(ran, unfilled="large") and (several or self._same(ran, unfilled="zero"))):
+            ran.findings.append(MASKED_MATTERS)
+
+    def _same(self, ran: Ran, **options: Any) -> bool:
+        """Whether a replay with these options gives what the first one gave."""
+        again = self._replay(ran.traced, ran.case, watch=False, **options).outputs
+        if not self.settings.atomics:
+            return agree.bits(again) == agree.bits(ran.outputs)
+        passed = agree.compare(again, ran.case.expected).passed
+        return passed or not agree.compare(ran.outputs, ran.case.expected).passed
 
     def _call_again(self) -> None:
         """Call the launcher as a cache would like it: other shapes in between, the same tensors, the same numbers."""
@@ -254,8 +288,9 @@ class Judgement:
         if any("a later call" in s or "called again" in s for ran in runs for s in ran.dishonest):
             for ran in runs:
                 ran.dishonest = ran.dishonest or ["the launcher keeps results from one call to the next"]
-        for ran in runs:
-            self._count_and_compile(ran)
+        seen: set[str] = set()
+        for ran in sorted(runs, key=lambda ran: not ran.case.compile):
+            self._count_and_compile(ran, seen)
         found.cases = [_case_result(ran) for ran in runs]
         found.findings = _once(finding for ran in runs for finding in ran.findings)
         found.traffic = [ran.traffic for ran in runs if ran.traffic]
@@ -277,13 +312,25 @@ class Judgement:
             self.tell("looking for a known mistake")
             found.misconception = recognise(self.outcomes(), self.known)
 
-    def _count_and_compile(self, ran: Ran) -> None:
+    def _count_and_compile(self, ran: Ran, seen: set) -> None:
         if ran.case.floor and not ran.failure:
             ran.traffic = _traffic(ran, self.settings.launches)
-        if ran.case.compile and ran.traced:
-            self.tell(f"compiling for {', '.join(self.targets)}")
-            ran.compiled = self.hands.compile(ran.traced, self.targets)
-            ran.refused = judge_compiled(ran.compiled, self.settings)
+        if not ran.failure and ran.evidence.traffic.busy < ran.case.programs:
+            ran.idle = _idle(ran, self.settings.share)
+        if ran.traced:
+            self._compile(ran, seen)
+
+    def _compile(self, ran: Ran, seen: set) -> None:
+        """Cases that are not about compiling show only what is wrong with launches that no case before them had, and
+        nothing more once something was refused."""
+        if not ran.case.compile and any(other.refused for other in self.runs):
+            return
+        targets = self.targets if ran.case.compile else self.targets[:1]
+        self.tell(f"compiling for {', '.join(targets)}")
+        ran.compiled = self.hands.compile(ran.traced, targets, seen)
+        if not ran.case.compile:
+            ran.compiled = [one for one in ran.compiled if exceeds(one, self.settings)]
+        ran.refused = judge_compiled(ran.compiled, self.settings)
 
     def _group(self, name: str, against: list[str]) -> Group:
         weight = self.settings.weights[name]
@@ -304,6 +351,7 @@ def outcome(ran: Ran) -> Outcome:
     signs = {_sign(finding) for finding in ran.findings} | ({f"failed: {ran.kind}"} if ran.failure else set())
     errors = [each.error for each in ran.compiled if each.error]
     told = {"launcher": ran.dishonest, "unwritten": ran.unwritten, "error": errors, "limits": ran.refused}
+    told |= {"idle": ran.idle, "tf32": ran.hint, "waits": ran.evidence.waits}
     signs |= {name for name, says in told.items() if says}
     if ran.traffic and ran.traffic.says:
         signs |= {"bytes" if ran.traffic.ratio > ran.traffic.limit else "lean", f"{ran.launches} launches"}
@@ -374,7 +422,8 @@ def _case_result(ran: Ran) -> CaseResult:
     numbers_wrong = not ran.failure and not ran.agreement.passed
     ended = [ran.failure] if ran.failure else [ran.agreement.says] if numbers_wrong else []
     says = [*ran.dishonest, *ran.unwritten, *ended]
-    hint = ran.case.points_to if numbers_wrong and not ran.findings and not ran.dishonest else ""
+    says += [ran.hint] if ran.hint else []
+    hint = ran.case.points_to if numbers_wrong and not ran.hint and not ran.findings and not ran.dishonest else ""
     figures = ran.agreement.error, ran.agreement.allowed
     error, allowed = (None if figure is None or not math.isfinite(figure) else figure for figure in figures)
     numbers = (ran.agreement.got, ran.agreement.expected) if numbers_wrong else ("", "")
@@ -396,10 +445,17 @@ def _unsafe(runs: list[Ran], findings: list[Finding]) -> list[str]:
 
 def _wasteful(runs: list[Ran]) -> list[str]:
     says = [f"{ran.traffic.says} ({ran.traffic.case})" for ran in runs if ran.traffic and ran.traffic.says]
+    says += [ran.idle for ran in runs if ran.idle][:1] + [s for ran in runs for s in ran.evidence.waits][:1]
     wrong = [ran for ran in runs if ran.case.floor and not ran.right]
     if wrong and not says:
         says.append(f"not counted: the numbers are wrong in {wrong[0].case.title!r}")
     return says[:1] + [s for s in says[1:] if s.split(" (")[0] != says[0].split(" (")[0]]
+
+
+def _idle(ran: Ran, share: str) -> str:
+    busy = ran.evidence.traffic.busy
+    who = "one program does" if busy == 1 else f"{busy} programs do"
+    return f"{who} all the work where at least {ran.case.programs} should share it ({ran.case.title}). {share}"
 
 
 def _once(findings: Iterator[Finding]) -> list[Finding]:

@@ -28,6 +28,7 @@ class Posed(msgspec.Struct):
 
     args, kwargs   the numbers that count             other     a second draw of them, None for what is floating
     expected       what should come back              floor     the bytes that have to move, {} where none are counted
+    programs       how many share the work at least
     """
 
     title: str
@@ -40,6 +41,7 @@ class Posed(msgspec.Struct):
     floor: dict = {}
     slack: float = 1.0
     compile: bool = False
+    programs: int = 1
 
     def shown(self) -> tuple[tuple, dict]:
         """What a launcher is called with: nothing that another draw of the case would not hold, too."""
@@ -101,13 +103,18 @@ def _posed(problem: Problem, case: Case, other: Case) -> Posed:
         tuple(case.args),
         dict(case.kwargs),
         [_whole(tuple(other.args)), _whole(dict(other.kwargs))],
-        agree.expect(*problem.expected(case), case.factor, problem.settings.eps),
+        agree.expect(*problem.expected(case), case.factor, problem.settings.eps, _exact(problem, case)),
         case.weight,
         case.points_to,
         floor,
         case.slack,
         case.compile,
+        problem.programs(*case.args, **case.kwargs) if problem.programs else 1,
     )
+
+
+def _exact(problem: Problem, case: Case) -> Any:
+    return problem.exact(*case.args, **case.kwargs) if problem.exact else None
 
 
 def _whole(value: Any) -> Any:

@@ -46,7 +46,7 @@ def _launched(meter: Mapping[str, Any], launches: int) -> str:
     if meter["launches"] <= launches:
         return ""
     allowed = "one is enough" if launches == 1 else f"{launches} are enough"
-    copies = f" ({meter['copies']} of them to copy with torch)" if meter.get("copies") else ""
+    copies = f" ({meter['copies']} of them to copy or fill with torch)" if meter.get("copies") else ""
     return f"you launch {meter['launches']} kernels{copies} where {allowed}"
 
 

@@ -7,38 +7,42 @@ What it is not: a judgement. It keeps books and finds nothing.
 Every access is an event with a number, counted from 1 in each launch. `read`, `wrote` and `updated` of an arena hold,
 element by element, the number of the last event that read it, wrote it, or updated it atomically (0: none); an atomic
 counts as all three. Programs run one after another, so an event before the current program's first is another's.
+`reader` and `writer` hold the lane that did so: two lanes of a program don't wait for each other, one does.
 """
 
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterable
 
 import numpy as np
 import torch
 import triton.language as tl
 
+from grader_kernels.interpreter.accesses import unfilled
 from grader_kernels.interpreter.faults import source_line
-from grader_kernels.interpreter.launch import Launch, Observer, Region
-from grader_kernels.interpreter.numbers import GARBAGE_BYTE, poison
+from grader_kernels.interpreter.launch import MARKED, Launch, Observer, Region
 from grader_kernels.replaying.trace import DTYPES, TensorRef
 
 UNTOUCHED, STORED, FILLED, COPIED = 0, 1, 2, 3
+SEVERAL = -1  # lanes
+_TL = {dtype: getattr(tl, name) for name, dtype in DTYPES.items() if dtype != torch.bool} | {torch.bool: tl.int1}
 
 
 class Arena:
     """One buffer with guard zones on both sides, and a shadow that knows who wrote each element last.
 
-    Uninitialised floats are NaN, integers 0x5A bytes. The buffer starts at an odd element: nothing is aligned by luck.
-    Its torch storage covers exactly the buffer: an access to a guard is already outside of every tensor.
+    how: what memory that nobody wrote holds, as lanes do that no load has filled. The buffer starts at an odd element:
+    nothing is aligned by luck. Its torch storage covers exactly the buffer: an access to a guard is already outside.
     """
 
-    def __init__(self, size: int, dtype: torch.dtype, guard: int) -> None:
+    def __init__(self, size: int, dtype: torch.dtype, guard: int, how: str = MARKED) -> None:
         self.dtype, self.item = dtype, dtype.itemsize
         self.start = (guard | 1) * self.item
         self.size = size
         whole = -(-size // self.item) * self.item
-        pattern = _poison_pattern(dtype)
+        pattern = unfilled((1,), _TL[dtype], how).view(np.uint8)
         self.raw = np.tile(pattern, (self.start + whole + guard * self.item) // self.item)
         self.untouched = self._guards()
         self.shadow = np.zeros(whole // self.item, np.uint8)
@@ -85,12 +89,6 @@ class Arena:
         return self.bytes()[: self.size // width * width].view(f"u{width}")
 
 
-def _poison_pattern(dtype: torch.dtype) -> np.ndarray:
-    if dtype.is_floating_point:
-        return poison((1,), getattr(tl, str(dtype).removeprefix("torch."))).view(np.uint8)
-    return np.full(dtype.itemsize, 1 if dtype == torch.bool else GARBAGE_BYTE, np.uint8)
-
-
 class Books:
     """Who touched the elements of one arena in one launch. An element is `1 << shift` bytes."""
 
@@ -98,13 +96,15 @@ class Books:
         self.item_shift = self.shift = arena.item.bit_length() - 1
         self.read, self.wrote, self.updated = (np.zeros(len(arena.shadow), np.int32) for _ in range(3))
         self.earlier = np.zeros(len(arena.shadow), np.int32)  # the last read of another program than `read`'s
+        self.covered = np.zeros(len(arena.shadow), np.int32)  # the last write of another program, under an atomic
+        self.reader, self.writer = (np.zeros(len(arena.shadow), np.int64) for _ in range(2))
 
     def split(self, size: int) -> None:
         """Count in elements of `size` bytes from now on: a kernel reads the buffer in smaller pieces."""
         shift = size.bit_length() - 1
         if shift < self.shift:
             pieces = 1 << (self.shift - shift)
-            for name in ("read", "wrote", "updated", "earlier"):
+            for name in ("read", "wrote", "updated", "earlier", "covered", "reader", "writer"):
                 setattr(self, name, np.repeat(getattr(self, name), pieces))
             self.shift = shift
 
@@ -118,10 +118,10 @@ class Touch:
     event       its number      line   in the learner's source
     """
 
-    __slots__ = ("apart", "arena", "at", "event", "lanes", "line", "offsets", "region", "size", "_distinct")
+    __slots__ = ("apart", "arena", "at", "event", "lanes", "line", "offsets", "region", "size", "_distinct", "_tile")
 
-    def __init__(self, arena: Arena, addresses: np.ndarray, size: int, event: int, line: int) -> None:
-        self.arena, self.size, self.event, self.line = arena, size, event, line
+    def __init__(self, arena: Arena, addresses: np.ndarray, size: int, event: int, line: int, tile: tuple) -> None:
+        self.arena, self.size, self.event, self.line, self._tile = arena, size, event, line, tile
         self.region: Region | None = None
         self.offsets = offsets = (addresses - np.uint64(arena.low)).view(np.int64)
         self.lanes = lanes = offsets.size
@@ -148,6 +148,14 @@ class Touch:
         if self._distinct is None:
             self._distinct = self.at[last_of_each(self.at)]
         return self._distinct
+
+    def who(self) -> np.ndarray:
+        """The lane behind each entry of `at`: its place in the tile, and how large the tile is."""
+        on, shape = self._tile
+        count = math.prod(shape)
+        lanes = np.arange(count) if on is None else np.flatnonzero(np.broadcast_to(on, shape))
+        pieces = self.size >> self.arena.books.shift
+        return (np.repeat(lanes, pieces) if pieces > 1 else lanes) + (count << 32)
 
     def items(self, values: np.ndarray) -> np.ndarray:
         """Entries of an array that has one per element of the arena's own type."""
@@ -196,6 +204,13 @@ def last_of_each(numbers: np.ndarray) -> np.ndarray:
     return slot[numbers - low] == lanes
 
 
+def _note(touch: Touch, lanes: np.ndarray, who: np.ndarray) -> None:
+    """Write down which lane touched each element."""
+    lanes[touch.at] = who
+    if not touch.apart:
+        lanes[touch.at[lanes[touch.at] != who]] = SEVERAL
+
+
 class Memory(Observer):
     """All arenas of a replay. Comes last among the observers: the others see the books as they were before.
 
@@ -211,11 +226,13 @@ class Memory(Observer):
         self.lines: list[int] = [0]
         self.starts: list[int] = []
         self.programs: list[tuple[int, int, int]] = []
+        self.barred = 0  # the first event after the last tl.debug_barrier
         self._last: tuple[np.ndarray | None, Touch | None] = (None, None)
 
     # who is running
     def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
-        self.lines, self.starts, self.programs = [0], [], []
+        self.lines, self.starts, self.programs, self.barred = [0], [], [], 0
+        self.launching = launch
         for arena in self.arenas:
             arena.books = None
         self._last = (None, None)
@@ -223,6 +240,14 @@ class Memory(Observer):
     def program(self, index: tuple[int, int, int], number: int) -> None:
         self.starts.append(len(self.lines))
         self.programs.append(index)
+
+    def barrier(self) -> None:
+        self.barred = len(self.lines)
+
+    @property
+    def fresh(self) -> int:
+        """The first event that the lanes of the current program have not waited for."""
+        return max(self.start, self.barred)
 
     @property
     def start(self) -> int:
@@ -252,7 +277,7 @@ class Memory(Observer):
         if arena is not None:
             if arena.books is None:
                 arena.books = Books(arena)
-            touch = Touch(arena, addresses, size, len(self.lines), source_line())
+            touch = Touch(arena, addresses, size, len(self.lines), source_line(), self.launching.lanes)
             touch.region = region
             self.lines.append(touch.line)
         self._last = (addresses, touch)
@@ -268,6 +293,7 @@ class Memory(Observer):
         touch = self.touch(region, addresses, size) if self.watching else None
         if touch is not None:
             touch.arena.books.wrote[touch.at] = touch.event
+            _note(touch, touch.arena.books.writer, touch.who())
         self._mark(touch, region, addresses, size)
 
     def atomic(self, region: Region | None, addresses: np.ndarray, size: int) -> None:
@@ -275,7 +301,10 @@ class Memory(Observer):
         if touch is not None:
             self._note_read(touch)
             books = touch.arena.books
+            before = books.wrote[touch.at]
+            books.covered[touch.at] = np.where(before < self.start, before, books.covered[touch.at])
             books.wrote[touch.at] = books.updated[touch.at] = touch.event
+            _note(touch, books.writer, touch.who())
         self._mark(touch, region, addresses, size)
 
     def _note_read(self, touch: Touch) -> None:
@@ -285,6 +314,9 @@ class Memory(Observer):
             others = (before > 0) & (before < self.start)
             if others.any():
                 books.earlier[at] = np.where(others, before, books.earlier[at])
+            who = touch.who()
+            another = (before >= self.fresh) & (books.reader[at] != who)
+            _note(touch, books.reader, np.where(another, SEVERAL, who) if another.any() else who)
         books.read[at] = touch.event
 
     def _mark(self, touch: Touch | None, region: Region | None, addresses: np.ndarray, size: int) -> None:

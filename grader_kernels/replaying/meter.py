@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 import torch
-import triton.language as tl
 
 from grader_kernels.evidence import Access, TensorTraffic, Traffic
 from grader_kernels.interpreter.launch import Launch, Observer, Region
@@ -35,6 +34,8 @@ class Meter(Observer):
         self.traffic = Traffic()
         self._rows: dict[int, TensorTraffic] = {}
         self._keeps = False
+        self._busy = self._loaded = self._most = 0  # programs that stored; bytes loaded, by this launch and by any
+        self._idle = True
 
     def row(self, arena: Arena) -> TensorTraffic:
         """The line of the table for this arena; made when first asked for."""
@@ -53,8 +54,10 @@ class Meter(Observer):
         self._count = math.prod(grid)
         self.traffic.programs += self._count
         self.traffic.launches += 1
+        self._most, self._loaded, self._busy = max(self._most, self._loaded), 0, 0
 
     def program(self, index: tuple[int, int, int], number: int) -> None:
+        self._idle = True
         self._keeps = self.traffic.kernels - 1 == self.pattern_launch and number == self._count // 2
         if self._keeps:
             self.traffic.pattern_program = list(index)
@@ -80,27 +83,40 @@ class Meter(Observer):
             self._add_load(touch, sectors)
             self._add_store(touch, sectors)
 
-    def dot(self, left: tuple[int, ...], right: tuple[int, ...], dtype: tl.dtype) -> None:
+    def dot(self, left: tuple[int, ...], right: tuple[int, ...], dtype: str) -> None:
         self.traffic.dot_flops += 2 * math.prod(left) * right[-1]
-        if dtype.name not in self.traffic.dot_dtypes:
-            self.traffic.dot_dtypes.append(dtype.name)
+        if dtype not in self.traffic.dot_dtypes:
+            self.traffic.dot_dtypes.append(dtype)
 
     def copy(self, source: Arena, given: torch.Tensor, target: Arena, made: torch.Tensor) -> None:
         """A copy that torch makes between two launches: one launch of its own, neighbours read and written together."""
-        self.traffic.launches += 1
-        self.traffic.copies += 1
-        read, written = self.row(source), self.row(target)
+        self._count_copy()
+        read = self.row(source)
         size, places = given.nbytes, _places(given) * given.element_size()
         read.loaded, read.load_sectors = read.loaded + size, read.load_sectors + -(-size // SECTOR)
         read.unique_loaded, read.program_loaded = read.unique_loaded + places, read.program_loaded + places
-        size, places = made.nbytes, _places(made) * made.element_size()
-        written.stored, written.store_sectors = written.stored + size, written.store_sectors + -(-size // SECTOR)
-        written.unique_stored += places
+        self._write(target, made)
+
+    def fill(self, target: Arena, made: torch.Tensor) -> None:
+        """What torch fills with one number: one launch of its own, that only writes."""
+        self._count_copy()
+        self._write(target, made)
+
+    def _count_copy(self) -> None:
+        self.traffic.launches += 1
+        self.traffic.copies += 1
+
+    def _write(self, target: Arena, made: torch.Tensor) -> None:
+        row, size, places = self.row(target), made.nbytes, _places(made) * made.element_size()
+        row.stored, row.store_sectors = row.stored + size, row.store_sectors + -(-size // SECTOR)
+        row.unique_stored += places
 
     # sums
     def _add_load(self, touch: Touch, sectors: int) -> None:
         row, books = self.row(touch.arena), touch.arena.books
         row.loaded += touch.lanes * touch.size
+        self._loaded += touch.lanes * touch.size
+        self._note_busy()
         row.load_sectors += sectors
         before = books.read[touch.distinct]
         unit = 1 << books.shift
@@ -111,10 +127,17 @@ class Meter(Observer):
 
     def _add_store(self, touch: Touch, sectors: int) -> None:
         row, books = self.row(touch.arena), touch.arena.books
+        self._busy, self._idle = self._busy + self._idle, False
+        self._note_busy()
         row.stored += touch.lanes * touch.size
         row.store_sectors += sectors
         before = books.wrote[touch.distinct]
         row.unique_stored += (before.size - int(np.count_nonzero(before))) << books.shift
+
+    def _note_busy(self) -> None:
+        """How many programs share the launch that loads most."""
+        if self._loaded >= self._most:
+            self.traffic.busy = self._busy
 
     def _keep(self, kind: str, touch: Touch) -> None:
         if self._keeps and len(self.traffic.pattern) < MAX_ACCESSES:

@@ -13,6 +13,7 @@ Trust: the trace may come from a hostile process (`trace.from_data` checks it) a
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -37,10 +38,11 @@ from grader_kernels.evidence import ORDER_MATTERS, Evidence, Traffic, changed_in
 from grader_kernels.interpreter import context, programs
 from grader_kernels.interpreter.faults import KernelFault
 from grader_kernels.interpreter.interpreted import ordinary
-from grader_kernels.interpreter.launch import Observer, Settings
+from grader_kernels.interpreter.launch import MARKED, Observer, Settings
 from grader_kernels.replaying.memory import COPIED, FILLED, STORED, UNTOUCHED, Arena, Memory
 from grader_kernels.replaying.meter import Meter
 from grader_kernels.replaying.sanitizer import Sanitizer
+from grader_kernels.replaying.together import Together
 from grader_kernels.replaying.trace import (
     DTYPES,
     TL_DTYPES,
@@ -71,6 +73,7 @@ KERNEL_BUILTINS["isinstance"] = lambda value, kind: isinstance(tl.core._unwrap_i
 
 MAX_HOST_NUMBERS = 64  # a launcher that needs more numbers than this carries an answer piece by piece
 MAX_TEXT = 64  # of a string given to a launch
+LITERAL = "aten::lift_fresh"  # a number that Python made into a tensor
 
 
 @dataclasses.dataclass
@@ -121,11 +124,17 @@ class _Replay:
         may_change: Collection[str] = (),
         order: str | None = None,
         watch: bool = True,
+        unfilled: str = MARKED,
+        tf32: bool = True,
+        together: Together | None = None,
     ) -> None:
         self.trace, self.kernels, self.guard, self.may_change = trace, kernels, guard, may_change
+        self.unfilled = unfilled
+        self.contiguous, self.may_read = False, ()
         self.problems: list[str] = []
         self.launcher: list[str] = []
         self.unwritten: list[str] = []
+        self.waits: list[str] = []
         self.arenas: dict[int, Arena] = {}
         self.names: dict[int, str] = {}
         self.before: dict[int, np.ndarray] = {}
@@ -137,8 +146,10 @@ class _Replay:
         self._name_outputs()
         self.memory = Memory(self.arenas.values(), watch)
         self.sanitizer, self.meter = Sanitizer(self.memory), Meter(self.memory, _widest(trace))
-        observer = _Several([self.sanitizer, self.meter, self.memory]) if watch else self.memory
-        self.settings = Settings(quiet=True, observer=observer, order=_order(order))
+        told = [together] if together is not None else [self.sanitizer, self.meter] if watch else []
+        observer = _Several([*told, self.memory]) if told else self.memory
+        runner = together.run if together is not None else None
+        self.settings = Settings(tf32, True, observer, _order(order), unfilled=unfilled, runner=runner)
         if watch:
             for arena in self.arenas.values():
                 if arena.role != "scratch":
@@ -167,7 +178,7 @@ class _Replay:
         arena.may_hold_poison = arena.gaps is not None
 
     def _place_allocation(self, made: Allocation) -> None:
-        arena = Arena(made.bytes, DTYPES[made.dtype], self.guard)
+        arena = Arena(made.bytes, DTYPES[made.dtype], self.guard, self.unfilled)
         arena.starts_empty = made.seen
         arena.name = f"a {made.dtype} buffer of shape {tuple(made.shape)}"
         self.arenas[made.buffer], self.names[made.buffer] = arena, arena.name
@@ -178,13 +189,16 @@ class _Replay:
 
     # steps
     def run(self) -> None:
+        for made in self.trace.allocations:
+            if made.fill is not None and made.seen and made.source != LITERAL:
+                whole = TensorRef(made.buffer, 0, made.shape, made.strides, made.dtype)
+                self.meter.fill(self.arenas[made.buffer], self._view(whole))
         with context.on_cpu(quiet=True):
             for step in self.trace.steps:
                 if isinstance(step, Launch):
                     self._launch(step)
                 elif isinstance(step, Fill):
-                    self._view(step.target).fill_(step.value.value())
-                    self._mark(step.target, FILLED)
+                    self._fill(step)
                 elif isinstance(step, Copy):
                     self._copy(step)
 
@@ -193,6 +207,12 @@ class _Replay:
 
     def _mark(self, ref: TensorRef, who: int) -> None:
         self.arenas[ref.buffer].shadow_of(ref).fill_(who)
+
+    def _fill(self, step: Fill) -> None:
+        target = self._view(step.target)
+        target.fill_(step.value.value())
+        self._mark(step.target, FILLED)
+        self.meter.fill(self.arenas[step.target.buffer], target)
 
     def _copy(self, step: Copy) -> None:
         target, source = self._view(step.target), self._view(step.source)
@@ -264,6 +284,10 @@ class _Replay:
         numbers = {node.text for node in self._host_scalars() if node.kind == "float"}
         if max(len(numbers), len(self.trace.fills)) > MAX_HOST_NUMBERS:
             self._say("the launcher hands its kernels dozens of numbers that were computed outside of them")
+        for read in (read for read in self.trace.host_reads if self.names[read.buffer] not in self.may_read):
+            where = f"looks at {self.names[read.buffer]} in Python ({read.how})"
+            self.waits.append(f"the launcher {where}: there it waits for the GPU; let a kernel load what it needs")
+        self.problems += self.waits
         for buffer in self.trace.overwritten:
             self._say(f"torch computed into {self.names[buffer]} ({', '.join(self.trace.foreign)}): a kernel should")
         for buffer, arena in self.arenas.items():
@@ -307,6 +331,9 @@ class _Replay:
             return self._say(f"{name} was not written by a kernel: {self._origin(ref.buffer)}")
         if self.arenas[ref.buffer].fixed:
             return self._say(f"it returned its argument {self.names[ref.buffer]}: expected a new tensor")
+        if self.contiguous and made is not None and not self._view(ref).is_contiguous():
+            what = f"strides {tuple(ref.strides)} for the shape {tuple(ref.shape)}"
+            self._say(f"{name} is not contiguous ({what}): expected a new contiguous tensor")
         shadow = self.arenas[ref.buffer].shadow_of(ref)
         total = shadow.numel()
         missing, copied = int((shadow == UNTOUCHED).sum()), int((shadow == COPIED).sum())
@@ -366,6 +393,10 @@ def replay(
     order: str | None = None,
     watch: bool = True,
     reorder: bool = False,
+    contiguous: bool = False,
+    unfilled: str = MARKED,
+    tf32: bool = True,
+    may_read: Collection[str] = (),
 ) -> Replayed:
     """Replay `trace` with `kernels` on copies of the tensors in `inputs` = (args, kwargs) of the launcher's call.
 
@@ -375,11 +406,17 @@ def replay(
                 random order
     watch       False: without sanitizer and meter, in about half the time
     reorder     where atomics were used, run everything once more in reverse: a result that changes is a finding
+    contiguous  a returned tensor that is not contiguous is a problem
+    unfilled    what lanes hold that no load has filled, and memory that nobody wrote: "marked", so that it is found,
+                "zero" or "large"
+    tf32        False: float32 tiles are multiplied as they are, whatever the kernel asks for
+    may_read    names of inputs that the launcher may look at in Python
 
     Raises KernelFault when a kernel leaves its tensors (its `finding` says where, `earlier` what was found
     until then), TraceError when trace, kernels and inputs don't fit, and what a kernel itself raises.
     """
-    state = _Replay(trace, kernels, inputs, guard, may_change, order, watch)
+    state = _Replay(trace, kernels, inputs, guard, may_change, order, watch, unfilled, tf32)
+    state.contiguous, state.may_read = contiguous, may_read
     try:
         state.run()
     except KernelFault as fault:
@@ -390,10 +427,28 @@ def replay(
         other.run()
         if not state.agrees(other):
             state.sanitizer.findings.append(ORDER_MATTERS)
+    if state.sanitizer.suspects:
+        _bring_together(state, inputs)
     changed = state.judge(may_change)
     outputs = state.output(trace.returned)
-    evidence = Evidence(state.sanitizer.findings, state.meter.traffic, changed, state.launcher, state.unwritten)
+    seen, unfilled = state.sanitizer.findings, state.sanitizer.unfilled
+    evidence = Evidence(seen, state.meter.traffic, changed, state.launcher, state.unwritten, unfilled, state.waits)
     return Replayed(outputs, len(trace.launches), state.problems, changed, evidence)
+
+
+def _bring_together(state: _Replay, inputs: tuple[tuple, dict]) -> None:
+    """Ask about the suspects of each launch; those that met are findings."""
+    suspects, findings = state.sanitizer.suspects, state.sanitizer.findings
+    for number in sorted({suspect.launch for suspect in suspects}):
+        mine = [suspect for suspect in suspects if suspect.launch == number]
+        together = Together(mine, state.sanitizer.accesses)
+        given = state.trace, state.kernels, inputs, state.guard, state.may_change
+        other = _Replay(*given, watch=False, together=together)
+        with contextlib.suppress(KernelFault):
+            other.run()
+        if together.met is not None:
+            told = [suspect.finding for suspect in mine if set(suspect.lines) == set(together.met)]
+            findings.append((told or [mine[0].finding])[0])
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -535,8 +590,10 @@ def replay_source(
     order: str | None = None,
     watch: bool = True,
     reorder: bool = True,
+    **options: Any,
 ) -> dict[str, Any]:
     """For the judge: trace from the worker, kernels from the submitted source, inputs = (args, kwargs) from the judge.
+    options: further ones of `replay`.
 
     Returns {"outputs", "problems", "launches", "changed", "evidence"}; evidence is evidence.Evidence as
     builtins. Raises TraceError, language.LanguageError, KernelFault, and what a kernel raises; each says what
@@ -544,7 +601,7 @@ def replay_source(
     """
     trace = from_data(trace_data)
     kernels = _loaded(source, frozenset(trace.kernels()), trace.fields())
-    done = replay(trace, kernels, inputs, may_change=may_change, order=order, watch=watch, reorder=reorder)
+    done = replay(trace, kernels, inputs, may_change=may_change, order=order, watch=watch, reorder=reorder, **options)
     found = {"outputs": done.outputs, "problems": done.problems, "launches": done.launches, "changed": done.changed}
     return found | {"evidence": msgspec.to_builtins(done.evidence)}
 

@@ -1,7 +1,8 @@
 """What is wrong with how a kernel uses memory, found while it is interpreted: `Sanitizer` is an observer.
 
 Found: reads of memory that nobody wrote, masked lanes that reach a result, races between programs, one store with two
-values for one address, a program that reads back what it stored without a barrier, stores into inputs, int32 overflow.
+values for one address, a lane that reads what another lane of its program stored or overwrites what that one reads
+without a barrier between, stores into inputs, int32 overflow.
 Each kind once for a kernel, line and tensor. Out of bounds is found by the interpreter itself, which ends the launch.
 
 What it is not: proof. It sees one run on one set of inputs, and it follows elements, not values: a masked lane is
@@ -12,7 +13,8 @@ Two programs that touch one element race unless both do so atomically, both writ
 them: the first program's access, then an atomic of its on one scalar, then an atomic of the second program on the same
 scalar, then the second's access. So a spin lock (`tl.atomic_cas`, `tl.atomic_xchg`) is no race, nor is "the last
 program to count itself adds up". Programs run one after another here, so an atomic that only happened to lie between
-them orders them too. Releasing a lock with `tl.store` stays a race. `sem="relaxed"` is taken for the default.
+them looks the same: such pairs are `suspects`, and `together` asks whether anybody waits there. Releasing a lock with
+`tl.store` stays a race. `sem="relaxed"` is taken for the default.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from grader_kernels.interpreter.faults import place, source_line, source_place
 from grader_kernels.interpreter.launch import Launch, Observer, Region
 from grader_kernels.interpreter.numbers import GARBAGE_BYTE, POISON_BF16, is_poison
 from grader_kernels.replaying.memory import UNTOUCHED, Memory, Touch
+from grader_kernels.replaying.together import Suspect
 
+MOST_SUSPECTS = 32
 ADVICE = {
     "uninitialised": "Fill it first (torch.zeros, or a store of your own), or don't read it.",
     "gap": "Multiply by the tensor's own strides, which the launcher can pass: x.stride(0), x.stride(1).",
@@ -33,6 +37,8 @@ ADVICE = {
     "duplicate_store": "Only one stays, and nobody knows which: give each lane its own address, or reduce first.",
     "barrier": "The threads of a program don't wait for each other: keep the value in a variable, or put "
     "tl.debug_barrier() between the store and the load.",
+    "overtaken": "The threads of a program don't wait for each other: let each lane write only what it alone has read, "
+    "or put tl.debug_barrier() between the load and the store.",
     "input_changed": "Write into a tensor that the launcher allocates.",
     "overflow": "A 32-bit number ends at 2147483647: convert one side with .to(tl.int64) first.",
 }
@@ -44,26 +50,27 @@ class Sanitizer(Observer):
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.findings: list[Finding] = []
+        self.suspects: list[Suspect] = []
         self.atomics = False  # whether any were used
+        self.unfilled = False  # whether any lanes were left masked without a value
+        self.accesses = 0  # the most that one program made
+        self._launches = 0
         self._seen: set[tuple[str, str, int, str]] = set()
         self._kernel, self._index = "", (0, 0, 0)
 
     # who is running
     def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
         self._kernel, self._launch = launch.kernel, launch
+        self._launches += 1
         self._clocks: dict[int, np.ndarray] = {}  # scalar -> per program, up to which event it is ordered before
         self._poison_loaded = False  # memory that nobody wrote holds the same mark as lanes that nobody loaded
         self._programs = grid[0] * grid[1] * grid[2]
 
     def program(self, index: tuple[int, int, int], number: int) -> None:
         self._index = index
-        self._barrier = 0
         self._ordered: np.ndarray | None = None
         self._unfilled: dict[str, dict[int, str]] = {"f": {}, "i": {}}  # loads that left lanes masked: line -> tensor
         self._load: tuple[Touch | None, int, bool, str] = (None, 0, True, "")
-
-    def barrier(self) -> None:
-        self._barrier = len(self.memory.lines)
 
     # events
     def load(self, region: Region | None, addresses: np.ndarray, size: int, filled: bool) -> None:
@@ -80,6 +87,7 @@ class Sanitizer(Observer):
         touch, active, filled, name = self._load
         masked = 0 if filled else values.size - active
         if masked:
+            self.unfilled = True
             self._unfilled[_kind(values)][source_line()] = name
         if touch is not None and touch.arena.may_hold_poison and not self._poison_loaded and _kind(values) == "f":
             self._poison_loaded = int(np.count_nonzero(_is_poison(values))) > masked
@@ -139,12 +147,14 @@ class Sanitizer(Observer):
         wrote = books.wrote[at]
         if not wrote.any():
             return
-        self._race(touch, name, wrote, "reads", "writes")
-        own = (wrote >= max(self.memory.start, self._barrier)) & (wrote != books.updated[at])
+        self._race(touch, name, np.where(wrote < self.memory.start, wrote, books.covered[at]), "reads", "writes")
+        own = wrote >= self.memory.fresh
+        own = own & (books.writer[at] != touch.who()) if own.any() else own
         if own.any():
             first = int(np.argmax(own))
             line = self.memory.lines[int(wrote[first])]
             says = f"reads back element {touch.element(first)} of {name}, which this program stored in line {line}"
+            says += " from another lane"
             self._find("barrier", says, name, int(own.sum()))
 
     def _check_write(self, touch: Touch, name: str, values: np.ndarray) -> None:
@@ -157,6 +167,17 @@ class Sanitizer(Observer):
             self._race(touch, name, np.where(other_values, wrote, 0), "writes", "writes, with another value,")
             self._race(touch, name, np.where(atomic, wrote, 0), "writes", "updates atomically")
         self._race(touch, name, self._reads_of_others(touch), "writes", "reads")
+        self._check_overtaken(touch, name)
+
+    def _check_overtaken(self, touch: Touch, name: str) -> None:
+        books, at = touch.arena.books, touch.at
+        own = books.read[at] >= self.memory.fresh
+        own = own & (books.reader[at] != touch.who()) if own.any() else own
+        if own.any():
+            first = int(np.argmax(own))
+            line = self.memory.lines[int(books.read[at][first])]
+            says = f"writes element {touch.element(first)} of {name}, which another lane of this program reads"
+            self._find("barrier", f"{says} in line {line}", name, int(own.sum()), "overtaken")
 
     def _differs(self, touch: Touch, values: np.ndarray) -> np.ndarray:
         """Per entry of `at`: would the store change what is there?"""
@@ -178,14 +199,38 @@ class Sanitizer(Observer):
         bad = events > 0
         if self._ordered is not None:
             turns = np.searchsorted(self.memory.starts, events, side="right") - 1
-            bad &= events > self._ordered[np.maximum(turns, 0)]
-        if not bad.any():
-            return
-        first = int(np.argmax(bad))
+            ordered = events <= self._ordered[np.maximum(turns, 0)]
+            self._suspect(touch, name, np.where(ordered, events, 0), verb, other_verb)
+            bad &= ~ordered
+        if bad.any():
+            says, _ = self._says_race(touch, name, np.where(bad, events, 0), verb, other_verb)
+            self._find("race", says, name, int(bad.sum()))
+
+    def _says_race(self, touch: Touch, name: str, events: np.ndarray, verb: str, other_verb: str) -> tuple[str, int]:
+        """The sentence about the first of these events, and its number."""
+        first = int(np.argmax(events > 0))
         event = int(events[first])
         other = _words(self.memory.programs[self.memory.turn(event)])
         says = f"{verb} element {touch.element(first)} of {name}, which program {other} {other_verb}"
-        self._find("race", f"{says} in the same launch (line {self.memory.lines[event]})", name, int(bad.sum()))
+        return f"{says} in the same launch (line {self.memory.lines[event]})", event
+
+    def _suspect(self, touch: Touch, name: str, events: np.ndarray, verb: str, other_verb: str) -> None:
+        """An atomic lies between these events and now: does anybody wait for it?"""
+        if not events.any() or len(self.suspects) >= MOST_SUSPECTS:
+            return
+        says, event = self._says_race(touch, name, events, verb, other_verb)
+        lines = self.memory.lines[event], touch.line
+        if any(known.launch == self._launches - 1 and known.lines == lines for known in self.suspects):
+            return
+        says += ": no program waits for the atomic between them"
+        found = self._made("race", says, name, int(np.count_nonzero(events)))
+        turns = self.memory.turn(event), len(self.memory.starts) - 1
+        self.suspects.append(Suspect(self._launches - 1, lines, *turns, found))
+
+    def done(self) -> None:
+        ends = [*self.memory.starts[1:], len(self.memory.lines)]
+        made = (end - start for start, end in zip(self.memory.starts, ends, strict=True))
+        self.accesses = max(self.accesses, *made, 0)
 
     def _synchronise(self, address: int, event: int) -> None:
         if self._ordered is None:
@@ -230,15 +275,19 @@ class Sanitizer(Observer):
         self._find("masked_lane", says, name, lanes)
 
     def _find(self, kind: str, says: str, tensor: str, lanes: int, advice: str = "") -> None:
-        line, text = source_place()
+        line, _ = source_place()
         key = (kind, self._kernel, line, tensor)
         if key in self._seen:
             return
         self._seen.add(key)
+        self.findings.append(self._made(kind, says, tensor, lanes, advice))
+
+    def _made(self, kind: str, says: str, tensor: str, lanes: int, advice: str = "") -> Finding:
+        line, text = source_place()
         many = f" ({lanes} lanes)" if lanes > 1 else ""
         sentence = f"{place(self._launch, self._index)}: {says}{many}."
         where = dict(kernel=self._kernel, line=line, text=text, tensor=tensor, program=list(self._index), lanes=lanes)
-        self.findings.append(Finding(kind, sentence, ADVICE[advice or kind], **where))
+        return Finding(kind, sentence, ADVICE[advice or kind], **where)
 
 
 def _kind(values: np.ndarray) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import triton.language as tl
 from msgspec import Meta, Struct
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from triton.runtime.jit import JITFunction
 
@@ -200,6 +201,13 @@ class Copy(Struct, tag="copy", frozen=True, forbid_unknown_fields=True):
     source: TensorRef
 
 
+class HostRead(Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers of a buffer that the launcher looks at in Python. how: "tolist()"."""
+
+    buffer: Size
+    how: Name
+
+
 class Launch(Struct, tag="launch", frozen=True, forbid_unknown_fields=True):
     """One kernel launch; args by parameter name, constexprs the names that are tl.constexpr, options like num_warps."""
 
@@ -212,13 +220,14 @@ class Launch(Struct, tag="launch", frozen=True, forbid_unknown_fields=True):
 
 class Trace(Struct, forbid_unknown_fields=True):
     """Everything a launcher asked for. foreign: names of torch operations that compute ("aten::_softmax");
-    overwritten: buffers such an operation wrote into."""
+    overwritten: buffers such an operation wrote into; host_reads: what it looked at in Python."""
 
     inputs: Annotated[list[Input], Meta(max_length=MAX_BUFFERS)] = []
     allocations: Annotated[list[Allocation], Meta(max_length=MAX_BUFFERS)] = []
     steps: Annotated[list[Fill | Copy | Launch], Meta(max_length=MAX_STEPS)] = []
     foreign: Annotated[list[Name], Meta(max_length=1000)] = []
     overwritten: Annotated[list[Size], Meta(max_length=MAX_BUFFERS)] = []
+    host_reads: Annotated[list[HostRead], Meta(max_length=1000)] = []
     returned: Node = Scalar("none")
 
     @property
@@ -289,7 +298,7 @@ def _check(trace: Trace) -> None:
     programs = sum(math.prod(launch.grid) for launch in trace.launches)
     if programs > MAX_PROGRAMS:
         raise TraceError(f"the launch trace asks for {programs} programs; the limit is {MAX_PROGRAMS}")
-    if not set(trace.overwritten) <= set(sizes):
+    if not {*trace.overwritten, *(read.buffer for read in trace.host_reads)} <= set(sizes):
         raise TraceError("the launch trace names a buffer that does not exist")
 
 
@@ -339,6 +348,8 @@ CONSTANT = {f"aten::{name}{like}": value for name, value in (("zeros", 0), ("one
 CONSTANT |= {"aten::new_zeros": 0, "aten::new_ones": 1}
 FILLED_WITH = {"aten::full": 1, "aten::full_like": 1, "aten::new_full": 2}  # position of the fill value
 COPYING = {"aten::clone", "aten::_to_copy"}
+READING = {"aten::_local_scalar_dense": "item()", "aten::equal": "torch.equal", "aten::is_nonzero": "bool()"}
+READING_METHODS = set("tolist numpy cpu __array__ __dlpack__".split())  # which no dispatcher is told of, on a CPU
 
 
 class _Recorder(TorchDispatchMode):
@@ -470,8 +481,19 @@ class _Recorder(TorchDispatchMode):
             self._step(Copy(self.reference(out), self.reference(args[0])))
         elif name == "aten::copy_" and self.known(args[0]) and self.known(args[1]):
             self._note_copy(args[0], args[1])
+        elif name in READING:
+            for tensor in args:
+                self.note_host_read(tensor, READING[name])
         elif not _is_view(schema):
             self._note_foreign(schema, args, kwargs, out)
+
+    def note_host_read(self, tensor: Any, how: str) -> None:
+        """A look at numbers; those that Python made itself are no news."""
+        if not isinstance(tensor, torch.Tensor) or _storage_key(tensor) in self.constants:
+            return
+        read = HostRead(self.reference(tensor).buffer, how)
+        if read not in self.trace.host_reads and len(self.trace.host_reads) < 1000:
+            self.trace.host_reads.append(read)
 
     def _note_literal(self, tensor: torch.Tensor) -> None:
         """`torch.tensor(2.0)`: a number, not a computation."""
@@ -507,6 +529,20 @@ class _Recorder(TorchDispatchMode):
                 buffer = self.reference(tensor).buffer
                 if buffer not in self.trace.overwritten:
                     self.trace.overwritten.append(buffer)
+
+
+class _HostReads(TorchFunctionMode):
+    """Watches the methods that hand a tensor's numbers to Python without an operation of torch."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name in READING_METHODS and args:
+            self.recorder.note_host_read(args[0], f"{name}()")
+        return func(*args, **(kwargs or {}))
 
 
 def _storage_key(tensor: torch.Tensor) -> int:
@@ -581,7 +617,7 @@ def record_with_kernels(
     """As `record`; also the jitted functions by name, for a replay in this process."""
     kwargs = kwargs or {}
     recorder = _Recorder(launcher, args, kwargs)
-    with on_cpu(recorder=recorder.launch), recorder:
+    with on_cpu(recorder=recorder.launch), recorder, _HostReads(recorder):
         returned = launcher(*args, **kwargs)
     recorder.trace.returned = recorder.node(returned)
     return recorder.trace, recorder.functions
