@@ -52,7 +52,9 @@ class Case:
     title      what it shows: "rows wider than a block"
     points_to  one sentence shown when the numbers are wrong here: what usually causes that
     lean       measure traffic here against the floor, times `slack`
-    compile    compile this case's launches
+    compile    what is launched here must compile for every target, and shows what it needs; launches of other cases
+               must compile for the first one
+    stack      bytes of stack per thread that are allowed here, when settings.stack allows less
     factor     how much more rounding than the float64 reference's one-pass torch baseline is allowed (see judge)
     """
 
@@ -62,6 +64,7 @@ class Case:
     points_to: str = ""
     lean: bool = False
     compile: bool = False
+    stack: int = 0
     slack: float = 1.0
     weight: float = 1.0
     factor: float = 4.0
@@ -221,6 +224,11 @@ def nudged(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(nudged(item) for item in value)
     return {key: nudged(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def power_of_two(sizes: np.random.Generator, low: int, high: int) -> int:
+    """One of the powers of two from low to high, both of them powers of two."""
+    return 1 << int(sizes.integers(low.bit_length() - 1, high.bit_length()))
 
 
 def normal(rng: np.random.Generator, *shape: int, spread: float = 1.0, mean: float = 0.0,

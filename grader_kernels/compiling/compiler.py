@@ -643,9 +643,10 @@ def judge_compiled(compiled: list[Compiled], settings: Settings) -> list[str]:
     return list(dict.fromkeys(sentences))
 
 
-def exceeds(one: Compiled, settings: Settings) -> bool:
-    """Whether one compiled kernel is refused, or needs more than its device has or the problem allows."""
-    return bool(one.error) or any(True for _ in _limits(one, settings))
+def exceeds(one: Compiled, settings: Settings, stack: int = 0) -> bool:
+    """Whether one compiled kernel is refused, or needs more than its device has or the problem allows. stack: bytes
+    that are allowed in any case."""
+    return bool(one.error) or (one.stack > stack and any(True for _ in _limits(one, settings)))
 
 
 def _errors(compiled: list[Compiled]) -> list[str]:

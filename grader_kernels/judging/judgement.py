@@ -329,7 +329,7 @@ class Judgement:
         self.tell(f"compiling for {', '.join(targets)}")
         ran.compiled = self.hands.compile(ran.traced, targets, seen)
         if not ran.case.compile:
-            ran.compiled = [one for one in ran.compiled if exceeds(one, self.settings)]
+            ran.compiled = [one for one in ran.compiled if exceeds(one, self.settings, ran.case.stack)]
         ran.refused = judge_compiled(ran.compiled, self.settings)
 
     def _group(self, name: str, against: list[str]) -> Group:

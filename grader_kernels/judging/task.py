@@ -28,7 +28,7 @@ class Posed(msgspec.Struct):
 
     args, kwargs   the numbers that count             other     a second draw of them, None for what is floating
     expected       what should come back              floor     the bytes that have to move, {} where none are counted
-    programs       how many share the work at least
+    programs       how many share the work at least  stack     bytes that are allowed besides settings.stack
     """
 
     title: str
@@ -42,6 +42,7 @@ class Posed(msgspec.Struct):
     slack: float = 1.0
     compile: bool = False
     programs: int = 1
+    stack: int = 0
 
     def shown(self) -> tuple[tuple, dict]:
         """What a launcher is called with: nothing that another draw of the case would not hold, too."""
@@ -110,6 +111,7 @@ def _posed(problem: Problem, case: Case, other: Case) -> Posed:
         case.slack,
         case.compile,
         problem.programs(*case.args, **case.kwargs) if problem.programs else 1,
+        case.stack,
     )
 
 

@@ -62,7 +62,9 @@ def helper_kernel(x_ptr, o_ptr, factor, n, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def matmul_kernel(a_ptr, b_ptr, c_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+def matmul_kernel(
+    a_ptr, b_ptr, c_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, HOW: tl.constexpr = "ieee"
+):
     m = tl.program_id(0) * BM + tl.arange(0, BM)
     n = tl.program_id(1) * BN + tl.arange(0, BN)
     acc = tl.zeros((BM, BN), tl.float32)
@@ -70,7 +72,7 @@ def matmul_kernel(a_ptr, b_ptr, c_ptr, M, N, K, BM: tl.constexpr, BN: tl.constex
         k = start + tl.arange(0, BK)
         a = tl.load(a_ptr + m[:, None] * K + k[None, :], mask=(m[:, None] < M) & (k[None, :] < K), other=0.0)
         b = tl.load(b_ptr + k[:, None] * N + n[None, :], mask=(k[:, None] < K) & (n[None, :] < N), other=0.0)
-        acc = tl.dot(a, b, acc)
+        acc = tl.dot(a, b, acc, input_precision=HOW)
     tl.store(c_ptr + m[:, None] * N + n[None, :], acc, mask=(m[:, None] < M) & (n[None, :] < N))
 
 
@@ -230,13 +232,14 @@ def test_dot_against_float64(dtype):
     assert (out.double() - exact).abs().max() < 1e-5 * exact.abs().max()
 
 
-def test_tf32_cuts_only_when_asked():
+def test_tf32_cuts_unless_the_kernel_or_the_context_asks_for_more():
     a, b = draw(16, 16), torch.eye(16)
-    plain, rounded = torch.empty(16, 16), torch.empty(16, 16)
-    launch(matmul_kernel, (1, 1), a, b, plain, 16, 16, 16, BM=16, BN=16, BK=16)
-    with on_cpu(tf32=True):
-        matmul_kernel[(1, 1)](a, b, rounded, 16, 16, 16, BM=16, BN=16, BK=16)
-    assert torch.equal(plain, a)
+    plain, asked, rounded = (torch.empty(16, 16) for _ in range(3))
+    launch(matmul_kernel, (1, 1), a, b, asked, 16, 16, 16, BM=16, BN=16, BK=16)
+    launch(matmul_kernel, (1, 1), a, b, rounded, 16, 16, 16, BM=16, BN=16, BK=16, HOW=None)
+    with on_cpu(tf32=False):
+        matmul_kernel[(1, 1)](a, b, plain, 16, 16, 16, BM=16, BN=16, BK=16, HOW=None)
+    assert torch.equal(plain, a) and torch.equal(asked, a)
     assert 2**-11 < ((rounded - a) / a).abs().max() < 2**-10  # cut off, not rounded: a tensor core reads 19 bits
     assert np.array_equal(rounded.numpy(), round_to_tf32(a.numpy()))
 

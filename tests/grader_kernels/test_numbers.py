@@ -219,12 +219,13 @@ def test_a_float16_accumulator_is_rounded_on_the_way():
     assert (dot(a, b) > 2079).all()
 
 
-def test_tf32_drops_thirteen_bits_and_only_on_request():
+def test_tf32_drops_thirteen_bits_unless_asked_not_to():
     a, one = draw(torch.float32, shape=(16, 16)), torch.eye(16)
     cut = (a.numpy().view(np.uint32) >> 13 << 13).view(np.float32)
     assert np.array_equal(dot(a, one, how="tf32", tf32=True).numpy(), cut)
-    assert torch.equal(dot(a, one, how="tf32"), a.double())
-    assert torch.equal(dot(a, one, how="ieee", tf32=True), a.double())
+    assert np.array_equal(dot(a, one, how=None).numpy(), cut)
+    assert torch.equal(dot(a, one, how="tf32", tf32=False), a.double())
+    assert torch.equal(dot(a, one, how="ieee"), a.double())
 
 
 # Philox, written down from Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011) --------------------

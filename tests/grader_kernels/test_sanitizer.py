@@ -352,6 +352,7 @@ def last_wins_kernel(o_ptr, same):
 def neighbour_kernel(x_ptr, n, step, BLOCK: tl.constexpr):
     offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     right = tl.load(x_ptr + offsets + step, mask=offsets + step < n, other=0.0)
+    tl.debug_barrier()
     tl.store(x_ptr + offsets, right, mask=offsets < n)
 
 
@@ -448,6 +449,7 @@ def in_place(kernel, *more):
 def back_kernel(x_ptr, n, BLOCK: tl.constexpr):
     offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     left = tl.load(x_ptr + offsets - 1, mask=(offsets > 0) & (offsets < n), other=0.0)
+    tl.debug_barrier()
     tl.store(x_ptr + offsets, left, mask=offsets < n)
 
 

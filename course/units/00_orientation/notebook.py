@@ -321,7 +321,7 @@ def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.co
 def vector_add(x, y, block=256):
     """x + y by `vector_add_kernel`. x, y (n,) of one dtype, any stride; block: a power of two; returns (n,), dense.
 
-    One launch; copies and conversions by torch count as launches.
+    One launch; copies, conversions and fills by torch count as launches. At least one program for every four blocks.
     """
     n = x.shape[0]
     out = torch.empty(n, dtype=x.dtype, device=x.device)
@@ -374,7 +374,8 @@ def fused_scale_add(x, y, alpha, block=256):
     block    int, lanes per program, a power of two
     returns  (n,)  same dtype, dense
 
-    Launch enough programs for all n elements. One launch; copies and conversions by torch count as launches.
+    Launch enough programs for all n elements. One launch; copies, conversions and fills by torch count as launches. At
+    least one program for every four blocks.
     Difficulty 2 of 5, about 8 minutes.
     """
     n = x.shape[0]
@@ -567,7 +568,7 @@ def leaky_relu(x, slope=0.01, block=256):
     block    int, lanes per program, a power of two
     returns  (n,)  same dtype
 
-    One launch; copies and conversions by torch count as launches.
+    One launch; copies, conversions and fills by torch count as launches. At least one program for every four blocks.
 
     Source: Maas, Hannun and Ng 2013, "Rectifier Nonlinearities Improve Neural Network Acoustic Models".
     Difficulty 2 of 5, about 6 minutes.

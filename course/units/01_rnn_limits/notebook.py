@@ -514,7 +514,8 @@ def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> t
     block    units of a row that a program holds at once, a power of two; H may be larger, and no multiple of it
     returns  h_new, c_new: (B, H) same dtype, new and contiguous. Numbers of any size; compute in float32, round once.
 
-    One launch; copies and conversions by torch count as launches.
+    One launch; copies, conversions and fills by torch count as launches. More than one program where there are more
+    than four blocks of cells.
     You may change the kernel's parameters; keep the names of both functions.
     Difficulty 3 of 5, about 35 minutes.
     """

@@ -620,9 +620,10 @@ def row_softmax(x: Tensor, block: int = 128) -> Tensor:
 
     x        (R, C) float32 or float16, any strides; C may be far larger than block
     block    columns that a program holds at once, a power of two
-    returns  (R, C) same dtype, a new tensor
+    returns  (R, C) same dtype, new and contiguous
 
-    One launch; copies and conversions by torch count as launches.
+    One launch; copies, conversions and fills by torch count as launches. More than one program where there are more
+    than four rows.
     You may change the kernel's parameters; keep the names of both functions.
     Difficulty 3 of 5, about 40 minutes.
     """
@@ -697,9 +698,10 @@ def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int
     mask     (R, C) bool, True = allowed, any strides (a stride of 0 too: an expanded row)
     scale    a positive float, usually 1 / sqrt(d)
     block    columns that a program holds at once, a power of two; C may be larger
-    returns  (R, C) float32, a new tensor; blocked columns 0; a row with no allowed column is all 0
+    returns  (R, C) float32, new and contiguous; blocked columns are exactly 0, and so is a row with no allowed column
 
-    Read scores and mask at most three times. One launch; copies and conversions by torch count as launches.
+    Read scores and mask at most three times. One launch; copies, conversions and fills by torch count as launches. More
+    than one program where there are more than four rows.
     Difficulty 4 of 5, about 35 minutes.
     """
     ### BEGIN SOLUTION

@@ -837,7 +837,8 @@ def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
     block    columns that a program holds at once, a power of two
     returns  (N, D) same dtype as the table, a new contiguous tensor: row n is table[ids[n]]
 
-    One launch; copies and conversions by torch count as launches.
+    One launch; copies, conversions and fills by torch count as launches. More than one program where there are more
+    than four ids.
     You may change the kernel's parameters; keep the names of both functions.
     Difficulty 2 of 5, about 20 minutes.
     """
@@ -897,7 +898,8 @@ def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     cos, sin  (T, d / 2) float32, contiguous: of position t and pair i
     returns   x itself: pairs (i, i + d/2) turned, computed in float32
 
-    One launch; copies and conversions by torch count as launches.
+    One launch; copies, conversions and fills by torch count as launches. More than one program where there are more
+    than four positions, of all batches together.
     triton.next_power_of_2 gives the block. Ask x for all three strides.
     Difficulty 3 of 5, about 30 minutes.
     """

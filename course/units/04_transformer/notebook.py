@@ -845,7 +845,8 @@ def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
     eps      added to the mean of the squares, under the root
     returns  (R, C) same dtype, new and contiguous: x / sqrt(mean(x^2) + eps) * weight, the mean along the row
 
-    Work in float32 and round once. Read each row once. One launch; copies and conversions by torch count as launches.
+    Work in float32 and round once. Read each row once. One launch; copies, conversions and fills by torch count as
+    launches. More than one program where there are more than four rows.
     triton.next_power_of_2 gives the block. You may change the kernel's parameters; keep the names of both functions.
 
     Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", equation 4 (eps as in torch's RMSNorm).
@@ -955,11 +956,12 @@ def rmsnorm_backward(
     x         (R, C) same dtype, any strides of its own; C is any number up to 8192
     weight    (C,) same dtype, contiguous
     programs  how many programs share the R rows in the first launch, at least 1, possibly more than R
-    returns   dx (R, C) same dtype, new and contiguous; dweight (C,) same dtype, new
+    returns   dx (R, C) same dtype, new and contiguous; dweight (C,) same dtype, new and contiguous
 
     Work in float32, the partial sums too, and round once. Read each row of dy and x once: r is worked out again, that
     costs no bytes. No atomics. You may change the kernels' parameters, and use other kernels.
-    At most 2 launches; copies and conversions by torch count as launches.
+    At most 2 launches; copies, conversions and fills by torch count as launches. min(programs, R) programs share the
+    rows.
 
     Source: the derivation above. Triton's layer-norm tutorial sums its weight gradients in two stages too.
     Difficulty 4 of 5, about 50 minutes.
@@ -1044,7 +1046,8 @@ def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1
               normalised as in rmsnorm_forward
 
     Work in float32; y may come from the sum before or after it is rounded. Read each row once.
-    One launch; copies and conversions by torch count as launches.
+    One launch; copies, conversions and fills by torch count as launches. More than one program where there are more
+    than four rows.
     Difficulty 2 of 5, about 15 minutes.
     """
     ### BEGIN SOLUTION
@@ -1177,7 +1180,8 @@ def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int 
              softmax(logits) - one_hot(target), all 0 where the target is ignore
 
     Work in float32. Read a row that fits in a block once, a wider one twice. Nothing is divided by N: who wants the
-    mean divides afterwards. One launch; copies and conversions by torch count as launches.
+    mean divides afterwards. One launch; copies, conversions and fills by torch count as launches. More than one program
+    where there are more than four rows.
 
     Source: Milakov and Gimelshein 2018, "Online normalizer calculation for softmax", algorithm 3, for the first walk.
     Difficulty 4 of 5, about 45 minutes.

@@ -10,14 +10,16 @@ grad    (R, V) dtype of logits, new and contiguous: the gradient of the row's lo
         all 0 where the target is `ignore`
 
 Work in float32. Read a row that fits in a block once. A wider row needs two walks: the first finds the maximum and the
-sum together (a larger maximum rescales the sum), the second writes the gradient. One launch.
+sum together (a larger maximum rescales the sum), the second writes the gradient. One launch. More
+than one program where there are more than four rows.
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal, strided
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
-settings = Settings(launches=1)
+SHARE = "More than one program where there are more than four rows."
+settings = Settings(launches=1, share=SHARE)
 
 FORMULA = "loss = maximum + log(sum) - logits[target], and the gradient is the softmax, minus 1 at the target."
 TAIL = "Lanes past the end of the row must lose every maximum and add nothing to the sum."
@@ -35,44 +37,53 @@ def cases(rng, sizes):
     def between(low, high):
         return int(sizes.integers(low, high))
 
-    rising, last = given(3, 64 + between(7, 16), spread=1.0)
+    full, wide, narrow, next_to = (power_of_two(sizes, 32 * f, 128 * f) for f in (4, 1, 2, 1))
+    rising, last = given(between(3, 6), 64 + between(7, 16), spread=1.0)
     rising[:, -between(2, 6)] = 9.0  # in the last block of 16
     last[0] = rising.shape[1] - 1
-    negative, own = given(4, between(80, 120))
+    negative, own = given(between(4, 8), between(narrow // 2 + 5, narrow - 5))
     far, t = given(4, between(45, 60))
     far += torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
     partly, gaps = given(6, between(35, 47))
     gaps[1] = gaps[4] = -100
     padded, tokens = given(6, between(19, 30))
     tokens[0] = tokens[3] = 0
-    none = given(3, between(17, 24))[0]
-    logits, target = given(5, between(35, 47))
+    none = given(between(3, 7), between(17, 24))[0]
+    logits, target = given(between(4, 8), between(35, 47))
     # 4 large terms; what a block of 16 adds to them is less than half a unit in the last place of a float16 sum
     tiny = normal(rng, 1, between(950, 1050), spread=0.2, mean=-9.2, dtype=torch.float16)
     tiny[:, :4] = 0.0
     return [
-        Case("a single class", (normal(rng, 2, 1), torch.zeros(2, dtype=torch.int64)), {"block": 16}),
-        Case("rows that fill a block exactly", given(between(3, 6), 256), lean=True, compile=True, points_to=FORMULA),
-        Case("rows wider than a block, with a ragged tail", given(4, 192 + between(5, 40)), {"block": 64}, lean=True,
-             slack=1.5, compile=True, points_to=LATER, weight=3),
-        Case("rows narrower than a block, negative everywhere", (negative - 40, own), {"block": 128}, lean=True,
+        Case("a single class", _ones(rng, between(2, 7)), {"block": 16}),
+        Case("rows that fill a block exactly", given(between(3, 6), full), {"block": full}, lean=True,
+             compile=True, points_to=FORMULA),
+        Case("rows wider than a block, with a ragged tail", given(between(3, 7), wide * between(2, 8) + between(5,
+             wide - 5)),
+             {"block": wide}, lean=True, slack=1.5, compile=True, points_to=LATER, weight=3),
+        Case("rows narrower than a block, negative everywhere", (negative - 40, own), {"block": narrow}, lean=True,
              points_to=TAIL, factor=1000),
-        Case("one class more than a block, bfloat16", given(3, 33, dtype=torch.bfloat16), {"block": 32},
+        Case("one class more than a block, bfloat16", given(between(3, 6), next_to + 1, dtype=torch.bfloat16),
+             {"block": next_to},
              points_to=TAIL),
         Case("the maximum stands in the last block", (rising, last), {"block": 16}, points_to=LATER),
         Case("rows near -500 and near 300", (far, t), {"block": 64}, points_to=STABLE, factor=1000, weight=2),
         Case("rows near -500 and near 300, wider than a block", (far, t), {"block": 16}, points_to=STABLE,
              factor=1000, weight=2),
-        Case("some rows are ignored", (partly, gaps), {"block": 64}, points_to=IGNORED, weight=2),
+        Case("some rows are ignored", (partly, gaps), points_to=IGNORED, weight=2),
         Case("padding, token 0, is ignored, in rows wider than a block", (padded, tokens), {"block": 8, "ignore": 0},
              points_to=IGNORED, weight=2),
-        Case("all rows are ignored", (none, torch.full((3,), -1)), {"block": 16, "ignore": -1}, points_to=IGNORED),
+        Case("all rows are ignored", (none, torch.full((len(none),), -1)), {"block": 16, "ignore": -1},
+             points_to=IGNORED),
         Case("transposed logits", (strided(logits), target), {"block": 16}, points_to=ADDRESS),
         Case("every other column of wider logits", (strided(logits, "every_other"), target), {"block": 64},
              points_to=ADDRESS),
         Case("float16 logits, a float32 sum", (tiny, torch.tensor([3])), {"block": 16},
              points_to="Add up in float32: a float16 sum stops growing."),
     ]  # fmt: skip
+
+
+def _ones(rng, rows):
+    return normal(rng, rows, 1), torch.zeros(rows, dtype=torch.int64)
 
 
 def reference(logits, target, block=256, ignore=-100):
@@ -86,6 +97,15 @@ def reference(logits, target, block=256, ignore=-100):
 def baseline(logits, target, block=256, ignore=-100):
     loss, grad = reference(logits.float(), target, block, ignore)
     return loss, grad.to(logits.dtype)
+
+
+def programs(logits, target, block=256, ignore=-100):
+    return 2 if logits.shape[0] > 4 else 1
+
+
+def exact(logits, target, block=256, ignore=-100):
+    ignored = target == ignore
+    return ignored, ignored[:, None].repeat(1, logits.shape[1])
 
 
 def floor(logits, target, block=256, ignore=-100):

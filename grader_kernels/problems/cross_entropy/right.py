@@ -44,7 +44,7 @@ def cross_entropy_kernel(x_ptr, t_ptr, loss_ptr, grad_ptr, V, ignore, x0, x1, BL
 
 def cross_entropy(logits, target, block=256, ignore=-100):
     N, V = logits.shape
-    loss = torch.zeros(N, dtype=torch.float32, device=logits.device)
+    loss = torch.empty(N, dtype=torch.float32, device=logits.device)
     grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
     kernel = cross_entropy_kernel if V <= block else cross_entropy_wide_kernel
     kernel[(N,)](logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=block)

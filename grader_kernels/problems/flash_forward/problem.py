@@ -14,15 +14,17 @@ lse      (B, H, N) float32: log(sum(exp(scores))) of every query, which a backwa
 
 N and L need not be multiples of the blocks; D is a power of two from 16. The scores, the softmax and all sums are kept
 in float32. One launch: a program keeps its queries and goes through the keys once, with an online softmax.
+At least one program for every head of every batch. Products of float32 tiles need input_precision="ieee".
 """
 
 import math
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two
 
-settings = Settings(launches=1, tensor_cores=True, eps=1e-5)
+SHARE = "At least one program for every head of every batch."
+settings = Settings(launches=1, tensor_cores=True, eps=1e-5, share=SHARE)
 
 TAIL = "Keys past the end must get the score -inf, not 0; queries past the end must store nothing."
 RESCALE = "A maximum found later changes everything that was summed before: scale the sums by exp(old - new)."
@@ -41,59 +43,65 @@ def cases(rng, sizes):
         return int(sizes.integers(low, high))
 
     keys, queries, wide = between(33, 48), between(17, 32), between(49, 63)
+    one, more = power_of_two(sizes, 16, 32), between(2, 5)
     small = {"block_m": 16, "block_n": 16}
     causal = {"causal": True, **small}
     full = torch.float32
     return [
-        Case("one block of queries, one of keys", draw(1, 16, 16), small,
+        Case("one block of queries, one of keys", draw(between(1, 4), one, one), {"block_m": one, "block_n": one},
              points_to="This is the plain case: check the scale 1 / sqrt(D) and the address of every row."),
-        Case("two heads, three blocks of keys", draw(2, 48, 32, dtype=full), small, points_to=RESCALE),
-        Case("the largest score comes last", _rising(), small, points_to=RESCALE),
+        Case("two heads, three blocks of keys", draw(2, 48, queries, dtype=full), small, points_to=RESCALE),
+        Case("the largest score comes last", _rising(16 * between(3, 7)), small, points_to=RESCALE),
         Case("lengths that fill no block", draw(1, keys, queries, batch=2, dtype=full), small, points_to=TAIL,
              weight=2),
-        Case("all scores far below zero", _all_low(rng), small, points_to=TAIL),
+        Case("all scores far below zero", _all_low(rng, between(18, 30), between(17, 31)), small, points_to=TAIL),
         Case("causal", draw(1, keys, keys, dtype=full), causal, points_to=CAUSAL),
         Case("causal, with keys from before the first query", draw(1, keys, queries, dtype=full), causal,
              points_to=CAUSAL, weight=2),
-        Case("four query heads share two heads of k and v", draw(4, 24, 16, shared=2, dtype=full), small,
+        Case("four query heads share two heads of k and v", draw(4, between(18, 31), between(12, 17), shared=2,
+             dtype=full), small,
              points_to=HEADS, weight=2),
-        Case("scores of several hundred", draw(1, 40, 20, spread=150.0, dtype=full), small,
+        Case("scores of several hundred", draw(1, keys, between(17, 31), spread=150.0, dtype=full), small,
              points_to="exp overflows above 88: subtract the maximum first.", weight=2),
-        Case("one large weight and many small ones", _small_weights(), small, points_to=ACCUMULATE, weight=2),
-        Case("heads lie inside the rows", _rows_first(rng), {"block_m": 16, "block_n": 32},
+        Case("one large weight and many small ones", _small_weights(16 * between(26, 37)), small, points_to=ACCUMULATE,
+             weight=2),
+        Case("heads lie inside the rows", _rows_first(rng, between(17, 31), between(33, 47)), {"block_m": 16,
+             "block_n": 32},
              points_to="Ask each tensor for its own strides.", weight=2),
         Case("bfloat16, wide blocks of queries", draw(2, wide, wide, d=32, shared=2, dtype=torch.bfloat16),
              {"causal": True, "block_m": 32, "block_n": 16}),
-        Case("128 keys", draw(2, 128, 128, d=64), lean=True, compile=True),
-        Case("192 keys, causal", draw(1, 192, 192, d=64), {"causal": True}, lean=True, compile=True),
+        Case("whole blocks of the launcher's own size", draw(between(1, 4), 64 * more, 128, d=64), lean=True,
+             compile=True),
+        Case("causal, whole blocks of the launcher's own size", draw(1, 64 * (7 - more), 64 * (7 - more), d=64),
+             {"causal": True}, lean=True, compile=True),
     ]  # fmt: skip
 
 
-def _rising():
+def _rising(keys):
     """Scores that grow from key to key, so that every block brings a new maximum."""
     q = torch.ones(1, 1, 16, 16)
-    k = torch.linspace(-1, 3, 64)[:, None].expand(64, 16).reshape(1, 1, 64, 16)
-    return q, k.contiguous(), torch.linspace(-1, 1, 64 * 16).reshape(1, 1, 64, 16)
+    k = torch.linspace(-1, 3, keys)[:, None].expand(keys, 16).reshape(1, 1, keys, 16)
+    return q, k.contiguous(), torch.linspace(-1, 1, keys * 16).reshape(1, 1, keys, 16)
 
 
-def _all_low(rng):
+def _all_low(rng, queries, keys):
     """Scores near -60: a missing key that counts with the score 0 outweighs everything."""
-    q = normal(rng, 1, 1, 20, 16, spread=0.1, mean=4.0)
-    k = normal(rng, 1, 1, 27, 16, spread=0.1, mean=-4.0)
-    return q, k, normal(rng, 1, 1, 27, 16)
+    q = normal(rng, 1, 1, queries, 16, spread=0.1, mean=4.0)
+    k = normal(rng, 1, 1, keys, 16, spread=0.1, mean=-4.0)
+    return q, k, normal(rng, 1, 1, keys, 16)
 
 
-def _small_weights():
+def _small_weights(keys):
     """The first key gets 1, each of the other blocks 0.00045 in all: in float16 none of them would count."""
-    q, k, v = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 512, 16), torch.ones(1, 1, 512, 16)
+    q, k, v = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, keys, 16), torch.ones(1, 1, keys, 16)
     q[..., 0] = 4.0
     k[:, :, 1:, 0] = -10.5
     return q.half(), k.half(), v.half()
 
 
-def _rows_first(rng):
+def _rows_first(rng, queries, keys):
     """(B, N, H, D) in memory, as a projection leaves it."""
-    q, k, v = (normal(rng, 2, n, heads, 16).transpose(1, 2) for n, heads in ((20, 4), (36, 2), (36, 2)))
+    q, k, v = (normal(rng, 2, n, heads, 16).transpose(1, 2) for n, heads in ((queries, 4), (keys, 2), (keys, 2)))
     return q, k, v
 
 
@@ -113,6 +121,10 @@ def baseline(q, k, v, causal=False, block_m=64, block_n=64):
     o, lse = reference(q.float(), k.float(), torch.eye(k.shape[2]).expand(*k.shape[:2], -1, -1), causal)
     o = o.to(q.dtype).float() @ v.float().repeat_interleave(q.shape[1] // k.shape[1], 1)
     return o.to(q.dtype), lse
+
+
+def programs(q, k, v, causal=False, block_m=64, block_n=64):
+    return q.shape[0] * q.shape[1]
 
 
 def floor(q, k, v, causal=False, block_m=64, block_n=64):

@@ -29,7 +29,7 @@ def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, 
 def fused_scale_add(x, y, alpha, block=256):
     n = x.shape[0]
     out = torch.empty(n, dtype=x.dtype, device=x.device)
-    fused_scale_add_kernel[(triton.cdiv(n, 512),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=512)
+    fused_scale_add_kernel[(triton.cdiv(n, 2 * block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=2 * block)
     return out
 
 

@@ -7,14 +7,15 @@ slope  a float, the factor for negative numbers
 block  elements that a program handles, a power of two
 z      (n,) of the same dtype, a new contiguous tensor: x where x > 0, slope * x elsewhere
 
-One launch.
+One launch. At least one program for every four blocks.
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two
 
-settings = Settings(launches=1)
+SHARE = "At least one program for every four blocks."
+settings = Settings(launches=1, share=SHARE)
 
 TAIL = "The last program is only partly full: round the number of programs up and mask what lies behind the end."
 FORMULA = "Positive numbers stay what they are; the others are multiplied by the slope, whatever their size."
@@ -27,30 +28,41 @@ def cases(rng, sizes):
     def between(low, high):
         return int(sizes.integers(low, high))
 
-    below = normal(rng, between(4, 14), spread=5, mean=-4)
+    def block(low=16, high=64):
+        return power_of_two(sizes, low, high)
+
+    wide, narrow, next_to, half = (block() for _ in range(4))
+    large = block(1024, 4096)
+    below = normal(rng, between(4, narrow - 1), spread=5, mean=-4)
     below[2] = 3.0
     with_zeros = normal(rng, between(33, 48), spread=5)
     with_zeros[::4] = 0.0
     return [
-        Case("a single element, below zero", (-vector(1)[0].abs(),), {"slope": 0.5, "block": 16}, points_to=TAIL),
-        Case("a last program that is partly full", vector(between(33, 48)), {"slope": 0.2, "block": 16},
+        Case("a single element, below zero", (-vector(1)[0].abs(),), {"slope": 0.5, "block": block()}, points_to=TAIL),
+        Case("a last program that is partly full", vector(2 * wide + between(1, wide)), {"slope": 0.2, "block": wide},
              points_to=TAIL, lean=True, weight=2),
-        Case("a vector shorter than a block", (below,), {"slope": 0.1, "block": 16}, points_to=TAIL),
-        Case("one element more than full blocks", vector(32 * between(3, 6) + 1), {"block": 32}, points_to=TAIL),
+        Case("a vector shorter than a block", (below,), {"slope": 0.1, "block": narrow}, points_to=TAIL),
+        Case("one element more than full blocks", vector(next_to * between(3, 12) + 1), {"block": next_to},
+             points_to=TAIL),
         Case("the launcher's own slope and block", vector(256 * between(1, 3) + between(1, 256)), points_to=TAIL,
              weight=2),
-        Case("blocks of 1024", vector(1024 + between(1, 1000)), {"slope": 0.05, "block": 1024}, lean=True, compile=True,
-             points_to=FORMULA),
+        Case("large blocks", vector(large * between(1, 8) + between(1, large)), {"slope": 0.05, "block": large},
+             lean=True, compile=True, points_to=FORMULA),
         Case("all numbers far below zero", vector(16 * between(3, 7) - between(1, 16), mean=-300, spread=3),
              {"slope": 0.3, "block": 16}, points_to=FORMULA),
         Case("zeros among the numbers", (with_zeros,), {"slope": 0.25, "block": 16}, points_to=FORMULA),
-        Case("float16", vector(between(70, 90), dtype=torch.float16), {"slope": 0.125, "block": 32},
+        Case("float16", vector(half * between(2, 5) + between(3, half), dtype=torch.float16),
+             {"slope": 0.125, "block": half},
              points_to="The result has the dtype of x."),
     ]  # fmt: skip
 
 
 def reference(x, slope=0.01, block=256):
     return torch.where(x > 0, x, slope * x)
+
+
+def programs(x, slope=0.01, block=256):
+    return -(-x.shape[0] // (4 * block))
 
 
 def floor(x, slope=0.01, block=256):

@@ -10,14 +10,16 @@ h_new   (B, H) same dtype, new and contiguous: o tanh(c_new)
 c_new   (B, H) same dtype, new and contiguous: f c + i g
 
 The columns of from_x + from_h are the four gates in torch's order, H columns each: i, f, g, o, with i, f, o through a
-sigmoid and g through tanh. Numbers of any size are possible. Work in float32 and round once. One launch.
+sigmoid and g through tanh. Numbers of any size are possible. Work in float32 and round once. One launch. More
+than one program where there are more than four blocks of cells.
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal, strided
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
-settings = Settings(launches=1)
+SHARE = "More than one program where there are more than four blocks of cells."
+settings = Settings(launches=1, share=SHARE)
 
 ORDER = (
     "from_x + from_h holds the gates in the order i, f, g, o. f belongs to the old cell state, tanh is applied to the "
@@ -37,30 +39,34 @@ def cases(rng, sizes):
     def between(low, high):
         return int(sizes.integers(low, high))
 
-    rows, width = between(3, 6), between(33, 48)
+    rows, width, some = between(3, 6), between(33, 48), between(185, 230)
+    full, next_to = power_of_two(sizes, 32, 128), power_of_two(sizes, 16, 64)
     at, steps = between(1, 4), between(5, 8)
     one = tuple(t.abs() + 1 for t in step(1, 1))  # not near 0, where tanh by exponentials has few digits
     sequence = normal(rng, rows, steps, 4 * width, spread=2)
     _, from_h, c = step(rows, width)
-    own = tuple(strided(t, how) for t, how in zip(step(rows, 21), ("transposed", "every_other", "transposed")))
+    own = tuple(strided(t, how) for t, how in zip(step(rows, between(17, 31)), ("transposed", "every_other",
+        "transposed")))
     x, h, old = step(rows, width)
     cancelling = (x + 60, h - 60, old)
-    half_x, half_h, half_c = step(rows, 200, spread=0.3, dtype=torch.float16)
-    half_x[:, :400] -= 6  # i and f nearly shut: the last digits of the sum decide what is kept of a large cell
+    half_x, half_h, half_c = step(rows, some, spread=0.3, dtype=torch.float16)
+    half_x[:, : 2 * some] -= 6  # i and f nearly shut: the last digits of the sum decide what is kept of a large cell
     open_or_shut, other, large = step(rows, width)
     open_or_shut[:, width : 2 * width] += 30 * normal(rng, rows, width).sign()
     kept = 60 * large.sign() + large  # exp(2 c) overflows
     return [
         Case("a single cell", one, {"block": 16}, points_to=TAIL),
-        Case("rows of full blocks", step(4, 128), {"block": 64}, lean=True, compile=True, points_to=ORDER),
+        Case("rows of full blocks", step(between(4, 8), full * between(1, 5)), {"block": full}, lean=True,
+             compile=True, points_to=ORDER),
         Case("rows with a ragged tail", step(rows, width), {"block": 16}, lean=True, points_to=TAIL, weight=2),
         Case("rows narrower than a block", step(rows, between(5, 15)), {"block": 32}, points_to=TAIL),
-        Case("one cell more than a block", step(rows, 33), {"block": 32}, points_to=TAIL),
-        Case("the launcher's own block", step(2, between(129, 200)), points_to=TAIL),
+        Case("one cell more than a block", step(rows, next_to + 1), {"block": next_to}, points_to=TAIL),
+        Case("the launcher's own block", step(between(2, 5), between(129, 300)), points_to=TAIL),
         Case("one time step out of a sequence", (sequence[:, at], from_h, c), {"block": 16}, points_to=ADDRESS,
              weight=2),
         Case("every tensor with strides of its own", own, {"block": 16}, points_to=ADDRESS, weight=2),
-        Case("gates of several hundred", step(rows, 24, spread=150), {"block": 32}, points_to=LARGE, weight=2),
+        Case("gates of several hundred", step(rows, between(18, 31), spread=150), {"block": 32}, points_to=LARGE,
+             weight=2),
         Case("the two addends nearly cancel", cancelling, {"block": 32}, points_to=ADDED),
         Case("float16 numbers are added in float32", (half_x, half_h, 20 * half_c), {"block": 64}, points_to=ADDED,
              weight=2),
@@ -77,6 +83,10 @@ def reference(from_x, from_h, c, block=128):
 
 def baseline(from_x, from_h, c, block=128):
     return tuple(out.to(c.dtype) for out in reference(from_x.float(), from_h.float(), c.float()))
+
+
+def programs(from_x, from_h, c, block=128):
+    return 2 if c.numel() > 4 * block else 1
 
 
 def floor(from_x, from_h, c, block=128):

@@ -6,17 +6,19 @@ scores   (R, C) float32, any strides, any size of numbers, also where the mask h
 mask     (R, C) bool, True = allowed, any strides (a stride of 0 too: an expanded row)
 scale    a positive float, usually 1 / sqrt(d)
 block    columns that a program holds at once, a power of two; C may be larger
-weights  (R, C) float32, a new tensor: softmax of scale * scores along the row; hidden columns 0; a row without any
-         allowed column is all 0
+weights  (R, C) float32, new and contiguous: softmax of scale * scores along the row; hidden columns are exactly 0, and
+         so is a row without any allowed column
 
-One launch. Scores and mask are read at most three times, and the weights written once.
+One launch. More than one program where there are more than four rows. Scores and mask are read at most three times,
+and the weights written once.
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal, strided
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
-settings = Settings(launches=1)
+SHARE = "More than one program where there are more than four rows."
+settings = Settings(launches=1, share=SHARE)
 
 ADDRESS = "scores, mask and result each have strides of their own: ask each tensor for both."
 HIDDEN = "A hidden column must lose the maximum, add nothing to the sum and come out as exactly 0."
@@ -34,25 +36,27 @@ def cases(rng, sizes):
         return normal(rng, rows, columns, spread=spread), mask
 
     scale = sizes.uniform(0.3, 0.5)
+    full, held = power_of_two(sizes, 32, 128), power_of_two(sizes, 16, 64)
     scores, mask = pair(4, between(35, 46))
     mask[between(0, 4)] = False
     hidden, sparse = pair(4, between(35, 46))
     hidden[~sparse] = 2e38
     far, some = pair(4, between(35, 46), spread=5)
     far += torch.tensor([[-600.0], [600.0], [-50.0], [0.0]])
-    turned, odd = pair(between(4, 8), 29)
-    odd[0] = torch.arange(29) < 15
+    turned, odd = pair(between(4, 8), between(25, 32))
+    odd[0] = torch.arange(odd.shape[1]) < 15
     wide, row = pair(6, between(19, 30))
     queries, keys = between(5, 9), between(33, 60)
     causal = torch.ones(keys, keys, dtype=torch.bool).tril()[-queries:]
-    everything = torch.ones(between(3, 6), 64, dtype=torch.bool)
+    everything = torch.ones(between(3, 6), full, dtype=torch.bool)
     return [
         Case("a single element", (normal(rng, 1, 1), torch.ones(1, 1, dtype=torch.bool), scale), {"block": 16}),
         Case("everything allowed, in rows that fill a block exactly",
-             (normal(rng, *everything.shape, spread=4), everything, scale), {"block": 64}, lean=True, slack=THREE_WALKS,
-             compile=True, points_to="This is the plain case: scale first, then the mask, then the softmax."),
+             (normal(rng, *everything.shape, spread=4), everything, scale), {"block": full}, lean=True,
+             slack=THREE_WALKS, compile=True,
+             points_to="This is the plain case: scale first, then the mask, then the softmax."),
         Case("rows wider than a block, with a ragged tail",
-             (*pair(between(4, 7), 64 + between(3, 30), spread=4), scale), {"block": 32},
+             (*pair(between(4, 7), held * between(2, 8) + between(3, held - 1), spread=4), scale), {"block": held},
              lean=True, slack=THREE_WALKS, compile=True, weight=3,
              points_to="A column counts when it lies inside the row and the mask allows it."),
         Case("a causal mask, the launcher's own block", (normal(rng, queries, keys, spread=5), causal, scale),
@@ -73,6 +77,14 @@ def cases(rng, sizes):
 def reference(scores, mask, scale, block=128):
     scaled = (scores * scale).masked_fill(~mask, -float("inf"))
     return torch.softmax(scaled, 1).masked_fill(~mask.any(1, keepdim=True), 0.0)
+
+
+def programs(scores, mask, scale, block=128):
+    return 2 if scores.shape[0] > 4 else 1
+
+
+def exact(scores, mask, scale, block=128):
+    return ~mask
 
 
 def floor(scores, mask, scale, block=128):

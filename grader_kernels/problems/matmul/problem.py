@@ -11,14 +11,15 @@ block_k    how far along K one step goes, a power of two from 16
 c          (M, N) of out_dtype, a new contiguous tensor: a @ b
 
 M, N and K need not be multiples of the blocks. The sum is kept in float32 until the end; tl.dot does the products.
-One launch.
+One launch. More than one program where there are more than four tiles.
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal, strided
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
-settings = Settings(launches=1, tensor_cores=True, eps=1e-5)
+SHARE = "More than one program where there are more than four tiles."
+settings = Settings(launches=1, tensor_cores=True, eps=1e-5, share=SHARE)
 
 TAIL = "Lanes past the end must add nothing (mask with other=0.0) and must store nothing; count the last tile too."
 STRIDES = "Ask the tensor for both of its strides."
@@ -33,33 +34,43 @@ def cases(rng, sizes):
         return int(sizes.integers(low, high))
 
     m, k, n = between(33, 48), between(33, 48), between(17, 32)
+    one, next_to, inner = (power_of_two(sizes, 16, 32) for _ in range(3))
+    deep, rows, columns = 16 * between(10, 14), between(18, 31), between(18, 31)
     small = {"block_m": 16, "block_n": 16, "block_k": 16}
     return [
-        Case("one tile, one step", (draw(16, 16), draw(16, 16)), small,
+        Case("one tile, one step", (draw(one, inner), draw(inner, 16)), {**small, "block_m": one, "block_k": inner},
              points_to="This is the plain case: check the address of every row and column."),
-        Case("several tiles and steps", (draw(64, 64), draw(64, 48)), {"block_m": 32, "block_n": 16, "block_k": 32},
-             lean=True, points_to="Move along K in every step, and add every step to the sum."),
+        Case("several tiles and steps", _product(draw, 32 * between(2, 4), 32 * between(2, 5), 16 * between(2, 5)),
+             {"block_m": 32, "block_n": 16, "block_k": 32}, lean=True,
+             points_to="Move along K in every step, and add every step to the sum."),
         Case("no size is a multiple of its block", (draw(m, k), draw(k, n)), small, points_to=TAIL, weight=2),
-        Case("one more than a block each way", (draw(17, 33), draw(33, 17)), small, points_to=TAIL),
+        Case("one more than a block each way", _product(draw, next_to + 1, 2 * next_to + 1, next_to + 1),
+             {"block_m": next_to, "block_n": next_to, "block_k": next_to}, points_to=TAIL),
         Case("a single row", (draw(1, k), draw(k, n)), small, points_to=TAIL),
         Case("both matrices transposed", (strided(draw(n, k)), strided(draw(k, m))), small,
              points_to=STRIDES, weight=2),
         Case("every other column of wider matrices",
              (strided(draw(n, 32), "every_other"), strided(draw(32, n), "every_other")), small, points_to=STRIDES),
-        Case("a float32 result", (draw(20, 192) + 0.5, draw(192, 20) + 0.5), {"out_dtype": torch.float32, **small},
-             points_to=ACCUMULATE, weight=2),
-        Case("many small terms after a large one", _small_terms(), small, points_to=ACCUMULATE, weight=2),
-        Case("results beyond the range of float16", (draw(16, 32, spread=500.0), draw(32, 16, spread=500.0)), small,
+        Case("a float32 result", (draw(rows, deep) + 0.5, draw(deep, columns) + 0.5),
+             {"out_dtype": torch.float32, **small}, points_to=ACCUMULATE, weight=2),
+        Case("many small terms after a large one", _small_terms(between(3, 8), 16 * between(28, 37), between(3, 8)),
+             small, points_to=ACCUMULATE, weight=2),
+        Case("results beyond the range of float16", _product(draw, rows, 32, columns, spread=500.0), small,
              points_to="float16 ends at 65504; bfloat16 and float32 do not."),
-        Case("tiles for tensor cores", (draw(128, 64), draw(64, 128)), lean=True, compile=True),
+        Case("tiles for tensor cores", _product(draw, 64 * between(1, 4), 32 * between(2, 5), 128), lean=True,
+             compile=True),
     ]  # fmt: skip
 
 
-def _small_terms():
-    """The first step gives 1, the other 31 give 0.003 each: in bfloat16 none of them would count."""
-    a = torch.ones(4, 512)
+def _product(draw, m, k, n, spread=1.0):
+    return draw(m, k, spread=spread), draw(k, n, spread=spread)
+
+
+def _small_terms(m, k, n):
+    """The first step gives 1, the other 27 or more give 0.003 each: in bfloat16 none of them would count."""
+    a = torch.ones(m, k)
     a[:, 16:] = 0.003
-    return a.to(torch.bfloat16), torch.full((512, 4), 1 / 16, dtype=torch.bfloat16)
+    return a.to(torch.bfloat16), torch.full((k, n), 1 / 16, dtype=torch.bfloat16)
 
 
 def reference(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
@@ -68,6 +79,10 @@ def reference(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32
 
 def baseline(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
     return (a.float() @ b.float()).to(out_dtype)
+
+
+def programs(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
+    return 2 if -(-a.shape[0] // block_m) * -(-b.shape[1] // block_n) > 4 else 1
 
 
 def floor(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):

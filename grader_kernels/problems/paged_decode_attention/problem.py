@@ -12,16 +12,19 @@ o             (B, H, D) of q's dtype, new and contiguous: softmax(q k^T / sqrt(D
 
 H is a multiple of G: query heads 0 .. H/G - 1 use head 0 of k and v, the next H/G heads use head 1, and so on. D is a
 power of two from 16. Scores, softmax and sums are kept in float32. One launch, in which every key and value is read
-once: the H/G query heads that share a head of k and v belong into one program.
+once: the H/G query heads that share a head of k and v belong into one program. At least
+one program for every sequence. Products of float32 tiles need input_precision="ieee". What a launcher is shown has
+other lengths: they belong to the kernel.
 """
 
 import math
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two
 
-settings = Settings(launches=1, eps=1e-5)
+SHARE = "At least one program for every sequence."
+settings = Settings(launches=1, eps=1e-5, share=SHARE)
 
 TAIL = "Tokens behind a sequence's length must get the score -inf, and their values must not be loaded: 0 * NaN is NaN."
 RESCALE = "A maximum found later changes everything that was summed before: scale the sums by exp(old - new)."
@@ -37,28 +40,33 @@ def cases(rng, sizes):
     def between(low, high):
         return int(sizes.integers(low, high))
 
-    half, full = torch.float16, 16 * between(2, 5)
+    def inside(pages, page=16):
+        """A length that ends inside the last of so many pages: a number, which no launcher may know."""
+        return int(rng.integers(page * (pages - 1) + 2, page * pages))
+
+    half, full, few, many = torch.float16, 16 * between(2, 5), between(1, 3), between(3, 6)
+    page = power_of_two(sizes, 16, 32)
     return [
-        Case("one full page", draw([16]),
+        Case("one full page", draw([page], heads=between(1, 4), page=page),
              points_to="This is the plain case: check the scale 1 / sqrt(D) and the address of every token."),
         Case("full pages in any order", draw([full, full]), points_to=TABLE),
-        Case("lengths that end inside a page", draw([between(3, 9), 33, 16, between(42, 48)]), points_to=TAIL,
+        Case("lengths that end inside a page", draw([inside(1), 16 * many - 15, 16, inside(many)]), points_to=TAIL,
              weight=2),
-        Case("a sequence of one token", draw([1, between(34, 48)]), points_to=TAIL),
-        Case("slots behind the end hold NaN", draw([between(5, 12), between(34, 44)], stale=math.nan),
+        Case("a sequence of one token", draw([1, inside(many)]), points_to=TAIL),
+        Case("slots behind the end hold NaN", draw([inside(few), inside(many)], stale=math.nan),
              points_to=TAIL, weight=2),
-        Case("two groups of three query heads", draw([between(18, 30), between(34, 46)], heads=6, shared=3),
+        Case("two groups of three query heads", draw([inside(2), inside(many)], heads=6, shared=3),
              points_to=HEADS, weight=2),
-        Case("every page brings a new maximum", _rising(), points_to=RESCALE),
-        Case("scores of several hundred", draw([between(34, 46), between(18, 30)], spread=150.0),
+        Case("every page brings a new maximum", _rising(between(3, 7)), points_to=RESCALE),
+        Case("scores of several hundred", draw([inside(many), inside(2)], spread=150.0),
              points_to="exp overflows above 88: subtract the maximum first.", weight=2),
-        Case("one large weight and many small ones", _small_weights(), points_to=ACCUMULATE, weight=2),
+        Case("one large weight and many small ones", _small_weights(between(26, 37)), points_to=ACCUMULATE, weight=2),
         Case("bfloat16, pages of 32",
-             draw([between(66, 90), 64], heads=4, shared=2, d=32, page=32, dtype=torch.bfloat16)),
-        Case("two sequences of four pages in float16", draw([64, 64], heads=8, shared=4, d=64, dtype=half), lean=True,
-             compile=True),
+             draw([inside(many, 32), 64], heads=4, shared=2, d=32, page=32, dtype=torch.bfloat16)),
+        Case("two sequences of full pages in float16", draw([full, full], heads=8, shared=4, d=64, dtype=half),
+             lean=True, compile=True),
         Case("ragged sequences in float16",
-             draw([between(34, 46), between(17, 30), between(82, 94)], heads=4, shared=4, d=64, dtype=half), lean=True),
+             draw([inside(3), inside(2), inside(many + 2)], heads=4, shared=4, d=64, dtype=half), lean=True),
     ]  # fmt: skip
 
 
@@ -79,21 +87,22 @@ def _paged(rng, lengths, heads, shared, d, page, dtype, spread, stale):
     return q, k, v, table, torch.tensor(lengths, dtype=torch.int32)
 
 
-def _rising():
-    k = torch.linspace(-1, 3, 64)[:, None].expand(64, 16).reshape(4, 16, 1, 16)
-    v = torch.linspace(-1, 1, 1024).reshape(4, 16, 1, 16)
-    table = torch.arange(4, dtype=torch.int32)[None, :]
-    return torch.ones(1, 1, 16), k.contiguous(), v, table, torch.tensor([64], dtype=torch.int32)
+def _rising(pages):
+    n = 16 * pages
+    k = torch.linspace(-1, 3, n)[:, None].expand(n, 16).reshape(pages, 16, 1, 16)
+    v = torch.linspace(-1, 1, 16 * n).reshape(pages, 16, 1, 16)
+    table = torch.arange(pages, dtype=torch.int32)[None, :]
+    return torch.ones(1, 1, 16), k.contiguous(), v, table, torch.tensor([n], dtype=torch.int32)
 
 
-def _small_weights():
+def _small_weights(pages):
     """The first key gets 1, each of the other pages 0.00045 in all: in float16 none of them would count."""
-    q, k, v = torch.zeros(1, 1, 16), torch.zeros(32, 16, 1, 16), torch.ones(32, 16, 1, 16)
+    q, k, v = torch.zeros(1, 1, 16), torch.zeros(pages, 16, 1, 16), torch.ones(pages, 16, 1, 16)
     q[..., 0] = 4.0
     k[..., 0] = -10.5
     k[0, 0] = 0.0
-    table = torch.arange(32, dtype=torch.int32)[None, :]
-    return q.half(), k.half(), v.half(), table, torch.tensor([512], dtype=torch.int32)
+    table = torch.arange(pages, dtype=torch.int32)[None, :]
+    return q.half(), k.half(), v.half(), table, torch.tensor([16 * pages], dtype=torch.int32)
 
 
 def reference(q, k_pages, v_pages, block_table, lengths):
@@ -118,6 +127,10 @@ def _attend(q, k, v, dtype=None):
     k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
     weights = torch.softmax(torch.einsum("hd,nhd->hn", q, k) / math.sqrt(q.shape[1]), 1)
     return torch.einsum("hn,nhd->hd", weights if dtype is None else weights.to(dtype).to(q.dtype), v)
+
+
+def programs(q, k_pages, v_pages, block_table, lengths):
+    return q.shape[0]
 
 
 def floor(q, k_pages, v_pages, block_table, lengths):

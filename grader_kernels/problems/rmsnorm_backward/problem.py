@@ -5,21 +5,22 @@ rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4) -> (dx, dweight)
 dy        (R, C) float32, float16 or bfloat16, any strides: the gradient of y = x / sqrt(mean(x^2) + eps) * weight
 x         (R, C) same dtype, any strides; C is any number up to 8192: a row fits in a program
 weight    (C,) same dtype, contiguous
-programs  how many programs share the R rows, at least 1, possibly more than R
+programs  how many programs share the R rows, at least 1, possibly more than R: then R of them are enough
 dx        (R, C) same dtype, new and contiguous
-dweight   (C,) same dtype, new: the sum over all rows of dy * x / sqrt(mean(x^2) + eps)
+dweight   (C,) same dtype, new and contiguous: the sum over all rows of dy * x / sqrt(mean(x^2) + eps)
 
 Work in float32 and round once. Read each row of dy and x once: the root mean square is worked out again, that costs no
 bytes. Every row adds to dweight, so the programs must not write it at the same time. Each program keeps a partial sum
 of its own rows, float32, and a second launch adds the partial sums up, always in the same order. No atomics: with them
-the last bits would change from run to run. At most two launches.
+the last bits would change from run to run. At most two launches. min(programs, R) programs share the rows.
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal, strided
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
-settings = Settings(launches=2, weights={"right": 4, "safe": 3, "lean": 2, "compiles": 1})
+SHARED = "min(programs, R) programs share the rows."
+settings = Settings(launches=2, weights={"right": 4, "safe": 3, "lean": 2, "compiles": 1}, share=SHARED)
 
 FORMULA = "The root mean square depends on every x of the row: that gives dx its second term, with the mean of dy w x."
 WEIGHT = "dweight is the sum over ALL rows of dy * x / rms: each program's rows, and then all partial sums."
@@ -27,6 +28,7 @@ SHARE = "R is no multiple of the number of programs: no row may be left out, and
 TAIL = "C is no power of two: the surplus lanes add nothing to a sum, are not counted in the mean and not stored."
 ADDRESS = "dy and x each have strides of their own."
 HALF = "Add up in float32, also the partial sums: a bfloat16 sum of 512 swallows all that is smaller than 2."
+WIDE = 1024  # bytes: a row of 8192 hardly fits into the registers of four warps
 
 
 def cases(rng, sizes):
@@ -45,12 +47,14 @@ def cases(rng, sizes):
     return [
         Case("a single element", given(1, 1), {"eps": 0.5, "programs": 1}, points_to=FORMULA),
         Case("one row, without eps", given(1, between(50, 64)), {"eps": 0.0, "programs": 1}, points_to=FORMULA),
-        Case("rows shared evenly", given(2 * between(24, 32), 128), {"programs": 2}, lean=True, slack=1.04,
+        Case("rows shared evenly", given(2 * between(24, 32), power_of_two(sizes, 64, 256)), {"programs": 2},
+             lean=True, slack=1.04,
              compile=True, points_to=WEIGHT),
         Case("a remainder of rows, columns of any number",
              given(4 * between(2, 5) + between(1, 4), between(70, 110)), {"programs": 4}, weight=3,
              points_to=f"{SHARE} {TAIL}"),
-        Case("more programs than rows", given(between(2, 4), 33), {"programs": between(5, 8)}, points_to=SHARE),
+        Case("more programs than rows", given(between(2, 4), between(33, 60)), {"programs": between(5, 8)},
+             points_to=SHARE),
         Case("a row of zeros, and an eps that decides", zero, {"eps": 0.3, "programs": 2}, points_to=FORMULA,
              weight=2),
         Case("small numbers, the launcher's own eps and programs", (short[0], short[1] * 1e-3, short[2]),
@@ -59,6 +63,7 @@ def cases(rng, sizes):
              {"programs": 3}, points_to=ADDRESS),
         Case("dy every other column, x transposed", (strided(dy, "every_other"), strided(x), weight),
              {"programs": 3}, points_to=ADDRESS),
+        Case("the longest rows", given(between(3, 6), between(4097, 8193)), {"programs": 2}, stack=WIDE, points_to=TAIL),
         # float32 partial sums of float16 rows may move more bytes than a second walk would: 14/6 against 10/6.
         Case("float16, x near 400", given(between(30, 41), between(33, 50), mean=400, dtype=torch.float16),
              {"programs": 2}, lean=True, slack=1.9, points_to="400 times 400 is no float16: work in float32."),
@@ -86,6 +91,10 @@ def reference(dy, x, weight, eps=1e-6, programs=4):
 
 def baseline(dy, x, weight, eps=1e-6, programs=4):
     return tuple(out.to(x.dtype) for out in reference(dy.float(), x.float(), weight.float(), eps))
+
+
+def programs(dy, x, weight, eps=1e-6, programs=4):
+    return min(programs, x.shape[0])
 
 
 def floor(dy, x, weight, eps=1e-6, programs=4):

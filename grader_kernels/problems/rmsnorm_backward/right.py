@@ -76,8 +76,8 @@ def rmsnorm_sum_kernel(part_ptr, dw_ptr, P: tl.constexpr):
 
 def rmsnorm_backward(dy, x, weight, eps=1e-6, programs=4):
     rows, n = x.shape
-    out, dw = torch.zeros((rows, n), dtype=x.dtype, device=x.device), torch.zeros_like(weight)
-    part = torch.zeros((n, programs), dtype=torch.float32, device=x.device)
+    out, dw = torch.empty((rows, n), dtype=x.dtype, device=x.device), torch.empty_like(weight)
+    part = torch.empty((n, programs), dtype=torch.float32, device=x.device)
     rmsnorm_rows_kernel[(programs,)](
         out, dy, x, weight, part, rows, n, eps, *dy.stride(), *x.stride(), P=programs, BLOCK=triton.next_power_of_2(n))
     rmsnorm_sum_kernel[(n,)](part, dw, P=programs)

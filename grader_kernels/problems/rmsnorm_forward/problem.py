@@ -7,16 +7,18 @@ weight  (C,) same dtype, contiguous
 eps     a float, added to the mean of the squares
 y       (R, C) same dtype, new and contiguous: x / sqrt(mean(x^2) + eps) * weight, the mean along the row
 
-Work in float32 and round once. Read each row once. One launch.
+Work in float32 and round once. Read each row once. One launch. More than one program where
+there are more than four rows.
 
 Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization".
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal, strided
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
-settings = Settings(launches=1)
+SHARE = "More than one program where there are more than four rows."
+settings = Settings(launches=1, share=SHARE)
 
 FORMULA = (
     "Divide by the square root of the mean of the squares, taken over C, with eps under the root; then the weight."
@@ -24,6 +26,7 @@ FORMULA = (
 TAIL = "C is no power of two: the surplus lanes add nothing to the sum, are not counted in the mean and not stored."
 ADDRESS = "Ask x for both of its strides; the result is dense."
 HALF = "400 times 400 is no float16: square and add up in float32."
+WIDE = 1024  # bytes: a row of 8192 hardly fits into the registers of four warps
 
 
 def cases(rng, sizes):
@@ -41,9 +44,11 @@ def cases(rng, sizes):
     part, part_weight = given(5, between(35, 47), spread=4)
     return [
         Case("a single element", given(1, 1), points_to=FORMULA),
-        Case("rows of a power of two", given(between(9, 17), 512), lean=True, compile=True, points_to=FORMULA),
+        Case("rows of a power of two", given(between(9, 17), power_of_two(sizes, 128, 1024)), lean=True, compile=True,
+             points_to=FORMULA),
         Case("rows of any length", given(between(4, 8), between(70, 110)), lean=True, points_to=TAIL, weight=3),
-        Case("one column more than a power of two", given(3, 2 ** between(5, 8) + 1), points_to=TAIL),
+        Case("one column more than a power of two", given(between(3, 6), power_of_two(sizes, 32, 512) + 1),
+             points_to=TAIL),
         Case("numbers far from zero, of another size in each row",
              (far * torch.tensor([[1.0], [0.1], [-3.0], [20.0]]), far_weight),
              points_to="The mean of x is not subtracted."),
@@ -57,7 +62,8 @@ def cases(rng, sizes):
              points_to=ADDRESS),
         Case("float16, numbers near 400", given(3, between(150, 250), mean=400, dtype=torch.float16), points_to=HALF,
              weight=2),
-        Case("bfloat16, long rows", given(2, between(1500, 3000), dtype=torch.bfloat16), points_to=HALF),
+        Case("bfloat16, the longest rows", given(2, between(4097, 8193), dtype=torch.bfloat16), stack=WIDE,
+             points_to=HALF),
     ]  # fmt: skip
 
 
@@ -67,6 +73,10 @@ def reference(x, weight, eps=1e-6):
 
 def baseline(x, weight, eps=1e-6):
     return reference(x.float(), weight.float(), eps).to(x.dtype)
+
+
+def programs(x, weight, eps=1e-6):
+    return 2 if x.shape[0] > 4 else 1
 
 
 def floor(x, weight, eps=1e-6):

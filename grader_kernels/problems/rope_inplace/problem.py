@@ -8,13 +8,15 @@ returns   x itself: columns i and i + d/2 of position t turned by their angle,
           x[i] cos - x[i + d/2] sin  and  x[i] sin + x[i + d/2] cos
 
 Work in float32. Every number of x is read once and written once. One launch.
+More than one program where there are more than four positions, of all batches together.
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal, strided
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
-settings = Settings(launches=1, may_change=("x",))
+SHARE = "More than one program where there are more than four positions, of all batches together."
+settings = Settings(launches=1, may_change=("x",), share=SHARE)
 
 PAIRS = "Column i forms a pair with column i + d/2, and both new numbers need both old ones: read first, then write."
 WHICH = "The tables are read at the position; which of your program's numbers is the position?"
@@ -35,17 +37,18 @@ def cases(rng, sizes):
     exchanged = lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)  # noqa: E731
     return [
         Case("a single pair", given(1, 1, 2), points_to=PAIRS),
-        Case("heads of 64", given(between(4, 8), between(4, 7), 64), lean=True, compile=True, points_to=PAIRS),
+        Case("half the width is a power of two", given(between(4, 8), between(4, 7), power_of_two(sizes, 32, 128)),
+             lean=True, compile=True, points_to=PAIRS),
         Case("half the width is no power of two", given(between(2, 5), between(5, 9), 2 * odd), weight=3,
              points_to=TAIL, lean=True, slack=1.1),
-        Case("more positions than batches", given(2, between(8, 12), 8), points_to=WHICH, lean=True),
-        Case("more batches than positions", given(between(7, 11), 3, 8), points_to=WHICH),
+        Case("more positions than batches", given(2, between(8, 12), 2 * between(3, 7)), points_to=WHICH, lean=True),
+        Case("more batches than positions", given(between(7, 11), 3, 2 * between(3, 7)), points_to=WHICH),
         Case("positions before batch", given(*shape, lay=exchanged), points_to=STRIDE),
         Case("columns far apart", given(*shape, lay=lambda x: strided(x, "every_other")), points_to=STRIDE),
         Case("columns before positions", given(*shape, lay=strided), points_to=STRIDE),
-        Case("float16", given(*shape[:2], 24, torch.float16), weight=2,
+        Case("float16", given(*shape, torch.float16), weight=2,
              points_to="Turn in float32, convert when storing."),
-        Case("bfloat16", given(*shape[:2], 24, torch.bfloat16), points_to="Turn in float32, convert when storing."),
+        Case("bfloat16", given(*shape, torch.bfloat16), points_to="Turn in float32, convert when storing."),
     ]  # fmt: skip
 
 
@@ -58,6 +61,10 @@ def reference(x, cos, sin):
 
 def baseline(x, cos, sin):
     return reference(x.float(), cos, sin).to(x.dtype)
+
+
+def programs(x, cos, sin):
+    return 2 if x.shape[0] * x.shape[1] > 4 else 1
 
 
 def floor(x, cos, sin):

@@ -4,16 +4,18 @@ row_softmax(x, block=128) -> y
 
 x      (R, C) float32 or float16, any strides; C may be far larger than block
 block  columns that a program holds at once, a power of two; use it as the width of your tiles
-y      (R, C) of the same dtype, a new tensor: exp(x - m) / sum(exp(x - m)), m and sum along the row
+y      (R, C) of the same dtype, new and contiguous: exp(x - m) / sum(exp(x - m)), m and sum along the row
 
-The kernel works in float32. One launch. A row is read at most three times and written once.
+The kernel works in float32. One launch. More than one program where there are more than four rows. A row is read at
+most three times and written once.
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal, strided
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
-settings = Settings(launches=1)
+SHARE = "More than one program where there are more than four rows."
+settings = Settings(launches=1, share=SHARE)
 
 TAIL = "Lanes past the end of the row must lose every maximum and add nothing to the sum."
 STRIDES = "Ask the tensor for both of its strides."
@@ -24,6 +26,7 @@ def cases(rng, sizes):
     def between(low, high):
         return int(sizes.integers(low, high))
 
+    full, wide = power_of_two(sizes, 32, 128), power_of_two(sizes, 16, 64)
     spiked = normal(rng, 3, 64 + between(3, 15))
     spiked[:, -2] = 9.0
     far = normal(rng, 4, between(38, 60), spread=3)
@@ -32,12 +35,12 @@ def cases(rng, sizes):
     several = normal(rng, between(5, 8), between(35, 46), spread=3)
     return [
         Case("a single element", (normal(rng, 1, 1),), {"block": 16}),
-        Case("rows that fill a block exactly", (normal(rng, between(3, 6), 64, spread=3),), {"block": 64}, lean=True,
-             slack=THREE_WALKS, compile=True,
+        Case("rows that fill a block exactly", (normal(rng, between(3, 6), full, spread=3),), {"block": full},
+             lean=True, slack=THREE_WALKS, compile=True,
              points_to="This is the plain case: check the formula and the address of every column."),
         Case("rows wider than a block, with a ragged tail",
-             (normal(rng, between(5, 8), 96 + between(3, 30), spread=3),), {"block": 32}, lean=True, slack=THREE_WALKS,
-             compile=True, weight=3, points_to=TAIL),
+             (normal(rng, between(5, 8), wide * between(3, 9) + between(3, wide - 1), spread=3),), {"block": wide},
+             lean=True, slack=THREE_WALKS, compile=True, weight=3, points_to=TAIL),
         Case("rows narrower than a block, and far below zero",
              (normal(rng, between(3, 6), between(9, 15), spread=3, mean=-200),), {"block": 32}, points_to=TAIL),
         Case("one column more than full blocks", (normal(rng, between(3, 6), 32 * between(1, 4) + 1),), {"block": 32},
@@ -65,6 +68,10 @@ def _tiny_terms(rng, columns):
 
 def reference(x, block=128):
     return torch.softmax(x, 1)
+
+
+def programs(x, block=128):
+    return 2 if x.shape[0] > 4 else 1
 
 
 def floor(x, block=128):

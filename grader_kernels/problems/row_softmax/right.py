@@ -44,7 +44,7 @@ def row_softmax_kernel(x, y, n, x0, x1, y0, y1, BLOCK: tl.constexpr):
 
 
 def row_softmax(x, block=128):
-    y = torch.empty_like(x)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
     row_softmax_kernel[(x.shape[0],)](x, y, x.shape[1], *x.stride(), *y.stride(), BLOCK=block)
     return y
 

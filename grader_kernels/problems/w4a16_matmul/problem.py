@@ -14,14 +14,16 @@ y        (M, N) of x's dtype, new and contiguous: x @ weights
 
 K is a multiple of S and S a multiple of block_k, so a step has one row of scales. M and N need not be multiples of the
 blocks. The weights may be rounded to x's dtype; the sum is kept in float32. One launch: weights of 16 bits are never
-written down.
+written down. More than one program where there are more than four tiles.
 """
 
 import torch
 
-from grader_kernels.problem import Case, Floor, Settings, normal, strided
+from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
-settings = Settings(launches=1, tensor_cores=True, stack=16, eps=1e-5)  # sm_90: 8 bytes in kernels that are fine
+SHARE = "More than one program where there are more than four tiles."
+# stack: on sm_90, kernels that are fine need 8 bytes
+settings = Settings(launches=1, tensor_cores=True, stack=16, eps=1e-5, share=SHARE)
 
 ORDER = "The low four bits of a byte are the even row, the high four bits the odd one; 8 stands for zero."
 SCALES = "Weight (k, n) has the scale in row k // S, where S = K // len(scales), whatever block_k is."
@@ -39,34 +41,41 @@ def cases(rng, sizes):
         return normal(rng, m, k, dtype=dtype), packed, scales.to(dtype)
 
     small = {"block_m": 16, "block_n": 16, "block_k": 32}
-    x, packed, scales = draw(16, 64, 32)
+    one, inner, groups = power_of_two(sizes, 16, 32), power_of_two(sizes, 32, 64), between(2, 5)
+    x, packed, scales = draw(between(12, 17), 64, 32)
     wide, *weights = draw(between(17, 24), 64, 16, groups=2)
     return [
-        Case("one tile, one step", draw(16, 32, 16), small, points_to=ORDER),
+        Case("one tile, one step", draw(one, inner, 16), {**small, "block_m": one, "block_k": inner}, points_to=ORDER),
         Case("only the weights -8 and 7", (x, torch.where(packed > 99, 0xF0, 0x0F).to(torch.uint8), scales), small,
              points_to=ORDER),
-        Case("four groups, one step each", draw(16, 128, 32, groups=4), small, points_to=SCALES),
-        Case("two groups, three steps each", draw(16, 192, 32, groups=2), small, points_to=SCALES, weight=2),
+        Case("four groups, one step each", draw(16, 128, 16 * between(1, 5), groups=4), small, points_to=SCALES),
+        Case("two groups, three steps each", draw(16, 192, 16 * between(1, 5), groups=2), small, points_to=SCALES,
+             weight=2),
         Case("no size is a multiple of its block", draw(between(17, 31), 64, between(33, 47), groups=2), small,
              points_to=TAIL, weight=2),
         Case("a single row", draw(1, 64, between(17, 31), groups=2), small, points_to=TAIL),
         Case("bfloat16", draw(between(17, 24), 64, between(17, 31), groups=2, dtype=torch.bfloat16), small,
              points_to="Everything follows the dtype of x: nothing is float16 by itself."),
-        Case("weights beyond the range of float16", draw(16, 64, 16, dtype=torch.bfloat16, spread=60000.0), small,
+        Case("weights beyond the range of float16", draw(between(9, 17), 64, 16, dtype=torch.bfloat16, spread=60000.0),
+             small,
              points_to="float16 ends at 65504; bfloat16 and float32 do not.", weight=2),
         Case("a transposed x", (strided(wide), *weights), small, points_to="Ask x for both of its strides.", weight=2),
-        Case("many small terms after a large one", _small_terms(), small, points_to=ACCUMULATE, weight=2),
-        Case("a few rows, tiles for tensor cores", draw(16, 256, 128, groups=4), lean=True, compile=True),
-        Case("a few rows in bfloat16", draw(32, 128, 64, groups=2, dtype=torch.bfloat16), lean=True),
+        Case("many small terms after a large one", _small_terms(between(3, 9), 32 * between(28, 37), 16), small,
+             points_to=ACCUMULATE, weight=2),
+        Case("a few rows, tiles for tensor cores", draw(16, 64 * groups, 64 * between(2, 6), groups=groups), lean=True,
+             compile=True),
+        Case("a few rows in bfloat16", draw(16 * between(2, 4), 128, 64 * between(1, 5), groups=2,
+             dtype=torch.bfloat16),
+             lean=True),
     ]  # fmt: skip
 
 
-def _small_terms():
-    """The first step gives 32, the other 31 give 0.0144 each: in float16 none of them would count."""
-    x = torch.full((4, 1024), 0.00045)
+def _small_terms(m, k, n):
+    """The first step gives 32, the other 27 or more give 0.0144 each: in float16 none of them would count."""
+    x = torch.full((m, k), 0.00045)
     x[:, :32] = 1.0
-    packed = torch.full((512, 16), 0x99, dtype=torch.uint8)
-    return x.half(), packed, torch.ones(1, 16, dtype=torch.float16)
+    packed = torch.full((k // 2, n), 0x99, dtype=torch.uint8)
+    return x.half(), packed, torch.ones(1, n, dtype=torch.float16)
 
 
 def weights(packed, scales):
@@ -82,6 +91,10 @@ def reference(x, packed, scales, block_m=16, block_n=64, block_k=64):
 def baseline(x, packed, scales, block_m=16, block_n=64, block_k=64):
     """With the weights rounded to x's dtype, and the sum in float32."""
     return (x.float() @ weights(packed, scales).float()).to(x.dtype)
+
+
+def programs(x, packed, scales, block_m=16, block_n=64, block_k=64):
+    return 2 if -(-x.shape[0] // block_m) * -(-packed.shape[1] // block_n) > 4 else 1
 
 
 def floor(x, packed, scales, block_m=16, block_n=64, block_k=64):
