@@ -249,14 +249,16 @@ def render(card: str, rows: Iterable[OnCard], times: Iterable[OnClock], left_out
     text += ["## Right kernels", "", "Error: the largest, in units of what is allowed. Apart: the card and the replay."]
     text += ["", "| problem | answer | judge | right on the card | error | apart | |", "|---|---|---|---|---|---|---|"]
     text += [_cells(row, f"{row.worst:.2f}", "" if row.apart is None else f"{row.apart:.1g}") for row in rights]
-    text += ["", "## Time", "", "| problem | microseconds | torch | bytes needed | of the peak |", "|---|---|---|---|---|"]
+    text += ["", "## Time", ""]
+    text += ["| problem | microseconds | torch | bytes needed | of the peak |", "|---|---|---|---|---|"]
     text += [
         f"| {t.problem} | {t.seconds * 1e6:.1f} | {t.torch * 1e6:.1f} | {t.bytes:,} | {t.share:.0%} |"
         if t.seconds
         else f"| {t.problem} | {t.says} | | | |"
         for t in sorted(times, key=lambda each: each.problem)
     ]
-    text += ["", "## Wrong kernels", "", "What the judge says without a card, and on how many cases the card is right.", ""]
+    text += ["", "## Wrong kernels", ""]
+    text += ["What the judge says without a card, and on how many cases the card is right.", ""]
     text += ["| problem | answer | judge | right on the card | the judge says | |", "|---|---|---|---|---|---|"]
     text += [_cells(row, row.says[:120].replace("|", "/")) for row in wrongs]
     return "\n".join([*text, ""])

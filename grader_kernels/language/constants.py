@@ -99,9 +99,10 @@ class Constants:
         raise Unknown(node)
 
     def _of_Tuple(self, node: ast.Tuple | ast.List) -> tuple:
-        if len(node.elts) > MAX_ITEMS:
+        made = tuple(self.value(item) for item in node.elts)
+        if _more_than(MAX_ITEMS, made):
             raise refuse(node, f"a constant has at most {MAX_ITEMS} items")
-        return tuple(self.value(item) for item in node.elts)
+        return made
 
     _of_List = _of_Tuple
 
@@ -182,6 +183,16 @@ class Constants:
         if found is None and isinstance(node, ast.Name) and not self.scope.binds(node.id):
             found = _FUNCTIONS.get(node.id)
         return found if callable(found) else None
+
+
+def _more_than(most: int, value: tuple) -> bool:
+    """Whether there are more items, at any depth. Tuples in tuples are shared: counting all could take for ever."""
+    waiting, seen = [value], 0
+    while waiting and seen <= most:
+        item = waiting.pop()
+        seen += 1
+        waiting.extend(item if isinstance(item, tuple) else ())
+    return seen > most
 
 
 def literal(value: Any) -> ast.expr:

@@ -412,7 +412,7 @@ class Pure(Walk):
         base, _, name = path.rpartition(".")
         if base == "math" and name in MATH_FUNCTIONS:
             return self._use_root(node)
-        if base not in ("math", "triton") and name not in DTYPE_NAMES | MEMBERS:
+        if base in NAMESPACES and base not in ("math", "triton") and name not in DTYPE_NAMES:
             says = f"`{ast.unparse(node)}` is no number: a constexpr_function computes with Python's numbers"
             raise refuse(node, says)
         return super()._word(node, path)

@@ -83,7 +83,7 @@ class Scope:
         self.inner: list[Scope] = []
         self.bound: dict[str, ast.AST] = {}
         self.functions: dict[str, ast.FunctionDef] = {}
-        self.calls: dict[str, ast.Call] = {}  # functions that a call of triton.jit takes, with the call
+        self.calls: dict[str, list[ast.Call]] = {}  # of what takes a name first, as triton.jit(f) does
         self._resolved: dict[str, Any] = {}
         for statement in body:
             for node in _inside(statement):
@@ -107,7 +107,7 @@ class Scope:
             if not self._assigns(self.bound.get(node.id), node):
                 self.bound[node.id] = node  # a loop, a walrus, an unpacking: nobody knows what it holds
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Name):
-            self.calls[node.args[0].id] = node
+            self.calls.setdefault(node.args[0].id, []).append(node)
 
     @staticmethod
     def _assigns(statement: ast.AST | None, name: ast.Name) -> bool:
@@ -143,7 +143,7 @@ class Scope:
     def meaning(self, name: str, depth: int = 0) -> Jitted | Word | Record | Constant | None:
         """What a name stands for; None when only running the source could tell. Raises LanguageError."""
         if depth > MAX_ALIASES:
-            raise LanguageError("these names stand for each other")
+            raise LanguageError("these names stand for each other, or one for too many others")
         home = self.home(name)
         if home is None or name not in home.bound:
             return None
@@ -168,9 +168,11 @@ class Scope:
             path = self.path(decorator.func if isinstance(decorator, ast.Call) else decorator)
             if path in JITTING:
                 return Jitted(node, self, decorator, path.endswith("function"))
-        call = self.calls.get(node.name)
-        path = self.path(call.func) if call is not None else None
-        return Jitted(node, self, call, path.endswith("function")) if path in JITTING else None
+        for call in self.calls.get(node.name, ()):
+            path = self.path(call.func)
+            if path in JITTING:
+                return Jitted(node, self, call, path.endswith("function"))
+        return None
 
     def _assigned(self, name: str, node: ast.Assign | ast.AnnAssign, depth: int) -> Any:
         value = node.value

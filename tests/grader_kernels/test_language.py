@@ -1,10 +1,14 @@
 """The gate: real kernels pass, every way out is refused."""
 
 import ast
+import re
+import types
 
 import pytest
+import triton.language as tl
+from triton.language.extra import libdevice
 
-from grader_kernels.language import LanguageError, NotWritten, extract
+from grader_kernels.language import LanguageError, NotWritten, extract, words
 from grader_kernels.replaying.replay import load
 
 HEAD = "import torch\nimport triton\nimport triton.language as tl\nfrom triton.language.extra import libdevice\n\n"
@@ -360,6 +364,101 @@ HEADS = {
 def test_a_bad_head_or_constant_is_refused(source):
     with pytest.raises(LanguageError):
         extract(HEAD + source + "\n", {"k"})
+
+
+ABOVE = {
+    "a tuple's field that opens a tensor": ("P = namedtuple('P', ['handle'])", "y = x.handle"),
+    "a field that opens a function": ("P = namedtuple('P', 'fn run')", "y = helper.fn"),
+    "a field with an underscore": ("P = namedtuple('P', ['__class__'])", "y = x.__class__"),
+    "a field of a class": ("class P(NamedTuple):\n    data: int", "y = x.data"),
+    "a class with a method": ("class P(NamedTuple):\n    a: int\n    def f(self): pass", "y = P(x)"),
+    "a class with a default that runs": ("class P(NamedTuple):\n    a: int = print(1)", "y = P(x)"),
+    "another class": ("class P(dict):\n    a: int", "y = P(x)"),
+    "the inner module": ("import triton.language.core as c", "y = c.builtin"),
+    "a module of the runtime": ("import triton.runtime as r", "y = r.driver"),
+    "a module of the runtime, by a member's name": ("import triton.runtime as r", "y = r.store.load"),
+    "another module under the name of ours": ("import os as libdevice", "y = libdevice.abs(x)"),
+    "torch under a name of ours": ("import torch as tl", "y = tl.exp(x)"),
+    "a module given a name": ("m = tl", "y = m.core"),
+    "a module handed over": ("m = tl.math", "y = helper(m)"),
+    "the tensor's class": ("T = tl.tensor", "y = T(x, x)"),
+    "the dtype's class": ("D = tl.dtype", "y = D('fp32')"),
+    "a constant that calls": ("C = tl.constexpr(open('x'))", "y = C"),
+    "a constant that calls by a name": ("f = print\nC = tl.constexpr(f(1))", "y = C"),
+    "a constant that shadows": ("def float(x):\n    return print\nC = float('inf')", "y = C"),
+    "a constant of numpy's inside": ("import numpy as np\nC = tl.constexpr(np.load('x'))", "y = C"),
+    "a constant that takes for ever": ("C = tl.constexpr(9 ** 9 ** 9 ** 9)", "y = x + C"),
+    "a constant as a long text": ("C = 'a' * 1000000000", "y = x + C"),
+    "tuples in tuples": ("A = (1, 2)\n" + "\n".join("A = (A, A)" for _ in range(3)), "y = A"),
+    "tuples of shared tuples": ("A0 = (1, 2)\n" + "\n".join(f"A{i + 1} = (A{i}, A{i})" for i in range(60)), "y = A60"),
+    "names in a circle": ("a = b\nb = a", "y = a"),
+    "sums in a circle": ("a = b + 1\nb = a + 1", "y = a"),
+    "a long chain": ("A0 = 1\n" + "\n".join(f"A{i + 1} = A{i}" for i in range(3000)), "y = A3000"),
+    "a constexpr function that opens": ("@triton.constexpr_function\ndef f(n):\n    return open('x')", "y = f(1)"),
+    "a constexpr function that imports": ("@triton.constexpr_function\ndef f(n):\n    import os", "y = f(1)"),
+    "a constexpr function that loads": ("@triton.constexpr_function\ndef f(n):\n    return tl.load(n)", "y = f(1)"),
+    "a constexpr function that asks": ("@triton.constexpr_function\ndef f(n):\n    return n.__class__", "y = f(1)"),
+    "a helper's default that runs": ("@triton.jit\ndef h(a, b=print(1)):\n    return a", "y = h(x)"),
+    "a helper under another decorator": ("@print\n@triton.jit\ndef h(a):\n    return a", "y = h(x)"),
+    "a format that takes memory": ("", "tl.static_print(f'{1:1000000000}')"),
+    "a format out of a name": ("", "tl.static_print(f'{1:{x}}')"),
+    "an f-string that opens": ("", "tl.static_print(f'{x.handle}')"),
+    "an annotation that runs": ("", "y: triton.runtime.driver.active() = x"),
+    "isinstance with a class from elsewhere": ("", "y = isinstance(x, helper)"),
+    "unpacking of an attribute": ("", "y = tl.load(*x.handle)"),
+}
+
+
+@pytest.mark.parametrize("above, body", ABOVE.values(), ids=ABOVE)
+def test_what_stands_above_a_kernel_opens_no_way_out(above, body):
+    helper = (
+        "from typing import NamedTuple\nfrom collections import namedtuple\n@triton.jit\ndef helper(x):\n    return x\n"
+    )
+    with pytest.raises(LanguageError) as caught:
+        extract(f"{HEAD}{helper}{above}\n@triton.jit\ndef k(x):\n    {body}\n", {"k"})
+    assert caught.value.sentence and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["handle", "fn", "__class__", "_semantic", "run", "not a name"])
+def test_a_field_that_a_launch_names_opens_nothing(field):
+    with pytest.raises(LanguageError):
+        extract(f"{HEAD}@triton.jit\ndef k(x):\n    y = x.{field}\n", {"k"}, {field})
+
+
+KEPT_OUT = {
+    "annotations": "@triton.jit\ndef k(x: print('a'), y: 'open') -> print('b'):\n    tl.store(x, y)\n",
+    "options": "@triton.jit(repr=print('a'), launch_metadata=open)\ndef k(x, y):\n    tl.store(x, y)\n",
+    "the call": "def k(x, y):\n    tl.store(x, y)\nprint(k)\nk = triton.jit(k, repr=open)\n",
+    "what stands around": "if open('x'):\n    @triton.jit\n    def k(x, y):\n        tl.store(x, y)\n",
+    "a factory": "def make(f=open):\n    print(f)\n    @triton.jit\n    def k(x, y):\n        tl.store(x, y)\n",
+    "a constant's arithmetic": "C = tl.constexpr(max(1, 2))\n@triton.jit\ndef k(x, y=C):\n    tl.store(x, y)\n",
+}
+
+
+@pytest.mark.parametrize("source", KEPT_OUT.values(), ids=KEPT_OUT)
+def test_nothing_of_it_is_kept(source):
+    kept = extract(HEAD + source, {"k"})
+    assert not {"print", "open", "max", "make", "repr", "launch_metadata"} & set(re.findall(r"\w+", kept))
+    assert extract(kept, {"k"}) == kept and load(kept)["k"].arg_names == ["x", "y"]
+
+
+def test_two_kernels_of_one_name_inside_functions_are_told():
+    inside = "def {}():\n    @triton.jit\n    def k(x):\n        tl.store(x, {})\n    return k\n"
+    with pytest.raises(LanguageError, match="`k` means two things"):
+        extract(HEAD + inside.format("one", 1) + inside.format("two", 2), {"k"})
+
+
+def test_the_lists_name_all_of_the_language():
+    """What triton has and the gate does not let through stands here, with the reason why."""
+    public = lambda owner: {name for name in dir(owner) if not name.startswith("_")}  # noqa: E731
+    modules = {name for name in public(tl) if isinstance(getattr(tl, name), types.ModuleType)}
+    inner = {"const", "slice", "str_to_ty", "constexpr_type", "tensor_descriptor_type", "tuple_type"}  # of the compiler
+    assert public(tl) - words.LANGUAGE_NAMES - words.TYPE_NAMES - modules - inner == set(words.REFUSED) - modules
+    methods = public(tl.tensor) | public(tl.tensor_descriptor)
+    assert methods - words.MEMBERS == {"block_type"}
+    assert public(tl.math) - words.MATH_NAMES == {"List", "T", "core", "wraps"}
+    unknown = {"cyl_bessel_i0", "cyl_bessel_i1", "erfcinv", "erfcx", "erfinv", "j0", "j1", "jn", "lgamma"}
+    assert public(libdevice) - words.LIBDEVICE_NAMES - {"core"} <= unknown | {"y0", "y1", "yn", "rcp64h", "tgamma", "fast_tanhf"}
 
 
 def test_statements_sharing_a_line_are_not_smuggled_in():
