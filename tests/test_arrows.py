@@ -26,6 +26,7 @@ ROOMS = (  # from the top to the bottom
     "grader_kernels.judging",
     "grader_kernels.compiling",
     "grader_kernels.replaying",
+    "grader_kernels.language",
     "grader_kernels.interpreter",
     "grader_kernels",
 )

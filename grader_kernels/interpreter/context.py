@@ -6,7 +6,7 @@
 What it is: triton's own interpreter, entered launch by launch, with its lies repaired (bf16 arithmetic, `other=0.0`,
 masked lanes, `and` / `or` / `not` on tiles, custom reductions) and with every address checked against the tensors of
 the launch, so that an out-of-bounds access is a sentence (`KernelFault`) and never a crash.
-What it is not: a sandbox (a kernel is Python here; `language.py` is the gate for kernels one doesn't trust), a race
+What it is not: a sandbox (a kernel is Python here; `language` is the gate for kernels one does not trust), a race
 detector (programs run one after another), or a clock (an interpreted kernel's time says nothing about a GPU).
 
 `TRITON_INTERPRET` has no effect (`interpreted`). Here `tl` is patched for the length of one launch only, so compiling

@@ -10,7 +10,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 import triton
@@ -18,13 +18,18 @@ import triton
 from grader_kernels.language.refusing import LanguageError, refuse
 from grader_kernels.language.words import DTYPE_NAMES, HOST_NAMES, MATH_CONSTANTS, MATH_FUNCTIONS
 
-if TYPE_CHECKING:
-    from grader_kernels.language.names import Scope
-
 MAX_CONSTANT = 1 << 64
 MAX_SHIFT = 64
 MAX_STRING = 1000
 MAX_ITEMS = 1000
+
+
+class Names(Protocol):
+    """What is asked of a scope (`names.Scope`)."""
+
+    def path(self, node: ast.expr) -> str | None: ...
+    def binds(self, name: str) -> bool: ...
+    def constant(self, name: str, node: ast.AST, depth: int = 0) -> Any: ...
 
 
 class Unknown(Exception):
@@ -75,7 +80,7 @@ def bounded(node: ast.AST, value: Any) -> Any:
 class Constants:
     """Works out expressions in one scope."""
 
-    def __init__(self, scope: Scope, depth: int = 0) -> None:
+    def __init__(self, scope: Names, depth: int = 0) -> None:
         self.scope, self.depth = scope, depth
 
     def value(self, node: ast.expr | None) -> Any:
