@@ -130,7 +130,8 @@ def test_a_float_becomes_narrower_with_one_rounding(dtype, to, how):
     assert cast(x, to, how).double().tolist() == [rounded(value, to, how) for value in x.tolist()]
 
 
-WHOLE = {getattr(tl, name): getattr(torch, name) for name in "int8 uint8 int16 uint16 int32 uint32 int64 uint64".split()}
+NAMES = "int8 uint8 int16 uint16 int32 uint32 int64 uint64".split()
+WHOLE = {getattr(tl, name): getattr(torch, name) for name in NAMES}
 
 
 def whole(value, to, wide):
