@@ -14,13 +14,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import math
 import operator
-from collections.abc import Callable
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 
 WHOLE = {"int1": (1, False), "int8": (8, True), "uint8": (8, False), "int16": (16, True), "uint16": (16, False)}
 WHOLE |= {"int32": (32, True), "uint32": (32, False), "int64": (64, True), "uint64": (64, False)}
@@ -311,12 +318,21 @@ def shifted(text: str, sign: str, left: Piece, right: Piece) -> Piece:
     return operation(text, kind, shift, (left, kind), (right, kind))
 
 
-def cast(piece: Piece, kind: str) -> Piece:
+def cast(piece: Piece, kind: str, fitting: bool = False) -> Piece:
+    """piece.to(kind). fitting: a float that does not fit a whole type is taken as open."""
     if piece.constant is not None:
         raise Open("a constant has no .to")
     run = as_kind(piece, kind)
+    if fitting and piece.kind in FLOATS and kind in WHOLE and kind != "int1":
+        run = lambda names: lanes(lambda value: inside(value, piece.kind, kind), piece.run(names))  # noqa: E731
     checked = (lambda v: v) if kind in WHOLE else finite
     return Piece(f"{piece.text}.to(tl.{kind})", kind, piece.shape, lambda names: lanes(checked, run(names)))
+
+
+def inside(value: float, source: str, kind: str) -> int:
+    if not ends(kind)[0] <= value <= ends(kind)[1]:
+        raise Open("a float that does not fit")
+    return to_whole(value, kind, source)
 
 
 def negative(piece: Piece) -> Piece:
@@ -514,6 +530,7 @@ def ordered(values: Lanes) -> Lanes:
 
 # Kernels --------------------------------------------------------------------------------------------------------------
 
+
 def places(shape: tuple[int, ...]) -> str:
     """The places of a tile's elements in memory, as a text."""
     if len(shape) < 2:
@@ -531,7 +548,7 @@ class Kernel:
     """One random kernel: its text, its arguments, and what it must store.
 
     inputs: name -> (kind, values); scalars: name -> number; constants: name -> number, of tl.constexpr parameters
-    outputs: name -> (kind, the values that it must hold); uses: what in it triton's interpreter is known to do otherwise
+    outputs: name -> (kind, the values that it must hold)
     """
 
     name: str
@@ -540,7 +557,6 @@ class Kernel:
     scalars: dict[str, Any]
     constants: dict[str, Any]
     outputs: dict[str, tuple[str, list]]
-    uses: frozenset[str]
 
     def text(self) -> str:
         """A module with this kernel alone."""
@@ -550,7 +566,9 @@ class Kernel:
 class Maker:
     """Draws one kernel. Its statements run while they are drawn, in every program, so that nothing open stays in it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, plain: bool = False) -> None:
+        self.plain = plain
+        self.kinds = [kind for kind in (*WHOLE, *FLOATS) if not (plain and kind == "bfloat16")]
         self.rng = np.random.Generator(np.random.Philox(seed))
         self.seed = seed
         self.lines: list[str] = []
@@ -590,7 +608,7 @@ class Maker:
 
     def load(self) -> None:
         """A statement that loads a tile, perhaps under a mask."""
-        name, kind = self.fresh("x"), self.pick([*WHOLE, *FLOATS][1:])
+        name, kind = self.fresh("x"), self.pick(self.kinds[1:])
         shape = self.pick([(16,), (16,), (4, 4), (4, 4), (4, 1), (1, 4), ()])
         size = math.prod(shape)
         values = [self.value(kind) for _ in range(size * GRID)]
@@ -607,6 +625,15 @@ class Maker:
             world[name] = lanes(lambda v: v, np.array([*part, None], object)[:-1].reshape(shape))
         self.pieces.append(name_of(name, kind, shape))
 
+    def cast(self, piece: Piece, kind: str) -> Piece:
+        return cast(piece, kind, fitting=self.plain)
+
+    def binary(self, sign: str, left: Piece, right: Piece) -> Piece:
+        made = binary(sign, left, right)
+        if self.plain and made.kind == "int1" and sign in SUMS:
+            raise Open("a sum of truths")
+        return made
+
     # expressions
     def leaf(self) -> Piece:
         if self.rng.random() < 0.3:
@@ -615,7 +642,7 @@ class Maker:
         return self.pick(self.pieces[-6:] if self.rng.random() < 0.7 else self.pieces)
 
     def known_constants(self) -> list[Piece]:
-        named = {**GLOBALS, **self.constants}
+        named = self.constants if self.plain else {**GLOBALS, **self.constants}
         return [constant(value, name) for name, value in named.items()]
 
     def expression(self, depth: int) -> Piece:
@@ -626,29 +653,30 @@ class Maker:
 
     def forms(self) -> list[Callable[[int], Piece]]:
         """The kinds of pieces, those that shall come often more than once."""
+        rare = [] if self.plain else [self.fma]
         often = [self.arithmetic] * 6 + [self.choice, self.casting, self.reduction] * 2
-        return [*often, self.comparison, self.unary, self.either, self.moving, self.scan, self.fma, self.helper]
+        return [*often, self.comparison, self.unary, self.either, self.moving, self.scan, self.helper, *rare]
 
     def arithmetic(self, depth: int) -> Piece:
-        sign = self.pick("+ - * + - * / // % & | ^ << >>".split())
-        return binary(sign, self.expression(depth - 1), self.expression(depth - 1))
+        sign = self.pick("+ - * + - * / // % & | ^ << >>".split()[: -1 if self.plain else None])
+        return self.binary(sign, self.expression(depth - 1), self.expression(depth - 1))
 
     def comparison(self, depth: int) -> Piece:
         sides = self.expression(depth - 1), self.expression(depth - 1)
         if sides[0].constant is not None and sides[1].constant is not None:
             raise Open("a comparison of constants")
-        return binary(self.pick(list(COMPARISONS)), *sides)
+        return self.binary(self.pick(list(COMPARISONS)), *sides)
 
     def choice(self, depth: int) -> Piece:
         return chosen(self.comparison(depth), self.expression(depth - 1), self.expression(depth - 1))
 
     def casting(self, depth: int) -> Piece:
-        return cast(self.expression(depth - 1), self.pick([*WHOLE, *FLOATS]))
+        return self.cast(self.expression(depth - 1), self.pick(self.kinds))
 
     def unary(self, depth: int) -> Piece:
         piece = self.expression(depth - 1)
         name = self.pick(["floor", "ceil", "sqrt"])
-        return self.pick([negative, inverted, absolute, lambda piece: rounded(name, piece)])(piece)
+        return self.pick([negative, negative if self.plain else inverted, absolute, lambda p: rounded(name, p)])(piece)
 
     def either(self, depth: int) -> Piece:
         return extreme(self.pick(["maximum", "minimum"]), self.expression(depth - 1), self.expression(depth - 1))
@@ -662,13 +690,15 @@ class Maker:
 
     def fma(self, depth: int) -> Piece:
         x, kind = self.expression(depth - 1), self.pick(list(FLOATS))
-        return fused(*(cast(self.expression(depth - 1), kind) for _ in range(2)), cast(x, kind))
+        return fused(*(self.cast(self.expression(depth - 1), kind) for _ in range(2)), self.cast(x, kind))
 
     def helper(self, depth: int) -> Piece:
         x, y, k = self.expression(depth - 1), self.expression(depth - 1), self.pick([2, 3, 0.5])
         if x.constant is not None or y.constant is not None:
             raise Open("the helper takes tensors")
-        return dataclasses.replace(binary("+", binary("*", x, constant(k)), y), text=f"scaled({x.text}, {y.text}, {k})")
+        return dataclasses.replace(
+            self.binary("+", self.binary("*", x, constant(k)), y), text=f"scaled({x.text}, {y.text}, {k})"
+        )
 
     def reduction(self, depth: int) -> Piece:
         return reduced(self.pick(list(REDUCTIONS)), self.expression(depth - 1), self.pick([None, 0, 0, 1]))
@@ -735,13 +765,18 @@ class Maker:
         low, high = (0, n) if step > 0 else (n, 0)
         words = f"(0, n, {step})" if step > 0 else f"(n, 0, {step})"
         known = range(1, 4) if step > 0 else range(5, 0, step)
+        constants = [
+            ([], f"for {at} in tl.static_{known}:", "constant", known, []),
+            ([f"{at} = n - n"], f"while {at} < n:", "int32", range(n), [f"{at} += 1"]),
+        ]
+        if self.plain:
+            return constants
         return [
+            *constants,
             *[([], f"for {at} in {word}{words}:", "int32", range(low, high, step), [])] * 3,
             ([], f"for {at} in range(m, 9, C0):", "int32", range(m, 9, self.constants["C0"]), []),
             ([], f"for {at} in {word}(m.to(tl.int64), m + 3):", "int64", range(m, m + 3), []),
             ([], f"for {at} in {word}(0, n.to(tl.uint32)):", "uint32", range(n), []),
-            ([], f"for {at} in tl.static_{known}:", "constant", known, []),
-            ([f"{at} = n - n"], f"while {at} < n:", "int32", range(n), [f"{at} += 1"]),
         ]
 
     def body(self, state: Piece, at: Piece) -> Piece:
@@ -753,21 +788,21 @@ class Maker:
             self.pieces = held
         if piece.constant is not None or at.text not in piece.text or len(piece.text) > 300:
             raise Open("a body that uses the variable")
-        return self.same(state, binary(self.pick(["+", "-", "*"]), state, piece))
+        return self.same(state, self.binary(self.pick(["+", "-", "*"]), state, piece))
 
     def same(self, state: Piece, changed: Piece) -> Piece:
         """`changed` with the type of `state`, whose shape it must have."""
         if changed.shape != state.shape:
             raise Open("a name keeps its shape")
-        return changed if changed.kind == state.kind else cast(changed, state.kind)
+        return changed if changed.kind == state.kind else self.cast(changed, state.kind)
 
     def unrolled(self, state: Piece, at: str, numbers: range) -> dict[int, Piece]:
         """The body for every number of a loop over constants."""
         signs, other = [self.pick(["+", "-", "*"]) for _ in "ab"], self.pick(self.pieces)
         made = {}
         for number in numbers:
-            inner = binary(signs[1], other, constant(number, at))
-            made[number] = self.same(state, binary(signs[0], state, inner))
+            inner = self.binary(signs[1], other, constant(number, at))
+            made[number] = self.same(state, self.binary(signs[0], state, inner))
         return made
 
     def decision(self) -> None:
@@ -791,6 +826,7 @@ class Maker:
     def kernel(self) -> Kernel:
         """A kernel with a load, some statements, and a store of every name."""
         scalars = [name_of("n", "int32", ()), name_of("m", "int32", ()), name_of("f", "float32", ())]
+        scalars = scalars[:2] if self.plain else scalars
         for world in self.worlds:
             world.update({name: scalar(value) for name, value in self.scalars.items()})
         self.pieces += [*scalars, name_of("pid", "int32", ())]
@@ -812,13 +848,73 @@ class Maker:
         arguments = [*self.inputs, *outputs, *self.scalars, *(f"{name}: tl.constexpr" for name in self.constants)]
         body = ["pid = tl.program_id(0)", *self.lines]
         source = f"@triton.jit\ndef {name}({', '.join(arguments)}):\n" + "".join(f"    {line}\n" for line in body)
-        return Kernel(name, source, self.inputs, self.scalars, self.constants, outputs, known_lies(source, self.pieces))
+        return Kernel(name, source, self.inputs, self.scalars, self.constants, outputs)
 
 
-def kernel(seed: int) -> Kernel:
-    """The random kernel of this number."""
-    return Maker(seed).kernel()
+def kernel(seed: int, plain: bool = False) -> Kernel:
+    """The random kernel of this number. plain: without what triton's own interpreter is known to do otherwise, namely
+    loops with range, float arguments, global constants, bfloat16, tl.fma, `~`, `>>`, sums of truths, and floats that do
+    not fit the whole type they are cast to."""
+    return Maker(seed, plain).kernel()
 
 
-def known_lies(source: str, pieces: list[Piece]) -> frozenset[str]:
-    return frozenset()
+# Launches -------------------------------------------------------------------------------------------------------------
+
+BATCH = 250  # kernels of a module
+
+
+def modules(kernels: list[Kernel], folder: Path) -> Iterator[tuple[Path, list[Kernel]]]:
+    """The kernels as files, and as modules made of them: triton reads the source of a kernel from its file."""
+    for number in range(0, len(kernels), BATCH):
+        path = folder / f"random_kernels_{number}.py"
+        part = kernels[number : number + BATCH]
+        path.write_text(PRELUDE + "".join(f"\n\n{kernel.source}" for kernel in part))
+        yield path, part
+
+
+def loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tensor(kind: str, values: list) -> torch.Tensor:
+    if kind == "uint64":
+        return torch.from_numpy(np.array(values, np.uint64))
+    wide = torch.float64 if kind in FLOATS else torch.int64
+    return torch.tensor(values, dtype=wide).to(getattr(torch, kind))
+
+
+def launched(function: Any, arguments: dict) -> dict[str, list] | str:
+    """What a kernel stores, or the error that it ends with."""
+    inputs = {name: tensor(*given) for name, given in arguments["inputs"].items()}
+    outputs = {name: tensor(kind, [0] * count) for name, (kind, count) in arguments["outputs"].items()}
+    try:
+        function[(arguments["grid"],)](**inputs, **outputs, **arguments["others"])
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return {name: (out.double() if out.is_floating_point() else out).tolist() for name, out in outputs.items()}
+
+
+def arguments_of(kernel: Kernel) -> dict[str, Any]:
+    """What a launch needs, without what must come out."""
+    outputs = {name: (kind, len(values)) for name, (kind, values) in kernel.outputs.items()}
+    others = {**kernel.scalars, **kernel.constants}
+    return {"inputs": kernel.inputs, "outputs": outputs, "others": others, "grid": GRID}
+
+
+def as_triton_runs(folder: Path) -> None:
+    """The child process: run the kernels of a folder under TRITON_INTERPRET, and leave what they store there."""
+    warnings.simplefilter("ignore")
+    asked = pickle.loads((folder / "asked.pickle").read_bytes())
+    stored = {}
+    with np.errstate(all="ignore"):
+        for file, kernels in asked.items():
+            module = loaded(folder / file)
+            stored |= {name: launched(getattr(module, name), arguments) for name, arguments in kernels.items()}
+    (folder / "stored.pickle").write_bytes(pickle.dumps(stored))
+
+
+if __name__ == "__main__":
+    as_triton_runs(Path(sys.argv[1]))
