@@ -349,12 +349,14 @@ class Judgement:
 def outcome(ran: Ran) -> Outcome:
     """What a case gave, as far as it belongs to the mistake that was made."""
     signs = {_sign(finding) for finding in ran.findings} | ({f"failed: {ran.kind}"} if ran.failure else set())
-    errors = [each.error for each in ran.compiled if each.error]
-    told = {"launcher": ran.dishonest, "unwritten": ran.unwritten, "error": errors, "limits": ran.refused}
+    told = {"launcher": ran.dishonest, "unwritten": ran.unwritten}
+    if ran.case.compile:  # else what is compiled depends on the cases before
+        told |= {"error": [each.error for each in ran.compiled if each.error], "limits": ran.refused}
     told |= {"idle": ran.idle, "tf32": ran.hint, "waits": ran.evidence.waits}
     signs |= {name for name, says in told.items() if says}
     if ran.traffic and ran.traffic.says:
         signs |= {"bytes" if ran.traffic.ratio > ran.traffic.limit else "lean", f"{ran.launches} launches"}
+        signs |= {"read back" for row in ran.traffic.tensors if row.role == "output" and row.loaded}
     right = ran.right or not isinstance(ran.outputs, (torch.Tensor, tuple, list, dict))
     return Outcome(sorted(signs), [] if right else _tensors(ran.outputs))
 

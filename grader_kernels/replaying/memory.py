@@ -95,7 +95,7 @@ class Books:
     def __init__(self, arena: Arena) -> None:
         self.item_shift = self.shift = arena.item.bit_length() - 1
         self.read, self.wrote, self.updated = (np.zeros(len(arena.shadow), np.int32) for _ in range(3))
-        self.earlier = np.zeros(len(arena.shadow), np.int32)  # the last read of another program than `read`'s
+        self.earlier = np.zeros(len(arena.shadow), np.int32)  # the last plain read of another program than `read`'s
         self.covered = np.zeros(len(arena.shadow), np.int32)  # the last write of another program, under an atomic
         self.reader, self.writer = (np.zeros(len(arena.shadow), np.int64) for _ in range(2))
 
@@ -311,7 +311,7 @@ class Memory(Observer):
         books, at = touch.arena.books, touch.at
         if not touch.arena.fixed:
             before = books.read[at]
-            others = (before > 0) & (before < self.start)
+            others = (before > 0) & (before < self.start) & (before != books.updated[at])
             if others.any():
                 books.earlier[at] = np.where(others, before, books.earlier[at])
             who = touch.who()

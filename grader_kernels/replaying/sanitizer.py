@@ -229,7 +229,7 @@ class Sanitizer(Observer):
 
     def done(self) -> None:
         ends = [*self.memory.starts[1:], len(self.memory.lines)]
-        made = (end - start for start, end in zip(self.memory.starts, ends, strict=True))
+        made = (end - start for start, end in zip(self.memory.starts, ends, strict=False))
         self.accesses = max(self.accesses, *made, 0)
 
     def _synchronise(self, address: int, event: int) -> None:

@@ -6,6 +6,7 @@ The first lines of a cheat say what must happen to it:
     # problem: NAME          the problem it answers; row_softmax without this line
     # keeps: N cases         so many cases may still be right (an answer that is always 1.0 is right in a row of one)
     # loses: GROUP           it loses this group, and its numbers may be right; without this line nothing else counts
+    # awaits: WHAT           it is not refused yet, and what has to come first
 
 Without `keeps` and `loses` its score is 0.
 """
@@ -26,6 +27,7 @@ FOLDER = Path(__file__).parent / "cheats"
 STALLING = {"catches_the_deadline", "stops_itself", "closes_the_pipe", "leaves_a_child_behind"}
 SECRET = 0x5EC2E7_0F_7415_7E57  # graders draw theirs; a file can guess small ones
 QUICK = set("torch_softmax numpy_writes_the_output cached_by_shape cached_when_large identity patched_record".split())
+QUICK |= set("race_hidden_by_a_bell one_program_does_it_all tf32_by_default result_is_not_contiguous".split())
 QUICK |= set("torch_modes_disabled carried_as_integers only_powers_of_two patched_data_ptr".split())
 
 
@@ -38,6 +40,7 @@ class Cheat:
     problem: str = "row_softmax"
     keeps: int = 0
     loses: str = ""
+    awaits: str = ""
 
 
 def read(path: Path) -> Cheat:
@@ -48,7 +51,8 @@ def read(path: Path) -> Cheat:
         key, _, words = line[2:].partition(": ")
         said[key] = words
     keeps = int(said.get("keeps", "0").split()[0])
-    return Cheat(path, said["refused"], said.get("problem", "row_softmax"), keeps, said.get("loses", ""))
+    asked = (said.get(key, "") for key in ("loses", "awaits"))
+    return Cheat(path, said["refused"], said.get("problem", "row_softmax"), keeps, *asked)
 
 
 CHEATS = {path.stem: read(path) for path in sorted(FOLDER.glob("*.py"))}
@@ -114,7 +118,9 @@ def honest(judge, table):
 
 def marked(names):
     """Most run with `make test-all` only."""
-    return [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in sorted(names)]
+    awaited = {name: [pytest.mark.xfail(reason=CHEATS[name].awaits)] if CHEATS[name].awaits else [] for name in names}
+    slow = {name: [] if name in QUICK else [pytest.mark.slow] for name in names}
+    return [pytest.param(name, marks=awaited[name] + slow[name]) for name in sorted(names)]
 
 
 def test_there_are_enough_of_them():

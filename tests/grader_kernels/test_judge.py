@@ -181,7 +181,8 @@ def test_what_is_wasted_is_told():
     assert lean.too_much(meter, floor, 1.5) == ""
     assert lean.too_much(meter, floor) == "you move 1.5 times the bytes that are needed: x need not be written"
     meter |= {"launches": 3, "copies": 2}
-    assert lean.too_much(meter, floor, 1.5) == "you launch 3 kernels (2 of them to copy with torch) where one is enough"
+    many = "you launch 3 kernels (2 of them to copy or fill with torch) where one is enough"
+    assert lean.too_much(meter, floor, 1.5) == many
     tensors["n"] = row("input", 0, 0)
     assert "; no kernel reads n: its numbers must not come" in lean.too_much(meter, floor, 1.5)
 

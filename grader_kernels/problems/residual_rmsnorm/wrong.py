@@ -69,9 +69,8 @@ edit(
     """,
 )
 
-# %% wrong="sum_read_back" loses="safe" says="tl.debug_barrier"
-"""The sum is stored and loaded again at once. It costs a read, and without a barrier a thread may read what its
-neighbour has not written yet.
+# %% wrong="sum_read_back" loses="lean" says="is read back after it was written"
+"""The sum is stored and loaded again at once. The numbers are the same, and every one of them travels once more.
 
 Which variable holds the sum already?
 """

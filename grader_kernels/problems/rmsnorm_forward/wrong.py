@@ -79,7 +79,7 @@ Ask x for both of its strides. What are they for x.t()?
 """
 edit("x.stride(0), x.stride(1)", "n_cols, 1")
 
-# %% wrong="copied_to_be_contiguous" loses="lean" says="to copy with torch"
+# %% wrong="copied_to_be_contiguous" loses="lean" says="to copy or fill with torch"
 """x.contiguous() makes a copy when x is strided: all of it is read and written once more, before your kernel begins.
 
 What would the kernel need in order to read x where it lies?

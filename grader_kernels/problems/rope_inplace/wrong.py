@@ -1,6 +1,6 @@
 """What goes wrong: the group that it loses, and words that the verdict holds."""
 
-# %% wrong="first_half_overwritten_too_early" loses="right" says="reads back"
+# %% wrong="first_half_overwritten_too_early" loses="right" says="read first, then write"
 """The first half is stored and then read again for the second half: by then it is turned already.
 
 Whatever a program still needs, it must have read before it writes.

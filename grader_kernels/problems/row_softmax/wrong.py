@@ -230,11 +230,10 @@ def row_softmax(x, block=128):
     divide_kernel[(rows,)](e, s, out, cols, BLOCK=block)
     return out
 
-# %% wrong="exponentials_read_back" loses="safe" says="tl.debug_barrier"
-"""The exponentials are stored in the result and read back by the same program. Other threads wrote them, and nothing
-waits until they are there.
+# %% wrong="exponentials_read_back" loses="lean" says="the result is read back after it was written"
+"""The exponentials are stored in the result, read back and stored again, divided: the result travels three times.
 
-Does the thread that divides an exponential hold it already? If not, compute it again.
+What costs more, to compute an exponential again or to move it through memory?
 """
 edit(
     "total += tl.sum(tl.exp(x - largest), axis=0)",
