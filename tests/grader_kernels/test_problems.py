@@ -134,6 +134,61 @@ def test_cases_belong_to_their_seed(name):
     assert [bits(case) for case in first] != [bits(case) for case in other]
 
 
+def shapes(case):
+    """All that a launcher may recognise a case by."""
+    plain = [value for value in (*case.args, *case.kwargs.values()) if type(value) is int]
+    return (*(tuple(t.shape) for t in tensors(case.args)), *plain)
+
+
+def sizes_of(case):
+    return [size for t in tensors(case.args) for size in t.shape]
+
+
+@by_name
+def test_no_case_has_sizes_that_a_launcher_could_know(name):
+    """Except where only one size can exist: a single element, a single pair, a single cell with its four gates."""
+    problem = problems.load(name)
+    drawn = [cases_of(problem, seed) for seed in range(12)]
+    fixed = [same[0].title for same in zip(*drawn, strict=True) if len({shapes(case) for case in same}) == 1]
+    lone = {case.title for case in drawn[0] if max(sizes_of(case)) <= 4}
+    assert set(fixed) <= lone
+
+
+@by_name
+def test_a_problem_shows_widths_below_and_above_a_block_and_its_widest(name):
+    problem = problems.load(name)
+    longest = [max(max(sizes_of(case)) for case in cases_of(problem, seed)) for seed in range(4)]
+    assert min(longest) > 4096 if "up to 8192" in problem.task else True
+    drawn = [case.kwargs for seed in range(4) for case in cases_of(problem, seed)]
+    blocks = [given[key] for given in drawn for key in given if key.startswith("block")]
+    assert len(set(blocks)) > 1 or not blocks
+
+
+@by_name
+def test_the_task_says_what_is_judged(name):
+    """What is contiguous, how many programs share the work, what is exact: each stands in the words of the task."""
+    problem = problems.load(name)
+    task = " ".join(problem.task.split())
+    if problem.settings.contiguous and not problem.settings.may_change:
+        assert "new contiguous tensor" in task or "new and contiguous" in task or "both new and contiguous" in task
+    assert (problem.programs is None) == (problem.settings.share == "")
+    assert problem.settings.share.rstrip(".").lower() in task.lower()
+    assert problem.exact is None or "exactly" in task or "0 where the target is `ignore`" in task
+    for case in cases_of(problem):
+        most = problem.programs(*case.args, **case.kwargs) if problem.programs else 1
+        assert most == 1 or most <= max(sizes_of(case))
+
+
+@by_name
+def test_what_must_be_exact_has_the_shape_of_the_result(name):
+    problem = problems.load(name)
+    for case in cases_of(problem) if problem.exact else []:
+        wanted = agree.outputs(problem.exact(*case.args, **case.kwargs))
+        result = agree.outputs(problem.baseline(*case.args, **case.kwargs))
+        assert {key: t.shape for key, t in wanted.items()} == {key: t.shape for key, t in result.items()}
+        assert all(t.dtype == torch.bool for t in wanted.values())
+
+
 @by_name
 def test_the_floor_names_arguments_and_outputs_and_says_why(name):
     problem = problems.load(name)
