@@ -17,6 +17,7 @@ FINDINGS = (
     "order",  # the result depends on the order of the programs
     "input_changed",  # a store into an input that must stay as it is
     "overflow",  # a signed 32-bit number that didn't fit
+    "waiting",  # a program that looks at one element for ever: whoever could change it has ended, or not started
 )
 
 

@@ -669,7 +669,8 @@ def _limits(one: Compiled, settings: Settings) -> Iterator[str]:
     if one.stack > allowed:
         yield (
             f"puts {one.stack} bytes per thread on the stack ({allowed} are allowed): its values don't fit into the "
-            f"registers and travel through memory. Smaller tiles or a larger num_warps help."
+            f"{one.registers} registers that a thread gets here and travel through memory; besides, a block takes "
+            f"{one.shared} bytes of shared memory. Smaller tiles or a larger num_warps help."
         )
     if one.shared > one.shared_limit:
         yield (

@@ -14,10 +14,11 @@ from triton._C.libtriton import ir
 from triton.runtime import interpreter as upstream
 from triton.runtime.interpreter import TensorHandle
 
-from grader_kernels.interpreter.faults import fault
+from grader_kernels.interpreter.faults import fault, waiting
 from grader_kernels.interpreter.launch import LARGE, MARKED, Launch, Region
 from grader_kernels.interpreter.numbers import bf16_to_f32, f32_to_bf16, poison
 
+MOST_LOOKS = {"reads": 10_000, "updates": 1_000}  # at one element in a row, without any change
 _SHIFTS = {width: np.uint64(width.bit_length() - 1) for width in (2, 4, 8)}
 
 
@@ -68,6 +69,7 @@ class Accesses(upstream.InterpreterBuilder):
         super().__init__()
         self.launch: Launch | None = None
         self.grid_idx = (0, 0, 0)
+        self._look, self._looks = None, 0  # who looked at what last and found what; how often
         self.other_given = False  # semantic.py drops a scalar `other` that is 0: Semantic.load notes that it was there
 
     def check(self, verb: str, pointers: TensorHandle, lanes: np.ndarray | None, size: int) -> np.ndarray:
@@ -107,6 +109,17 @@ class Accesses(upstream.InterpreterBuilder):
         if not good.all():
             raise fault(self.launch, self.grid_idx, verb, None, flat[~good], flat.size)
 
+    def _note_look(self, verb: str, pointers: TensorHandle, addresses: np.ndarray, values: np.ndarray) -> None:
+        """A program that looks at one element again and again waits; where programs run one by one, for ever."""
+        if addresses.size != 1:
+            self._look = None
+            return
+        look = self.grid_idx, addresses.item(), values.tobytes()
+        self._looks = self._looks + 1 if look == self._look else 0
+        self._look = look
+        if self._looks >= MOST_LOOKS[verb] and self.launch.settings.runner is None:
+            raise waiting(self.launch, self.grid_idx, self._region(pointers, addresses), addresses.item())
+
     # loads, stores, atomics
     def create_load(self, ptr, *rest):
         return self.create_masked_load(ptr, None, None, *rest)
@@ -136,6 +149,7 @@ class Accesses(upstream.InterpreterBuilder):
                 values[np.broadcast_to(lanes, shape)] = self._fetch(ptrs, addresses, dtype)
         if observer is not None:
             observer.loaded(values)
+        self._note_look("reads", ptrs, addresses, values)
         return new_handle(values, element)
 
     def _fetch(self, pointers: TensorHandle, addresses: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -162,6 +176,7 @@ class Accesses(upstream.InterpreterBuilder):
         return self.launch.memory(region, dtype), at.view(np.int64)
 
     def create_masked_store(self, ptrs, value, mask, *rest, **options):
+        self._look = None
         dtype = upstream._get_np_dtype(ptrs.get_element_ty())
         lanes = _flag(mask)
         addresses = self.check("writes", ptrs, lanes, dtype.itemsize)
@@ -216,6 +231,7 @@ class Accesses(upstream.InterpreterBuilder):
         if op == ir.ATOMIC_OP.XCHG:  # of any type an exchange of bits
             value = TensorHandle(value.data.view(f"u{dtype.itemsize}"), value.dtype)
         old = super().create_atomic_rmw(op, pointers, value, TensorHandle(lanes, tl.int1), sem, *rest)
+        self._note_look("updates", pointers, pointers.data, old.data)
         return new_handle(old.data.view(dtype), value.dtype.scalar)
 
     def _bf16_atomic(self, op, ptr, val, lanes):
@@ -236,7 +252,9 @@ class Accesses(upstream.InterpreterBuilder):
         shape = np.broadcast_shapes(ptr.data.shape, cmp.data.shape, val.data.shape)
         pointers = _spread(ptr, ptr.data.dtype, shape)
         self._note_atomic(pointers, None, dtype.itemsize)
-        return super().create_atomic_cas(pointers, _spread(cmp, dtype, shape), _spread(val, dtype, shape), sem, *rest)
+        old = super().create_atomic_cas(pointers, _spread(cmp, dtype, shape), _spread(val, dtype, shape), sem, *rest)
+        self._note_look("updates", pointers, pointers.data, old.data)
+        return old
 
     def create_tensor_pointer_load(self, ptr, boundary_check, padding_option, *rest):
         pointers, lanes = self._materialize(ptr, boundary_check)

@@ -15,6 +15,10 @@ import numpy as np
 from grader_kernels.evidence import Finding
 from grader_kernels.interpreter.launch import Launch, Region
 
+WAITING = (
+    "Programs start in any order, and some only when others have ended: give their numbers out with tl.atomic_add and "
+    "wait for smaller numbers only, or use a second launch; and let go of every lock."
+)
 OUT_OF_BOUNDS = "Mask off the lanes that have no element of their own, and check the strides in the address."
 Program = tuple[int, int, int]
 
@@ -51,7 +55,7 @@ def source_place() -> tuple[int, str]:
 
 
 class KernelFault(RuntimeError):
-    """A kernel touched memory that isn't its own. One sentence; the parts stand in the attributes.
+    """A kernel touched memory that isn't its own, or waits for ever. One sentence; the parts stand in the attributes.
 
     kernel   name of the kernel             program  (x, y, z) of the program
     line     line in the learner's source   tensor   name of the kernel's parameter, None if not known
@@ -59,11 +63,14 @@ class KernelFault(RuntimeError):
     finding  the same as evidence           earlier  findings of a sanitizer before it
     """
 
-    def __init__(self, sentence: str, *, kernel="", program=(), line=0, tensor=None, element=None, lanes=1) -> None:
+    def __init__(
+        self, sentence: str, *, kernel="", program=(), line=0, tensor=None, element=None, lanes=1, waits=False
+    ) -> None:
         super().__init__(sentence)
         self.kernel, self.program, self.line, self.tensor, self.element = kernel, program, line, tensor, element
         text, where = source_place()[1], dict(kernel=kernel, line=line, tensor=tensor or "", program=list(program))
-        self.finding = Finding("out_of_bounds", sentence, OUT_OF_BOUNDS, **where, text=text, lanes=lanes)
+        kind, advice = ("waiting", WAITING) if waits else ("out_of_bounds", OUT_OF_BOUNDS)
+        self.finding = Finding(kind, sentence, advice, **where, text=text, lanes=lanes)
         self.earlier: list[Finding] = []
 
 
@@ -87,6 +94,16 @@ def fault(
     element = (address - region.base) // region.itemsize
     says = f"{verb} element {element} of {region.name}, {region.extent()}{lanes}{_landing(launch, region, address)}"
     return KernelFault(f"{place(launch, program)}: {says}.", **facts, tensor=region.name, element=element)
+
+
+def waiting(launch: Launch, program: Program, region: Region | None, address: int) -> KernelFault:
+    """The fault of a program that looks at one element again and again and finds the same."""
+    what, facts = "one number", {"kernel": launch.kernel, "program": program, "line": source_place()[0], "waits": True}
+    if region is not None:
+        element = (address - region.base) // region.itemsize
+        what, facts = f"element {element} of {region.name}", facts | {"tensor": region.name, "element": element}
+    says = f"waits for ever: it looks at {what} again and again, and no program that has started changes it any more"
+    return KernelFault(f"{place(launch, program)}: {says}.", **facts)
 
 
 def _landing(launch: Launch, region: Region | None, address: int) -> str:

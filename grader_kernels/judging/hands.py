@@ -100,7 +100,7 @@ def replayed(source: str, traced: bytes, args: tuple, kwargs: dict, options: dic
     except language.LanguageError as error:
         raise Failed("language", str(error)) from None
     except KernelFault as fault:
-        raise Failed("fault", str(fault), getattr(fault, "finding", None)) from None
+        raise Failed("fault", str(fault), fault.finding, fault.earlier) from None
     except (trace.TraceError, msgspec.DecodeError) as error:
         raise Failed("raised", str(error)) from None
     except (MemoryError, wire.WireError):
@@ -174,7 +174,8 @@ def _line(error: BaseException, file: str) -> str:
 def in_words(error: BaseException) -> dict[str, Any]:
     """An exception as it crosses to the judge; `failure` reads it."""
     if isinstance(error, Failed):
-        return {"kind": error.kind, "sentence": error.sentence, "finding": msgspec.to_builtins(error.finding)}
+        found = {"finding": msgspec.to_builtins(error.finding), "earlier": msgspec.to_builtins(error.earlier)}
+        return {"kind": error.kind, "sentence": error.sentence, **found}
     if isinstance(error, wire.WireError):
         return {"kind": "raised", "sentence": f"the result can't be judged: {error}"}
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and OUT_OF_MEMORY in str(error)):
@@ -187,10 +188,9 @@ def failure(said: Any) -> Failed:
     """What `in_words` said, believing nothing. Raises WireError."""
     if type(said) is not dict or type(said.get("kind")) is not str or type(said.get("sentence")) is not str:
         raise wire.WireError("a failure without words")
-    finding = None
-    if said.get("finding") is not None:
-        try:
-            finding = msgspec.convert(said["finding"], Finding)
-        except msgspec.ValidationError:
-            raise wire.WireError("a finding that is none") from None
-    return Failed(said["kind"][:20], plain(said["sentence"]), finding)
+    try:
+        finding = msgspec.convert(said.get("finding"), Finding | None)
+        earlier = msgspec.convert(said.get("earlier", []), list[Finding])
+    except msgspec.ValidationError:
+        raise wire.WireError("a finding that is none") from None
+    return Failed(said["kind"][:20], plain(said["sentence"]), finding, earlier)

@@ -75,11 +75,14 @@ class Lost(Exception):
 
 
 class Failed(Exception):
-    """A launcher or a replay could not. kind: "not_written", "missing", "memory", "language", "fault" or "raised"."""
+    """A launcher or a replay could not. kind: "not_written", "missing", "memory", "language", "fault" or "raised".
+    earlier: what was found before the finding that ended it, often its cause."""
 
-    def __init__(self, kind: str, sentence: str, finding: Finding | None = None) -> None:
+    def __init__(
+        self, kind: str, sentence: str, finding: Finding | None = None, earlier: Sequence[Finding] = ()
+    ) -> None:
         super().__init__(sentence)
-        self.kind, self.sentence, self.finding = kind, sentence, finding
+        self.kind, self.sentence, self.finding, self.earlier = kind, sentence, finding, list(earlier)
 
 
 class Replayed(NamedTuple):
@@ -193,7 +196,7 @@ class Judgement:
             return self._failed(ran, error, "the launcher")
         try:
             self._see(ran, self._replay(ran.traced, case))
-            self._shuffle(ran)
+            self._shuffle_or_wait(ran)
         except (Failed, Lost) as error:
             return self._failed(ran, error, "the kernel")
         ran.agreement = agree.compare(ran.outputs, case.expected)
@@ -229,8 +232,9 @@ class Judgement:
         elif ran.failure.startswith("its "):
             ran.failure = f"{who}'s {ran.failure.removeprefix('its ')}"
         if isinstance(error, Failed) and error.finding is not None:
-            ran.findings.append(error.finding)
-            ran.failure = f"the launch ended in line {error.finding.line}: an access out of bounds"
+            ran.findings += [*error.earlier, error.finding]
+            why = "it waits for ever" if error.finding.kind == "waiting" else "an access out of bounds"
+            ran.failure = f"the launch ended in line {error.finding.line}: {why}"
         return ran
 
     def _see(self, ran: Ran, found: Replayed) -> None:
@@ -240,6 +244,15 @@ class Judgement:
         changed = [name for name in ran.evidence.changed if name not in self.settings.may_change]
         if not any(f.kind == "input_changed" for f in ran.findings):  # no kernel did it
             ran.findings += [Finding("input_changed", changed_input(name), tensor=name) for name in changed]
+
+    def _shuffle_or_wait(self, ran: Ran) -> None:
+        """`_shuffle`; a program that waits for another one in another order has right numbers and is not safe."""
+        try:
+            self._shuffle(ran)
+        except Failed as error:
+            if error.finding is None or error.finding.kind != "waiting":
+                raise
+            ran.findings.append(error.finding)
 
     def _shuffle(self, ran: Ran) -> None:
         """The same launches again, their programs in another order, and with other numbers in lanes that no load has

@@ -141,6 +141,11 @@ class Touch:
             self.at = (self.at[:, None] + np.arange(pieces)).reshape(-1)
 
     @property
+    def wide(self) -> bool:
+        """Whether several lanes took part, active or not: those of one number are one thread."""
+        return math.prod(self._tile[1]) > 1
+
+    @property
     def distinct(self) -> slice | np.ndarray:
         """The elements it touches, each once."""
         if self.apart:
@@ -224,6 +229,7 @@ class Memory(Observer):
         self.by_low = {arena.low: arena for arena in self.arenas}
         self.watching = watching
         self.lines: list[int] = [0]
+        self.wide: list[bool] = [False]  # by event: did several threads take part?
         self.starts: list[int] = []
         self.programs: list[tuple[int, int, int]] = []
         self.barred = 0  # the first event after the last tl.debug_barrier
@@ -231,7 +237,7 @@ class Memory(Observer):
 
     # who is running
     def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
-        self.lines, self.starts, self.programs, self.barred = [0], [], [], 0
+        self.lines, self.wide, self.starts, self.programs, self.barred = [0], [False], [], [], 0
         self.launching = launch
         for arena in self.arenas:
             arena.books = None
@@ -280,6 +286,7 @@ class Memory(Observer):
             touch = Touch(arena, addresses, size, len(self.lines), source_line(), self.launching.lanes)
             touch.region = region
             self.lines.append(touch.line)
+            self.wide.append(touch.wide)
         self._last = (addresses, touch)
         return touch
 

@@ -12,9 +12,10 @@ after an integer, a comparison or an address was computed from it.
 Two programs that touch one element race unless both do so atomically, both write the same bytes, or an atomic orders
 them: the first program's access, then an atomic of its on one scalar, then an atomic of the second program on the same
 scalar, then the second's access. So a spin lock (`tl.atomic_cas`, `tl.atomic_xchg`) is no race, nor is "the last
-program to count itself adds up". Programs run one after another here, so an atomic that only happened to lie between
-them looks the same: such pairs are `suspects`, and `together` asks whether anybody waits there. Releasing a lock with
-`tl.store` stays a race. `sem="relaxed"` is taken for the default.
+program to count itself adds up". One thread does such an atomic and waits for no other: what a tile stored or read
+before it is ordered where a barrier lies between. Programs run one after another here, so an atomic that only happened
+to lie between them looks the same: such pairs are `suspects`, and `together` asks whether anybody waits there.
+Releasing a lock with `tl.store` stays a race. `sem="relaxed"` is taken for the default.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ ADVICE = {
     "gap": "Multiply by the tensor's own strides, which the launcher can pass: x.stride(0), x.stride(1).",
     "masked_lane": "Give that load other= the value that changes nothing: 0 for a sum, -inf for a maximum.",
     "race": "Programs run in any order and at once: let one program own each element, or use tl.atomic_add.",
+    "unpublished": "One thread does the atomic and waits for no other: put tl.debug_barrier() before the atomic, so "
+    "that all of them are done.",
     "duplicate_store": "Only one stays, and nobody knows which: give each lane its own address, or reduce first.",
     "barrier": "The threads of a program don't wait for each other: keep the value in a variable, or put "
     "tl.debug_barrier() between the store and the load.",
@@ -62,13 +65,15 @@ class Sanitizer(Observer):
     def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
         self._kernel, self._launch = launch.kernel, launch
         self._launches += 1
-        self._clocks: dict[int, np.ndarray] = {}  # scalar -> per program, up to which event it is ordered before
+        # scalar -> per program, up to which event it is ordered before, and would be if its threads had waited
+        self._clocks: dict[int, np.ndarray] = {}
         self._poison_loaded = False  # memory that nobody wrote holds the same mark as lanes that nobody loaded
         self._programs = grid[0] * grid[1] * grid[2]
 
     def program(self, index: tuple[int, int, int], number: int) -> None:
         self._index = index
         self._ordered: np.ndarray | None = None
+        self._wide = self._waited = 0  # the first access of a tile that not all threads waited for; since when they did
         self._unfilled: dict[str, dict[int, str]] = {"f": {}, "i": {}}  # loads that left lanes masked: line -> tensor
         self._load: tuple[Touch | None, int, bool, str] = (None, 0, True, "")
 
@@ -79,6 +84,7 @@ class Sanitizer(Observer):
         self._load = (touch, addresses.size, filled, name)
         if touch is None:
             return
+        self._note_wide(touch)
         self._check_initialised(touch, name, "reads")
         if not touch.arena.fixed:
             self._check_read(touch, name)
@@ -96,6 +102,7 @@ class Sanitizer(Observer):
         touch = self.memory.touch(region, addresses, size)
         if touch is None:
             return
+        self._note_wide(touch)
         name = region.name if region is not None else ""
         self._check_input(touch, name)
         self._check_masked(touch, name, values)
@@ -199,11 +206,16 @@ class Sanitizer(Observer):
         bad = events > 0
         if self._ordered is not None:
             turns = np.searchsorted(self.memory.starts, events, side="right") - 1
-            ordered = events <= self._ordered[np.maximum(turns, 0)]
+            ordered, nearly = (events <= clock[np.maximum(turns, 0)] for clock in self._ordered)
+            alone = [i for i in np.flatnonzero(nearly & ~ordered) if not self.memory.wide[events[i]]]
+            ordered[alone] = True  # one number is one thread's, the same that does the atomic
             self._suspect(touch, name, np.where(ordered, events, 0), verb, other_verb)
             bad &= ~ordered
         if bad.any():
             says, _ = self._says_race(touch, name, np.where(bad, events, 0), verb, other_verb)
+            if self._ordered is not None and nearly[np.argmax(bad)]:
+                says += ": not all of its threads were done with that when one of them did the atomic"
+                return self._find("race", says, name, int(bad.sum()), "unpublished")
             self._find("race", says, name, int(bad.sum()))
 
     def _says_race(self, touch: Touch, name: str, events: np.ndarray, verb: str, other_verb: str) -> tuple[str, int]:
@@ -234,12 +246,21 @@ class Sanitizer(Observer):
 
     def _synchronise(self, address: int, event: int) -> None:
         if self._ordered is None:
-            self._ordered = np.zeros(self._programs, np.int32)
+            self._ordered = np.zeros((2, self._programs), np.int32)
         clock = self._clocks.get(address)
         if clock is not None:
             np.maximum(self._ordered, clock, out=self._ordered)
-        self._ordered[len(self.memory.starts) - 1] = event
+        done = event if self._wide < self._since() else self._wide - 1
+        self._ordered[:, len(self.memory.starts) - 1] = done, event
+        self._waited = event + 1  # all threads wait for what an atomic returns
         self._clocks[address] = self._ordered.copy()
+
+    def _since(self) -> int:
+        return max(self.memory.fresh, self._waited)
+
+    def _note_wide(self, touch: Touch) -> None:
+        if touch.wide and self._wide < self._since():
+            self._wide = touch.event
 
     def _check_input(self, touch: Touch, name: str) -> None:
         if touch.arena.fixed:

@@ -38,6 +38,7 @@ def cases(rng, sizes):
     d = 16 * int(sizes.integers(1, 4)) + 5
     return [
         Case("tokens inside their pages", draw([inside(1), inside(2), inside(3)]), points_to=SLOT),
+        Case("two sequences of one length", draw([20, 20], d), points_to=SLOT),
         Case("full pages, and the first token of a page", draw([8, 1, 17, 16]), points_to=SLOT),
         Case("sequences without tokens", draw([0, inside(2), 0, inside(1)], d), points_to=SLOT),
         Case("pages of 16", draw([inside(2, 16), inside(2, 16), 32], 64, 16), lean=True, compile=True, points_to=SLOT),
