@@ -83,11 +83,6 @@ class Builder(Accesses):
         out = stay_marked(op(data), [data])
         return self._narrow(out) if arg.dtype.scalar == tl.bfloat16 else new_handle(out, arg.dtype.scalar)
 
-    def ternary_op(self, lhs, rhs, other, op):
-        if other.dtype.scalar == tl.bfloat16 and op is not np.where:
-            return self._narrow(op(*(bf16_to_f32(side.data) for side in (lhs, rhs, other))))
-        return super().ternary_op(lhs, rhs, other, op)
-
     def create_select(self, cond, lhs, rhs):
         right = rhs.data.astype(lhs.data.dtype, copy=False)  # atomic_min of floats asks for int64 or a pointer
         return new_handle(np.where(cond.data, lhs.data, right), rhs.dtype.scalar)

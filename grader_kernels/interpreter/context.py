@@ -3,9 +3,11 @@
     with on_cpu():
         kernel[grid](x, y, n, BLOCK=64)        # x, y live on the CPU
 
-What it is: triton's own interpreter, entered launch by launch, with its lies repaired (bf16 arithmetic, `other=0.0`,
-masked lanes, `and` / `or` / `not` on tiles, custom reductions) and with every address checked against the tensors of
-the launch, so that an out-of-bounds access is a sentence (`KernelFault`) and never a crash.
+What it is: triton's own interpreter, entered launch by launch, with its lies repaired (the types of loop variables and
+of constants, casts and their roundings, bf16 arithmetic, `other=0.0`, masked lanes, `and` / `or` / `not` of tensors,
+custom reductions, libdevice) and with every address checked against the tensors of the launch, so that an
+out-of-bounds access is a sentence (`KernelFault`) and never a crash. An integer argument that is 1 stays an int32 here,
+while triton's launcher makes it a constant, whose type may give way to that of a narrower tile.
 What it is not: a sandbox (a kernel is Python here; `language` is the gate for kernels one does not trust), a race
 detector (programs run one after another), or a clock (an interpreted kernel's time says nothing about a GPU).
 

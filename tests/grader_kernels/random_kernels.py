@@ -543,7 +543,7 @@ GRID = 2
 Step = Callable[[dict[str, Lanes]], None]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Kernel:
     """One random kernel: its text, its arguments, and what it must store.
 

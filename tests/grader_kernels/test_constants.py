@@ -194,11 +194,19 @@ def names_kernel(o_ptr, C: tl.constexpr):
     tl.store(o_ptr + 4, max(tl.program_id(0) - 7, -9) // 2)
 
 
+@triton.jit
+def changed_kernel(o_ptr, C: tl.constexpr):
+    C -= 10
+    tl.store(o_ptr, C // 2)
+
+
 def test_a_number_behind_a_name_is_a_tensor():
-    out = torch.zeros(5, dtype=torch.int32)
+    out, changed = torch.zeros(5, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
     with on_cpu():
         names_kernel[(1,)](out, C=3)
+        changed_kernel[(1,)](changed, C=3)
     assert out.tolist() == [-3, -3, -4, -3, -3]
+    assert changed.tolist() == [-3]
 
 
 def test_a_constant_that_holds_a_tensor_is_no_key_of_a_recipe():

@@ -127,6 +127,23 @@ def test_one_operation_rounds_once(function, dtype):
 
 
 @triton.jit
+def fused_kernel(x_ptr, y_ptr, z_ptr, o_ptr):
+    at = tl.arange(0, 8)
+    tl.store(o_ptr + at, tl.fma(tl.load(x_ptr + at), tl.load(y_ptr + at), tl.load(z_ptr + at)))
+
+
+@pytest.mark.parametrize(("dtype", "digits"), [(torch.float32, 24), (torch.bfloat16, 8), (torch.float64, 53)], ids=str)
+def test_a_fused_sum_sees_a_term_far_below_a_tie(dtype, digits):
+    """1.5 * (1 + step) lies half way between two numbers; the third term says which one is nearer."""
+    step = 2.0 ** (1 - digits)
+    x, y, out = torch.full((8,), 1 + step, dtype=dtype), torch.full((8,), 1.5, dtype=dtype), torch.empty(8, dtype=dtype)
+    z = torch.tensor([2.0**-80, -(2.0**-80), 2.0**-120, -(2.0**-120)] * 2, dtype=dtype)
+    with on_cpu():
+        fused_kernel[(1,)](x, y, z, out)
+    assert out.tolist() == [1.5 + 2 * step, 1.5 + step] * 4
+
+
+@triton.jit
 def with_numbers(x):
     return tl.where(x * 2.5 > 1, x + 1, tl.full((256,), -1.5, x.dtype) - x)
 
