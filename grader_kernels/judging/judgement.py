@@ -63,6 +63,7 @@ TF32 = (
     "tl.dot multiplies float32 tiles as tf32 where nothing else is said, with 10 bits behind the point: the numbers "
     'are right with input_precision="ieee"'
 )
+COMPILING = 120.0  # seconds for what is launched besides the cases that are about compiling
 CLEARLY = 1e-2  # of the largest number: by so much the answers of two known mistakes have to differ somewhere
 
 
@@ -158,6 +159,7 @@ class Judgement:
         self.task, self.hands, self.targets, self.tell = task, hands, tuple(targets), tell
         self.settings, self.known = task.settings, known
         self.exhausted = 0
+        self.compiling = 0.0  # seconds
         self.runs: list[Ran] = []
 
     def verdict(self) -> KernelVerdict:
@@ -340,8 +342,13 @@ class Judgement:
             return
         targets = self.targets if ran.case.compile else self.targets[:1]
         self.tell(f"compiling for {', '.join(targets)}")
+        began = time.monotonic()
         ran.compiled = self.hands.compile(ran.traced, targets, seen)
-        if not ran.case.compile:
+        self.compiling += time.monotonic() - began
+        if not ran.case.compile and self.compiling > COMPILING:
+            late = f"compiling all that is launched was not finished after {COMPILING:g} seconds"
+            ran.compiled = [Compiled(self.task.name, targets[0], error=late)]
+        elif not ran.case.compile:
             ran.compiled = [one for one in ran.compiled if exceeds(one, self.settings, ran.case.stack)]
         ran.refused = judge_compiled(ran.compiled, self.settings)
 

@@ -109,6 +109,17 @@ def test_the_three_ways_say_the_same(box, judge, name, file):
     assert here.full == (file not in wrongs) and (here.misconception is not None) == (file in wrongs)
 
 
+@pytest.mark.parametrize("file", ["race_hidden_by_a_bell", "tf32_by_default", "lengths_on_the_host_and_a_dummy_read"])
+def test_what_only_hardware_shows_is_said_everywhere(box, judge, file):
+    """Programs at once, tf32 and looks at numbers: the same in this process, behind the walls and in children."""
+    text = (Path(__file__).parent / "cheats" / f"{file}.py").read_text()
+    name = next(line for line in text.splitlines() if line.startswith("# problem: ")).removeprefix("# problem: ")
+    problem, task = problems.load(name), pose(problems.load(name), SEED)
+    here, _ = in_the_notebook(task, text)
+    assert not here.full and words(in_a_class(box, task, text, ())) == words(here)
+    assert words(judge.judge(problem, text, seed=SEED)) == words(here)
+
+
 def test_lines_are_counted_within_the_cell():
     cells = ["x = 1\n", "# a comment\n@triton.jit\ndef k(x_ptr):\n    tl.store(x_ptr, 1)\n", "y = 2"]
     assert kernels_of(cells, {"k"}).split("\n")[1:3] == ["@triton.jit", "def k(x_ptr):"]
