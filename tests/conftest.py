@@ -23,8 +23,9 @@ from autograder.authoring.unit import UnknownUnit, find_unit
 UNIT = re.compile(r"test_units\.py::.*\[(.*)\]")
 LONG = (  # the longest begins
     "test_formgrader", "test_problems", "test_sandbox", "test_record", "test_browser", "test_taking_down", "test_build",
-    "test_full_check", "test_zygote", "test_grade", "test_judge", "test_compiler", "test_cheats", "test_shortcuts",
-    "test_promises", "test_dask", "test_resume", "test_solve", "test_sanitizer", "test_properties", "test_neighbours",
+    "test_full_check", "test_zygote", "test_grade", "test_judge", "test_compiler", "test_features", "test_cheats",
+    "test_shortcuts", "test_promises", "test_dask", "test_resume", "test_solve", "test_sanitizer", "test_properties",
+    "test_neighbours",
 )  # fmt: skip
 
 

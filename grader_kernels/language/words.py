@@ -75,7 +75,7 @@ MODULES = {
 # attributes of tiles, pointers to blocks, descriptors, dtypes and constexprs
 MEMBERS = _words(
     """
-    to cast shape dtype T numel type element_ty scalar value primitive_bitwidth int_bitwidth block_shape item
+    to cast shape dtype T numel type element_ty scalar value primitive_bitwidth int_bitwidth block_shape strides item
     is_floating is_standard_floating is_int is_int_signed is_int_unsigned is_ptr is_block is_bool is_void is_const
     is_fp64 is_fp32 is_fp16 is_bf16 is_fp8 is_fp8e4nv is_fp8e5 is_fp8e4b15 is_fp8e4b8 is_fp8e5b16
     is_int64 is_int32 is_int16 is_int8 is_int1 is_uint64 is_uint32 is_uint16 is_uint8
