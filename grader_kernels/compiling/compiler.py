@@ -69,7 +69,7 @@ from grader_kernels.replaying.trace import (
 )
 
 TARGETS = ("sm_80", "sm_90")
-RULES = 1  # part of every cache key: raise it when a Compiled is filled in another way
+RULES = 2  # part of every cache key: raise it when a Compiled is filled in another way
 
 # Bytes of shared memory that one block may have. NVIDIA: CUDA C++ Programming Guide, "Compute Capabilities", table
 # "Technical Specifications per Compute Capability", row "Maximum amount of shared memory per thread block": 64 KB on
@@ -258,7 +258,9 @@ def compile_job(job: Job) -> Compiled:
         functions = _load(job.source)
         built = _build(job, functions)
         read = _read_amd if job.target.startswith("gfx") else _read_nvidia
-        return read(built, Compiled(job.launch.kernel, job.target, shared_limit=SHARED_LIMITS[job.target]))
+        into = Compiled(job.launch.kernel, job.target, shared_limit=SHARED_LIMITS[job.target])
+        into.dots = "tt.dot" in built.asm["ttir"]
+        return read(built, into)
     except Refused as refused:
         return _failed(job.launch.kernel, job.target, refused)
 
@@ -636,8 +638,8 @@ def judge_compiled(compiled: list[Compiled], settings: Settings) -> list[str]:
         sentences += [f"{one.kernel} on {device(one.target)} {says}" for says in _limits(one, settings)]
     for target in dict.fromkeys(one.target for one in built):
         mine = [one for one in built if one.target == target]
-        if settings.tensor_cores and target not in WITHOUT_TENSOR_CORES and not any(one.tensor_cores for one in mine):
-            sentences.append(f"{_kernels(mine)} on {device(target)} {_NO_TENSOR_CORES}")
+        if settings.tensor_cores and target not in WITHOUT_TENSOR_CORES and (plain := _on_plain_units(mine)):
+            sentences.append(f"{_kernels(plain)} on {device(target)} {_NO_TENSOR_CORES}")
         for kernel in dict.fromkeys(one.kernel for one in mine):
             sentences += _narrow(kernel, [one for one in mine if one.kernel == kernel], settings.vector_bits)
     return list(dict.fromkeys(sentences))
@@ -684,6 +686,12 @@ _NO_TENSOR_CORES = (
     "uses no tensor cores: multiply tiles with tl.dot, not with a sum over products, and don't ask for "
     'input_precision="ieee".'
 )
+
+
+def _on_plain_units(built: list[Compiled]) -> list[Compiled]:
+    """Those of one target that should use tensor cores and don't: whoever has a tl.dot; all when nobody uses them."""
+    using = {one.kernel for one in built if one.tensor_cores}
+    return [one for one in built if one.kernel not in using and (one.dots or not using)]
 
 
 def _kernels(compiled: list[Compiled]) -> str:

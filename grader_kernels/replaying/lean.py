@@ -38,7 +38,8 @@ def too_much(meter: Mapping[str, Any], floor: Mapping[str, Any], slack: float = 
     bytes_, many, unread = "", _launched(meter, launches), _unread(meter, floor)
     if ratio > slack * TOLERANCE:
         waste = _waste(meter, floor)
-        bytes_ = f"you move {ratio:.{1 if ratio >= 1.05 else 2}f} times the bytes that are needed" + (f": {waste}" if waste else "")
+        times = f"{ratio:.1f}" if ratio >= 1.05 else f"{ratio:.2f}"
+        bytes_ = f"you move {times} times the bytes that are needed" + (f": {waste}" if waste else "")
     return "; ".join(part for part in (bytes_, many, unread) if part)
 
 

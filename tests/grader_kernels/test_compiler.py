@@ -112,13 +112,13 @@ def test_a_softmax_compiles_for_both_targets_without_a_device():
     for one in found:
         assert one.error == "" and one.kernel == "softmax_kernel"
         assert one.stack == 0 and 0 < one.registers < 64 and one.warps == 4
-        assert 0 < one.shared < 1024 and one.tensor_cores == ""
+        assert 0 < one.shared < 1024 and one.tensor_cores == "" and not one.dots
     assert judge_compiled(found, Settings()) == []
 
 
 def test_a_matmul_uses_each_targets_own_tensor_cores():
     found = compile_launches(SOURCE, matmul_trace())
-    assert [one.tensor_cores for one in found] == ["mma.sync", "wgmma"]
+    assert [one.tensor_cores for one in found] == ["mma.sync", "wgmma"] and all(one.dots for one in found)
     assert all(one.async_copies > 0 and one.load_bits == {"128": one.async_copies} for one in found)
     assert judge_compiled(found, Settings(tensor_cores=True, vector_bits=128)) == []
 
@@ -128,6 +128,7 @@ def test_a_spill_is_seen_on_the_stack():
     assert found.stack > 0
     [says] = judge_compiled([found], Settings())
     assert f"{found.stack} bytes per thread on the stack" in says and "A100 (sm_80)" in says
+    assert f"the {found.registers} registers" in says and f"{found.shared} bytes of shared memory" in says
     assert judge_compiled([found], Settings(stack=found.stack)) == []
 
 
@@ -406,6 +407,14 @@ def test_one_kernel_with_tensor_cores_is_enough_and_a_t4_needs_none():
     both = [Compiled("a", "sm_80", tensor_cores="mma.sync", shared_limit=1), Compiled("b", "sm_80", shared_limit=1)]
     assert judge_compiled(both, Settings(tensor_cores=True)) == []
     assert judge_compiled([Compiled("b", "sm_75", shared_limit=1)], Settings(tensor_cores=True)) == []
+
+
+def test_whoever_multiplies_tiles_needs_tensor_cores_whatever_others_do():
+    good = Compiled("a", "sm_80", tensor_cores="mma.sync", dots=True, shared_limit=1)
+    other = Compiled("b", "sm_80", dots=True, shared_limit=1)
+    [says] = judge_compiled([good, other], Settings(tensor_cores=True))
+    assert says.startswith("b on A100 (sm_80) uses no tensor cores")
+    assert judge_compiled([good, Compiled("a", "sm_80", dots=True, shared_limit=1)], Settings(tensor_cores=True)) == []
 
 
 def test_a_refusal_by_one_target_names_it():

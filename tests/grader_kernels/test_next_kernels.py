@@ -67,8 +67,32 @@ def test_every_family_has_two_mistakes():
 
 
 @pytest.mark.slow
+def test_tiles_that_spill_are_told_with_registers_stack_and_shared_memory(judge):
+    source = read("matmul_epilogue")[0]["solution"]
+    large = source.replace("BLOCK_M=block_m, BLOCK_N=block_n", "BLOCK_M=128, BLOCK_N=128, num_warps=1")
+    verdict = judged(judge, "matmul_epilogue", large.replace("cdiv(M, block_m)", "cdiv(M, 128)").replace(
+        "cdiv(N, block_n)", "cdiv(N, 128)"))  # fmt: skip
+    assert verdict.group("compiles").won == 0
+    [says] = [s for s in verdict.group("compiles").says if "on the stack" in s]
+    [one] = [one for one in verdict.compiled if one.stack > 0]
+    for figure in (f"{one.stack} bytes per thread", f"the {one.registers} registers", f"{one.shared} bytes of shared"):
+        assert figure in says
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "right"), RIGHT)
 def test_right_kernels_get_all_points_on_other_seeds_and_all_targets(judge, name, right):
     for seed in range(2, 7):
         verdict = judged(judge, name, read(name)[0][right], ("sm_80", "sm_90"), seed)
         assert lost(verdict) <= ({"lean"} if (name, right) in UNEVEN else set()), (seed, verdict.sentences())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "wrong"), WRONG)
+def test_wrong_kernels_lose_their_group_on_other_seeds(judge, name, wrong):
+    mistake = next(each for each in read(name)[1] if each.name == wrong)
+    for seed in range(2, 7):
+        verdict = judged(judge, name, mistake.source, ONE_TARGET if mistake.loses == "compiles" else (), seed)
+        group = verdict.group(mistake.loses)
+        assert group.won <= group.weight * (1 - LEAST_LOSS), (seed, verdict.sentences())
+        assert any(mistake.says in sentence for sentence in verdict.sentences()), (seed, verdict.sentences())

@@ -5,7 +5,7 @@
 
 What do the weights of one query sum to, whatever the scores are?
 """
-edit('(tl.dot(do, tl.trans(v), input_precision="ieee") - delta[:, None])', 'tl.dot(do, tl.trans(v), input_precision="ieee")')
+edit(" - delta[:, None]", "")
 
 # %% wrong="lse_in_log2" loses="right" says="natural logarithm"
 """Scores are multiplied with log2(e) for exp2, lse is not.
@@ -27,4 +27,14 @@ edit("dk = tl.dot(tl.trans(ds).to(q.dtype), q, dk, input_precision=\"ieee\")", "
     dk = tl.dot(tl.trans(ds).to(q.dtype), q, dk, input_precision="ieee")
     dq = tl.load(dq_ptr + at, mask=at_in, other=0.0) + tl.dot(ds.to(k.dtype), k, input_precision="ieee")
     tl.store(dq_ptr + at, dq.to(dq_ptr.dtype.element_ty), mask=at_in)
+""")
+
+# %% wrong="queries_on_plain_units" loses="compiles" says="queries_kernel on A100 (sm_80) uses no tensor cores"
+"""The second launch turns its tiles into float32 before it multiplies them; that the first one does not is no help.
+
+Which products does each of your kernels take, and in which dtype?
+"""
+edit("_, ds = scores_of(q, k, v, o, lse, do, own_in & (n < N)[None, :], scale)", """
+    k, v = k.to(tl.float32), v.to(tl.float32)
+    _, ds = scores_of(q.to(tl.float32), k, v, o, lse, do.to(tl.float32), own_in & (n < N)[None, :], scale)
 """)

@@ -17,7 +17,8 @@ def grouped_kernel(
         for step in range(0, K, BLOCK_K):
             k = step + tl.arange(0, BLOCK_K)
             x = tl.load(x_ptr + rows * K + k[None, :], mask=(rows < end) & (k[None, :] < K), other=0.0)
-            w = tl.load(w_ptr + (group * K + k[:, None]) * N + columns, mask=(k[:, None] < K) & (columns < N), other=0.0)
+            at = (group * K + k[:, None]) * N + columns
+            w = tl.load(w_ptr + at, mask=(k[:, None] < K) & (columns < N), other=0.0)
             total = tl.dot(x, w, total)
         tl.store(y_ptr + rows * N + columns, total.to(tl.bfloat16), mask=(rows < end) & (columns < N))
 

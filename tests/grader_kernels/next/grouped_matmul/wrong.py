@@ -5,8 +5,11 @@
 
 Which rows of the last tile belong to the group?
 """
-edit("mask=(rows < end) & (k[None, :] < K)", "mask=(rows < tl.load(ends_ptr + tl.num_programs(0) - 1)) & (k[None, :] < K)")
-edit("mask=(rows < end) & (columns < N)", "mask=(rows < tl.load(ends_ptr + tl.num_programs(0) - 1)) & (columns < N)")
+edit("end = tl.load(ends_ptr + group)", """
+    end = tl.load(ends_ptr + group)
+    all_rows = tl.load(ends_ptr + tl.num_programs(0) - 1)
+""")
+edit("(rows < end)", "(rows < all_rows)", times=2)
 
 # %% wrong="end_before_the_first" loses="safe" says="reads element -1 of ends_ptr"
 """Group 0 takes its beginning from the end of the group before it, and there is none.
@@ -23,6 +26,6 @@ To how many groups may 16 neighbouring rows belong?
 edit("range(first, end, BLOCK_M)", "range(tl.cdiv(first, BLOCK_M) * BLOCK_M, end, BLOCK_M)")
 edit("end = tl.load(ends_ptr + group)", """
     end = tl.load(ends_ptr + group)
-    total_rows = tl.load(ends_ptr + tl.num_programs(0) - 1)
+    all_rows = tl.load(ends_ptr + tl.num_programs(0) - 1)
 """)
-edit("(rows < end)", "(rows < total_rows)", times=2)
+edit("(rows < end)", "(rows < all_rows)", times=2)

@@ -2,8 +2,8 @@
 
 int4_unpack(packed, scales, block=64) -> w
 
-packed  (R, C / 2) uint8, contiguous: byte [r, i] holds number 2 i of row r in its low four bits and number 2 i + 1 in its
-        high ones, as two's complement: 0 .. 7 are themselves, 8 .. 15 stand for -8 .. -1
+packed  (R, C / 2) uint8, contiguous: byte [r, i] holds number 2 i of row r in its low four bits and number 2 i + 1 in
+        its high ones, as two's complement: 0 .. 7 are themselves, 8 .. 15 stand for -8 .. -1
 scales  (R, C / 32) float32: one for 32 neighbouring numbers
 w       (R, C) float16, new and contiguous: number times scale
 

@@ -13,7 +13,8 @@ edit("total = tl.dot(a, b, total, out_dtype=tl.int32)", "total += tl.dot(a, b, o
 
 Which type has the product of two int8 tiles?
 """
-edit("total = tl.dot(a, b, total, out_dtype=tl.int32)", "total += tl.sum((a[:, :, None] * b[None, :, :]).to(tl.int32), 1)")
+edit("total = tl.dot(a, b, total, out_dtype=tl.int32)",
+     "total += tl.sum((a[:, :, None] * b[None, :, :]).to(tl.int32), 1)")
 
 # %% wrong="products_in_float32" loses="compiles" says="uses no tensor cores"
 """The numbers are multiplied as float32: right, and one by one.

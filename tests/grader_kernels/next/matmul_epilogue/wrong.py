@@ -5,8 +5,11 @@
 
 How often does the loop run?
 """
-edit("total += tl.load(bias_ptr + columns, mask=columns < N, other=0.0)", "pass")
-edit("total = tl.dot(x, w, total)", "total = tl.dot(x, w, total + tl.load(bias_ptr + columns, mask=columns < N, other=0))")
+edit("total += tl.load(bias_ptr + columns, mask=columns < N, other=0.0)", "")
+edit("total = tl.dot(x, w, total)", """
+    total = tl.dot(x, w, total)
+    total += tl.load(bias_ptr + columns, mask=columns < N, other=0.0)
+""")
 
 # %% wrong="fp16_accumulate" loses="right" says="float16 ends at 65504"
 """The sum is kept in float16.

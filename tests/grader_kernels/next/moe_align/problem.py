@@ -55,5 +55,8 @@ def reference(experts, E, block=4):
 
 def floor(experts, E, block=4):
     C = size(len(experts), E, block)
-    why = "every token is read to be counted and once more by each expert; every place and every owner is written once; counts come on top"
+    why = (
+        "every token is read to be counted and once more by each expert; every place and every owner is written once; "
+        "the counts come on top"
+    )
     return Floor({"experts": 4 * len(experts) * (E + 1)}, {"out 0": 4 * C, "out 1": 4 * C // block}, why)

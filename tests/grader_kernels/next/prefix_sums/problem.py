@@ -46,5 +46,5 @@ def programs(x, block=64):
 
 
 def floor(x, block=64):
-    why = "every number is read once and every sum written once, 8 N; a second walk or what blocks tell each other on top"
+    why = "every number is read once and every sum written once, 8 N; a second walk or what blocks say comes on top"
     return Floor({"x": 4 * len(x)}, {"out": 4 * len(x)}, why)

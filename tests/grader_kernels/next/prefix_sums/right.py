@@ -1,7 +1,7 @@
 """Other correct kernels. Each cell is a whole answer."""
 
 # %% right="one_walk_with_tickets"
-"""A block waits for the carry of the block before it. Blocks are given out in the order in which programs start, so that
+"""A block waits for the carry of the block before it. Blocks are given out in the order in which programs start, so
 nobody waits for a program that has not started."""
 @triton.jit
 def chained_kernel(x_ptr, ticket_ptr, ready_ptr, carry_ptr, sums_ptr, N, BLOCK: tl.constexpr):

@@ -17,8 +17,8 @@ edit("carry = tl.sum(tl.load(totals_ptr + before, mask=before < block, other=0),
      "carry = tl.load(sums_ptr + block * BLOCK - 1, mask=block > 0, other=0)")
 
 # %% wrong="waits_by_number" loses="safe" says="waits for ever"
-"""A block waits for the one with the number before it. Programs may start in any order: when those that wait fill the GPU,
-the one that they wait for never starts.
+"""A block waits for the one with the number before it. Programs may start in any order: when those that wait fill the
+GPU, the one that they wait for never starts.
 
 What becomes of a program that waits for one that has not started?
 """

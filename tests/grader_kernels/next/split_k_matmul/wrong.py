@@ -18,8 +18,8 @@ edit("tl.store(parts_ptr + (split * M + m) * N + n, total, mask=inside)", "")
 edit("c = torch.empty((M, N)", "c = torch.zeros((M, N)")
 
 # %% wrong="no_barrier_before_the_counter" loses="safe" says="tl.debug_barrier()"
-"""The program counts itself before all of its threads have stored: the atomic is done by one thread, which does not wait
-for the others.
+"""The program counts itself before all of its threads have stored: the atomic is done by one thread, which does not
+wait for the others.
 
 Which of a program's threads does tl.atomic_add on one number, and what do the others do meanwhile?
 """
