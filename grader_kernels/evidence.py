@@ -57,6 +57,14 @@ ORDER_MATTERS = Finding(
 )
 
 
+LANES_MATTER = Finding(
+    "order",
+    "The result changes with the order in which the lanes of a tile do their atomics.",
+    "What an atomic returns, and a float sum, depends on who comes first: give each lane a place by tl.cumsum, or "
+    "reduce the tile first.",
+)
+
+
 class TensorTraffic(msgspec.Struct):
     """Bytes moved between one tensor and the programs, over all launches of one call of the launcher.
 
@@ -134,6 +142,7 @@ class Evidence(msgspec.Struct):
     unwritten  returned tensors that have elements which no kernel wrote, in sentences
     unfilled   whether a load left lanes masked and gave them no value
     waits      what the launcher looks at in Python, in sentences
+    atomics    whether a kernel used any
     """
 
     findings: list[Finding] = []
@@ -143,6 +152,7 @@ class Evidence(msgspec.Struct):
     unwritten: list[str] = []
     unfilled: bool = False
     waits: list[str] = []
+    atomics: bool = False
 
 
 class Compiled(msgspec.Struct):

@@ -55,6 +55,13 @@ def _spread(handle: TensorHandle, dtype: np.dtype, shape: tuple[int, ...]) -> Te
     return TensorHandle(np.ascontiguousarray(data), handle.dtype, handle.attr)
 
 
+def _turned(lanes: Any) -> Any:
+    """A tile, or a mask, with its lanes in the opposite order."""
+    if isinstance(lanes, TensorHandle):
+        return TensorHandle(_turned(lanes.data), lanes.dtype, lanes.attr)
+    return np.ascontiguousarray(lanes.reshape(-1)[::-1].reshape(lanes.shape))
+
+
 def new_handle(data: np.ndarray, dtype: tl.dtype, attr: dict[str, Any] | None = None) -> TensorHandle:
     """A TensorHandle of data that is known to fit its type, in a third of the time."""
     made = object.__new__(TensorHandle)
@@ -212,8 +219,10 @@ class Accesses(upstream.InterpreterBuilder):
         low, high = int(addresses.min()), int(addresses.max())
         return next((known for known in self.launch.regions if known.owns(low, high + 1)), None)
 
-    def _note_atomic(self, pointers: TensorHandle, lanes: np.ndarray | None, size: int) -> None:
+    def _note_atomic(self, pointers: TensorHandle, lanes: np.ndarray | None, size: int, sem: Any) -> None:
         addresses = self.check("updates", pointers, lanes, size)
+        self.launch.takes = sem in (ir.MEM_SEMANTIC.ACQUIRE, ir.MEM_SEMANTIC.ACQUIRE_RELEASE)
+        self.launch.gives = sem in (ir.MEM_SEMANTIC.RELEASE, ir.MEM_SEMANTIC.ACQUIRE_RELEASE)
         observer = self.launch.settings.observer
         if observer is not None and addresses.size:
             self._note_lanes(lanes, pointers.data.shape)
@@ -224,15 +233,21 @@ class Accesses(upstream.InterpreterBuilder):
         shape = np.broadcast_shapes(ptr.data.shape, val.data.shape)
         pointers, value = _spread(ptr, ptr.data.dtype, shape), _spread(val, dtype, shape)
         lanes = _flag(mask)
-        self._note_atomic(pointers, lanes, dtype.itemsize)
+        self._note_atomic(pointers, lanes, dtype.itemsize, sem)
         lanes = np.ones(shape, bool) if lanes is None else np.ascontiguousarray(np.broadcast_to(lanes, shape))
+        if self.launch.settings.order is not None:  # the lanes of a tile come in any order, too
+            pointers, value, lanes = _turned(pointers), _turned(value), _turned(lanes)
         if val.dtype.scalar == tl.bfloat16:
-            return self._bf16_atomic(op, pointers, value, lanes)
+            return self._in_lane_order(self._bf16_atomic(op, pointers, value, lanes))
         if op == ir.ATOMIC_OP.XCHG:  # of any type an exchange of bits
             value = TensorHandle(value.data.view(f"u{dtype.itemsize}"), value.dtype)
         old = super().create_atomic_rmw(op, pointers, value, TensorHandle(lanes, tl.int1), sem, *rest)
+        old = self._in_lane_order(old)
         self._note_look("updates", pointers, pointers.data, old.data)
         return new_handle(old.data.view(dtype), value.dtype.scalar)
+
+    def _in_lane_order(self, old: TensorHandle) -> TensorHandle:
+        return old if self.launch.settings.order is None else _turned(old)
 
     def _bf16_atomic(self, op, ptr, val, lanes):
         if op != ir.ATOMIC_OP.FADD:
@@ -251,7 +266,7 @@ class Accesses(upstream.InterpreterBuilder):
         dtype = upstream._get_np_dtype(ptr.get_element_ty())
         shape = np.broadcast_shapes(ptr.data.shape, cmp.data.shape, val.data.shape)
         pointers = _spread(ptr, ptr.data.dtype, shape)
-        self._note_atomic(pointers, None, dtype.itemsize)
+        self._note_atomic(pointers, None, dtype.itemsize, sem)
         old = super().create_atomic_cas(pointers, _spread(cmp, dtype, shape), _spread(val, dtype, shape), sem, *rest)
         self._note_look("updates", pointers, pointers.data, old.data)
         return old

@@ -125,6 +125,8 @@ class Launch:
     settings: Settings
     views: dict[tuple[int, np.dtype], np.ndarray] = dataclasses.field(default_factory=dict)
     lanes: tuple[np.ndarray | None, tuple[int, ...]] = (None, ())  # of the access that is observed
+    takes: bool = True  # the atomic that is observed sees what others have done before theirs ("acquire")
+    gives: bool = True  # others see by it what was done before ("release")
 
     def memory(self, region: Region, dtype: np.dtype) -> np.ndarray:
         """The storage that a region lies in, in elements of this type."""

@@ -29,6 +29,7 @@ import torch
 
 from grader_kernels.compiling.compiler import exceeds, judge_compiled
 from grader_kernels.evidence import (
+    LANES_MATTER,
     MASKED_MATTERS,
     ORDER_MATTERS,
     Access,
@@ -257,14 +258,16 @@ class Judgement:
             ran.findings.append(error.finding)
 
     def _shuffle(self, ran: Ran) -> None:
-        """The same launches again, their programs in another order, and with other numbers in lanes that no load has
-        filled: nothing may change."""
+        """The same launches again, their programs and the lanes of their atomics in another order, and with other
+        numbers in lanes that no load has filled: nothing may change."""
         several = ran.evidence.traffic.programs > max(1, ran.evidence.traffic.kernels)
+        order = ORDER_MATTERS if several else LANES_MATTER
+        several = several or ran.evidence.atomics
         told = ran.unwritten or any(f.kind in ("uninitialised", "masked_lane") for f in ran.findings)
         masked, zero = ran.evidence.unfilled and not told, "marked" if told else "zero"
         if several and not self._same(ran, order="shuffled:1", unfilled=zero):
             masked = masked and self._same(ran, order="shuffled:1")
-            ran.findings.append(MASKED_MATTERS if masked else ORDER_MATTERS)
+            ran.findings.append(MASKED_MATTERS if masked else order)
         elif masked and not (self._same(ran, unfilled="large") and (several or self._same(ran, unfilled="zero"))):
             ran.findings.append(MASKED_MATTERS)
 

@@ -426,15 +426,19 @@ def replay(
         raise
     if reorder and state.sanitizer.atomics:
         other = _Replay(trace, kernels, inputs, guard, may_change, "reversed", watch=False)
-        other.run()
-        if not state.agrees(other):
-            state.sanitizer.findings.append(ORDER_MATTERS)
+        try:
+            other.run()
+            found = [] if state.agrees(other) else [ORDER_MATTERS]
+        except KernelFault as fault:
+            found = [fault.finding]
+        state.sanitizer.findings += found
     if state.sanitizer.suspects:
         _bring_together(state, inputs)
     changed = state.judge(may_change)
     outputs = state.output(trace.returned)
-    seen, unfilled = state.sanitizer.findings, state.sanitizer.unfilled
-    evidence = Evidence(seen, state.meter.traffic, changed, state.launcher, state.unwritten, unfilled, state.waits)
+    seen, unfilled, atomics = state.sanitizer.findings, state.sanitizer.unfilled, state.sanitizer.atomics
+    launcher = changed, state.launcher, state.unwritten
+    evidence = Evidence(seen, state.meter.traffic, *launcher, unfilled, state.waits, atomics)
     return Replayed(outputs, len(trace.launches), state.problems, changed, evidence)
 
 

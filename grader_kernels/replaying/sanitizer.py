@@ -15,7 +15,8 @@ scalar, then the second's access. So a spin lock (`tl.atomic_cas`, `tl.atomic_xc
 program to count itself adds up". One thread does such an atomic and waits for no other: what a tile stored or read
 before it is ordered where a barrier lies between. Programs run one after another here, so an atomic that only happened
 to lie between them looks the same: such pairs are `suspects`, and `together` asks whether anybody waits there.
-Releasing a lock with `tl.store` stays a race. `sem="relaxed"` is taken for the default.
+Releasing a lock with `tl.store` stays a race. An atomic with sem="relaxed" orders nothing, "acquire" and "release" do
+half.
 """
 
 from __future__ import annotations
@@ -248,12 +249,13 @@ class Sanitizer(Observer):
         if self._ordered is None:
             self._ordered = np.zeros((2, self._programs), np.int32)
         clock = self._clocks.get(address)
-        if clock is not None:
+        if clock is not None and self._launch.takes:
             np.maximum(self._ordered, clock, out=self._ordered)
         done = event if self._wide < self._since() else self._wide - 1
         self._ordered[:, len(self.memory.starts) - 1] = done, event
         self._waited = event + 1  # all threads wait for what an atomic returns
-        self._clocks[address] = self._ordered.copy()
+        if self._launch.gives:
+            self._clocks[address] = self._ordered.copy()
 
     def _since(self) -> int:
         return max(self.memory.fresh, self._waited)

@@ -116,6 +116,78 @@ def test_one_number_is_stored_by_the_thread_that_does_the_atomic():
     assert torch.equal(done.outputs, X.view(4, 16).sum(1)) and done.evidence.findings == []
 
 
+@triton.jit
+def half_ordered_kernel(x_ptr, flag_ptr, o_ptr, GIVES: tl.constexpr, TAKES: tl.constexpr):
+    if tl.program_id(0) == 0:
+        tl.store(o_ptr, tl.load(x_ptr))
+        tl.atomic_xchg(flag_ptr, 1, sem=GIVES)
+    elif tl.atomic_add(flag_ptr, 0, sem=TAKES) == 1:
+        tl.store(o_ptr + 1, tl.load(o_ptr))
+
+
+@pytest.mark.parametrize(("gives", "takes", "ordered"), [
+    ("acq_rel", "acq_rel", True), ("release", "acquire", True),
+    ("relaxed", "acquire", False), ("release", "relaxed", False), ("acquire", "acquire", False),
+])  # fmt: skip
+def test_an_atomic_orders_as_its_semantics_say(gives, takes, ordered):
+    def launcher(x):
+        out, flag = torch.empty(2), torch.zeros(1, dtype=torch.int32)
+        half_ordered_kernel[(2,)](x, flag, out, GIVES=gives, TAKES=takes)
+        return out
+
+    kinds = [found.kind for found in watched(launcher, X).evidence.findings]
+    assert kinds == ([] if ordered else ["race"])
+
+
+@triton.jit
+def locked_tile_kernel(x_ptr, lock_ptr, o_ptr, BARRIER: tl.constexpr, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + tl.program_id(0) * BLOCK + at)
+    while tl.atomic_cas(lock_ptr, 0, 1) == 1:
+        pass
+    if tl.load(lock_ptr + 1) == 0:  # the first one here has nothing to add to
+        tl.atomic_xchg(lock_ptr + 1, 1)
+    else:
+        x += tl.load(o_ptr + at)
+    tl.store(o_ptr + at, x)
+    if BARRIER:
+        tl.debug_barrier()
+    tl.atomic_xchg(lock_ptr, 0)
+
+
+@pytest.mark.parametrize("barrier", [True, False])
+def test_a_tile_behind_a_lock_needs_a_barrier_before_the_lock_opens(barrier):
+    def launcher(x):
+        out, lock = torch.empty(16), torch.zeros(2, dtype=torch.int32)
+        locked_tile_kernel[(4,)](x, lock, out, BARRIER=barrier, BLOCK=16)
+        return out
+
+    done = watched(launcher, X)
+    assert torch.equal(done.outputs, X.view(4, 16).sum(0))
+    assert [found.kind for found in done.evidence.findings] == ([] if barrier else ["race"] * 2)
+    assert all("not all of its threads were done" in found.sentence for found in done.evidence.findings)
+
+
+@triton.jit
+def places_kernel(x_ptr, count_ptr, o_ptr, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(o_ptr + at, tl.atomic_add(count_ptr + tl.load(x_ptr + at), 1))
+    tl.atomic_max(count_ptr + 4 + tl.load(x_ptr + at), at)
+
+
+def test_the_lanes_of_a_tiles_atomic_come_in_any_order():
+    def launcher(x):
+        counts, out = torch.zeros(8, dtype=torch.int32), torch.empty(8, dtype=torch.int32)
+        places_kernel[(1,)](x, counts, out, BLOCK=8)
+        return out, counts
+
+    done = watched(launcher, IDS)
+    assert done.evidence.atomics and done.outputs[0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    turned = watched(launcher, IDS, order="shuffled:1", watch=False).outputs
+    assert turned[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert torch.equal(turned[1], done.outputs[1]) and done.outputs[1].tolist() == [2, 2, 2, 2, 4, 5, 6, 7]
+
+
 # waiting --------------------------------------------------------------------------------------------------------------
 
 

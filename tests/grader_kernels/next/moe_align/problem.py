@@ -30,7 +30,7 @@ def cases(rng, sizes):
         return int(sizes.integers(low, high))
 
     return [
-        Case("few tokens", draw(between(9, 16), 4), points_to=PLACE),
+        Case("few tokens", draw(between(9, 16), 2), points_to=PLACE),
         Case("several tiles of tokens", draw(between(130, 190), 8), points_to=PLACE),
         Case("experts without tokens", draw(between(40, 60), 8, [1, 2, 6]), points_to=PLACE),
         Case("whole tiles of tokens", draw(128, 4), {"block": 16}, lean=True, slack=1.1, compile=True, points_to=PLACE),
