@@ -363,6 +363,8 @@ def kernels_of(cells: list[str], needed: set[str]) -> str:
     the numbers that they have there. Raises language.LanguageError."""
     source = language.extract("\n\n".join(cells), needed)
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    if not functions:
+        return source
     first = min(decorator.lineno for node in functions for decorator in node.decorator_list) - 1
     last, begins = max(node.end_lineno for node in functions) - 1, 0
     for cell in cells:
