@@ -210,6 +210,13 @@ def test_the_compiler_takes_a_feature(name):
     assert set(refusals(name)) == lacking(FEATURES[name]), refusals(name)
 
 
+def test_running_kernels_leaves_the_compiler_its_language():
+    judged("max and min of scalars")
+    from triton.compiler.code_generator import CodeGenerator  # not above: who imports it first is the question
+
+    assert CodeGenerator.builtin_namespace["max"] is triton.language.core.builtin_max
+
+
 def test_what_is_no_feature_is_refused_by_the_compiler():
     """So that a feature that compiles says something."""
     source = FEATURES["tl.exp"].source.replace("tl.exp(x)", "tl.exp(x, 1)")
