@@ -81,6 +81,7 @@ SHARED_LIMITS = {"sm_75": 64 * KB, "sm_80": 163 * KB, "sm_86": 99 * KB, "sm_87":
 SHARED_LIMITS |= {"sm_90": 227 * KB, "sm_100": 227 * KB, "sm_120": 99 * KB}
 SHARED_LIMITS |= {"gfx90a": 64 * KB, "gfx942": 64 * KB, "gfx950": 160 * KB, "gfx1100": 64 * KB}
 
+PARKED = 16  # bytes per thread that are no spill: ptxas puts a value or two aside, with registers to spare
 PRINTS = ("print", "tl.device_print", "triton.language.device_print")
 THREADS_LIMIT = 1024  # in a block, on every one of them
 
@@ -649,7 +650,7 @@ def judge_compiled(compiled: list[Compiled], settings: Settings) -> list[str]:
 def exceeds(one: Compiled, settings: Settings, stack: int = 0) -> bool:
     """Whether one compiled kernel is refused, or needs more than its device has or the problem allows. stack: bytes
     that are allowed in any case."""
-    return bool(one.error) or (one.stack > stack and any(True for _ in _limits(one, settings)))
+    return bool(one.error) or any(True for _ in _limits(one, settings, stack))
 
 
 def _errors(compiled: list[Compiled]) -> list[str]:
@@ -667,8 +668,9 @@ def _errors(compiled: list[Compiled]) -> list[str]:
     return sentences
 
 
-def _limits(one: Compiled, settings: Settings) -> Iterator[str]:
+def _limits(one: Compiled, settings: Settings, stack: int = 0) -> Iterator[str]:
     allowed = settings.stack.get(one.target, 0) if isinstance(settings.stack, Mapping) else settings.stack
+    allowed = max(allowed, stack, PARKED)
     if one.stack > allowed:
         yield (
             f"puts {one.stack} bytes per thread on the stack ({allowed} are allowed): its values don't fit into the "

@@ -19,12 +19,20 @@ work), things only the compiler refuses (compiling is the second gate).
 
 from grader_kernels.language.extracting import extract
 from grader_kernels.language.refusing import LanguageError, NotWritten
-from grader_kernels.language.words import DTYPE_NAMES, JIT_OPTIONS, LANGUAGE_NAMES, MATH_NAMES, NAMESPACES
+from grader_kernels.language.words import (
+    DTYPE_NAMES,
+    JIT_OPTIONS,
+    LANGUAGE_NAMES,
+    LIBDEVICE_NAMES,
+    MATH_NAMES,
+    NAMESPACES,
+)
 
 __all__ = [
     "DTYPE_NAMES",
     "JIT_OPTIONS",
     "LANGUAGE_NAMES",
+    "LIBDEVICE_NAMES",
     "MATH_NAMES",
     "NAMESPACES",
     "LanguageError",

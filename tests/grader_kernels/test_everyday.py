@@ -216,7 +216,7 @@ WAYS = {
     "a wrapped modulus": [("    inside =", "    offsets = (\n        offsets\n        % 1048576\n    )\n    inside =")],
     "methods of tiles": summed("x.abs() * 0 + x + y"),
     "a loop variable as a tensor": [
-        ("    tl.store", "    for j in range(0, 1):\n        x += j.to(tl.float32)\n    tl.store")
+        ("    tl.store", "    for j in range(0, 1):\n        x += j.to(x.dtype)\n    tl.store")
     ],
     "a name that is not ASCII": [("x = tl.load", "größe = n\n    x = tl.load"), ("offsets < n", "offsets < n")],
     "named tuples": [

@@ -457,8 +457,8 @@ def test_the_lists_name_all_of_the_language():
     methods = public(tl.tensor) | public(tl.tensor_descriptor)
     assert methods - words.MEMBERS == {"block_type"}
     assert public(tl.math) - words.MATH_NAMES == {"List", "T", "core", "wraps"}
-    unknown = {"cyl_bessel_i0", "cyl_bessel_i1", "erfcinv", "erfcx", "erfinv", "j0", "j1", "jn", "lgamma"}
-    assert public(libdevice) - words.LIBDEVICE_NAMES - {"core"} <= unknown | {"y0", "y1", "yn", "rcp64h", "tgamma", "fast_tanhf"}
+    without = {"y0", "y1", "yn", "rcp64h"}  # no counterpart on the CPU; fast_tanhf is a stub for other GPUs
+    assert public(libdevice) - words.LIBDEVICE_NAMES - {"core"} == without | {"fast_tanhf"}
 
 
 def test_statements_sharing_a_line_are_not_smuggled_in():

@@ -1,7 +1,6 @@
 # refused: never written by a kernel
 # problem: vector_add
 # keeps: 5 cases
-# awaits: a loop variable that divides as a GPU does
 """(j - 2) // 2 of a loop variable is -1 for j = 1 in Python and 0 on a GPU, which cuts off: there blocks are left out
 and others written twice."""
 

@@ -1,4 +1,4 @@
-# refused: no program waits for the atomic between them
+# refused: not all of its threads were done with that when one of them did the atomic
 # problem: rmsnorm_backward
 # loses: safe
 """All programs read dweight, add and write it back without an atomic: a lost update on every GPU. Fixed-point numbers
