@@ -143,7 +143,7 @@ class Touch:
     @property
     def wide(self) -> bool:
         """Whether several lanes took part, active or not: those of one number are one thread."""
-        return math.prod(self._tile[1]) > 1
+        return self.lanes > 1 or math.prod(self._tile[1]) > 1
 
     @property
     def distinct(self) -> slice | np.ndarray:
