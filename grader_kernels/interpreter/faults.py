@@ -61,6 +61,7 @@ class KernelFault(RuntimeError):
     line     line in the learner's source   tensor   name of the kernel's parameter, None if not known
     element  offset in elements from the tensor's first element, None if not known
     finding  the same as evidence           earlier  findings of a sanitizer before it
+    causes   those of them that may have led to it: of whole numbers, which become addresses
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class KernelFault(RuntimeError):
         kind, advice = ("waiting", WAITING) if waits else ("out_of_bounds", OUT_OF_BOUNDS)
         self.finding = Finding(kind, sentence, advice, **where, text=text, lanes=lanes)
         self.earlier: list[Finding] = []
+        self.causes: list[Finding] = []
 
 
 def place(launch: Launch, program: Program) -> str:

@@ -100,7 +100,7 @@ def replayed(source: str, traced: bytes, args: tuple, kwargs: dict, options: dic
     except language.LanguageError as error:
         raise Failed("language", str(error)) from None
     except KernelFault as fault:
-        raise Failed("fault", str(fault), fault.finding, fault.earlier) from None
+        raise Failed("fault", str(fault), fault.finding, fault.causes) from None
     except (trace.TraceError, msgspec.DecodeError) as error:
         raise Failed("raised", str(error)) from None
     except (MemoryError, wire.WireError):
@@ -174,7 +174,7 @@ def _line(error: BaseException, file: str) -> str:
 def in_words(error: BaseException) -> dict[str, Any]:
     """An exception as it crosses to the judge; `failure` reads it."""
     if isinstance(error, Failed):
-        found = {"finding": msgspec.to_builtins(error.finding), "earlier": msgspec.to_builtins(error.earlier)}
+        found = {"finding": msgspec.to_builtins(error.finding), "causes": msgspec.to_builtins(error.causes)}
         return {"kind": error.kind, "sentence": error.sentence, **found}
     if isinstance(error, wire.WireError):
         return {"kind": "raised", "sentence": f"the result can't be judged: {error}"}
@@ -190,7 +190,7 @@ def failure(said: Any) -> Failed:
         raise wire.WireError("a failure without words")
     try:
         finding = msgspec.convert(said.get("finding"), Finding | None)
-        earlier = msgspec.convert(said.get("earlier", []), list[Finding])
+        causes = msgspec.convert(said.get("causes", []), list[Finding])
     except msgspec.ValidationError:
         raise wire.WireError("a finding that is none") from None
-    return Failed(said["kind"][:20], plain(said["sentence"]), finding, earlier)
+    return Failed(said["kind"][:20], plain(said["sentence"]), finding, causes)

@@ -78,13 +78,13 @@ class Lost(Exception):
 
 class Failed(Exception):
     """A launcher or a replay could not. kind: "not_written", "missing", "memory", "language", "fault" or "raised".
-    earlier: what was found before the finding that ended it, often its cause."""
+    causes: what was found before the finding that ended it, and may have led to it."""
 
     def __init__(
-        self, kind: str, sentence: str, finding: Finding | None = None, earlier: Sequence[Finding] = ()
+        self, kind: str, sentence: str, finding: Finding | None = None, causes: Sequence[Finding] = ()
     ) -> None:
         super().__init__(sentence)
-        self.kind, self.sentence, self.finding, self.earlier = kind, sentence, finding, list(earlier)
+        self.kind, self.sentence, self.finding, self.causes = kind, sentence, finding, list(causes)
 
 
 class Replayed(NamedTuple):
@@ -235,7 +235,7 @@ class Judgement:
         elif ran.failure.startswith("its "):
             ran.failure = f"{who}'s {ran.failure.removeprefix('its ')}"
         if isinstance(error, Failed) and error.finding is not None:
-            ran.findings += [*error.earlier, error.finding]
+            ran.findings += [*error.causes, error.finding]
             why = "it waits for ever" if error.finding.kind == "waiting" else "an access out of bounds"
             ran.failure = f"the launch ended in line {error.finding.line}: {why}"
         return ran

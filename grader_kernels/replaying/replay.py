@@ -422,7 +422,7 @@ def replay(
     try:
         state.run()
     except KernelFault as fault:
-        fault.earlier = state.sanitizer.findings
+        fault.earlier, fault.causes = state.sanitizer.findings, state.sanitizer.causes
         raise
     if reorder and state.sanitizer.atomics:
         other = _Replay(trace, kernels, inputs, guard, may_change, "reversed", watch=False)

@@ -54,6 +54,7 @@ class Sanitizer(Observer):
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.findings: list[Finding] = []
+        self.causes: list[Finding] = []  # of them those about whole numbers: an address may be made of these
         self.suspects: list[Suspect] = []
         self.atomics = False  # whether any were used
         self.unfilled = False  # whether any lanes were left masked without a value
@@ -130,7 +131,7 @@ class Sanitizer(Observer):
     def overflow(self, operation: str) -> None:
         if not self._unfilled["i"]:  # what masked lanes hold is allowed to overflow
             says = f"the {operation} of two int32 numbers does not fit into 32 bits and wraps around"
-            self._find("overflow", says, "", 0)
+            self._find("overflow", says, "", 0, whole=True)
 
     # rules
     def _check_initialised(self, touch: Touch, name: str, verb: str) -> None:
@@ -146,9 +147,10 @@ class Sanitizer(Observer):
         first, lanes = touch.element(int(np.argmax(bad))), int(np.count_nonzero(bad))
         if arena.gaps is not None:
             says = f"{verb} offset {first} of {name}, a gap between the elements of the input {arena.name}"
-            return self._find("uninitialised", says, name, lanes, "gap")
-        says = f"{verb} element {first} of {name} ({arena.name}), which nobody wrote before"
-        return self._find("uninitialised", says, name, lanes)
+        else:
+            says = f"{verb} element {first} of {name} ({arena.name}), which nobody wrote before"
+        advice = "" if arena.gaps is None else "gap"
+        self._find("uninitialised", says, name, lanes, advice, not arena.dtype.is_floating_point)
 
     def _check_read(self, touch: Touch, name: str) -> None:
         books, at = touch.arena.books, touch.at
@@ -297,13 +299,14 @@ class Sanitizer(Observer):
         says = f"stores into {name} what comes from masked lanes: the load of {tensor} in line {line} has no other="
         self._find("masked_lane", says, name, lanes)
 
-    def _find(self, kind: str, says: str, tensor: str, lanes: int, advice: str = "") -> None:
+    def _find(self, kind: str, says: str, tensor: str, lanes: int, advice: str = "", whole: bool = False) -> None:
         line, _ = source_place()
         key = (kind, self._kernel, line, tensor)
         if key in self._seen:
             return
         self._seen.add(key)
         self.findings.append(self._made(kind, says, tensor, lanes, advice))
+        self.causes += self.findings[-1:] if whole else []
 
     def _made(self, kind: str, says: str, tensor: str, lanes: int, advice: str = "") -> Finding:
         line, text = source_place()

@@ -284,8 +284,23 @@ def test_a_fault_by_an_address_that_nobody_wrote_tells_its_cause_across_processe
     again = failure(msgspec.json.decode(msgspec.json.encode(in_words(caught.value))))
     for failed in (caught.value, again):
         assert failed.finding.kind == "out_of_bounds"
-        [earlier] = failed.earlier
-        assert earlier.kind == "uninitialised" and "reads element 0 of ids_ptr" in earlier.sentence
+        [cause] = failed.causes
+        assert cause.kind == "uninitialised" and "reads element 0 of ids_ptr" in cause.sentence
+
+
+@triton.jit
+def sum_and_store_kernel(x_ptr, o_ptr, at):
+    tl.store(o_ptr + at, tl.load(x_ptr) + tl.load(o_ptr))
+
+
+def test_numbers_that_nobody_wrote_are_no_cause_of_an_address():
+    def launcher(x):
+        sum_and_store_kernel[(1,)](x, out := torch.empty(8), 8)
+        return out
+
+    with pytest.raises(KernelFault) as caught:
+        watched(launcher, X)
+    assert [found.kind for found in caught.value.earlier] == ["uninitialised"] and caught.value.causes == []
 
 
 # in place, in part ----------------------------------------------------------------------------------------------------
