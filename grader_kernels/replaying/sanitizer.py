@@ -117,6 +117,7 @@ class Sanitizer(Observer):
         touch = self.memory.touch(region, addresses, size)
         if touch is None:
             return
+        self._note_wide(touch)
         name = region.name if region is not None else ""
         self._check_input(touch, name)
         self._check_initialised(touch, name, "updates")

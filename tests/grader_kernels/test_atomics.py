@@ -67,9 +67,14 @@ def test_a_plain_look_at_what_others_count_is_still_a_race():
 
 
 @triton.jit
-def last_adds_kernel(x_ptr, part_ptr, count_ptr, o_ptr, BARRIER: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr):
+def last_adds_kernel(
+    x_ptr, part_ptr, count_ptr, o_ptr, HOW: tl.constexpr, BARRIER: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr
+):
     p, at = tl.program_id(0), tl.arange(0, BLOCK)
-    tl.store(part_ptr + p * BLOCK + at, tl.load(x_ptr + p * BLOCK + at) * 2)
+    if HOW == "store":
+        tl.store(part_ptr + p * BLOCK + at, tl.load(x_ptr + p * BLOCK + at) * 2)
+    else:
+        tl.atomic_xchg(part_ptr + p * BLOCK + at, tl.load(x_ptr + p * BLOCK + at) * 2)
     if BARRIER == "before":
         tl.debug_barrier()
     count = tl.atomic_add(count_ptr, 1)
@@ -91,23 +96,24 @@ def last_adds_numbers_kernel(x_ptr, part_ptr, count_ptr, o_ptr, P: tl.constexpr,
 
 def merged(kernel, size, **constants):
     def launcher(x):
-        parts, count, out = torch.empty(size), torch.zeros(1, dtype=torch.int32), torch.empty(size)
+        parts, count, out = torch.zeros(size), torch.zeros(1, dtype=torch.int32), torch.empty(size)
         kernel[(4,)](x, parts, count, out, P=4, BLOCK=16, **constants)
         return out
 
     return launcher
 
 
-@pytest.mark.parametrize("barrier", ["nowhere", "after"])
-def test_a_tile_is_not_there_before_all_threads_have_stored(barrier):
-    [sentence] = says(merged(last_adds_kernel, 64, BARRIER=barrier), X)
+@pytest.mark.parametrize(("how", "barrier"), [("store", "nowhere"), ("store", "after"), ("atomic", "nowhere")])
+def test_a_tile_is_not_there_before_all_threads_have_stored(how, barrier):
+    [sentence] = says(merged(last_adds_kernel, 64, HOW=how, BARRIER=barrier), X)
     assert "reads element 0 of part_ptr, which program 0 writes in the same launch" in sentence
     assert "not all of its threads were done with that when one of them did the atomic" in sentence
     assert "put tl.debug_barrier() before the atomic" in sentence
 
 
-def test_a_barrier_before_the_atomic_orders_the_tile():
-    done = watched(merged(last_adds_kernel, 64, BARRIER="before"), X)
+@pytest.mark.parametrize("how", ["store", "atomic"])
+def test_a_barrier_before_the_atomic_orders_the_tile(how):
+    done = watched(merged(last_adds_kernel, 64, HOW=how, BARRIER="before"), X)
     assert torch.equal(done.outputs, 2 * X) and done.evidence.findings == []
 
 
