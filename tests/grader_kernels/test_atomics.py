@@ -74,7 +74,9 @@ def last_adds_kernel(
     if HOW == "store":
         tl.store(part_ptr + p * BLOCK + at, tl.load(x_ptr + p * BLOCK + at) * 2)
     else:
-        tl.atomic_xchg(part_ptr + p * BLOCK + at, tl.load(x_ptr + p * BLOCK + at) * 2)
+        x = tl.load(x_ptr + p * BLOCK + at) * 2
+        tl.debug_barrier()
+        tl.atomic_xchg(part_ptr + p * BLOCK + at, x)
     if BARRIER == "before":
         tl.debug_barrier()
     count = tl.atomic_add(count_ptr, 1)
