@@ -24,3 +24,16 @@ wait for the others.
 Which of a program's threads does tl.atomic_add on one number, and what do the others do meanwhile?
 """
 edit("tl.debug_barrier()", "")
+
+# %% wrong="waits_for_all_splits" loses="safe" says="it waits for ever"
+"""Every program waits until all splits of its tile have counted themselves. Those that find no room on the GPU start
+when others have ended, and these wait for them.
+
+What becomes of a tile whose splits do not all run at the same time?
+"""
+edit("if tl.atomic_add(arrived_ptr + tile, 1) == SPLITS - 1:", """
+    tl.atomic_add(arrived_ptr + tile, 1)
+    while tl.atomic_add(arrived_ptr + tile, 0) < SPLITS:
+        pass
+    if split == 0:
+""")
