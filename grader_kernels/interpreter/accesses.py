@@ -76,7 +76,7 @@ class Accesses(upstream.InterpreterBuilder):
         super().__init__()
         self.launch: Launch | None = None
         self.grid_idx = (0, 0, 0)
-        self._look, self._looks = None, 0  # who looked at what last and found what; how often
+        self.look, self._looks = None, 0  # where this program looked last and what it found; how often
         self.other_given = False  # semantic.py drops a scalar `other` that is 0: Semantic.load notes that it was there
 
     def check(self, verb: str, pointers: TensorHandle, lanes: np.ndarray | None, size: int) -> np.ndarray:
@@ -119,11 +119,11 @@ class Accesses(upstream.InterpreterBuilder):
     def _note_look(self, verb: str, pointers: TensorHandle, addresses: np.ndarray, values: np.ndarray) -> None:
         """A program that looks at one element again and again waits; where programs run one by one, for ever."""
         if addresses.size != 1:
-            self._look = None
+            self.look = None
             return
-        look = self.grid_idx, addresses.item(), values.tobytes()
-        self._looks = self._looks + 1 if look == self._look else 0
-        self._look = look
+        look = addresses.item(), values.tobytes()
+        self._looks = self._looks + 1 if look == self.look else 0
+        self.look = look
         if self._looks >= MOST_LOOKS[verb] and self.launch.settings.runner is None:
             raise waiting(self.launch, self.grid_idx, self._region(pointers, addresses), addresses.item())
 
@@ -183,7 +183,7 @@ class Accesses(upstream.InterpreterBuilder):
         return self.launch.memory(region, dtype), at.view(np.int64)
 
     def create_masked_store(self, ptrs, value, mask, *rest, **options):
-        self._look = None
+        self.look = None
         dtype = upstream._get_np_dtype(ptrs.get_element_ty())
         lanes = _flag(mask)
         addresses = self.check("writes", ptrs, lanes, dtype.itemsize)

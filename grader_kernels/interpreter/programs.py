@@ -133,7 +133,7 @@ def _run_programs(program: Callable, values: dict[str, Any], sizes: tuple[int, i
     numbers = range(count) if settings.order is None else settings.order(count).tolist()
 
     def run(number: int) -> None:
-        BUILDER.grid_idx = tuple(int(i) for i in np.unravel_index(number, sizes))
+        BUILDER.grid_idx, BUILDER.look = tuple(int(i) for i in np.unravel_index(number, sizes)), None
         observer.program(BUILDER.grid_idx, number)
         program(**values)
 

@@ -207,20 +207,24 @@ class Sanitizer(Observer):
         events = np.where(events < self.memory.start, events, 0)
         if not events.any():
             return
-        bad = events > 0
+        bad, nearly = events > 0, np.zeros(events.shape, bool)
         if self._ordered is not None:
-            turns = np.searchsorted(self.memory.starts, events, side="right") - 1
-            ordered, nearly = (events <= clock[np.maximum(turns, 0)] for clock in self._ordered)
-            alone = [i for i in np.flatnonzero(nearly & ~ordered) if not self.memory.wide[events[i]]]
-            ordered[alone] = True  # one number is one thread's, the same that does the atomic
+            ordered, nearly = self._order_of(events)
             self._suspect(touch, name, np.where(ordered, events, 0), verb, other_verb)
             bad &= ~ordered
         if bad.any():
             says, _ = self._says_race(touch, name, np.where(bad, events, 0), verb, other_verb)
-            if self._ordered is not None and nearly[np.argmax(bad)]:
-                says += ": not all of its threads were done with that when one of them did the atomic"
-                return self._find("race", says, name, int(bad.sum()), "unpublished")
-            self._find("race", says, name, int(bad.sum()))
+            early = nearly[np.argmax(bad)]
+            says += ": not all of its threads were done with that when one of them did the atomic" if early else ""
+            self._find("race", says, name, int(bad.sum()), "unpublished" if early else "")
+
+    def _order_of(self, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of these events atomics order before now, and which would be if all threads had waited."""
+        turns = np.searchsorted(self.memory.starts, events, side="right") - 1
+        ordered, nearly = (events <= clock[np.maximum(turns, 0)] for clock in self._ordered)
+        alone = [i for i in np.flatnonzero(nearly & ~ordered) if not self.memory.wide[events[i]]]
+        ordered[alone] = True  # one number is one thread's, the same that does the atomic
+        return ordered, nearly
 
     def _says_race(self, touch: Touch, name: str, events: np.ndarray, verb: str, other_verb: str) -> tuple[str, int]:
         """The sentence about the first of these events, and its number."""

@@ -270,6 +270,20 @@ def test_reading_and_counting_often_is_no_waiting():
     assert out.tolist() == [3000, 3000]
 
 
+@triton.jit
+def raise_flag_kernel(flag_ptr):
+    tl.atomic_or(flag_ptr, 1)
+
+
+def test_many_launches_and_many_programs_that_find_the_same_do_not_wait():
+    flag = torch.zeros(1, dtype=torch.int32)
+    with on_cpu():
+        raise_flag_kernel[(1100,)](flag)
+        for _ in range(1100):
+            raise_flag_kernel[(1,)](flag)
+    assert flag.item() == 1
+
+
 # addresses from memory ------------------------------------------------------------------------------------------------
 
 
