@@ -11,7 +11,10 @@ import pytest
 from autograder.authoring import kernels
 from autograder.authoring.answers import read_answers
 from grader_kernels import problem as problems
+from grader_kernels.judging.hands import LocalHands
 from grader_kernels.judging.judge import Judge
+from grader_kernels.judging.judgement import Judgement
+from grader_kernels.judging.task import pose
 
 FOLDER = Path(__file__).parent / "next"
 LEAST_LOSS = 0.25  # of the group that a wrong kernel loses
@@ -60,6 +63,20 @@ def test_a_wrong_kernel_loses_its_group_and_is_told_why(judge, name, wrong):
     group = verdict.group(mistake.loses)
     assert group.won <= group.weight * (1 - LEAST_LOSS), verdict.sentences()
     assert any(mistake.says in sentence for sentence in verdict.sentences()), verdict.sentences()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("arrival_slots", "slot_after_counting"), ("prefix_sums", "waits_by_number")]
+)
+def test_a_fault_is_told_alike_in_a_notebook(judge, name, wrong):
+    source = kernels.as_file(next(each for each in read(name)[1] if each.name == wrong).source)
+    namespace = {"__name__": "__main__"}
+    kernels.execute(source, namespace, f"{wrong} of {name}")
+    task = pose(problems.load(FOLDER / name), 1)
+    here = Judgement(task, LocalHands(namespace[name]), targets=()).verdict()
+    there = judge.judge(problems.load(FOLDER / name), source, seed=1, targets=())
+    assert here.findings == there.findings and here.groups == there.groups
+    assert [case.says for case in here.cases] == [case.says for case in there.cases]
 
 
 def test_every_family_has_two_mistakes():
