@@ -79,6 +79,11 @@ def test_a_fault_is_told_alike_in_a_notebook(judge, name, wrong):
     assert [case.says for case in here.cases] == [case.says for case in there.cases]
 
 
+def test_who_waits_in_another_order_only_has_right_numbers_and_is_not_safe(judge):
+    source = next(each for each in read("prefix_sums")[1] if each.name == "waits_by_number").source
+    assert lost(judged(judge, "prefix_sums", source)) == {"safe"}
+
+
 def test_every_family_has_two_mistakes():
     assert [name for name in NAMES if len(read(name)[1]) < 2] == []
 
