@@ -42,7 +42,6 @@ from typing import Any
 
 import msgspec
 import triton
-import triton.compiler.code_generator  # it keeps max and min of the language as they are when it is imported: now
 from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, CompiledKernel, make_backend

@@ -254,7 +254,7 @@ def python_function(jitted: JITCallable) -> Callable:
         closure = tuple(cells.get(name) or types.CellType() for name in code.co_freevars)
         made = types.FunctionType(code, fn.__globals__, fn.__name__, fn.__defaults__, closure)
         made.__kwdefaults__ = fn.__kwdefaults__
-        if not fn.__module__.startswith("triton."):
+        if not (fn.__module__ or "").startswith("triton."):
             faults.mark_learners(code)
         _rewritten[fn] = made
     return _rewritten[fn]

@@ -259,6 +259,8 @@ def _imported(name: str, node: ast.Import | ast.ImportFrom) -> Word | None:
     for alias in node.names:
         if (alias.asname or alias.name.split(".")[0]) != name:
             continue
+        if isinstance(node, ast.ImportFrom) and alias.name in ("tl", "triton"):
+            return Word(alias.name)  # as course.kernels and other modules hand them on
         if isinstance(node, ast.ImportFrom):
             path = f"{node.module}.{alias.name}" if node.module and not node.level else ""
         else:

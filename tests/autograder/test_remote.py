@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autograder.authoring.recording import execute
-from autograder.judging.judge import Replays
+from autograder.judging.judge import Replays, the_compiler
 from autograder.judging.remote import RemoteSubject
 from autograder.sandbox.sandbox import Limits, Sandbox, why_not
 from course.checking.subject import Handle, LocalSubject, SubjectError
@@ -443,7 +443,8 @@ def posed(x, expected=None):
 
 
 def hands_of(exercise, name, replays, source=KERNEL):
-    return RemoteSubject(exercise, name, lambda needed: language.extract(source, needed), replays).hands()
+    of = lambda needed: language.extract(source, needed)  # noqa: E731
+    return RemoteSubject(exercise, name, of, replays, the_compiler()).hands()
 
 
 @pytest.mark.parametrize("name", ["add_one", "cheat"])

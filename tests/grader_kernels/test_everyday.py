@@ -71,6 +71,14 @@ def bits(n):
 POINT = "class Pair(NamedTuple):\n    first: object\n    second: object"
 WAYS = {
     # words of the language under every import
+    "the course's import": [
+        ("import triton\nimport triton.language as tl\n", "from course.kernels import tl, triton\n")
+    ],
+    "handed on under other names": [
+        ("import triton\nimport triton.language as tl\n", "from course.kernels import tl as L, triton as T\n"),
+        ("tl.", "L."),
+        ("triton.", "T."),
+    ],
     "jit imported": [*imported("from triton import jit", HEAD, "@jit\ndef add_kernel(")],
     "jit under another name": imported("from triton import jit as kernel", HEAD, "@kernel\ndef add_kernel("),
     "triton under another name": imported("import triton as t", HEAD, "@t.jit\ndef add_kernel("),
