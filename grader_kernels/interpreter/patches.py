@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import triton.compiler.code_generator  # it keeps max and min of the language as they are when it is imported: now
+import triton.compiler.code_generator  # noqa: F401  it keeps max and min of the language as they are now
 import triton.language as tl
 from triton.language.extra import libdevice as libdevice_stubs
 from triton.language.extra.cuda import libdevice as libdevice_cuda
