@@ -260,7 +260,7 @@ def render(card: str, rows: Iterable[OnCard], times: Iterable[OnClock], left_out
     text += ["", "## Wrong kernels", ""]
     text += ["What the judge says without a card, and on how many cases the card is right.", ""]
     text += ["| problem | answer | judge | right on the card | the judge says | |", "|---|---|---|---|---|---|"]
-    text += [_cells(row, row.says[:120].replace("|", "/")) for row in wrongs]
+    text += [_cells(row, row.says[:120]) for row in wrongs]
     return "\n".join([*text, ""])
 
 

@@ -649,7 +649,7 @@ def judge_compiled(compiled: list[Compiled], settings: Settings) -> list[str]:
 def exceeds(one: Compiled, settings: Settings, stack: int = 0) -> bool:
     """Whether one compiled kernel is refused, or needs more than its device has or the problem allows. stack: bytes
     that are allowed in any case."""
-    return bool(one.error) or any(True for _ in _limits(one, settings, stack))
+    return bool(one.error) or any(_limits(one, settings, stack))
 
 
 def _errors(compiled: list[Compiled]) -> list[str]:
