@@ -166,14 +166,13 @@ def plan(
     """
     for target in targets:
         gpu_target(target)
-    gate = functools.lru_cache(_gate)
     known = frozenset(seen or ()) if len(targets) == 1 else frozenset()
     found: dict[tuple, Job | Compiled] = {}
     trace = from_data(trace_data)
     for launch in trace.launches:
         handed = (node for argument in launch.args.values() for node in walk(argument))
         needed = frozenset({launch.kernel, *(n.name for n in handed if isinstance(n, FunctionRef))})
-        gated = gate(source, needed, trace.fields())
+        gated = _gate(source, needed, trace.fields())
         for target in targets:
             if isinstance(gated, Refused):
                 found[launch.kernel, target] = _failed(launch.kernel, target, gated)
@@ -187,6 +186,7 @@ def plan(
     return list(found.values())
 
 
+@functools.lru_cache(maxsize=16)  # every case of a judgement asks the same
 def _gate(source: str, needed: frozenset[str], fields: frozenset[str]) -> str | Refused:
     try:
         return _silent(language.extract(source, needed, fields))
