@@ -10,6 +10,7 @@ submitted kernel source and the judge's own inputs; the worker's outputs are thr
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from autograder.sandbox.sandbox import Exercise, Lost, Replayer
 from course.checking.cases import FATAL
 from course.checking.subject import Handle, SubjectError
 from grader_kernels import wire
-from grader_kernels.compiling.compiler import Compiler
+from grader_kernels.compiling.compiler import Compiler, Seen
 from grader_kernels.evidence import Compiled, Evidence
 from grader_kernels.judging.judgement import Failed, Replayed, plain
 from grader_kernels.judging.task import Posed
@@ -206,6 +207,8 @@ class RemoteHands:
 
     def begin(self) -> None:
         """The cells ran before; what is missing is said case by case."""
+        if self.subject.compiler is not None:
+            self.subject.compiler.drop()
 
     def trace(self, case: Posed) -> Any:
         return self._asked("trace", *case.shown())
@@ -224,7 +227,11 @@ class RemoteHands:
         except (KeyError, TypeError, msgspec.DecodeError) as error:
             raise SubjectError("channel", "the replay of its launches gave nothing that can be read") from error
 
-    def compile(self, traced: bytes, targets: Sequence[str], seen: set) -> list[Compiled]:
+    def order(self, traced: bytes, targets: Sequence[str]) -> None:
+        with contextlib.suppress(Failed):  # the replay says it
+            self.subject.compiler.order(self._source(traced), msgspec.json.decode(traced), tuple(targets))
+
+    def compile(self, traced: bytes, targets: Sequence[str], seen: Seen) -> list[Compiled]:
         data = msgspec.json.decode(traced)
         return self.subject.compiler.check(self._source(traced), data, tuple(targets), seen=seen)
 

@@ -35,7 +35,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 
 from grader_kernels import language, wire
 from grader_kernels.compiling import refusals
+from grader_kernels.compiling.footprint import Footprint, lowered
 from grader_kernels.compiling.refusals import Refused
 from grader_kernels.evidence import Compiled, device
 from grader_kernels.problem import Settings
@@ -69,7 +70,7 @@ from grader_kernels.replaying.trace import (
 )
 
 TARGETS = ("sm_80", "sm_90")
-RULES = 2  # part of every cache key: raise it when a Compiled is filled in another way
+RULES = 3  # part of every cache key: raise it when a Built is filled in another way
 
 # Bytes of shared memory that one block may have. NVIDIA: CUDA C++ Programming Guide, "Compute Capabilities", table
 # "Technical Specifications per Compute Capability", row "Maximum amount of shared memory per thread block": 64 KB on
@@ -93,11 +94,13 @@ AMD_OPTIONS = frozenset("num_warps num_stages enable_fp_fusion debug waves_per_e
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One kernel with the arguments of one launch, for one target. source: what `language.extract` let through."""
+    """One kernel with the arguments of one launch, for one target. source: what `language.extract` let through.
+    enough: footprints of what was compiled already; within them the front end has the last word."""
 
     source: str
     launch: Launch
     target: str
+    enough: tuple[Footprint, ...] = ()
 
     def key(self) -> str:
         """Equal for jobs that give the same binary. Comments, empty lines and the place in a file don't count."""
@@ -112,11 +115,46 @@ class Job(msgspec.Struct, frozen=True):
         arguments = [[name, *_kind_of(node, name in constants)] for name, node in sorted(self.launch.args.items())]
         return repr((self.target, self.launch.kernel, arguments, sorted(self.options())))
 
+    def name(self) -> str:
+        """Equal for jobs that give the same answer, with the same lines."""
+        return f"{self.key()} {hash(self.source)}"
+
+    def alike(self) -> str:
+        """The same for jobs whose footprints can be compared."""
+        return repr((self.target, self.launch.kernel, sorted(self.options())))
+
     def options(self) -> list[tuple[str, int | bool]]:
         """The launch options that a compiler is told; others a trace may name (files, flags) are left out."""
         allowed = AMD_OPTIONS if self.target.startswith("gfx") else NVIDIA_OPTIONS
         given = self.launch.options.items()
         return [(name, node.value()) for name, node in given if name in allowed and node.kind in ("int", "bool")]
+
+
+class Built(msgspec.Struct):
+    """What became of a job. footprint: unless it was refused. whole: not by the front end alone."""
+
+    compiled: Compiled
+    footprint: Footprint | None = None
+    whole: bool = True
+
+
+class Seen:
+    """What was compiled for one judgement. sparing: launches that are not new, and those within what was compiled, are
+    not compiled whole."""
+
+    def __init__(self) -> None:
+        self.kinds: set[str] = set()
+        self.whole: dict[str, list[Footprint]] = {}
+        self.sparing = False
+
+    def add(self, job: Job, built: Built) -> None:
+        if built.whole and built.footprint is not None:
+            self.whole.setdefault(job.alike(), []).append(built.footprint)
+
+    def spared(self, job: Job) -> Job:
+        """The job, told what is enough."""
+        enough = self.whole.get(job.alike(), ()) if self.sparing else ()
+        return msgspec.structs.replace(job, enough=tuple(enough))
 
 
 @functools.lru_cache(maxsize=64)
@@ -155,18 +193,18 @@ def _class_of_int(value: int) -> tuple:
 
 
 def plan(
-    source: str, trace_data: dict[str, Any], targets: tuple[str, ...], seen: set | None = None
+    source: str, trace_data: dict[str, Any], targets: tuple[str, ...], seen: Seen | None = None
 ) -> list[Job | Compiled]:
     """The distinct jobs of the trace's launches; a Compiled with an error for a kernel that isn't even plain Triton.
 
-    seen: kinds of jobs that were done already, by whoever keeps the set. Of one target, their launches are left out
-    when they differ in sizes and strides alone; what is planned is added.
+    seen: is told what is planned. While it is sparing, launches that differ from seen ones in sizes and strides alone
+    are left out.
 
     Raises TraceError for a malformed trace and ValueError for a target that isn't known.
     """
     for target in targets:
         gpu_target(target)
-    known = frozenset(seen or ()) if len(targets) == 1 else frozenset()
+    known = frozenset(seen.kinds) if seen is not None and seen.sparing else frozenset()
     found: dict[tuple, Job | Compiled] = {}
     trace = from_data(trace_data)
     for launch in trace.launches:
@@ -181,7 +219,7 @@ def plan(
                 if seen is not None:
                     if (kind := job.kind()) in known:
                         continue
-                    seen.add(kind)
+                    seen.kinds.add(kind)
                 found.setdefault((job.key(),), job)
     return list(found.values())
 
@@ -253,20 +291,22 @@ def _argument(node: Node, functions: Mapping[str, JITFunction]) -> Any:
 _load = functools.lru_cache(maxsize=8)(replay.load)
 
 
-def compile_job(job: Job) -> Compiled:
+def compile_job(job: Job) -> Built:
     """Compile in this process, however long it takes; what is wrong stands in `error`."""
+    into = Compiled(job.launch.kernel, job.target, shared_limit=SHARED_LIMITS[job.target])
     try:
-        functions = _load(job.source)
-        built = _build(job, functions)
-        read = _read_amd if job.target.startswith("gfx") else _read_nvidia
-        into = Compiled(job.launch.kernel, job.target, shared_limit=SHARED_LIMITS[job.target])
+        built = _build(job, _load(job.source))
+        if isinstance(built, Footprint):
+            return Built(into, built, whole=False)
         into.dots = "tt.dot" in built.asm["ttir"]
-        return read(built, into)
+        read = _read_amd if job.target.startswith("gfx") else _read_nvidia
+        return Built(read(built, into), Footprint.of(built.asm["ttir"]))
     except Refused as refused:
-        return _failed(job.launch.kernel, job.target, refused)
+        return Built(_failed(job.launch.kernel, job.target, refused))
 
 
-def _build(job: Job, functions: dict[str, JITFunction]) -> CompiledKernel:
+def _build(job: Job, functions: dict[str, JITFunction]) -> CompiledKernel | Footprint:
+    """The kernel, or its footprint when that is enough."""
     target, kernel = gpu_target(job.target), functions[job.launch.kernel]
     given = {"enable_fp_fusion": True, "debug": bool(kernel.debug), **dict(job.options())}
     given = {name: value for name, value in given.items() if name not in job.launch.args}
@@ -280,6 +320,8 @@ def _build(job: Job, functions: dict[str, JITFunction]) -> CompiledKernel:
             packed = kernel._pack_args(backend, given, bound, specialisation, options)
             options, signature, constants, attributes = packed
             source = ASTSource(kernel, signature, constants, attributes)
+            if job.enough and (found := lowered(source, target, options, backend)).within(job.enough):
+                return found
             return triton.compile(source, target=target, options=options.__dict__)
         except CompilationError as error:
             failed = functools.partial(refusals.explain, error, functions)
@@ -392,7 +434,7 @@ def compile_launches(
     trace_data: dict[str, Any],
     targets: tuple[str, ...] = TARGETS,
     cache: Cache | None = None,
-    seen: set | None = None,
+    seen: Seen | None = None,
 ) -> list[Compiled]:
     """Every distinct specialisation of the trace's launches, compiled for every target, in this process.
 
@@ -400,23 +442,31 @@ def compile_launches(
     and ValueError for a target that isn't known; what is wrong with a kernel stands in `Compiled.error`.
     """
     jobs = plan(source, trace_data, targets, seen)
-    cache = cache or Cache(on_disk=False)
-    return [job if isinstance(job, Compiled) else _compiled(job, cache) for job in jobs]
+    return _answers(jobs, compile_job, cache or Cache(on_disk=False), seen or Seen())
 
 
-def _compiled(job: Job, cache: Cache) -> Compiled:
-    key = job.key()
-    known = cache.get(key)
-    if known is None:
-        known = compile_job(job)
-        cache.put(key, known)
-    return known
+def _answers(
+    jobs: list[Job | Compiled], compiled: Callable[[Job], Built], cache: Cache, seen: Seen
+) -> list[Compiled]:
+    found = []
+    for job in jobs:
+        if isinstance(job, Job):
+            job = seen.spared(job)
+            built = cache.get(job)
+            if built is None:
+                built = compiled(job)
+                cache.put(job, built)
+            seen.add(job, built)
+        found.append(built.compiled if isinstance(job, Job) else job)
+    return found
 
 
 # --------------------------------------------------------------------------------------------------------------------
 # In a child, with a deadline and a cache
 
 MAX_MEMORY = 8 << 30  # bytes that the child may allocate
+MAX_WAITING = 64 << 10  # characters of source that may lie in its socket
+MAX_SECONDS = 300.0  # for one job, should nobody be there to end it
 
 
 class Cache:
@@ -428,24 +478,34 @@ class Cache:
 
     def __init__(self, folder: Path | None = None, on_disk: bool = True) -> None:
         self.folder = _private(folder or _default_folder()) if on_disk else None
-        self.known: dict[str, Compiled] = {}
+        self.known: dict[str, Built] = {}
 
-    def get(self, key: str) -> Compiled | None:
+    def get(self, job: Job) -> Built | None:
+        """What is known of a job: compiled whole, or as far as is enough for it."""
+        key = job.key()
+        known = self._known(key)
+        if known is None and job.enough:
+            known = self._known(f"{key}-front")
+            known = known if known is not None and known.footprint.within(job.enough) else None
+        return known
+
+    def _known(self, key: str) -> Built | None:
         if key not in self.known and self.folder is not None:
             with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-                self.known[key] = msgspec.json.decode((self.folder / f"{key}.json").read_bytes(), type=Compiled)
+                self.known[key] = msgspec.json.decode((self.folder / f"{key}.json").read_bytes(), type=Built)
         return self.known.get(key)
 
-    def put(self, key: str, compiled: Compiled) -> None:
+    def put(self, job: Job, built: Built) -> None:
         """Keep it, unless the compiler refused: an error names a line, and the key does not know where that is."""
-        if compiled.error:
+        if built.compiled.error:
             return
-        self.known[key] = compiled
+        key = job.key() if built.whole else f"{job.key()}-front"
+        self.known[key] = built
         if self.folder is None:
             return
         with contextlib.suppress(OSError):
             with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
-                file.write(msgspec.json.encode(compiled))
+                file.write(msgspec.json.encode(built))
             os.replace(file.name, self.folder / f"{key}.json")
 
 
@@ -482,6 +542,8 @@ class Compiler:
         self.cache = Cache(cache)
         self.compiled = 0  # how many jobs the child did
         self._child: _Child | None = None
+        self._ordered: deque[str] = deque()  # what the child was sent and has not answered yet, by Job.name
+        self._done: dict[str, Built] = {}  # answered and not asked for yet
 
     def __enter__(self) -> Compiler:
         return self
@@ -498,6 +560,21 @@ class Compiler:
         if self._child is not None:
             self._child.kill()
             self._child = None
+        self._ordered.clear()
+
+    def order(self, source: str, trace_data: dict[str, Any], targets: tuple[str, ...] = TARGETS) -> None:
+        """Have compiled in the background what `check` will be asked for. Until then nothing is said."""
+        for job in plan(source, trace_data, targets):
+            if isinstance(job, Job) and self.cache.get(job) is None and not self._knows(job):
+                if (1 + len(self._ordered)) * len(job.source) < MAX_WAITING:  # else sending would wait, too
+                    with contextlib.suppress(_Died, TimeoutError):
+                        self._send(job, time.monotonic() + 1)
+
+    def drop(self) -> None:
+        """Forget what was ordered, and end the process that still works on it: the next file waits for nobody."""
+        if self._ordered:
+            self.close()
+        self._done.clear()
 
     def check(
         self,
@@ -505,32 +582,46 @@ class Compiler:
         trace_data: dict[str, Any],
         targets: tuple[str, ...] = TARGETS,
         seconds: float = 60,
-        seen: set | None = None,
+        seen: Seen | None = None,
     ) -> list[Compiled]:
         """As `compile_launches`, from the cache where possible. seconds: for all of it together."""
         deadline = time.monotonic() + seconds
         jobs = plan(source, trace_data, targets, seen)
-        return [job if isinstance(job, Compiled) else self._answer(job, deadline, seconds) for job in jobs]
+        return _answers(jobs, lambda job: self._ask(job, deadline, seconds), self.cache, seen or Seen())
 
-    def _answer(self, job: Job, deadline: float, seconds: float) -> Compiled:
-        key = job.key()
-        known = self.cache.get(key)
-        if known is not None:
-            return known
-        if time.monotonic() >= deadline:
-            return _failed(job.launch.kernel, job.target, Refused("not compiled: the time was used up before"))
+    def _knows(self, job: Job) -> bool:
+        return job.name() in self._done or job.name() in self._ordered
+
+    def _send(self, job: Job, deadline: float) -> None:
+        self.start()
+        self._child.send(job, deadline)
+        self._ordered.append(job.name())
+
+    def _next(self, deadline: float) -> None:
+        self._done[self._ordered[0]] = self._child.answer(deadline)
+        self._ordered.popleft()
+        self.compiled += 1
+
+    def _ask(self, job: Job, deadline: float, seconds: float) -> Built:
         try:
-            self.start()
-            done = self._child.ask(job, deadline)
+            if time.monotonic() >= deadline:
+                raise Refused("not compiled: the time was used up before")
+            known = self._knows(job)
+            while self._ordered and (not known or job.name() in self._ordered):
+                self._next(deadline)
+            if not known:
+                self._send(job, deadline)
+                self._next(deadline)
+            return self._done.pop(job.name())
+        except Refused as refused:
+            return Built(_failed(job.launch.kernel, job.target, refused))
         except TimeoutError:
             self.close()
-            return _failed(job.launch.kernel, job.target, Refused(_too_slow(seconds)))
+            return Built(_failed(job.launch.kernel, job.target, Refused(_too_slow(seconds))))
         except _Died as error:
             self.close()
-            return _failed(job.launch.kernel, job.target, Refused(f"the compiler crashed on this kernel ({error})"))
-        self.compiled += 1
-        self.cache.put(key, done)
-        return done
+            crashed = Refused(f"the compiler crashed on this kernel ({error})")
+            return Built(_failed(job.launch.kernel, job.target, crashed))
 
 
 def _too_slow(seconds: float) -> str:
@@ -553,13 +644,21 @@ class _Child:
             _be_a_child(theirs, self.folder.name)
         theirs.close()
 
-    def ask(self, job: Job, deadline: float) -> Compiled:
-        """Raises TimeoutError after the deadline and _Died when no sensible answer comes."""
-        left = deadline - time.monotonic()
+    def send(self, job: Job, deadline: float) -> None:
+        """Jobs are done one after another. Raises TimeoutError after the deadline and _Died."""
         try:
-            wire.send(self.socket, {"seconds": max(1.0, left + 5)}, [msgspec.json.encode(job)], deadline)
+            wire.send(self.socket, {"seconds": MAX_SECONDS}, [msgspec.json.encode(job)], deadline)
+        except TimeoutError:
+            raise
+        except (OSError, wire.WireError):
+            raise _Died(self.kill()) from None
+
+    def answer(self, deadline: float) -> Built:
+        """To the next job that was sent. Raises TimeoutError after the deadline and _Died when no sensible answer
+        comes."""
+        try:
             _, body = wire.recv(self.socket, deadline)
-            return msgspec.json.decode(body, type=Compiled)
+            return msgspec.json.decode(body, type=Built)
         except TimeoutError:
             raise
         except (EOFError, OSError, wire.WireError, msgspec.DecodeError, UnicodeDecodeError):

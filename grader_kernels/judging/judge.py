@@ -28,6 +28,7 @@ import msgspec
 import torch
 
 from grader_kernels import problem as problems
+from grader_kernels.compiling.compiler import Compiler, Seen
 from grader_kernels.evidence import Compiled, Evidence
 from grader_kernels.judging.child import Child, Nursery
 from grader_kernels.judging.judgement import TARGETS, Failed, Judgement, Lost, Replayed, outcome, plain
@@ -80,8 +81,6 @@ class Judge:
     def compiler(self) -> Any:
         """The warm compile process, started when it is first needed."""
         if self._compiler is None:
-            from grader_kernels.compiling.compiler import Compiler
-
             self._compiler = Compiler()
         return self._compiler
 
@@ -194,6 +193,8 @@ class ChildHands:
 
     def begin(self) -> None:
         """Execute the file."""
+        if self.judge._compiler is not None:
+            self.judge._compiler.drop()
         self._loaded_worker()
 
     def trace(self, case: Posed) -> bytes:
@@ -210,7 +211,10 @@ class ChildHands:
         found = self.evidence.ask("replay", *asked, seconds=self._seconds())
         return Replayed(found["outputs"], msgspec.json.decode(found["evidence"], type=Evidence))
 
-    def compile(self, traced: bytes, targets: Sequence[str], seen: set) -> list[Compiled]:
+    def order(self, traced: bytes, targets: Sequence[str]) -> None:
+        self.judge.compiler.order(self.source, msgspec.json.decode(traced), tuple(targets))
+
+    def compile(self, traced: bytes, targets: Sequence[str], seen: Seen) -> list[Compiled]:
         return self.judge.compiler.check(self.source, msgspec.json.decode(traced), tuple(targets), seen=seen)
 
     def _loaded_worker(self) -> Child:

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import torch
 
-from grader_kernels.compiling.compiler import exceeds, judge_compiled
+from grader_kernels.compiling.compiler import Seen, exceeds, judge_compiled
 from grader_kernels.evidence import (
     LANES_MATTER,
     MASKED_MATTERS,
@@ -114,8 +114,11 @@ class Hands(Protocol):
     def replay(self, traced: bytes, case: Posed, **options: Any) -> Replayed:
         """The replay on the case's own numbers. options: of replaying.replay.replay_source."""
 
-    def compile(self, traced: bytes, targets: Sequence[str], seen: set) -> list[Compiled]:
-        """The kernels of its launches, compiled. seen: see compiling.compiler.plan."""
+    def order(self, traced: bytes, targets: Sequence[str]) -> None:
+        """What `compile` will be asked for may be begun with. Raises nothing."""
+
+    def compile(self, traced: bytes, targets: Sequence[str], seen: Seen) -> list[Compiled]:
+        """The kernels of its launches, compiled, but for what `seen` spares."""
 
 
 class Ran(msgspec.Struct):
@@ -195,6 +198,8 @@ class Judgement:
         try:
             ran.traced = self._named(self.hands.trace(case))
             ran.launches = len(_parsed(ran.traced).launches)
+            if case.compile:
+                self.hands.order(ran.traced, self.targets)
         except (Failed, Lost) as error:
             return self._failed(ran, error, "the launcher")
         try:
@@ -306,8 +311,8 @@ class Judgement:
         if any("a later call" in s or "called again" in s for ran in runs for s in ran.dishonest):
             for ran in runs:
                 ran.dishonest = ran.dishonest or ["the launcher keeps results from one call to the next"]
-        seen: set[str] = set()
-        for ran in sorted(runs, key=lambda ran: not ran.case.compile):
+        seen = Seen()
+        for ran in sorted(runs, key=lambda ran: (not ran.case.compile, -_elements(ran.case))):
             self._count_and_compile(ran, seen)
         found.cases = [_case_result(ran) for ran in runs]
         found.findings = _once(finding for ran in runs for finding in ran.findings)
@@ -330,7 +335,7 @@ class Judgement:
             self.tell("looking for a known mistake")
             found.misconception = recognise(self.outcomes(), self.known)
 
-    def _count_and_compile(self, ran: Ran, seen: set) -> None:
+    def _count_and_compile(self, ran: Ran, seen: Seen) -> None:
         if ran.case.floor and not ran.failure:
             ran.traffic = _traffic(ran, self.settings.launches)
         if not ran.failure and ran.evidence.traffic.busy < ran.case.programs:
@@ -338,12 +343,13 @@ class Judgement:
         if ran.traced:
             self._compile(ran, seen)
 
-    def _compile(self, ran: Ran, seen: set) -> None:
+    def _compile(self, ran: Ran, seen: Seen) -> None:
         """Cases that are not about compiling show only what is wrong with launches that no case before them had, and
         nothing more once something was refused."""
         if not ran.case.compile and any(other.refused for other in self.runs):
             return
         targets = self.targets if ran.case.compile else self.targets[:1]
+        seen.sparing = not ran.case.compile
         self.tell(f"compiling for {', '.join(targets)}")
         began = time.monotonic()
         ran.compiled = self.hands.compile(ran.traced, targets, seen)
@@ -453,6 +459,11 @@ def _case_result(ran: Ran) -> CaseResult:
     error, allowed = (None if figure is None or not math.isfinite(figure) else figure for figure in figures)
     numbers = (ran.agreement.got, ran.agreement.expected) if numbers_wrong else ("", "")
     return CaseResult(ran.case.title, ran.right, says, hint, *numbers, error, allowed, ran.case.weight)
+
+
+def _elements(case: Posed) -> int:
+    """Of the largest tensor that is given."""
+    return max((part.numel() for part in _tensors([*case.args, *case.kwargs.values()])), default=0)
 
 
 def _right_says(runs: list[Ran]) -> list[str]:

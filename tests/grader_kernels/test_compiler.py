@@ -607,3 +607,136 @@ def test_compiling_says_nothing(capfd):
     assert only(source, softmax_trace()).error == ""
     only(HEAD + "    return x" + TAIL, traced("k", *[torch.zeros(64)] * 2, 60, 64, source=HEAD + TAIL))
     assert capfd.readouterr() == ("", "")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Not all of it, and not yet
+
+SPARED = '''
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def sum_kernel(x_ptr, o_ptr, BLOCK: tl.constexpr):
+    x = tl.load(x_ptr + tl.arange(0, BLOCK))
+    if BLOCK == 32:
+        tl.store(o_ptr + tl.arange(0, BLOCK), tl.cumsum(x, 0))
+    elif BLOCK == 16:
+        tl.store(o_ptr, tl.sum(x + tl.arange(0, 64), 0))
+    else:
+        tl.store(o_ptr, tl.max(x, 0))
+
+
+@triton.jit
+def dot_kernel(x_ptr, o_ptr, BLOCK: tl.constexpr):
+    i = tl.arange(0, BLOCK)[:, None] * BLOCK + tl.arange(0, BLOCK)[None, :]
+    x = tl.load(x_ptr + i)
+    tl.store(o_ptr + i, tl.dot(x, x).to(o_ptr.dtype.element_ty))
+
+
+@triton.jit
+def add_kernel(x_ptr, o_ptr, BLOCK: tl.constexpr):
+    tl.atomic_add(o_ptr, tl.sum(tl.load(x_ptr + tl.arange(0, BLOCK)), 0))
+'''
+
+
+def spared(kernel, *, block, before, dtype=torch.float32, then=torch.float32, **options):
+    """Was `block` (in dtype `then`) compiled whole, after `before` was? With what was found, and the number of jobs."""
+    seen = compiler.Seen()
+    first, second = (
+        traced(kernel, torch.zeros(1 << 15, dtype=kind), torch.zeros(1 << 15, dtype=kind), size, source=SPARED, **asked)
+        for size, kind, asked in ((before, dtype, {}), (block, then, options))
+    )
+    compile_launches(SPARED, first, ("sm_80",), seen=seen)
+    seen.sparing = True
+    found = compile_launches(SPARED, second, ("sm_80",), seen=seen)
+    return bool(found) and found[0].registers > 0, found
+
+
+def test_what_is_smaller_than_what_was_compiled_goes_through_the_front_end_alone():
+    assert not spared("sum_kernel", block=64, before=128)[0]
+    assert not spared("sum_kernel", block=64, before=128, then=torch.float16)[0]
+    assert not spared("dot_kernel", block=16, before=32)[0]
+    assert not spared("add_kernel", block=16, before=32)[0]
+
+
+@pytest.mark.parametrize(
+    "kernel, options",
+    [
+        ("sum_kernel", {"block": 256, "before": 128}),
+        ("sum_kernel", {"block": 32, "before": 128}),
+        ("sum_kernel", {"block": 64, "before": 128, "num_warps": 8}),
+        ("sum_kernel", {"block": 64, "before": 128, "then": torch.float64}),
+        ("dot_kernel", {"block": 16, "before": 32, "then": torch.float16}),
+        ("add_kernel", {"block": 16, "before": 32, "then": torch.float16}),
+    ],
+    ids=["larger", "another operation", "more warps", "float64", "a product of other types", "an atomic of other types"],
+)
+def test_what_may_be_refused_where_the_first_was_not_is_compiled_whole(kernel, options):
+    assert spared(kernel, **options)[0]
+
+
+def test_the_front_end_finds_what_is_wrong_in_a_branch_that_constants_choose():
+    whole, [found] = spared("sum_kernel", block=16, before=128)
+    assert not whole and "16" in found.error and "64" in found.error and found.line == 13
+
+
+def test_the_same_in_other_sizes_is_not_compiled_again():
+    assert spared("sum_kernel", block=64, before=64) == (False, [])
+
+
+def test_a_cache_keeps_both_halves_apart(cache):
+    small = traced("sum_kernel", torch.zeros(64), torch.zeros(64), 64, source=SPARED)
+    large = traced("sum_kernel", torch.zeros(128), torch.zeros(128), 128, source=SPARED)
+    for compiled in (2, 0):
+        seen = compiler.Seen()
+        with Compiler(cache) as one:
+            one.check(SPARED, large, ("sm_80",), seen=seen)
+            seen.sparing = True
+            assert one.check(SPARED, small, ("sm_80",), seen=seen)[0].registers == -1
+            assert one.compiled == compiled
+    with Compiler(cache) as one:  # nothing larger was compiled: the front end is not enough
+        assert one.check(SPARED, small, ("sm_80",))[0].registers > 0
+        assert one.compiled == 1
+
+
+def test_what_was_ordered_is_compiled_once(cache):
+    with Compiler(cache) as one:
+        one.order(SOURCE, softmax_trace())
+        one.order(SOURCE, softmax_trace())
+        one.order(SOURCE, matmul_trace())
+        assert len(one._ordered) == 4
+        found = one.check(SOURCE, matmul_trace())
+        assert [f.kernel for f in found] == ["matmul_kernel"] * 2 and found == compile_launches(SOURCE, matmul_trace())
+        assert one.check(SOURCE, softmax_trace()) == compile_launches(SOURCE, softmax_trace())
+        assert one.compiled == 4 and not one._ordered and not one._done
+
+
+def test_the_next_file_does_not_wait_for_what_was_ordered_for_the_last(cache):
+    endless = traced("endless_kernel", torch.zeros(4), 3)
+    with Compiler(cache) as one:
+        one.order(SOURCE, endless)
+        one.drop()
+        began = time.monotonic()
+        assert not one.check(SOURCE, softmax_trace(), ("sm_80",), seconds=30)[0].error
+        assert time.monotonic() - began < 25 and one.compiled == 1
+
+
+def test_a_refusal_that_was_ordered_is_told(cache):
+    wrong = HEAD + "    x = x + ofsets" + TAIL
+    data = traced("k", torch.zeros(64), torch.zeros(64), 60, 64, source=HEAD + TAIL)
+    with Compiler(cache) as one:
+        one.order(wrong, data, ("sm_80",))
+        assert one.check(wrong, data, ("sm_80",))[0].line == 20
+        one.order(wrong, data, ("sm_80",))
+        assert one.check("\n" + wrong, data, ("sm_80",))[0].line == 21
+
+
+def test_a_process_that_dies_over_what_was_ordered_costs_that_alone(cache):
+    with Compiler(cache) as one:
+        one.order(SOURCE, softmax_trace(), ("sm_80",))
+        os.kill(one._child.pid, signal.SIGKILL)
+        assert "crashed" in one.check(SOURCE, softmax_trace(), ("sm_80",))[0].error
+        assert not one.check(SOURCE, matmul_trace(), ("sm_80",))[0].error

@@ -42,11 +42,11 @@ def cases(rng, sizes):
     rising[:, -between(2, 6)] = 9.0  # in the last block of 16
     last[0] = rising.shape[1] - 1
     negative, own = given(between(4, 8), between(narrow // 2 + 5, narrow - 5))
-    far, t = given(4, between(45, 60))
+    far, t = given(4, between(50, 63))
     far += torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
     partly, gaps = given(6, between(35, 47))
     gaps[1] = gaps[4] = -100
-    padded, tokens = given(6, between(19, 30))
+    padded, tokens = given(6, 8 * between(2, 4) + between(3, 8))
     tokens[0] = tokens[3] = 0
     none = given(between(3, 7), between(17, 24))[0]
     logits, target = given(between(4, 8), between(35, 47))

@@ -33,8 +33,8 @@ def cases(rng, sizes):
         return torch.from_numpy(rng.permutation(V)[:N].copy()), normal(rng, V, D)
 
     full, wide = power_of_two(sizes, 64, 256), power_of_two(sizes, 16, 64)
-    ids, table = given(between(8, 12), between(19, 30), between(6, 9))
-    ends, rows = given(between(5, 9), between(3, 9), 3)
+    ids, table = given(between(9, 13), between(19, 30), between(6, 9))
+    ends, rows = given(between(10, 14), between(4, 9), 3)
     ends[0], ends[1] = len(rows) - 1, 0
     again = torch.full((between(8, 12),), int(rng.integers(1, 5)))
     return [
@@ -51,9 +51,9 @@ def cases(rng, sizes):
              points_to=STRIDE),
         Case("every other id of a longer row", (strided(ids[None], "every_other")[0], table), {"block": 16},
              points_to=STRIDE),
-        Case("float16", given(between(7, 13), between(35, 60), between(4, 8), torch.float16), {"block": 32},
+        Case("float16", given(between(9, 15), between(35, 60), between(4, 9), torch.float16), {"block": 32},
              points_to="The result has the table's dtype."),
-        Case("the launcher's own block, on wide rows", given(between(5, 9), 128 * between(2, 6) + between(3, 100),
+        Case("the launcher's own block, on wide rows", given(between(7, 11), 128 * between(2, 6) + between(3, 100),
              between(3, 6)),
              compile=True, points_to=TAIL),
     ]  # fmt: skip

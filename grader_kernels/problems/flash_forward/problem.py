@@ -48,7 +48,7 @@ def cases(rng, sizes):
     causal = {"causal": True, **small}
     full = torch.float32
     return [
-        Case("one block of queries, one of keys", draw(between(1, 4), one, one), {"block_m": one, "block_n": one},
+        Case("one block of queries, one of keys", draw(between(2, 4), one, one), {"block_m": one, "block_n": one},
              points_to="This is the plain case: check the scale 1 / sqrt(D) and the address of every row."),
         Case("two heads, three blocks of keys", draw(2, 48, queries, dtype=full), small, points_to=RESCALE),
         Case("the largest score comes last", _rising(16 * between(3, 7)), small, points_to=RESCALE),
@@ -58,7 +58,7 @@ def cases(rng, sizes):
         Case("causal", draw(1, keys, keys, dtype=full), causal, points_to=CAUSAL),
         Case("causal, with keys from before the first query", draw(1, keys, queries, dtype=full), causal,
              points_to=CAUSAL, weight=2),
-        Case("four query heads share two heads of k and v", draw(4, between(18, 31), between(12, 17), shared=2,
+        Case("four query heads share two heads of k and v", draw(4, between(18, 31), between(9, 16), shared=2,
              dtype=full), small,
              points_to=HEADS, weight=2),
         Case("scores of several hundred", draw(1, keys, between(17, 31), spread=150.0, dtype=full), small,
@@ -70,7 +70,7 @@ def cases(rng, sizes):
              points_to="Ask each tensor for its own strides.", weight=2),
         Case("bfloat16, wide blocks of queries", draw(2, wide, wide, d=32, shared=2, dtype=torch.bfloat16),
              {"causal": True, "block_m": 32, "block_n": 16}),
-        Case("whole blocks of the launcher's own size", draw(between(1, 4), 64 * more, 128, d=64), lean=True,
+        Case("whole blocks of the launcher's own size", draw(between(2, 4), 64 * more, 128, d=64), lean=True,
              compile=True),
         Case("causal, whole blocks of the launcher's own size", draw(1, 64 * (7 - more), 64 * (7 - more), d=64),
              {"causal": True}, lean=True, compile=True),

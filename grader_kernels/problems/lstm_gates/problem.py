@@ -39,7 +39,7 @@ def cases(rng, sizes):
     def between(low, high):
         return int(sizes.integers(low, high))
 
-    rows, width, some = between(3, 6), between(33, 48), between(185, 230)
+    rows, width, some = between(3, 6), between(33, 48), between(193, 230)
     full, next_to = power_of_two(sizes, 32, 128), power_of_two(sizes, 16, 64)
     at, steps = between(1, 4), between(5, 8)
     one = tuple(t.abs() + 1 for t in step(1, 1))  # not near 0, where tanh by exponentials has few digits
@@ -56,10 +56,10 @@ def cases(rng, sizes):
     kept = 60 * large.sign() + large  # exp(2 c) overflows
     return [
         Case("a single cell", one, {"block": 16}, points_to=TAIL),
-        Case("rows of full blocks", step(between(4, 8), full * between(1, 5)), {"block": full}, lean=True,
+        Case("rows of full blocks", step(between(4, 8), full * between(2, 6)), {"block": full}, lean=True,
              compile=True, points_to=ORDER),
         Case("rows with a ragged tail", step(rows, width), {"block": 16}, lean=True, points_to=TAIL, weight=2),
-        Case("rows narrower than a block", step(rows, between(5, 15)), {"block": 32}, points_to=TAIL),
+        Case("rows narrower than a block", step(rows, between(6, 15)), {"block": 32}, points_to=TAIL),
         Case("one cell more than a block", step(rows, next_to + 1), {"block": next_to}, points_to=TAIL),
         Case("the launcher's own block", step(between(2, 5), between(129, 300)), points_to=TAIL),
         Case("one time step out of a sequence", (sequence[:, at], from_h, c), {"block": 16}, points_to=ADDRESS,

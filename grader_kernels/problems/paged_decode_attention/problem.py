@@ -47,7 +47,7 @@ def cases(rng, sizes):
     half, full, few, many = torch.float16, 16 * between(2, 5), between(1, 3), between(3, 6)
     page = power_of_two(sizes, 16, 32)
     return [
-        Case("one full page", draw([page], heads=between(1, 4), page=page),
+        Case("one full page", draw([page], heads=between(2, 5), page=page),
              points_to="This is the plain case: check the scale 1 / sqrt(D) and the address of every token."),
         Case("full pages in any order", draw([full, full]), points_to=TABLE),
         Case("lengths that end inside a page", draw([inside(1), 16 * many - 15, 16, inside(many)]), points_to=TAIL,

@@ -42,29 +42,28 @@ def cases(rng, sizes):
 
     small = {"block_m": 16, "block_n": 16, "block_k": 32}
     one, inner, groups = power_of_two(sizes, 16, 32), power_of_two(sizes, 32, 64), between(2, 5)
-    x, packed, scales = draw(between(12, 17), 64, 32)
+    x, packed, scales = draw(16 * between(2, 4), 64, 32)
     wide, *weights = draw(between(17, 24), 64, 16, groups=2)
     return [
         Case("one tile, one step", draw(one, inner, 16), {**small, "block_m": one, "block_k": inner}, points_to=ORDER),
         Case("only the weights -8 and 7", (x, torch.where(packed > 99, 0xF0, 0x0F).to(torch.uint8), scales), small,
              points_to=ORDER),
-        Case("four groups, one step each", draw(16, 128, 16 * between(1, 5), groups=4), small, points_to=SCALES),
-        Case("two groups, three steps each", draw(16, 192, 16 * between(1, 5), groups=2), small, points_to=SCALES,
+        Case("four groups, one step each", draw(16, 128, 16 * between(2, 6), groups=4), small, points_to=SCALES),
+        Case("two groups, three steps each", draw(16, 192, 16 * between(2, 6), groups=2), small, points_to=SCALES,
              weight=2),
         Case("no size is a multiple of its block", draw(between(17, 31), 64, between(33, 47), groups=2), small,
              points_to=TAIL, weight=2),
         Case("a single row", draw(1, 64, between(17, 31), groups=2), small, points_to=TAIL),
         Case("bfloat16", draw(between(17, 24), 64, between(17, 31), groups=2, dtype=torch.bfloat16), small,
              points_to="Everything follows the dtype of x: nothing is float16 by itself."),
-        Case("weights beyond the range of float16", draw(between(9, 17), 64, 16, dtype=torch.bfloat16, spread=60000.0),
-             small,
-             points_to="float16 ends at 65504; bfloat16 and float32 do not.", weight=2),
+        Case("weights beyond the range of float16", draw(16 * between(2, 4), 64, 16, dtype=torch.bfloat16,
+             spread=60000.0), small, points_to="float16 ends at 65504; bfloat16 and float32 do not.", weight=2),
         Case("a transposed x", (strided(wide), *weights), small, points_to="Ask x for both of its strides.", weight=2),
         Case("many small terms after a large one", _small_terms(between(3, 9), 32 * between(28, 37), 16), small,
              points_to=ACCUMULATE, weight=2),
         Case("a few rows, tiles for tensor cores", draw(16, 64 * groups, 64 * between(2, 6), groups=groups), lean=True,
              compile=True),
-        Case("a few rows in bfloat16", draw(16 * between(2, 4), 128, 64 * between(1, 5), groups=2,
+        Case("a few rows in bfloat16", draw(16 * between(2, 4), 128, 64 * between(2, 6), groups=2,
              dtype=torch.bfloat16),
              lean=True),
     ]  # fmt: skip

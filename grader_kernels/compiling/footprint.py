@@ -1,0 +1,74 @@
+"""How large a kernel is before the slow half of its compilation, so that of many alike the largest alone go through it.
+
+A specialisation that uses no operation which a compiled one of the same kernel, options and target does not use, and
+names smaller tiles, is refused by a GPU's compiler no more than that one: it needs no more registers and no more shared
+memory. It goes through triton's front end (which finds what is wrong in a branch that constants choose), and no
+further.
+
+This rests on how compilers behave and is no theorem. It is for launches that a task doesn't ask to compile; those it
+asks for are always compiled whole.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from triton._C.libtriton import ir
+from triton.backends.compiler import BaseBackend, GPUTarget
+from triton.compiler import ASTSource
+
+_OPERATION = re.compile(r"(?:= |^\s*)\"?([a-z_]+\.[a-z_.0-9]+)")
+_TYPE = re.compile(r"(?:\b|(?<=\dx))(?:[fi]\d+|bf16|f8\w+)\b")
+_UNUSUAL = re.compile(r"(?:\b|(?<=\dx))(?:f64|f8\w+)\b")  # what not every device has for whatever it has for float32
+_PLAIN = re.compile(r"(?:arith|math|scf|cf)\.")  # every device has them for every usual type
+_PARTICULAR = re.compile(r"tt\.(?:dot|atomic|descriptor)|ttng?\.|tti\.")  # instructions of their own for each type
+_TENSOR = re.compile(r"tensor<((?:\d+x)+)(!tt\.ptr|[a-z]+\d+)")
+_BITS = re.compile(r"\d+")
+
+
+class Footprint(msgspec.Struct, frozen=True):
+    """size: bytes of all tensors that its intermediate code names, as often as it names them. operations: what it
+    does besides plain arithmetic, with the types of its numbers where a device may know some and not others."""
+
+    size: int
+    operations: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> Footprint:
+        """Of a kernel in triton's intermediate language (TTIR)."""
+        size, operations = 0, set()
+        for line in text.splitlines():
+            line = line.partition(" loc(")[0]
+            size += sum(_bytes(*found) for found in _TENSOR.findall(line))
+            if found := _OPERATION.search(line):
+                name = found[1]
+                types = set((_TYPE if _PARTICULAR.match(name) else _UNUSUAL).findall(line))
+                if types or not _PLAIN.match(name):
+                    operations.add(" ".join([name, *sorted(types)]))
+        return cls(size, frozenset(operations))
+
+    def within(self, others: Iterable[Footprint]) -> bool:
+        """Is one of the others at least as large, with all of these operations?"""
+        return any(self.size <= other.size and self.operations <= other.operations for other in others)
+
+
+def _bytes(shape: str, element: str) -> int:
+    """A pointer has eight bytes; a bit takes one."""
+    bits = 64 if element == "!tt.ptr" else max(8, int(_BITS.search(element)[0]))
+    return bits // 8 * math.prod(int(extent) for extent in shape.split("x") if extent)
+
+
+def lowered(source: ASTSource, target: GPUTarget, options: Any, backend: BaseBackend) -> Footprint:
+    """What triton's front end makes of a kernel. Raises what it raises."""
+    context = ir.context()
+    ir.load_dialects(context)
+    backend.load_dialects(context)
+    generators = backend.get_codegen_implementation(options), backend.get_module_map()
+    module = source.make_ir(target, options, *generators, context)
+    stages: dict[str, Any] = {}
+    backend.add_stages(stages, options, source.language)
+    return Footprint.of(str(stages["ttir"](module, dict(options.__dict__))))
