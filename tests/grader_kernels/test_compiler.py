@@ -672,7 +672,7 @@ def test_what_is_smaller_than_what_was_compiled_goes_through_the_front_end_alone
         ("dot_kernel", {"block": 16, "before": 32, "then": torch.float16}),
         ("add_kernel", {"block": 16, "before": 32, "then": torch.float16}),
     ],
-    ids=["larger", "another operation", "more warps", "float64", "a product of other types", "an atomic of other types"],
+    ids=["larger", "another operation", "more warps", "float64", "a product of other types", "an atomic of others"],
 )
 def test_what_may_be_refused_where_the_first_was_not_is_compiled_whole(kernel, options):
     assert spared(kernel, **options)[0]
