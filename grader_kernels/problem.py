@@ -14,6 +14,9 @@ A problem is a folder:
                                                              settings.share says; left out where the task doesn't ask
                    exact(*args, **kwargs) -> bool tensors    like the result: where it must be the reference to the
                                                              last bit, as the task says; left out where nowhere
+                   baseline(*args, **kwargs)                 the operation in torch with the rounding that the task
+                                                             asks for; left out where that is `reference` on the inputs
+                                                             as they are. Its error says how much an answer may have
     right.py       other correct kernels, in other styles
     wrong.py       what learners get wrong: each states the group that it loses and words that the verdict must hold
     reference.py   our kernel, where no notebook teaches it; else the notebook's exercise is the solution

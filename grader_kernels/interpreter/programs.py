@@ -36,7 +36,7 @@ def tensors_in(value: Any) -> Iterator[torch.Tensor]:
     elif hasattr(value, "data_ptr"):
         yield upstream._unwrap_tensor(value)
     elif isinstance(value, upstream.TensorDescriptor):
-        yield value.base
+        yield upstream._unwrap_tensor(value.base)
 
 
 def bind(kernel: JITFunction, args: tuple, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -19,6 +19,7 @@ other lengths: they belong to the kernel.
 
 import math
 
+import numpy as np
 import torch
 
 from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two
@@ -71,20 +72,36 @@ def cases(rng, sizes):
 
 
 def _paged(rng, lengths, heads, shared, d, page, dtype, spread, stale):
-    """Pages in random order; what no token uses is `stale`, and so are the entries behind a sequence's last page."""
+    """Pages in random order; what no token uses is `stale`, and so are the entries behind a sequence's last page.
+
+    The first head of each group finds its largest key in the last token, and stale keys are larger still.
+    """
     groups, batch = heads // shared, len(lengths)
     wide = max(-(-n // page) for n in lengths)
-    order = rng.permutation(batch * wide + 1)[: batch * wide].reshape(batch, wide)
-    table = torch.from_numpy(order).to(torch.int32)
+    table = torch.from_numpy(_out_of_order(rng, batch, wide)).to(torch.int32)
     k, v = (torch.full((batch * wide + 1, page, groups, d), stale, dtype=dtype) for _ in range(2))
+    q = normal(rng, batch, heads, d, spread=spread, dtype=dtype)
     for b, n in enumerate(lengths):
+        first = q[b, ::shared].float()
         at = torch.arange(n)
         pages = table[b, at // page].long()
         k[pages, at % page] = normal(rng, n, groups, d, dtype=dtype)
         v[pages, at % page] = normal(rng, n, groups, d, dtype=dtype)
+        scores = (k[pages, at % page].float() * first).sum(-1)
+        above = scores.amax(0) + d**0.5
+        k[pages[-1], (n - 1) % page] = ((above / (first * first).sum(-1))[:, None] * first).to(dtype)
+        k[pages[-1], (n - 1) % page + 1 :] = (stale * first.sign()).to(dtype)
         table[b, -(-n // page) :] = -(2**20)
-    q = normal(rng, batch, heads, d, spread=spread, dtype=dtype)
     return q, k, v, table, torch.tensor(lengths, dtype=torch.int32)
+
+
+def _out_of_order(rng, batch, wide):
+    """A table in which no page lies where its number says, and no sequence has the pages that would be its own."""
+    own = np.arange(batch * wide).reshape(batch, wide)
+    while True:
+        order = rng.permutation(batch * wide + 1)[: batch * wide].reshape(batch, wide)
+        if (order != own).all() and all(set(row) != set(mine) for row, mine in zip(order, own)):
+            return order
 
 
 def _rising(pages):

@@ -39,9 +39,11 @@ def cases(rng, sizes):
     row = int(rng.integers(0, 5))
     cancelling[row] = -small[row]
     x, residual, weight = given(6, between(35, 47))
+    one, _, one_weight = (t.abs() + 0.5 for t in given(1, 1))
+    other = -one - 0.02  # a sum of the other sign, so small that it shows where eps stands
     part, whole, w = given(5, between(35, 47), spread=4)
     return [
-        Case("a single element", given(1, 1), points_to=FORMULA),
+        Case("a single element", (one, other, one_weight), points_to=FORMULA),
         Case("rows of a power of two", given(between(5, 9), power_of_two(sizes, 128, 1024)), lean=True, compile=True,
              points_to=FORMULA),
         Case("rows of any length", given(between(4, 8), between(70, 110)), lean=True, points_to=TAIL, weight=3),
