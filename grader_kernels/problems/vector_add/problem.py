@@ -45,7 +45,7 @@ def cases(rng, sizes):
              points_to=TAIL),
         Case("large blocks, all of them full", pair(large * between(2, 9)), {"block": large}, lean=True, compile=True,
              points_to="This is the plain case: check which elements a program stands for."),
-        Case("the launcher's own block", pair(between(257, 2500)), points_to=TAIL),
+        Case("the launcher's own block", pair(256 * between(1, 9) + between(1, 256)), points_to=TAIL),
         Case("every other element of longer vectors", tuple(strided(v, "every_other") for v in pair(n)), {"block": 16},
              points_to=STRIDE, weight=2),
         Case("x a column of a matrix, y dense", (column, y), {"block": 16}, points_to=STRIDE),
