@@ -7,6 +7,7 @@
 
 Every distinct specialisation that the trace's launches would get on a GPU is compiled as triton's own launcher does it:
 dtypes, constexprs, integers that are 1 or divisible by 16, the alignment of pointers, num_warps and num_stages.
+Of launches that a task doesn't ask to compile, `Seen` and `footprint` spare the slow half where it says nothing new.
 Compiling asks triton for a target and never for a driver, so nothing of triton is patched, set or left behind, and
 kernels can be interpreted before and after in the same process. TRITON_INTERPRET must stay unset.
 

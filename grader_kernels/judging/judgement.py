@@ -12,7 +12,8 @@ safe      no finding in any case; neither the order of the programs nor what mas
           does calling again
 lean      in the cases that say so, at most the floor's bytes (times the case's slack) and the allowed launches; as many
           programs share the work as the task asks for
-compiles  in the cases that say so, for every target; what else is launched, for the first; within their limits
+compiles  in the cases that say so, for every target; what else is launched, for the first, and no further than the
+          front end where it is smaller than what was compiled (compiling.footprint); within their limits
 
 Not here: who runs what (`hands`, `judge`, autograder.judging.remote), and anything that shows on a GPU alone.
 """
