@@ -37,7 +37,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,9 @@ class Built(msgspec.Struct):
     compiled: Compiled
     footprint: Footprint | None = None
     whole: bool = True
+
+    def within(self, enough: Iterable[Footprint]) -> bool:
+        return self.footprint is not None and self.footprint.within(enough)
 
 
 class Seen:
@@ -487,7 +490,7 @@ class Cache:
         known = self._known(key)
         if known is None and job.enough:
             known = self._known(f"{key}-front")
-            known = known if known is not None and known.footprint.within(job.enough) else None
+            known = known if known is not None and known.within(job.enough) else None
         return known
 
     def _known(self, key: str) -> Built | None:

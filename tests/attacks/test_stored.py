@@ -14,7 +14,8 @@ import torch
 import triton
 
 from autograder.classroom import grade
-from grader_kernels.compiling.compiler import Compiler, plan
+from grader_kernels.compiling.compiler import Built, Compiler, plan
+from grader_kernels.compiling.footprint import Footprint
 from grader_kernels.evidence import Compiled
 from grader_kernels.replaying import replay, trace
 
@@ -68,12 +69,26 @@ def test_a_remembered_binary_is_served_to_its_own_kernel_only(tmp_path):
     """Somebody's harmless kernel was compiled first; a spilling one of the same name must not get its numbers."""
     with Compiler(tmp_path / "cache") as compiler:
         first = job()
-        compiler.cache.put(first.key(), Compiled("scale_kernel", "sm_80", registers=1))
-        assert compiler.cache.get(first.key()).registers == 1
-        assert compiler.cache.get(job(KERNEL.replace("2 * x", "x + x")).key()) is None
+        compiler.cache.put(first, Built(Compiled("scale_kernel", "sm_80", registers=1)))
+        assert compiler.cache.get(first).compiled.registers == 1
+        assert compiler.cache.get(job(KERNEL.replace("2 * x", "x + x"))) is None
     (tmp_path / "cache" / f"{first.key()}.json").write_bytes(b'{"kernel": "\xff"}')
     with Compiler(tmp_path / "cache") as compiler:
-        assert compiler.cache.get(first.key()) is None
+        assert compiler.cache.get(first) is None
+
+
+def test_half_a_compilation_is_taken_for_a_whole_one_by_nobody(tmp_path):
+    """What the front end alone let through counts where something larger was compiled, and without a size nowhere."""
+    small = Footprint(64, frozenset({"tt.load"}))
+    with Compiler(tmp_path / "cache") as compiler:
+        compiler.cache.put(job(), Built(Compiled("scale_kernel", "sm_80"), small, whole=False))
+        assert compiler.cache.get(job()) is None
+        for size, known in ((64, True), (63, False)):
+            enough = (Footprint(size, small.operations),)
+            assert (compiler.cache.get(msgspec.structs.replace(job(), enough=enough)) is not None) is known
+    (tmp_path / "cache" / f"{job().key()}-front.json").write_bytes(b'{"compiled": {"kernel": "", "target": "sm_80"}}')
+    with Compiler(tmp_path / "cache") as compiler:
+        assert compiler.cache.get(msgspec.structs.replace(job(), enough=(small,))) is None
 
 
 class Bomb:
