@@ -8,6 +8,7 @@ TRITON_INTERPRET=1 and with the run context otherwise. `python -m autograder.pro
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -64,7 +65,9 @@ def measure() -> dict[str, float]:
     """CPU seconds by problem in this process, with the interpreter that its environment asks for."""
     torch.set_num_threads(1)
     if not ASKED:
-        from grader_kernels.interpreter.context import on_cpu as context
+        from grader_kernels.interpreter.context import on_cpu
+
+        context = functools.partial(on_cpu, tf32=False)  # triton's own interpreter multiplies float32 as it is
     else:
         context = contextlib.nullcontext
     taken = {name: seconds(name, context) for name in SIZES}
