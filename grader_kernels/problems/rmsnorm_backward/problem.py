@@ -47,7 +47,7 @@ def cases(rng, sizes):
     near_400 = given(2 * between(15, 20), between(41, 50), mean=400, dtype=torch.float16)
     near_400[0][0], near_400[0][-1] = 256, -256  # beside them a float16 sum loses what lies between
     return [
-        Case("a single element", given(1, 1), {"eps": 0.5, "programs": 1}, points_to=FORMULA),
+        Case("a single element", _moderate(*given(1, 1)), {"eps": 0.5, "programs": 1}, points_to=FORMULA),
         Case("one row, without eps", given(1, between(50, 64)), {"eps": 0.0, "programs": 1}, points_to=FORMULA),
         Case("rows shared evenly", given(2 * between(24, 32), power_of_two(sizes, 64, 256)), {"programs": 2},
              lean=True, slack=1.04,
@@ -75,6 +75,11 @@ def cases(rng, sizes):
         Case("bfloat16, each share in a program of its own", between_large, {"programs": 22}, points_to=HALF,
              weight=2),
     ]  # fmt: skip
+
+
+def _moderate(dy, x, weight):
+    """x between a half and 1: beside eps = 0.5 a large one leaves a difference with few digits."""
+    return dy, 0.5 + x.sigmoid() / 2, weight
 
 
 def _between_large(dy, x, weight):
