@@ -571,8 +571,10 @@ class Compiler:
         for job in plan(source, trace_data, targets):
             if isinstance(job, Job) and self.cache.get(job) is None and not self._knows(job):
                 if (1 + len(self._ordered)) * len(job.source) < MAX_WAITING:  # else sending would wait, too
-                    with contextlib.suppress(_Died, TimeoutError):
+                    try:
                         self._send(job, time.monotonic() + 1)
+                    except (_Died, TimeoutError):  # half a job may have been sent
+                        self.close()
 
     def drop(self) -> None:
         """Forget what was ordered, and end the process that still works on it: the next file waits for nobody."""
