@@ -446,23 +446,21 @@ def compile_launches(
     and ValueError for a target that isn't known; what is wrong with a kernel stands in `Compiled.error`.
     """
     jobs = plan(source, trace_data, targets, seen)
-    return _answers(jobs, compile_job, cache or Cache(on_disk=False), seen or Seen())
+    cache, seen = cache or Cache(on_disk=False), seen or Seen()
+    return [_answer(job, compile_job, cache, seen) for job in jobs]
 
 
-def _answers(
-    jobs: list[Job | Compiled], compiled: Callable[[Job], Built], cache: Cache, seen: Seen
-) -> list[Compiled]:
-    found = []
-    for job in jobs:
-        if isinstance(job, Job):
-            job = seen.spared(job)
-            built = cache.get(job)
-            if built is None:
-                built = compiled(job)
-                cache.put(job, built)
-            seen.add(job, built)
-        found.append(built.compiled if isinstance(job, Job) else job)
-    return found
+def _answer(job: Job | Compiled, build: Callable[[Job], Built], cache: Cache, seen: Seen) -> Compiled:
+    """What is planned, built where the cache doesn't have it."""
+    if isinstance(job, Compiled):
+        return job
+    job = seen.spared(job)
+    built = cache.get(job)
+    if built is None:
+        built = build(job)
+        cache.put(job, built)
+    seen.add(job, built)
+    return built.compiled
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -569,7 +567,7 @@ class Compiler:
     def order(self, source: str, trace_data: dict[str, Any], targets: tuple[str, ...] = TARGETS) -> None:
         """Have compiled in the background what `check` will be asked for. Until then nothing is said."""
         for job in plan(source, trace_data, targets):
-            if isinstance(job, Job) and self.cache.get(job) is None and not self._knows(job):
+            if isinstance(job, Job) and self.cache.get(job) is None and job.name() not in (*self._done, *self._ordered):
                 if (1 + len(self._ordered)) * len(job.source) < MAX_WAITING:  # else sending would wait, too
                     try:
                         self._send(job, time.monotonic() + 1)
@@ -593,10 +591,8 @@ class Compiler:
         """As `compile_launches`, from the cache where possible. seconds: for all of it together."""
         deadline = time.monotonic() + seconds
         jobs = plan(source, trace_data, targets, seen)
-        return _answers(jobs, lambda job: self._ask(job, deadline, seconds), self.cache, seen or Seen())
-
-    def _knows(self, job: Job) -> bool:
-        return job.name() in self._done or job.name() in self._ordered
+        seen = seen or Seen()
+        return [_answer(job, lambda one: self._ask(one, deadline, seconds), self.cache, seen) for job in jobs]
 
     def _send(self, job: Job, deadline: float) -> None:
         self.start()
@@ -612,13 +608,14 @@ class Compiler:
         try:
             if time.monotonic() >= deadline:
                 raise Refused("not compiled: the time was used up before")
-            known = self._knows(job)
-            while self._ordered and (not known or job.name() in self._ordered):
+            name = job.name()
+            known = name in self._done or name in self._ordered
+            while self._ordered and (not known or name in self._ordered):
                 self._next(deadline)
             if not known:
                 self._send(job, deadline)
                 self._next(deadline)
-            return self._done.pop(job.name())
+            return self._done.pop(name)
         except Refused as refused:
             return Built(_failed(job.launch.kernel, job.target, refused))
         except TimeoutError:

@@ -193,8 +193,7 @@ class ChildHands:
 
     def begin(self) -> None:
         """Execute the file."""
-        if self.judge._compiler is not None:
-            self.judge._compiler.drop()
+        self.judge.compiler.drop()
         self._loaded_worker()
 
     def trace(self, case: Posed) -> bytes:
