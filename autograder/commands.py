@@ -214,16 +214,25 @@ def _judge_kernel(problem: str, file: Path, targets: list[str] | None, seed: int
 
 
 def _known(problem: str) -> dict[str, Any]:
-    """What a clone knows of a problem's answers: mistakes by name, and our kernel to compare with."""
+    """What a clone knows of a problem's answers: mistakes by name, and our kernel to compare with. Both are read when
+    they are needed: for a right kernel on a machine without a GPU, never."""
+    import torch
+
+    from autograder.authoring import kernels
+
+    if not kernels.is_kernel(problem):
+        return {}
+    reference = kernels.as_file(kernels.solution(problem)) if torch.version.cuda else ""
+    return {"mistakes": _mistakes(problem), "reference": reference}
+
+
+def _mistakes(problem: str) -> Iterator[Any]:
     from autograder.authoring import kernels
     from grader_kernels.judging.judge import Mistake
     from grader_kernels.judging.verdict import Named
 
-    if not kernels.is_kernel(problem):
-        return {}
-    rights, wrongs = kernels.files(problem)
-    mistakes = [Mistake(Named(w.name, w.sentence, w.next), kernels.as_file(w.source)) for w in wrongs.values()]
-    return {"mistakes": mistakes, "reference": rights["solution"]}
+    for wrong in kernels.files(problem)[1].values():
+        yield Mistake(Named(wrong.name, wrong.sentence, wrong.next), kernels.as_file(wrong.source))
 
 
 def _grade_one(

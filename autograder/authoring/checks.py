@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import importlib.util
-import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,8 +84,8 @@ class Check:
         self.name, self.hints, self.forbids, self.kind = name, tuple(hints), tuple(forbids), kind
         self.mutates, self.legal = tuple(mutates), legal
         self.specs: list[TrialSpec] = []
-        frame = inspect.stack()[1]
-        self.file, self.source_line = frame.filename, frame.lineno
+        frame = sys._getframe(1)
+        self.file, self.source_line = frame.f_code.co_filename, frame.f_lineno
 
     def case(self, title: str, weight: float = 1.0) -> Callable[[Callable], Callable]:
         """Decorator: a recorded case."""
@@ -114,8 +114,8 @@ class Kernel(Check):
 
     def __init__(self, name: str, *, hints: tuple[str, ...] = ()) -> None:
         super().__init__(name, hints=hints, kind="kernel")
-        frame = inspect.stack()[1]
-        self.file, self.source_line = frame.filename, frame.lineno
+        frame = sys._getframe(1)
+        self.file, self.source_line = frame.f_code.co_filename, frame.f_lineno
         try:
             self.problem = problem.load(name)
         except problem.ProblemError as error:

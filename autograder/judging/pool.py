@@ -18,6 +18,7 @@ from autograder.sandbox import zygote
 from autograder.sandbox.bubblewrap import NoSandbox
 
 _PR_SET_PDEATHSIG = 1
+LATE = ("torch.fx.experimental.symbolic_shapes",)  # imported by torch with the first gradient, sympy and all
 
 
 def local_executor(jobs: int, prepare: Callable[[], None] | None = None) -> Executor:
@@ -39,7 +40,7 @@ def _context() -> BaseContext:
     if sys.platform != "linux":
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload(["autograder.classroom.grade"])
+    context.set_forkserver_preload(["autograder.classroom.grade", *LATE])
     return context
 
 

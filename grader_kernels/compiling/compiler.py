@@ -51,7 +51,7 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 
 from grader_kernels import language, wire
 from grader_kernels.compiling import refusals
-from grader_kernels.compiling.footprint import Footprint, lowered
+from grader_kernels.compiling.footprint import Footprint, lowered, room
 from grader_kernels.compiling.refusals import Refused
 from grader_kernels.evidence import Compiled, device
 from grader_kernels.problem import Settings
@@ -71,7 +71,7 @@ from grader_kernels.replaying.trace import (
 )
 
 TARGETS = ("sm_80", "sm_90")
-RULES = 3  # part of every cache key: raise it when a Built is filled in another way
+RULES = 4  # part of every cache key: raise it when a Built is filled in another way
 
 # Bytes of shared memory that one block may have. NVIDIA: CUDA C++ Programming Guide, "Compute Capabilities", table
 # "Technical Specifications per Compute Capability", row "Maximum amount of shared memory per thread block": 64 KB on
@@ -304,7 +304,8 @@ def compile_job(job: Job) -> Built:
             return Built(into, built, whole=False)
         into.dots = "tt.dot" in built.asm["ttir"]
         read = _read_amd if job.target.startswith("gfx") else _read_nvidia
-        return Built(read(built, into), Footprint.of(built.asm["ttir"]))
+        compiled = read(built, into)
+        return Built(compiled, Footprint.of(built.asm["ttir"], _halves(job.target), room(compiled)))
     except Refused as refused:
         return Built(_failed(job.launch.kernel, job.target, refused))
 
@@ -324,8 +325,10 @@ def _build(job: Job, functions: dict[str, JITFunction]) -> CompiledKernel | Foot
             packed = kernel._pack_args(backend, given, bound, specialisation, options)
             options, signature, constants, attributes = packed
             source = ASTSource(kernel, signature, constants, attributes)
-            if job.enough and (found := lowered(source, target, options, backend)).within(job.enough):
-                return found
+            if job.enough:
+                found = lowered(source, target, options, backend, _halves(job.target))
+                if found.within(job.enough):
+                    return found
             return triton.compile(source, target=target, options=options.__dict__)
         except CompilationError as error:
             failed = functools.partial(refusals.explain, error, functions)
@@ -334,6 +337,11 @@ def _build(job: Job, functions: dict[str, JITFunction]) -> CompiledKernel | Foot
         except Exception as error:
             failed = functools.partial(refusals.explain_late, error, said)
     raise failed()
+
+
+def _halves(target: str) -> bool:
+    """Whether products of bfloat16 are what products of float16 are, as on every device since sm_80."""
+    return target != "sm_75"
 
 
 def _check_warps(warps: int, target: GPUTarget) -> None:

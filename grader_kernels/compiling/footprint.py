@@ -1,8 +1,8 @@
 """How large a kernel is before the slow half of its compilation, so that of many alike the largest alone go through it.
 
 A specialisation that uses no operation which a compiled one of the same kernel, options and target does not use, and
-names smaller tiles, is refused by a GPU's compiler no more than that one: it needs no more registers and no more shared
-memory. It goes through triton's front end (which finds what is wrong in a branch that constants choose), and no
+names tiles that are smaller, or larger by less than that one has room for, is refused by a GPU's compiler no more than
+that one. It goes through triton's front end (which finds what is wrong in a branch that constants choose), and no
 further.
 
 This rests on how compilers behave and is no theorem. It is for launches that a task doesn't ask to compile; those it
@@ -21,6 +21,8 @@ from triton._C.libtriton import ir
 from triton.backends.compiler import BaseBackend, GPUTarget
 from triton.compiler import ASTSource
 
+from grader_kernels.evidence import Compiled
+
 _OPERATION = re.compile(r"(?:= |^\s*)\"?([a-z_]+\.[a-z_.0-9]+)")
 _TYPE = re.compile(r"(?:\b|(?<=\dx))(?:[fi]\d+|bf16|f8\w+)\b")
 _UNUSUAL = re.compile(r"(?:\b|(?<=\dx))(?:f64|f8\w+)\b")  # what not every device has for whatever it has for float32
@@ -29,17 +31,24 @@ _PARTICULAR = re.compile(r"tt\.(?:dot|atomic|descriptor)|ttng?\.|tti\.")  # inst
 _TENSOR = re.compile(r"tensor<((?:\d+x)+)(!tt\.ptr|[a-z]+\d+)")
 _BITS = re.compile(r"\d+")
 
+COMFORT = {"registers": 128, "shared": 0.5}  # of a thread, which has 255; as a share of what a block may have. Growing
+# up to here takes half of what there is: a need that grows twice as fast as the tiles still finds a place
+MOST_ROOM = 8.0
+
 
 class Footprint(msgspec.Struct, frozen=True):
     """size: bytes of all tensors that its intermediate code names, as often as it names them. operations: what it
-    does besides plain arithmetic, with the types of its numbers where a device may know some and not others."""
+    does besides plain arithmetic, with the types of its numbers where a device may know some and not others. room: so
+    many times larger it may be before it meets a limit; known of what was compiled."""
 
     size: int
     operations: frozenset[str]
+    room: float = 1.0
 
     @classmethod
-    def of(cls, text: str) -> Footprint:
-        """Of a kernel in triton's intermediate language (TTIR)."""
+    def of(cls, text: str, halves: bool = False, room: float = 1.0) -> Footprint:
+        """Of a kernel in triton's intermediate language (TTIR). halves: the device multiplies bfloat16 as it multiplies
+        float16."""
         size, operations = 0, set()
         for line in text.splitlines():
             line = line.partition(" loc(")[0]
@@ -48,12 +57,20 @@ class Footprint(msgspec.Struct, frozen=True):
                 name = found[1]
                 types = set((_TYPE if _PARTICULAR.match(name) else _UNUSUAL).findall(line))
                 if types or not _PLAIN.match(name):
-                    operations.add(" ".join([name, *sorted(types)]))
-        return cls(size, frozenset(operations))
+                    operations.add(" ".join([name, *sorted({"f16" if halves and t == "bf16" else t for t in types})]))
+        return cls(size, frozenset(operations), room)
 
     def within(self, others: Iterable[Footprint]) -> bool:
-        """Is one of the others at least as large, with all of these operations?"""
-        return any(self.size <= other.size and self.operations <= other.operations for other in others)
+        """Has one of the others room for this size, and all of these operations?"""
+        return any(self.size <= other.size * other.room and self.operations <= other.operations for other in others)
+
+
+def room(compiled: Compiled) -> float:
+    """How many times larger the tiles of a compiled kernel may be before it needs more than COMFORT."""
+    if compiled.stack > 0 or compiled.registers <= 0:
+        return 1.0
+    shared = COMFORT["shared"] * compiled.shared_limit / max(1, compiled.shared)
+    return max(1.0, min(MOST_ROOM, COMFORT["registers"] / compiled.registers, shared))
 
 
 def _bytes(shape: str, element: str) -> int:
@@ -62,7 +79,7 @@ def _bytes(shape: str, element: str) -> int:
     return bits // 8 * math.prod(int(extent) for extent in shape.split("x") if extent)
 
 
-def lowered(source: ASTSource, target: GPUTarget, options: Any, backend: BaseBackend) -> Footprint:
+def lowered(source: ASTSource, target: GPUTarget, options: Any, backend: BaseBackend, halves: bool) -> Footprint:
     """What triton's front end makes of a kernel. Raises what it raises."""
     context = ir.context()
     ir.load_dialects(context)
@@ -71,4 +88,4 @@ def lowered(source: ASTSource, target: GPUTarget, options: Any, backend: BaseBac
     module = source.make_ir(target, options, *generators, context)
     stages: dict[str, Any] = {}
     backend.add_stages(stages, options, source.language)
-    return Footprint.of(str(stages["ttir"](module, dict(options.__dict__))))
+    return Footprint.of(str(stages["ttir"](module, dict(options.__dict__))), halves)

@@ -6,6 +6,7 @@ What it is not: arithmetic, which is `builder`, or the words of a fault, which a
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from triton.runtime import interpreter as upstream
 from triton.runtime.interpreter import TensorHandle
 
 from grader_kernels.interpreter.faults import fault, waiting
-from grader_kernels.interpreter.launch import LARGE, MARKED, Launch, Region
+from grader_kernels.interpreter.launch import MARKED, Launch, Region
 from grader_kernels.interpreter.numbers import bf16_to_f32, f32_to_bf16, poison
 
 MOST_LOOKS = {"reads": 10_000, "updates": 1_000}  # at one element in a row, without any change
+_SPREAD = 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35  # odd and large: neighbours along any axis get different high bits
 _SHIFTS = {width: np.uint64(width.bit_length() - 1) for width in (2, 4, 8)}
 
 
@@ -31,14 +33,23 @@ def _flag(mask: Any) -> np.ndarray | None:
 
 
 def unfilled(shape: tuple[int, ...], element: tl.dtype, how: str = MARKED) -> np.ndarray:
-    """What lanes hold that no load has filled: the mark of `poison`, zeros, or large numbers of both signs."""
+    """What lanes hold that no load has filled: the mark of `poison`, or a mixture of 0 and large numbers of both signs,
+    in which no row and no column of a tile has one of them alone."""
     if how == MARKED:
         return poison(shape, element)
-    values = np.zeros(shape, upstream._get_np_dtype(element))
-    if how == LARGE:
-        flat = values.reshape(-1)
-        flat[::2], flat[1::2] = _large(element, values.dtype, 1), _large(element, values.dtype, -1)
-    return values
+    return _mixture(shape, element).copy()
+
+
+@functools.lru_cache(maxsize=256)
+def _mixture(shape: tuple[int, ...], element: tl.dtype) -> np.ndarray:
+    dtype = upstream._get_np_dtype(element)
+    kinds = np.zeros(4, dtype)
+    kinds[1], kinds[3] = _large(element, dtype, 1), _large(element, dtype, -1)
+    places = np.zeros(shape, np.uint32)
+    for axis, extent in enumerate(shape):
+        spread = np.arange(extent, dtype=np.uint32) * np.uint32(_SPREAD[axis % len(_SPREAD)])
+        places += spread.reshape([-1 if other == axis else 1 for other in range(len(shape))])
+    return kinds[(places >> np.uint32(15)) & np.uint32(3)]
 
 
 def _large(element: tl.dtype, dtype: np.dtype, sign: int) -> Any:

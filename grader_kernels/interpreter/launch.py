@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from triton.runtime.jit import JITFunction
 
-MARKED, ZERO, LARGE = "marked", "zero", "large"  # a NaN that is recognised; what a GPU mostly has; what it may have
+MARKED, MIXED = "marked", "mixed"  # a NaN that is recognised; what a GPU mostly has, 0, and large numbers among it
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,8 +98,8 @@ class Judge:
         """The verdict on a file (a Path), or on source text (a str).
 
         seed: of the inputs; None draws one that no file can guess, and the verdict says which. mistakes: those that may
-        be recognised. reference: the source of our kernel, for a comparison of speed where there is a GPU.
-        tell: is told what happens, for a progress line.
+        be recognised, taken when they are needed. reference: the source of our kernel, for a comparison of speed where
+        there is a GPU. tell: is told what happens, for a progress line.
         Raises NotAKernelFile and problem.ProblemError.
         """
         started = time.monotonic()
@@ -112,7 +112,7 @@ class Judge:
         task = pose(known, seed)
         with ChildHands(self, task, source, name) as hands:
             tell("running the file")
-            remembered = [Known(m.named, _Live(self, task, m.source)) for m in mistakes]
+            remembered = (Known(m.named, _Live(self, task, m.source)) for m in mistakes)
             found = Judgement(task, hands, targets=targets, known=remembered, tell=tell).verdict()
         found.file, found.seed = name, seed
         found.speed, found.speed_figures = self._speed(found, source, name, known, reference, tell)

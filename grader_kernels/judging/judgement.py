@@ -270,11 +270,11 @@ class Judgement:
         order = ORDER_MATTERS if several else LANES_MATTER
         several = several or ran.evidence.atomics
         told = ran.unwritten or any(f.kind in ("uninitialised", "masked_lane") for f in ran.findings)
-        masked, zero = ran.evidence.unfilled and not told, "marked" if told else "zero"
-        if several and not self._same(ran, order="shuffled:1", unfilled=zero):
+        masked, others = ran.evidence.unfilled and not told, "marked" if told else "mixed"
+        if several and not self._same(ran, order="shuffled:1", unfilled=others):
             masked = masked and self._same(ran, order="shuffled:1")
             ran.findings.append(MASKED_MATTERS if masked else order)
-        elif masked and not (self._same(ran, unfilled="large") and (several or self._same(ran, unfilled="zero"))):
+        elif masked and not several and not self._same(ran, unfilled=others):
             ran.findings.append(MASKED_MATTERS)
 
     def _same(self, ran: Ran, **options: Any) -> bool:

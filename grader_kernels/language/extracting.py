@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 from collections.abc import Collection
 from typing import Any
 
@@ -24,9 +25,9 @@ def extract(source: str, needed: Collection[str], fields: Collection[str] = ()) 
 
     fields: of named tuples that the launches hand over, beside those that the source defines.
     """
-    tree, source = _parse(source)
     try:
-        functions, others = _closure(Scope(tree.body), needed, fields)
+        scope, source = _read(source)
+        functions, others = _closure(scope, needed, fields)
     except RecursionError:
         raise LanguageError("this code is nested too deep") from None
     wanted = [_bare(found) for found in sorted(functions.values(), key=lambda found: found.node.lineno)]
@@ -35,16 +36,19 @@ def extract(source: str, needed: Collection[str], fields: Collection[str] = ()) 
     return kept or "\n\n".join(ast.unparse(node) for node in [*wanted, *below]) + "\n"  # exact, without line numbers
 
 
-def _parse(source: str) -> tuple[ast.Module, str]:
+@functools.lru_cache(maxsize=4)  # a notebook's kernels are asked for one by one
+def _read(source: str) -> tuple[Scope, str]:
+    """What the names of a source mean, and the source with plain line ends."""
     if len(source) > MAX_SOURCE:
         raise LanguageError(f"the source has {len(source)} characters; the limit is {MAX_SOURCE}")
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     try:
-        return ast.parse(source), source
+        tree = ast.parse(source)
     except SyntaxError as error:
         raise LanguageError(f"the source is not Python: {error.msg}", error.lineno or 0) from None
     except UNREADABLE:
         raise LanguageError("the source can't be read as Python") from None
+    return Scope(tree.body), source
 
 
 def _closure(

@@ -149,7 +149,11 @@ class Scope:
             return None
         if name not in home._resolved:
             home._resolved[name] = None  # a name that stands for itself
-            home._resolved[name] = home._resolve(name, home.bound[name], depth)
+            try:
+                home._resolved[name] = home._resolve(name, home.bound[name], depth)
+            except BaseException:
+                del home._resolved[name]  # it is refused again when it is asked again
+                raise
         return home._resolved[name]
 
     def _resolve(self, name: str, node: ast.AST, depth: int) -> Jitted | Word | Record | Constant | None:

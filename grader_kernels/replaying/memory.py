@@ -27,6 +27,7 @@ from grader_kernels.replaying.trace import DTYPES, TensorRef
 
 UNTOUCHED, STORED, FILLED, COPIED = 0, 1, 2, 3
 SEVERAL = -1  # lanes
+PATTERN = 64  # elements, after which memory that nobody wrote repeats itself
 _TL = {dtype: getattr(tl, name) for name, dtype in DTYPES.items() if dtype != torch.bool} | {torch.bool: tl.int1}
 
 
@@ -42,8 +43,8 @@ class Arena:
         self.start = (guard | 1) * self.item
         self.size = size
         whole = -(-size // self.item) * self.item
-        pattern = unfilled((1,), _TL[dtype], how).view(np.uint8)
-        self.raw = np.tile(pattern, (self.start + whole + guard * self.item) // self.item)
+        pattern = unfilled((PATTERN,), _TL[dtype], how).view(np.uint8)
+        self.raw = np.resize(pattern, self.start + whole + guard * self.item)
         self.untouched = self._guards()
         self.shadow = np.zeros(whole // self.item, np.uint8)
         self.memory = torch.frombuffer(self.raw, dtype=torch.uint8, offset=self.start, count=size) if size else None

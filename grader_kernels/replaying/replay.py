@@ -410,7 +410,7 @@ def replay(
     reorder     where atomics were used, run everything once more in reverse: a result that changes is a finding
     contiguous  a returned tensor that is not contiguous is a problem
     unfilled    what lanes hold that no load has filled, and memory that nobody wrote: "marked", so that it is found,
-                "zero" or "large"
+                or "mixed": 0 and large numbers of both signs
     tf32        False: float32 tiles are multiplied as they are, whatever the kernel asks for
     may_read    names of inputs that the launcher may look at in Python
 

@@ -14,6 +14,7 @@ from triton.runtime.jit import JITFunction
 from grader_kernels import language
 from grader_kernels.compiling import compiler
 from grader_kernels.compiling.compiler import Compiler, compile_launches, judge_compiled, plan
+from grader_kernels.compiling.footprint import room
 from grader_kernels.evidence import Compiled
 from grader_kernels.interpreter.context import on_cpu
 from grader_kernels.problem import Settings
@@ -642,16 +643,16 @@ def add_kernel(x_ptr, o_ptr, BLOCK: tl.constexpr):
 '''
 
 
-def spared(kernel, *, block, before, dtype=torch.float32, then=torch.float32, **options):
+def spared(kernel, *, block, before, target="sm_80", dtype=torch.float32, then=torch.float32, **options):
     """Was `block` (in dtype `then`) compiled whole, after `before` was? With what was found, and the number of jobs."""
     seen = compiler.Seen()
     first, second = (
         traced(kernel, torch.zeros(1 << 15, dtype=kind), torch.zeros(1 << 15, dtype=kind), size, source=SPARED, **asked)
         for size, kind, asked in ((before, dtype, {}), (block, then, options))
     )
-    compile_launches(SPARED, first, ("sm_80",), seen=seen)
+    compile_launches(SPARED, first, (target,), seen=seen)
     seen.sparing = True
-    found = compile_launches(SPARED, second, ("sm_80",), seen=seen)
+    found = compile_launches(SPARED, second, (target,), seen=seen)
     return bool(found) and found[0].registers > 0, found
 
 
@@ -662,10 +663,30 @@ def test_what_is_smaller_than_what_was_compiled_goes_through_the_front_end_alone
     assert not spared("add_kernel", block=16, before=32)[0]
 
 
+def test_what_is_larger_by_less_than_there_is_room_goes_through_the_front_end_alone():
+    assert not spared("sum_kernel", block=256, before=128)[0]
+    assert not spared("dot_kernel", block=32, before=16)[0]
+
+
+def test_products_of_bfloat16_are_products_of_float16_on_a_device_that_has_both():
+    assert not spared("dot_kernel", block=16, before=32, dtype=torch.float16, then=torch.bfloat16)[0]
+    assert spared("dot_kernel", block=16, before=32, target="sm_75", dtype=torch.float16, then=torch.bfloat16)[0]
+
+
+@pytest.mark.parametrize(
+    "registers, stack, shared, times",
+    [(32, 0, 0, 4), (8, 0, 0, 8), (200, 0, 0, 1), (32, 8, 0, 1), (32, 0, 60 << 10, 1.36), (-1, -1, 0, 1)],
+    ids=["registers", "at most eight", "none left", "spills", "shared memory", "not known"],
+)
+def test_room(registers, stack, shared, times):
+    found = Compiled("k", "sm_80", registers=registers, stack=stack, shared=shared, shared_limit=163 << 10)
+    assert room(found) == pytest.approx(times, rel=0.01)
+
+
 @pytest.mark.parametrize(
     "kernel, options",
     [
-        ("sum_kernel", {"block": 256, "before": 128}),
+        ("sum_kernel", {"block": 4096, "before": 128}),
         ("sum_kernel", {"block": 32, "before": 128}),
         ("sum_kernel", {"block": 64, "before": 128, "num_warps": 8}),
         ("sum_kernel", {"block": 64, "before": 128, "then": torch.float64}),

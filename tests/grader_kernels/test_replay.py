@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from torch.utils._python_dispatch import _disable_current_modes
 
 from grader_kernels.interpreter import context
+from grader_kernels.interpreter.accesses import unfilled
 from grader_kernels.interpreter.context import install
 from grader_kernels.interpreter.faults import KernelFault
+from grader_kernels.interpreter.numbers import bf16_to_f32
 from grader_kernels.replaying.replay import Arena, _Replay, load, local_launch, replay, replay_source
 from grader_kernels.replaying.trace import TraceError, cloned, from_data, record, record_with_kernels, renamed, stand_in
 
@@ -475,3 +477,12 @@ def test_inputs_are_renamed_by_their_place():
     assert [made.name for made in renamed(trace, ["x", "both"]).inputs] == ["x", "both[0]", "k"]
     with pytest.raises(TraceError, match="names an input at"):
         renamed(trace, ["x"])
+
+
+@pytest.mark.parametrize("element", [tl.float32, tl.float16, tl.bfloat16, tl.int32, tl.int64, tl.int8], ids=str)
+def test_what_masked_lanes_hold_is_zero_and_large_of_both_signs_along_every_axis(element):
+    held = unfilled((64, 64), element, "mixed")
+    held = bf16_to_f32(held) if element.is_bf16() else held
+    for lanes in (*held, *held.T):
+        assert {-1, 0, 1} == set(np.sign(lanes.astype(np.float64)))
+    assert unfilled((4,), element, "mixed") is not unfilled((4,), element, "mixed")
