@@ -17,6 +17,10 @@ A problem is a folder:
                    baseline(*args, **kwargs)                 the operation in torch with the rounding that the task
                                                              asks for; left out where that is `reference` on the inputs
                                                              as they are. Its error says how much an answer may have
+                   large(rng) -> Case                        what is timed on a GPU: so large that the launch itself
+                                                             takes no part; left out where the largest case will do
+                   operator(*args, **kwargs)                 what one would call in torch on a GPU, to compare times
+                                                             with; left out where that is `baseline`
     right.py       other correct kernels, in other styles
     wrong.py       what learners get wrong: each states the group that it loses and words that the verdict must hold
     reference.py   our kernel, where no notebook teaches it; else the notebook's exercise is the solution
@@ -147,6 +151,8 @@ class Problem:
     baseline: Callable
     programs: Callable[..., int] | None = None
     exact: Callable | None = None
+    large: Callable[[np.random.Generator], Case] | None = None
+    operator: Callable | None = None
 
     def expected(self, case: Case) -> tuple[Any, Any, Any]:
         """(the reference in float64, the operation in the inputs' own dtype, the reference on inputs that are off by
@@ -179,7 +185,7 @@ def load(name: str | Path) -> Problem:
         raise ProblemError(f"{path}: weights must name {', '.join(GROUPS)} and sum to 10")
     baseline = getattr(module, "baseline", module.reference)
     task = (module.__doc__ or "").strip()
-    asked = (getattr(module, name, None) for name in ("programs", "exact"))
+    asked = (getattr(module, name, None) for name in ("programs", "exact", "large", "operator"))
     return Problem(folder.name, folder, task, settings, module.cases, module.reference, module.floor, baseline, *asked)
 
 

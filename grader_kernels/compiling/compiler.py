@@ -71,7 +71,7 @@ from grader_kernels.replaying.trace import (
 )
 
 TARGETS = ("sm_80", "sm_90")
-RULES = 4  # part of every cache key: raise it when a Built is filled in another way
+RULES = 5  # part of every cache key: raise it when a Built is filled in another way
 
 # Bytes of shared memory that one block may have. NVIDIA: CUDA C++ Programming Guide, "Compute Capabilities", table
 # "Technical Specifications per Compute Capability", row "Maximum amount of shared memory per thread block": 64 KB on
@@ -305,7 +305,7 @@ def compile_job(job: Job) -> Built:
         into.dots = "tt.dot" in built.asm["ttir"]
         read = _read_amd if job.target.startswith("gfx") else _read_nvidia
         compiled = read(built, into)
-        return Built(compiled, Footprint.of(built.asm["ttir"], _halves(job.target), room(compiled)))
+        return Built(compiled, Footprint.of(built.asm["ttir"], _halves(job.target), _room(job, compiled)))
     except Refused as refused:
         return Built(_failed(job.launch.kernel, job.target, refused))
 
@@ -337,6 +337,11 @@ def _build(job: Job, functions: dict[str, JITFunction]) -> CompiledKernel | Foot
         except Exception as error:
             failed = functools.partial(refusals.explain_late, error, said)
     raise failed()
+
+
+def _room(job: Job, compiled: Compiled) -> float:
+    asked = dict(job.options()).get("maxnreg")
+    return room(compiled, asked) if asked else room(compiled)
 
 
 def _halves(target: str) -> bool:

@@ -31,8 +31,9 @@ _PARTICULAR = re.compile(r"tt\.(?:dot|atomic|descriptor)|ttng?\.|tti\.")  # inst
 _TENSOR = re.compile(r"tensor<((?:\d+x)+)(!tt\.ptr|[a-z]+\d+)")
 _BITS = re.compile(r"\d+")
 
-COMFORT = {"registers": 128, "shared": 0.5}  # of a thread, which has 255; as a share of what a block may have. Growing
-# up to here takes half of what there is: a need that grows twice as fast as the tiles still finds a place
+COMFORT = 0.5  # of the registers and of the shared memory that there are: a need that grows twice as fast as the tiles
+# still finds a place
+REGISTERS, OF_A_THREAD = 65536, 255  # of a block; NVIDIA: CUDA C++ Programming Guide, "Compute Capabilities"
 MOST_ROOM = 8.0
 
 
@@ -65,12 +66,14 @@ class Footprint(msgspec.Struct, frozen=True):
         return any(self.size <= other.size * other.room and self.operations <= other.operations for other in others)
 
 
-def room(compiled: Compiled) -> float:
-    """How many times larger the tiles of a compiled kernel may be before it needs more than COMFORT."""
+def room(compiled: Compiled, most: int = OF_A_THREAD) -> float:
+    """How many times larger the tiles of a compiled kernel may be before it needs more than COMFORT. most: registers
+    that its launch lets a thread have."""
     if compiled.stack > 0 or compiled.registers <= 0:
         return 1.0
-    shared = COMFORT["shared"] * compiled.shared_limit / max(1, compiled.shared)
-    return max(1.0, min(MOST_ROOM, COMFORT["registers"] / compiled.registers, shared))
+    registers = COMFORT * min(most, REGISTERS // (32 * max(1, compiled.warps))) / compiled.registers
+    shared = COMFORT * compiled.shared_limit / max(1, compiled.shared)
+    return max(1.0, min(MOST_ROOM, registers, shared))
 
 
 def _bytes(shape: str, element: str) -> int:

@@ -291,7 +291,9 @@ class _Contestant:
 
 
 class _Measurement:
-    def __init__(self, problem: Problem, device: Device, seed: int | None, pick: Callable[[list[Case]], int]) -> None:
+    def __init__(
+        self, problem: Problem, device: Device, seed: int | None, pick: Callable[[list[Case]], int] | None
+    ) -> None:
         self.problem, self.device = problem, device
         self.rng = np.random.Generator(np.random.Philox(seed))
         self.pick, self.number = pick, -1
@@ -300,10 +302,12 @@ class _Measurement:
 
     def fresh(self) -> Case:
         """The case, with new numbers."""
+        if self.pick is None and self.problem.large is not None:
+            return self.problem.large(self.rng)
         sizes = np.random.Generator(np.random.Philox(0))  # the same for every call
         cases = self.problem.cases(self.rng, sizes)
         if self.number < 0:
-            self.number = self.pick(cases)
+            self.number = (self.pick or largest(self.problem))(cases)
         return cases[self.number]
 
     def run(self, contestant: _Contestant, watch: _Watch | None = None) -> tuple[float, list[str]]:
@@ -362,19 +366,21 @@ def measure(
     seed: int | None = None,
     repeats: int = REPEATS,
 ) -> Speed:
-    """Time `launcher` on `device` against our launcher and against torch (the problem's baseline).
+    """Time `launcher` on `device` against our launcher and against torch (the problem's operator).
 
-    pick    chooses the case among the problem's cases; default: the `largest`
+    pick    chooses the case among the problem's cases; default: the problem's `large` one, else the `largest` of them
     seed    of the inputs, which are drawn anew for every call; None: nobody knows them before
 
     A launcher that is wrong once, in any call, is not timed: `problems` says why. Raises what a launcher raises, and
     RuntimeError when our own kernel is wrong on this device.
     """
-    work = _Measurement(problem, device, seed, pick or largest(problem))
+    work = _Measurement(problem, device, seed, pick)
     floor = problem.floor(*work.case.args, **work.case.kwargs)
     speed = Speed(device.name, work.case.title, repeats, bytes=floor.total, flops=floor.flops)
     speed.peak_bandwidth = device.peak_bandwidth
-    yours, ours, plain = runners = [_Contestant(f) for f in (launcher, reference_launcher, problem.baseline)]
+    yours, ours, plain = runners = [
+        _Contestant(f) for f in (launcher, reference_launcher, problem.operator or problem.baseline)
+    ]
     speed.problems = _warmed(work, yours, device)
     if speed.problems:
         return speed

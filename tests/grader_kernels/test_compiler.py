@@ -643,16 +643,16 @@ def add_kernel(x_ptr, o_ptr, BLOCK: tl.constexpr):
 '''
 
 
-def spared(kernel, *, block, before, target="sm_80", dtype=torch.float32, then=torch.float32, **options):
+def spared(kernel, *, block, before, target="sm_80", dtype=torch.float32, then=torch.float32, first=None, **options):
     """Was `block` (in dtype `then`) compiled whole, after `before` was? With what was found, and the number of jobs."""
     seen = compiler.Seen()
-    first, second = (
+    one, other = (
         traced(kernel, torch.zeros(1 << 15, dtype=kind), torch.zeros(1 << 15, dtype=kind), size, source=SPARED, **asked)
-        for size, kind, asked in ((before, dtype, {}), (block, then, options))
+        for size, kind, asked in ((before, dtype, first or {}), (block, then, options))
     )
-    compile_launches(SPARED, first, (target,), seen=seen)
+    compile_launches(SPARED, one, (target,), seen=seen)
     seen.sparing = True
-    found = compile_launches(SPARED, second, (target,), seen=seen)
+    found = compile_launches(SPARED, other, (target,), seen=seen)
     return bool(found) and found[0].registers > 0, found
 
 
@@ -674,13 +674,27 @@ def test_products_of_bfloat16_are_products_of_float16_on_a_device_that_has_both(
 
 
 @pytest.mark.parametrize(
-    "registers, stack, shared, times",
-    [(32, 0, 0, 4), (8, 0, 0, 8), (200, 0, 0, 1), (32, 8, 0, 1), (32, 0, 60 << 10, 1.36), (-1, -1, 0, 1)],
-    ids=["registers", "at most eight", "none left", "spills", "shared memory", "not known"],
+    "needs, times",
+    [
+        ({"registers": 32}, 3.98),
+        ({"registers": 8}, 8),
+        ({"registers": 200}, 1),
+        ({"registers": 32, "warps": 32}, 1),
+        ({"registers": 16, "warps": 32}, 2),
+        ({"registers": 32, "stack": 8}, 1),
+        ({"registers": 32, "shared": 60 << 10}, 1.36),
+        ({}, 1),
+    ],
+    ids=lambda value: " ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else None,
 )
-def test_room(registers, stack, shared, times):
-    found = Compiled("k", "sm_80", registers=registers, stack=stack, shared=shared, shared_limit=163 << 10)
+def test_room_is_half_of_what_a_thread_and_a_block_have(needs, times):
+    found = Compiled("k", "sm_80", shared_limit=163 << 10, **{"stack": 0, "shared": 0, "warps": 4, **needs})
     assert room(found) == pytest.approx(times, rel=0.01)
+
+
+def test_a_launch_that_lets_a_thread_have_few_registers_leaves_less_room():
+    assert not spared("sum_kernel", block=256, before=128)[0]
+    assert spared("sum_kernel", block=512, before=128, first={"maxnreg": 32}, maxnreg=32)[0]
 
 
 @pytest.mark.parametrize(

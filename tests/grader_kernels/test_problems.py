@@ -13,8 +13,9 @@ import torch
 
 from autograder.authoring import kernels
 from grader_kernels import problem as problems
-from grader_kernels.judging import agree
+from grader_kernels.judging import agree, timing
 from grader_kernels.judging.judge import Judge
+from grader_kernels.replaying.trace import record
 
 TABLE = Path(__file__).parents[1] / "gates" / "kernels.md"
 NAMES = problems.names()
@@ -211,6 +212,21 @@ def test_reference_and_baseline_leave_their_arguments_alone(name):
         problem.reference(*problems.in_float64(case.args), **case.kwargs)
         problem.baseline(*case.args, **case.kwargs)
         assert bits(case) == before, case.title
+
+
+@by_name
+def test_what_is_timed_is_large_and_torch_has_an_operator_for_it(name):
+    problem = problems.load(name)
+    case = problem.large(np.random.default_rng(0))
+    floor = problem.floor(*case.args, **case.kwargs)
+    assert floor.total > 7 * timing.SMALL or floor.flops > 1e9
+    traced = record(kernels.launcher(name), problems.copied(case.args), case.kwargs)
+    assert traced.launches, "our launcher takes it"
+    ours = tensors(problem.baseline(*problems.copied(case.args), **case.kwargs))
+    theirs = tensors((problem.operator or problem.baseline)(*problems.copied(case.args), **case.kwargs))
+    for mine, other in zip(ours, theirs, strict=False):
+        assert mine.dtype == other.dtype
+        assert (mine.double() - other.double()).abs().max() < 0.02 * mine.double().abs().max()
 
 
 @by_name

@@ -87,6 +87,11 @@ def _ones(rng, rows):
     return normal(rng, rows, 1), torch.zeros(rows, dtype=torch.int64)
 
 
+def large(rng):
+    target = torch.from_numpy(rng.integers(0, 32768, 256))
+    return Case("256 rows of 32768 classes", (normal(rng, 256, 32768), target), {"block": 4096})
+
+
 def reference(logits, target, block=256, ignore=-100):
     kept = (target != ignore)[:, None]
     one_hot = torch.arange(logits.shape[1]) == target[:, None]

@@ -59,6 +59,11 @@ def cases(rng, sizes):
     ]  # fmt: skip
 
 
+def large(rng):
+    ids = torch.from_numpy(rng.integers(0, 32768, 8192))
+    return Case("8192 rows of 512", (ids, normal(rng, 32768, 512)), {"block": 512})
+
+
 def reference(ids, table, block=128):
     return torch.stack([table[i] for i in ids.tolist()])
 

@@ -106,6 +106,11 @@ def _rows_first(rng, queries, keys):
     return q, k, v
 
 
+def large(rng):
+    q, k, v = (normal(rng, 2, heads, 1024, 64, dtype=torch.float16) for heads in (8, 4, 4))
+    return Case("2 x 8 heads of 1024, causal", (q, k, v), {"causal": True})
+
+
 def reference(q, k, v, causal=False, block_m=64, block_n=64):
     shared = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
@@ -122,6 +127,10 @@ def baseline(q, k, v, causal=False, block_m=64, block_n=64):
     o, lse = reference(q.float(), k.float(), torch.eye(k.shape[2]).expand(*k.shape[:2], -1, -1), causal)
     o = o.to(q.dtype).float() @ v.float().repeat_interleave(q.shape[1] // k.shape[1], 1)
     return o.to(q.dtype), lse
+
+
+def operator(q, k, v, causal=False, block_m=64, block_n=64):
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
 
 
 def programs(q, k, v, causal=False, block_m=64, block_n=64):

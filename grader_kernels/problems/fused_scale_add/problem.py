@@ -67,6 +67,11 @@ def cases(rng, sizes):
     ]  # fmt: skip
 
 
+def large(rng):
+    x, y = (normal(rng, 1 << 22) for _ in range(2))
+    return Case("4 million elements", (x, y, 0.5), {"block": 1024})
+
+
 def reference(x, y, alpha, block=256):
     return alpha * x + y
 

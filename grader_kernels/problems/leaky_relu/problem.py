@@ -57,6 +57,10 @@ def cases(rng, sizes):
     ]  # fmt: skip
 
 
+def large(rng):
+    return Case("4 million elements", (normal(rng, 1 << 22),), {"block": 1024})
+
+
 def reference(x, slope=0.01, block=256):
     return torch.where(x > 0, x, slope * x)
 

@@ -76,6 +76,11 @@ def cases(rng, sizes):
     ]  # fmt: skip
 
 
+def large(rng):
+    from_x, from_h, c = (normal(rng, 1024, width) for width in (4096, 4096, 1024))
+    return Case("1024 rows of 1024 cells", (from_x, from_h, c), {"block": 256})
+
+
 def reference(from_x, from_h, c, block=128):
     i, f, g, o = (from_x + from_h).chunk(4, dim=1)
     c_new = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)

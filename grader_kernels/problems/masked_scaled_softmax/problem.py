@@ -74,6 +74,11 @@ def cases(rng, sizes):
     ]  # fmt: skip
 
 
+def large(rng):
+    mask = torch.from_numpy(rng.random((4096, 1024)) < 0.5)
+    return Case("4096 rows of 1024", (normal(rng, 4096, 1024), mask, 0.125), {"block": 1024})
+
+
 def reference(scores, mask, scale, block=128):
     scaled = (scores * scale).masked_fill(~mask, -float("inf"))
     return torch.softmax(scaled, 1).masked_fill(~mask.any(1, keepdim=True), 0.0)

@@ -73,12 +73,21 @@ def _small_terms(m, k, n):
     return a.to(torch.bfloat16), torch.full((k, n), 1 / 16, dtype=torch.bfloat16)
 
 
+def large(rng):
+    a, b = (normal(rng, *shape, dtype=torch.bfloat16) for shape in ((2048, 1024), (1024, 2048)))
+    return Case("2048 x 1024 x 2048", (a, b), {"block_m": 128, "block_n": 128, "block_k": 64})
+
+
 def reference(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
     return a @ b
 
 
 def baseline(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
     return (a.float() @ b.float()).to(out_dtype)
+
+
+def operator(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
+    return (a @ b).to(out_dtype)
 
 
 def programs(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):

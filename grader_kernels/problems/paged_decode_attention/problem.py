@@ -122,6 +122,13 @@ def _small_weights(pages):
     return q.half(), k.half(), v.half(), table, torch.tensor([16 * pages], dtype=torch.int32)
 
 
+def large(rng):
+    return Case(
+        "32 sequences of 1024 tokens",
+        _paged(rng, [1024] * 32, 32, 4, 64, 16, torch.float16, 1.0, 0.0),
+    )
+
+
 def reference(q, k_pages, v_pages, block_table, lengths):
     return torch.stack([_attend(*parts) for parts in _sequences(q, k_pages, v_pages, block_table, lengths)])
 

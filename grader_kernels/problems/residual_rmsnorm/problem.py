@@ -66,6 +66,11 @@ def cases(rng, sizes):
     ]  # fmt: skip
 
 
+def large(rng):
+    x, residual = (normal(rng, 1024, 4096, dtype=torch.bfloat16) for _ in range(2))
+    return Case("1024 rows of 4096 in bfloat16", (x, residual, normal(rng, 4096, dtype=torch.bfloat16)))
+
+
 def reference(x, residual, weight, eps=1e-6):
     total = x + residual
     return total / torch.sqrt((total * total).mean(1, keepdim=True) + eps) * weight, total
@@ -75,6 +80,11 @@ def baseline(x, residual, weight, eps=1e-6):
     """y from the rounded sum: the less precise of the two ways that the task allows."""
     total = x + residual
     return reference(total.float(), torch.zeros_like(total).float(), weight.float(), eps)[0].to(x.dtype), total
+
+
+def operator(x, residual, weight, eps=1e-6):
+    total = x + residual
+    return torch.nn.functional.rms_norm(total, weight.shape, weight, eps), total
 
 
 def programs(x, residual, weight, eps=1e-6):

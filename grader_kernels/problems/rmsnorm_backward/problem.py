@@ -90,6 +90,12 @@ def _between_large(dy, x, weight):
     return dy, x, weight.abs() + 1  # far from 1 in the mean, too
 
 
+def large(rng):
+    dy, x = (normal(rng, 2048, 4096, dtype=torch.bfloat16) for _ in range(2))
+    weight = normal(rng, 4096, dtype=torch.bfloat16)
+    return Case("2048 rows of 4096 in bfloat16", (dy, x, weight), {"programs": 256})
+
+
 def reference(dy, x, weight, eps=1e-6, programs=4):
     x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
     with torch.enable_grad():
@@ -99,6 +105,12 @@ def reference(dy, x, weight, eps=1e-6, programs=4):
 
 def baseline(dy, x, weight, eps=1e-6, programs=4):
     return tuple(out.to(x.dtype) for out in reference(dy.float(), x.float(), weight.float(), eps))
+
+
+def operator(dy, x, weight, eps=1e-6, programs=4):
+    x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
+    with torch.enable_grad():
+        return torch.autograd.grad(torch.nn.functional.rms_norm(x, weight.shape, weight, eps), (x, weight), dy)
 
 
 def programs(dy, x, weight, eps=1e-6, programs=4):

@@ -69,12 +69,21 @@ def cases(rng, sizes):
     ]  # fmt: skip
 
 
+def large(rng):
+    x, weight = (normal(rng, *shape, dtype=torch.bfloat16) for shape in ((2048, 4096), (4096,)))
+    return Case("2048 rows of 4096 in bfloat16", (x, weight))
+
+
 def reference(x, weight, eps=1e-6):
     return x / torch.sqrt((x * x).mean(1, keepdim=True) + eps) * weight
 
 
 def baseline(x, weight, eps=1e-6):
     return reference(x.float(), weight.float(), eps).to(x.dtype)
+
+
+def operator(x, weight, eps=1e-6):
+    return torch.nn.functional.rms_norm(x, weight.shape, weight, eps)
 
 
 def programs(x, weight, eps=1e-6):

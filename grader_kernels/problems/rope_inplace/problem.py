@@ -54,6 +54,12 @@ def cases(rng, sizes):
     ]  # fmt: skip
 
 
+def large(rng):
+    angles = torch.arange(1024)[:, None] * 10000.0 ** -(torch.arange(64) / 64)
+    x = normal(rng, 64, 1024, 128, dtype=torch.bfloat16)
+    return Case("64 heads of 1024 positions", (x, angles.cos(), angles.sin()))
+
+
 def reference(x, cos, sin):
     half = x.shape[-1] // 2
     first = [x[..., i] * cos[:, i] - x[..., i + half] * sin[:, i] for i in range(half)]
@@ -63,6 +69,11 @@ def reference(x, cos, sin):
 
 def baseline(x, cos, sin):
     return reference(x.float(), cos, sin).to(x.dtype)
+
+
+def operator(x, cos, sin):
+    first, second = x.chunk(2, -1)
+    return x.copy_(torch.cat([first * cos - second * sin, first * sin + second * cos], -1))
 
 
 def programs(x, cos, sin):

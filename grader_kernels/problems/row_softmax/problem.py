@@ -75,6 +75,10 @@ def _tiny_terms(rng, columns):
     return x.half()
 
 
+def large(rng):
+    return Case("4096 rows of 1024", (normal(rng, 4096, 1024, spread=3),), {"block": 1024})
+
+
 def reference(x, block=128):
     return torch.softmax(x, 1)
 

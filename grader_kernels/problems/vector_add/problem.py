@@ -56,6 +56,11 @@ def cases(rng, sizes):
     ]  # fmt: skip
 
 
+def large(rng):
+    x, y = (normal(rng, 1 << 22) for _ in range(2))
+    return Case("4 million elements", (x, y), {"block": 1024})
+
+
 def reference(x, y, block=256):
     return x + y
 

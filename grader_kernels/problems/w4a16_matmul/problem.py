@@ -83,6 +83,13 @@ def weights(packed, scales):
     return (q.to(scales.dtype) - 8) * scales.repeat_interleave(len(q) // len(scales), 0)
 
 
+def large(rng):
+    packed = torch.from_numpy(rng.integers(0, 256, (1024, 8192), dtype="uint8"))
+    scales = (torch.from_numpy(rng.random((16, 8192))) * 0.02).half()
+    x = normal(rng, 32, 2048, dtype=torch.float16)
+    return Case("32 x 2048 x 8192", (x, packed, scales), {"block_m": 32})
+
+
 def reference(x, packed, scales, block_m=16, block_n=64, block_k=64):
     return x @ weights(packed, scales)
 
@@ -90,6 +97,11 @@ def reference(x, packed, scales, block_m=16, block_n=64, block_k=64):
 def baseline(x, packed, scales, block_m=16, block_n=64, block_k=64):
     """With the weights rounded to x's dtype, and the sum in float32."""
     return (x.float() @ weights(packed, scales).float()).to(x.dtype)
+
+
+def operator(x, packed, scales, block_m=16, block_n=64, block_k=64):
+    """torch has none for these weights: they are written down in 16 bits first."""
+    return x @ weights(packed, scales)
 
 
 def programs(x, packed, scales, block_m=16, block_n=64, block_k=64):
