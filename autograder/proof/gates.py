@@ -84,7 +84,7 @@ def _exercise(
         if kind == "wrong" and recorded.kernel:
             shown = _recorded_name(recorded, cell.name)
         else:
-            shown = _shown(check, recorded, recording.alternative(cell, solved) if kind == "wrong" else made[0])
+            shown = shown_by(check, recorded, recording.alternative(cell, solved) if kind == "wrong" else made[0])
         told = [judge_local(check, recorded, made[seed % times], seed, shown=shown) for seed in range(counts[kind])]
         return told, shown
 
@@ -103,7 +103,7 @@ def _exercise(
 
 def green(check: Check, recorded: cases.CheckCases, namespace: dict[str, Any]) -> bool:
     """Does the notebook show an answer as right?"""
-    return _passed(_shown(check, recorded, namespace))
+    return _passed(shown_by(check, recorded, namespace))
 
 
 def _passed(shown: ExerciseVerdict | None) -> bool:
@@ -117,7 +117,7 @@ def _recorded_name(recorded: cases.CheckCases, wrong: str) -> ExerciseVerdict:
     return ExerciseVerdict(recorded.name, 0.0, recorded.points, "failed", "", recognise(outcomes, known))
 
 
-def _shown(check: Check, recorded: cases.CheckCases, namespace: dict[str, Any]) -> ExerciseVerdict | None:
+def shown_by(check: Check, recorded: cases.CheckCases, namespace: dict[str, Any]) -> ExerciseVerdict | None:
     """The verdict of the recorded cases; None where they end the exercise, which the judge will say."""
     with contextlib.suppress(Exception), quiet():
         return cases.play(recorded, LocalSubject(namespace, check.name))
