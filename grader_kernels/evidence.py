@@ -105,6 +105,8 @@ class Traffic(msgspec.Struct):
                 is moved by a kernel, too
     copies      how many of these are torch's, fills among them
     busy        how many programs store something, in the launch that loads most
+    worked      how many programs store something, in all launches
+    held        columns of the widest tile that a program stores at once (of its last axis), with masked lanes
     dot_dtypes  what tl.dot multiplies: "fp16", "bf16", "fp32", or "tf32" of float32 tiles
     """
 
@@ -112,6 +114,8 @@ class Traffic(msgspec.Struct):
     copies: int = 0
     programs: int = 0
     busy: int = 0
+    worked: int = 0
+    held: int = 0
     tensors: list[TensorTraffic] = []
     dot_flops: int = 0
     dot_dtypes: list[str] = []

@@ -115,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True):
     eps           absolute part of the tolerance, in units of max |reference|
     contiguous    what a launcher returns must be new and contiguous, as the task says; False: any strides will do
     may_read      argument names that a launcher may look at in Python, though that waits for the GPU
+    block         True: the argument `block` says how many columns a program holds at once, and it stores no more
+    once          True: a result in half precision is rounded once, from float32
     share         the sentence of the task on how many programs share the work ("" when the problem has no `programs`)
     """
 
@@ -128,6 +130,8 @@ class Settings(msgspec.Struct, frozen=True):
     eps: float = 1e-6
     contiguous: bool = True
     may_read: tuple[str, ...] = ()
+    block: bool = False
+    once: bool = False
     share: str = ""
 
     @property

@@ -25,7 +25,7 @@ from autograder.proof import gates
 from course.checking.verdict import ExerciseVerdict
 
 ANSWERS = ROOT / "tests" / "answers"
-SECRETS = 3
+SECRETS = 2
 
 
 class Told(msgspec.Struct):
@@ -94,8 +94,8 @@ def main() -> None:
     parser.add_argument("--secrets", type=int, default=SECRETS)
     asked = parser.parse_args()
     for row in told(Unit.load(find_unit(asked.unit)), asked.exercises, asked.secrets):
-        mark = "    " if row.holds else "BAD "
-        print(f"{mark}{row.exercise}.{row.answer} [{row.kind}] {row.share:.2f}{' green' if row.green else ''} {row.named}")
+        mark, green = "    " if row.holds else "BAD ", " green" if row.green else ""
+        print(f"{mark}{row.exercise}.{row.answer} [{row.kind}] {row.share:.2f}{green} {row.named}")
         for sentence in row.says[:4]:
             print(f"          {sentence[:300]}")
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from grader_kernels.judging import relations
+
 UNIT_ROUNDOFF = {
     torch.float64: 2.0**-53,
     torch.float32: 2.0**-24,
@@ -119,7 +121,7 @@ def _tensors(got: Any, expected: torch.Tensor, condition: float, where: str) -> 
         return _kind(got, f"a tensor of shape {tuple(expected.shape)}", where)
     if tuple(got.shape) != tuple(expected.shape):
         shapes = str(tuple(got.shape)), str(tuple(expected.shape))
-        return Difference(f"{what} has the wrong shape", *shapes)
+        return Difference(_with(f"{what} has the wrong shape", _of_shapes(got, expected, condition)), *shapes)
     if got.dtype != expected.dtype:
         return Difference(f"{what} has the wrong dtype", _dtype(got.dtype), _dtype(expected.dtype))
     if got.device != expected.device:
@@ -143,13 +145,24 @@ def _floats(what: str, got: torch.Tensor, expected: torch.Tensor, condition: flo
     error = torch.where(same, torch.zeros_like(error), error.nan_to_num(nan=math.inf))
     wrong = error > tolerance(expected, condition)
     if bool(wrong.any()):
-        return _first(what, got, expected, wrong)
+        found = _first(what, got, expected, wrong)
+        return found._replace(says=_with(found.says, relations.relation(got, expected, tolerance(expected, condition))))
     u = UNIT_ROUNDOFF[expected.dtype]
     rms = float(error[torch.isfinite(expected)].square().mean().sqrt()) if u > 1e-5 else 0.0
     size = float(expected[torch.isfinite(expected)].double().square().mean().sqrt()) if u > 1e-5 else 1.0
     if error.numel() >= 32 and u > 1e-5 and rms > 2.2 * u * max(condition, 1.0) * size:
         return Difference(f"{what} is less precise than {_dtype(expected.dtype)} allows", f"{rms:.2e} rms error")
     return None
+
+
+def _of_shapes(got: torch.Tensor, expected: torch.Tensor, condition: float) -> str:
+    if not (got.is_floating_point() and expected.is_floating_point()):
+        return ""
+    return relations.of_shapes(got, expected, tolerance(expected, condition))
+
+
+def _with(says: str, relation: str) -> str:
+    return f"{says}; {relation}" if relation else says
 
 
 def _first(what: str, got: torch.Tensor, expected: torch.Tensor, wrong: torch.Tensor) -> Difference:

@@ -8,6 +8,7 @@ Not here: any judgement. A subject returns what the code returned, or raises Sub
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,7 @@ from grader_kernels.wire import Handle
 if TYPE_CHECKING:
     from grader_kernels.judging.judgement import Hands
 
+SHOWN = 4  # names in a sentence
 KINDS = (
     "raised",
     "not_attempted",
@@ -105,7 +107,10 @@ class LocalSubject:
 
     def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> None:
         module = self._object(handle)
-        self._run(lambda s: module.load_state_dict(s | _forgiven(module, s)), (dict(state),), {}, copy=False)
+        given = dict(state) | _forgiven(module, state)
+        if isinstance(module, nn.Module):
+            _refuse_other_entries(module.state_dict(), given)
+        self._run(module.load_state_dict, (given,), {}, copy=False)
 
     def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
         result = self._run(self._bound(handle, method), args, kwargs)
@@ -216,6 +221,33 @@ def _forgiven(module: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
     own = module.state_dict()
     spare = [name for name in own if name in buffers or id(parameters.get(name)) in loaded]
     return {name: own[name] for name in spare if name not in state}
+
+
+def _refuse_other_entries(own: dict[str, Any], given: dict[str, Tensor]) -> None:
+    """Raises SubjectError when a module's state has other names or shapes than what it should hold, in words of who
+    wrote the module. The exception says which: two modules count as alike only where the same entries differ."""
+    lacks = [name for name in given if name not in own]
+    spare = [name for name in own if name not in given]
+    shapes = [
+        (name, tuple(own[name].shape), tuple(given[name].shape))
+        for name in given
+        if isinstance(own.get(name), torch.Tensor) and own[name].shape != given[name].shape
+    ]
+    says = [f"it has no {_listed(lacks)}"] if lacks else []
+    says += [f"it has {_listed(spare)}, which should not be there"] if spare else []
+    says += [f"`{name}` has shape {got} in it, expected {want}" for name, got, want in shapes[:SHOWN]]
+    if says:
+        signs = [*(f"-{name}" for name in sorted(lacks)), *(f"+{name}" for name in sorted(spare))]
+        signs += [f"{name} {got}" for name, got, _ in sorted(shapes)]
+        digest = " ".join(signs) if len(signs) <= SHOWN else hashlib.sha256(" ".join(signs).encode()).hexdigest()[:16]
+        entries = "the parameters and buffers of your module are other ones than expected: "
+        raise SubjectError("raised", entries + "; ".join(says), f"other entries: {digest}")
+
+
+def _listed(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
+    return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _pull_back(outputs: Any, cotangents: Any, inputs: list[torch.Tensor]) -> tuple:

@@ -16,18 +16,23 @@ from typing import Any
 import msgspec
 import torch
 
+from grader_kernels.judging import relations
+
+ENOUGH, ONCE = 64, 0.1  # numbers, and the share of them that may be off where they are rounded once
 HALF_ULP = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 
 
 class Output(msgspec.Struct):
     """One tensor that is expected: its numbers in float64 (or whole), its dtype, and the error allowed, relative to
-    its largest number. same: where no error is allowed, None for nowhere."""
+    its largest number. same: where no error is allowed, None for nowhere. once: half-precision numbers are rounded
+    once, from float32."""
 
     name: str
     exact: Any
     dtype: Any
     allowed: float = 0.0
     same: Any = None
+    once: bool = False
 
 
 class Expected(msgspec.Struct):
@@ -61,18 +66,26 @@ def outputs(value: Any) -> dict[str, Any]:
 
 
 def expect(
-    exact: Any, plain: Any, nudged: Any = None, factor: float = 4.0, eps: float = 1e-6, same: Any = None
+    exact: Any,
+    plain: Any,
+    nudged: Any = None,
+    factor: float = 4.0,
+    eps: float = 1e-6,
+    same: Any = None,
+    once: bool = False,
 ) -> Expected:
     """exact: the reference in float64. plain: the operation in torch at the inputs' own dtype, which sets what is
     allowed. nudged: the reference on inputs that are off by half a unit in the last place of float32: of exp(1000 x) no
     way of computing it can know more; None: they change nothing. factor, eps: see the formula above. same: like the
-    result, booleans: where it must be exact."""
+    result, booleans: where it must be exact. once: see `Output`."""
     nudged = exact if nudged is None else nudged
     parts = zip(outputs(exact).items(), outputs(plain).values(), outputs(nudged).values(), strict=True)
     kind = "tensor" if isinstance(exact, torch.Tensor) else type(exact).__name__
     expected = Expected(kind, [_output(name, want, as_is, near, factor, eps) for (name, want), as_is, near in parts])
     for output, where in zip(expected.outputs, outputs(same).values() if same is not None else (), strict=False):
         output.same = where
+    for output in expected.outputs:
+        output.once = once and output.dtype in HALF_ULP
     return expected
 
 
@@ -115,6 +128,18 @@ def _called(name: str) -> str:
     return "the result" if name == "out" else f"returned tensor {name.removeprefix('out ')}"
 
 
+def _rounded_twice(name: str, got: torch.Tensor, rounded: torch.Tensor, want: Output) -> str:
+    """What is rounded once from float32 is the nearest number of its type in 99 of 100 places: in the others the exact
+    number lies near the middle of two. What was rounded before is not in one of four or five."""
+    if not want.once or got.numel() < ENOUGH:
+        return ""
+    off = int((got != rounded).sum())
+    if off <= ONCE * got.numel():
+        return ""
+    which = f"{off} of {got.numel()} numbers of {name}"
+    return f"{which} are not the nearest in {_dtype(want.dtype)}: work in float32 and round once, at the end"
+
+
 def _tensor(name: str, got: Any, want: Output) -> Agreement:
     exact = want.exact
     if not isinstance(got, torch.Tensor):
@@ -135,6 +160,8 @@ def _tensor(name: str, got: Any, want: Output) -> Agreement:
     number = torch.isfinite(exact) & torch.isfinite(rounded)
     scale = _largest(exact[number]) or 1.0
     error = _largest(got.double()[number] - exact[number]) / scale
+    if error <= want.allowed and (twice := _rounded_twice(name, got[number], rounded[number], want)):
+        return Agreement(False, twice, "", "", error, want.allowed)
     if error <= want.allowed:
         return Agreement(True, "", "", "", error, want.allowed)
     return _off(name, got, exact, number, error, want.allowed)
@@ -182,6 +209,8 @@ def _off(
     at = tuple(int(i) for i in torch.unravel_index(away.argmax(), away.shape))
     place = f"; it is worst at {_index(at)}" if at else ""
     says = f"{name} is off by {error:.2g} of its largest value where {allowed:.2g} is allowed{place}"
+    found = relations.relation(got, exact, allowed * (_largest(exact[number]) or 1.0))
+    says += f"; {found}" if found else ""
     return Agreement(False, says, f"{got[at].item():.6g}", f"{exact[at].item():.6g}", error, allowed)
 
 

@@ -21,6 +21,7 @@ Not here: who runs what (`hands`, `judge`, autograder.judging.remote), and anyth
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -66,6 +67,8 @@ TF32 = (
     'are right with input_precision="ieee"'
 )
 COMPILING = 120.0  # seconds for what is launched besides the cases that are about compiling
+IDLE_PROGRAMS, IDLE_TIMES = 512, 0.9  # so many without anything to do, and this share of all: no fixed grid is so large
+_VERB = re.compile(r": (reads|writes|updates) ")
 CLEARLY = 1e-2  # of the largest number: by so much the answers of two known mistakes have to differ somewhere
 
 
@@ -125,7 +128,8 @@ class Hands(Protocol):
 class Ran(msgspec.Struct):
     """What became of one case. `failure` says why there are no outputs, `dishonest` what the launcher did besides,
     `unwritten` what no kernel wrote, `refused` what a GPU's compiler says against its kernels, `idle` that too few
-    programs work, `hint` why numbers are wrong."""
+    programs work, `many` that there are too many launches or programs, `block` that a program holds too much, `hint`
+    why numbers are wrong."""
 
     case: Posed
     traced: bytes = b""
@@ -142,6 +146,8 @@ class Ran(msgspec.Struct):
     compiled: list[Compiled] = []
     refused: list[str] = []
     idle: str = ""
+    many: str = ""
+    block: str = ""
     hint: str = ""
 
     @property
@@ -341,6 +347,9 @@ class Judgement:
             ran.traffic = _traffic(ran, self.settings.launches)
         if not ran.failure and ran.evidence.traffic.busy < ran.case.programs:
             ran.idle = _idle(ran, self.settings.share)
+        if not ran.failure:
+            ran.many = _too_many(ran, self.settings.launches)
+            ran.block = _beyond_its_block(ran, self.settings.block)
         if ran.traced:
             self._compile(ran, seen)
 
@@ -381,8 +390,9 @@ def outcome(ran: Ran) -> Outcome:
     signs = {_sign(finding) for finding in ran.findings} | ({f"failed: {ran.kind}"} if ran.failure else set())
     told = {"launcher": ran.dishonest, "unwritten": ran.unwritten}
     if ran.case.compile:  # else what is compiled depends on the cases before
-        told |= {"error": [each.error for each in ran.compiled if each.error], "limits": ran.refused}
-    told |= {"idle": ran.idle, "tf32": ran.hint, "waits": ran.evidence.waits}
+        signs |= {f"error: {error}" for error in [_told_by_compiler(ran.compiled)] if error}
+        told |= {"limits": ran.refused}
+    told |= {"many": ran.many, "block": ran.block, "idle": ran.idle, "tf32": ran.hint, "waits": ran.evidence.waits}
     signs |= {name for name, says in told.items() if says}
     if ran.traffic and ran.traffic.says:
         signs |= {"bytes" if ran.traffic.ratio > ran.traffic.limit else "lean", f"{ran.launches} launches"}
@@ -392,8 +402,18 @@ def outcome(ran: Ran) -> Outcome:
 
 
 def _sign(finding: Finding) -> str:
-    """A finding without its place. The lanes that are outside tell a missing mask from one that is too wide."""
-    return f"{finding.kind}, {finding.lanes} lanes" if finding.kind == "out_of_bounds" else finding.kind
+    """A finding without its place. A load outside is no store outside, and the lanes that are outside tell a missing
+    mask from one that is too wide."""
+    if finding.kind != "out_of_bounds":
+        return finding.kind
+    verb = _VERB.search(finding.sentence)
+    return f"{finding.kind}, {verb[1] if verb else ''} {finding.lanes} lanes"
+
+
+def _told_by_compiler(compiled: Sequence[Compiled]) -> str:
+    """The first error without the learner's own names and numbers: kernels are refused alike when it is the same."""
+    error = next((each.error for each in compiled if each.error), "")
+    return re.sub(r"\d+", "#", re.sub(r"`[^`]*`|'[^']*'", "``", error))
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
@@ -483,6 +503,7 @@ def _unsafe(runs: list[Ran], findings: list[Finding]) -> list[str]:
 def _wasteful(runs: list[Ran]) -> list[str]:
     says = [f"{ran.traffic.says} ({ran.traffic.case})" for ran in runs if ran.traffic and ran.traffic.says]
     says += [ran.idle for ran in runs if ran.idle][:1] + [s for ran in runs for s in ran.evidence.waits][:1]
+    says += [ran.many for ran in runs if ran.many][:1] + [ran.block for ran in runs if ran.block][:1]
     wrong = [ran for ran in runs if ran.case.floor and not ran.right]
     if wrong and not says:
         says.append(f"not counted: the numbers are wrong in {wrong[0].case.title!r}")
@@ -493,6 +514,23 @@ def _idle(ran: Ran, share: str) -> str:
     busy = ran.evidence.traffic.busy
     who = "one program does" if busy == 1 else f"{busy} programs do"
     return f"{who} all the work where at least {ran.case.programs} should share it ({ran.case.title}). {share}"
+
+
+def _too_many(ran: Ran, launches: int) -> str:
+    """More launches than are needed where bytes are not counted, or programs that find nothing to do."""
+    traffic = ran.evidence.traffic
+    says = "" if ran.case.floor else lean.launched(msgspec.to_builtins(traffic), launches)
+    idle = traffic.programs - traffic.worked
+    if not says and idle > IDLE_PROGRAMS and idle > IDLE_TIMES * traffic.programs:
+        says = f"{idle:,} of {traffic.programs:,} programs have nothing to do: launch as many as there are blocks"
+    return f"{says} ({ran.case.title})" if says else ""
+
+
+def _beyond_its_block(ran: Ran, counts: bool) -> str:
+    block, held = ran.case.kwargs.get("block"), ran.evidence.traffic.held
+    if not counts or block is None or held <= block:
+        return ""
+    return f"a program holds {held:,} columns at once where block is {block} ({ran.case.title})"
 
 
 def _once(findings: Iterator[Finding]) -> list[Finding]:

@@ -104,7 +104,7 @@ def _posed(problem: Problem, case: Case, other: Case) -> Posed:
         tuple(case.args),
         dict(case.kwargs),
         [_whole(tuple(other.args)), _whole(dict(other.kwargs))],
-        agree.expect(*problem.expected(case), case.factor, problem.settings.eps, _exact(problem, case)),
+        _expected(problem, case),
         case.weight,
         case.points_to,
         floor,
@@ -115,8 +115,10 @@ def _posed(problem: Problem, case: Case, other: Case) -> Posed:
     )
 
 
-def _exact(problem: Problem, case: Case) -> Any:
-    return problem.exact(*case.args, **case.kwargs) if problem.exact else None
+def _expected(problem: Problem, case: Case) -> agree.Expected:
+    exact = problem.exact(*case.args, **case.kwargs) if problem.exact else None
+    asked = problem.settings
+    return agree.expect(*problem.expected(case), case.factor, asked.eps, exact, once=asked.once)
 
 
 def _whole(value: Any) -> Any:

@@ -35,7 +35,7 @@ def too_much(meter: Mapping[str, Any], floor: Mapping[str, Any], slack: float = 
     """What is wasted, in a sentence; "" when at most `slack` times the floor moves in at most `launches` launches, and
     when kernels read every input that the floor reads."""
     ratio = moved(meter, floor) / max(needed(floor), 1)
-    bytes_, many, unread = "", _launched(meter, launches), _unread(meter, floor)
+    bytes_, many, unread = "", launched(meter, launches), _unread(meter, floor)
     if ratio > slack * TOLERANCE:
         waste = _waste(meter, floor)
         times = f"{ratio:.1f}" if ratio >= 1.05 else f"{ratio:.2f}"
@@ -43,7 +43,8 @@ def too_much(meter: Mapping[str, Any], floor: Mapping[str, Any], slack: float = 
     return "; ".join(part for part in (bytes_, many, unread) if part)
 
 
-def _launched(meter: Mapping[str, Any], launches: int) -> str:
+def launched(meter: Mapping[str, Any], launches: int) -> str:
+    """Too many launches, in words; "" when there are no more than `launches`."""
     if meter["launches"] <= launches:
         return ""
     allowed = "one is enough" if launches == 1 else f"{launches} are enough"

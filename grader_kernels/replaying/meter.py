@@ -36,6 +36,7 @@ class Meter(Observer):
         self._keeps = False
         self._busy = self._loaded = self._most = 0  # programs that stored; bytes loaded, by this launch and by any
         self._idle = True
+        self._launch: Launch | None = None
 
     def row(self, arena: Arena) -> TensorTraffic:
         """The line of the table for this arena; made when first asked for."""
@@ -51,7 +52,7 @@ class Meter(Observer):
 
     # who is running
     def launch(self, launch: Launch, grid: tuple[int, int, int]) -> None:
-        self._count = math.prod(grid)
+        self._count, self._launch = math.prod(grid), launch
         self.traffic.programs += self._count
         self.traffic.launches += 1
         self._most, self._loaded, self._busy = max(self._most, self._loaded), 0, 0
@@ -74,6 +75,8 @@ class Meter(Observer):
         if touch is not None:
             self._keep("store", touch)
             self._add_store(touch, touch.sectors())
+            _, shape = self._launch.lanes
+            self.traffic.held = max(self.traffic.held, shape[-1] if shape else 1)
 
     def atomic(self, region: Region | None, addresses: np.ndarray, size: int) -> None:
         touch = self.memory.touch(region, addresses, size)
@@ -127,6 +130,7 @@ class Meter(Observer):
 
     def _add_store(self, touch: Touch, sectors: int) -> None:
         row, books = self.row(touch.arena), touch.arena.books
+        self.traffic.worked += self._idle
         self._busy, self._idle = self._busy + self._idle, False
         self._note_busy()
         row.stored += touch.lanes * touch.size

@@ -1,5 +1,6 @@
 """The kernel judge: what it gives points for, what it says, and that nothing a file does stops it."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def in_launcher(*lines: str) -> str:
     return changed(LAUNCHER, LAUNCHER + "".join(f"    {line}\n" for line in lines))
 
 
+def any_block(name: str) -> problem.Problem:
+    """The problem, where a program may hold whole rows whatever `block` says, as TILE does."""
+    known = problem.load(name)
+    return dataclasses.replace(known, settings=msgspec.structs.replace(known.settings, block=False))
+
+
 @pytest.fixture(scope="module")
 def judging():
     with judge.Judge(seconds=1.0) as made:
@@ -56,7 +63,7 @@ def judging():
 @pytest.fixture
 def judged(judging):
     def ask(source, name="row_softmax", seed=0, **options):
-        return judging.judge(name, source, seed=seed, targets=("sm_80",), **options)
+        return judging.judge(any_block(name), source, seed=seed, targets=("sm_80",), **options)
 
     return ask
 
@@ -113,7 +120,7 @@ def test_a_right_kernel_gets_all_points_and_every_figure(judged):
 def test_every_case_counts_in_right_and_the_known_mistake_is_named(named):
     found = named("no_maximum", "one_block_only")
     assert found.misconception.name == "no_maximum" and found.misconception.next
-    assert failing(found) == ["rows narrower than a block, and far below zero", "rows near -500 and near 300"]
+    assert failing(found) == ["rows narrower than a block, and far below zero", "rows near -12,000 and near 300"]
     assert won(found)["right"] == share(found) < 3 and found.score < 9
     assert said(found, "numbers are NaN where a number is expected") and said(found, "subtract the row's maximum")
 
@@ -246,7 +253,7 @@ def test_the_file_runs_in_a_child_and_never_sees_the_inputs(judged, tmp_path):
 def test_what_a_file_prints_reaches_nobody(capfd):
     source = in_launcher("print('10 of 10', flush=True)", "__import__('os').system('echo 10 of 10')")
     with judge.Judge() as own:  # born with the output that is looked at
-        assert own.judge("row_softmax", source, targets=()).full
+        assert own.judge(any_block("row_softmax"), source, targets=()).full
     assert capfd.readouterr() == ("", "")
 
 
@@ -302,7 +309,7 @@ def test_no_process_is_left_over():
 
     with judge.Judge(seconds=1.0) as own:
         pid = own.nursery.pid
-        own.judge("row_softmax", in_launcher("__import__('subprocess').Popen(['sleep', '60'])"), targets=())
+        own.judge(any_block("row_softmax"), in_launcher("__import__('subprocess').Popen(['sleep', '60'])"), targets=())
         assert psutil.pid_exists(pid)
     assert not psutil.pid_exists(pid)
     own.close()
@@ -527,3 +534,22 @@ def test_what_was_measured_stands_in_the_verdict(judging, monkeypatch):
 @pytest.mark.parametrize("one", [torch.ones(3)[::2][:1], torch.tensor(1.0), torch.ones(1, 1).expand(1, 1)])
 def test_the_bits_of_one_element_do_not_depend_on_its_stride(one):
     assert agree.bits(one) == agree.bits(torch.ones(1))
+
+
+def test_a_program_that_holds_more_columns_than_block_says_is_told_so(judging):
+    found = judging.judge("row_softmax", TILE, seed=0, targets=("sm_80",))
+    assert won(found) == {"right": 4, "safe": 2, "lean": 0, "compiles": 2}
+    assert said(found, "columns at once where block is")
+
+
+def test_copies_and_idle_programs_count_where_bytes_do_not(judged):
+    copies = in_launcher("x = x.contiguous()")
+    assert said(judged(copies), "you launch 2 kernels (1 of them to copy or fill with torch) where one is enough")
+    idle = changed("n, x_row,", "n, x_rows, x_row,")
+    idle = changed("row = tl.program_id(0)", "row = tl.program_id(0) % x_rows", idle)
+    idle = changed("x.shape[1], x.stride(0)", "x.shape[1], x.shape[0], x.stride(0)", idle)
+    assert judged(idle).full
+    many = changed("mask=at < n, other", "mask=(at < n) & (row < x_rows), other", idle)
+    many = changed("% x_rows", "", changed("mask=at < n)", "mask=(at < n) & (row < x_rows))", many))
+    many = changed("softmax_kernel[(x.shape[0],)]", "softmax_kernel[(x.shape[0] + 2000,)]", many)
+    assert said(judged(many), "programs have nothing to do: launch as many as there are blocks")

@@ -5,7 +5,7 @@ read: an explanation, then a next step. Only these sentences ship, never the cod
 """
 
 # %% exercise="stable_softmax" wrong="no_maximum"
-"""The exponential is taken of the scores as they are: near 300 it is infinite, near -500 every one of them is zero.
+"""What goes into the exponential is too far from 0: near 300 it becomes infinite, near -500 every one of them zero.
 
 Which constant can you subtract from a whole row without changing its softmax?
 """

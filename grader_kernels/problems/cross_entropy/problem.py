@@ -19,7 +19,7 @@ import torch
 from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
 SHARE = "More than one program where there are more than four rows."
-settings = Settings(launches=1, share=SHARE)
+settings = Settings(launches=1, block=True, share=SHARE)
 
 FORMULA = "loss = maximum + log(sum) - logits[target], and the gradient is the softmax, minus 1 at the target."
 TAIL = "Lanes past the end of the row must lose every maximum and add nothing to the sum."
@@ -43,7 +43,7 @@ def cases(rng, sizes):
     last[0] = rising.shape[1] - 1
     negative, own = given(between(4, 8), between(narrow // 2 + 5, narrow - 5))
     far, t = given(4, between(50, 63))
-    far += torch.tensor([[-500.0], [300.0], [-90.0], [0.0]])
+    far += torch.tensor([[-12000.0], [300.0], [-90.0], [0.0]])
     partly, gaps = given(6, between(35, 47))
     gaps[1] = gaps[4] = -100
     padded, tokens = given(6, 8 * between(2, 4) + between(3, 8))
@@ -67,8 +67,8 @@ def cases(rng, sizes):
              {"block": next_to},
              points_to=TAIL),
         Case("the maximum stands in the last block", (rising, last), {"block": 16}, points_to=LATER),
-        Case("rows near -500 and near 300", (far, t), {"block": 64}, points_to=STABLE, factor=1000, weight=2),
-        Case("rows near -500 and near 300, wider than a block", (far, t), {"block": 16}, points_to=STABLE,
+        Case("rows near -12,000 and near 300", (far, t), {"block": 64}, points_to=STABLE, factor=1000, weight=2),
+        Case("rows near -12,000 and near 300, wider than a block", (far, t), {"block": 16}, points_to=STABLE,
              factor=1000, weight=2),
         Case("some rows are ignored", (partly, gaps), points_to=IGNORED, weight=2),
         Case("padding, token 0, is ignored, in rows wider than a block", (padded, tokens), {"block": 8, "ignore": 0},

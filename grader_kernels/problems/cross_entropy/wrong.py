@@ -194,8 +194,8 @@ edit(
 )
 
 # %% wrong="no_masks" loses="safe" says="are outside"
-"""Loads and stores have no mask: the last block takes numbers of the next row into the sum and writes over its
-gradient, and at the last row it leaves the tensor.
+"""A load has no mask: the last block takes numbers of the next row into the sum, and at the last row it leaves the
+tensor. What is stored needs one, too.
 
 Which lanes of the last block lie behind the last class?
 """

@@ -22,7 +22,7 @@ How often must a program step when a row is wider than a block?
 edit("range(0, width, BLOCK)", "range(0, BLOCK, BLOCK)")
 
 # %% wrong="no_masks" loses="safe" says="are outside"
-"""Nothing is masked, so the last step reads and writes past the end of the row.
+"""A load has no mask, so the last step reads past the end of the row. The store needs one, too.
 
 Which lanes of the last block lie behind the width?
 """

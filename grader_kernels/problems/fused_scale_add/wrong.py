@@ -15,7 +15,7 @@ How many blocks does n need?
 edit("(triton.cdiv(n, block),)", "(1,)")
 
 # %% wrong="no_masks" loses="safe" says="are outside"
-"""Neither load nor store has a mask: the last program reads and writes memory that belongs to somebody else.
+"""A load has no mask: the last program reads memory that belongs to somebody else. The store needs one, too.
 
 Which lanes of the last program have no element?
 """

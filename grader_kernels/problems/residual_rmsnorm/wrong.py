@@ -129,7 +129,7 @@ Which tensor do you have to ask for o0 and o1?
 edit("*x.stride(), *residual.stride()", "*x.stride(), *x.stride()")
 
 # %% wrong="no_masks" loses="safe" says="are outside"
-"""Nothing is masked: the lanes past the end of the row read and write numbers that are not theirs.
+"""A load has no mask: the lanes past the end of the row read numbers that are not theirs. The stores need one, too.
 
 Which programs touch memory past the end? Compare the column's number with n.
 """

@@ -20,7 +20,7 @@ import torch
 from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
 SHARED = "min(programs, R) programs share the rows."
-settings = Settings(launches=2, weights={"right": 4, "safe": 3, "lean": 2, "compiles": 1}, share=SHARED)
+settings = Settings(launches=2, weights={"right": 4, "safe": 3, "lean": 2, "compiles": 1}, once=True, share=SHARED)
 
 FORMULA = "The root mean square depends on every x of the row: that gives dx its second term, with the mean of dy w x."
 WEIGHT = "dweight is the sum over ALL rows of dy * x / rms: each program's rows, and then all partial sums."

@@ -194,7 +194,8 @@ Which tensor do you have to ask for a0 and a1?
 edit("*dy.stride(), *x.stride()", "*x.stride(), *x.stride()")
 
 # %% wrong="no_masks" loses="safe" says="are outside"
-"""The rows are not masked: the lanes past their end take the next row's numbers into both sums, and write over it.
+"""A load has no mask: the lanes past the end of a row take the next row's numbers into both sums. The store of dx needs
+one, too.
 
 How many lanes has the block, and how many numbers has the row?
 """

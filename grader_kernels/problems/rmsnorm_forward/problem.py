@@ -18,7 +18,7 @@ import torch
 from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
 SHARE = "More than one program where there are more than four rows."
-settings = Settings(launches=1, share=SHARE)
+settings = Settings(launches=1, once=True, share=SHARE)
 
 FORMULA = (
     "Divide by the square root of the mean of the squares, taken over C, with eps under the root; then the weight."

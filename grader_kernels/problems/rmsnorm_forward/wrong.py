@@ -65,7 +65,7 @@ Who writes column 70 of a row of 75?
 edit("triton.next_power_of_2(n_cols)", "triton.next_power_of_2(n_cols + 1) // 2")
 
 # %% wrong="no_masks" loses="safe" says="are outside"
-"""Nothing is masked: the lanes past the end of the row read and write numbers that are not theirs.
+"""A load has no mask: the lanes past the end of the row read numbers that are not theirs. The store needs one, too.
 
 Which programs touch memory past the end? Compare the column's number with n.
 """

@@ -62,8 +62,8 @@ Who writes column BLOCK? Walk along the row.
 edit("range(0, n_cols, BLOCK)", "range(0, BLOCK, BLOCK)", times=3)
 
 # %% wrong="no_masks" loses="safe" says="are outside"
-"""Loads and stores have no mask: the last step reads past the end of the row, and at the last row past the end of the
-tensor.
+"""A load has no mask: the last step reads past the end of the row, and at the last row past the end of the tensor. The
+store needs one, too.
 
 Which programs touch memory past the end? Compare the column's number with n_cols.
 """

@@ -114,14 +114,6 @@ def gradient_norms_through_time(states, w_h, last_grad):
         norms.append(bound)
     return torch.stack(norms[::-1])
 
-# %% exercise="clip_gradient_norm" wrong="same_tensors"
-"""Hands the same tensors back where nothing is clipped (the prompt wants new ones)."""
-def clip_gradient_norm(*grads, max_norm):
-    norm = torch.cat([g.flatten() for g in grads]).norm()
-    if norm <= max_norm:
-        return list(grads), norm
-    return [g * (max_norm / norm) for g in grads], norm
-
 # %% exercise="clip_gradient_norm" wrong="factor_no_root"
 """The norm is returned right, the factor uses the squared norm."""
 def clip_gradient_norm(*grads, max_norm):
@@ -362,8 +354,7 @@ def lstm_gates(from_x, from_h, c, block=128):
     return h_new, c_new
 
 # %% exercise="lstm_gates" wrong="python_global"
-"""As a reader wrote it."""
-# wrong on a GPU: uses a plain global of the notebook for the number of gates
+"""Wrong on a GPU: uses a plain global of the notebook for the number of gates."""
 GATE_OUT = 3
 
 
@@ -493,8 +484,7 @@ def additive_attention(query, states, w_q, w_s, v, mask=None):
     return (weights[..., None] * states).sum(1), weights
 
 # %% exercise="additive_attention" wrong="mask_renormalised_2"
-"""As a reader wrote it."""
-# wrong at an edge: masked after the softmax and divided by the sum: 0/0 when padding has a far higher score
+"""Wrong at an edge: masked after the softmax and divided by the sum: 0/0 when padding has a far higher score."""
 def additive_attention(query, states, w_q, w_s, v, mask=None):
     scores = torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T) @ v
     weights = torch.softmax(scores, dim=-1)
@@ -531,8 +521,7 @@ def additive_attention(query, states, w_q, w_s, v, mask=None):
     return (weights[..., None] * states).sum(1), weights
 
 # %% exercise="additive_attention" wrong="max_over_padding_2"
-"""As a reader wrote it."""
-# wrong at an edge: the maximum is taken over the padding too, real weights underflow
+"""Wrong at an edge: the maximum is taken over the padding too, real weights underflow."""
 def additive_attention(query, states, w_q, w_s, v, mask=None):
     scores = torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T) @ v
     e = torch.exp(scores - scores.max(-1, keepdim=True).values)
@@ -542,8 +531,7 @@ def additive_attention(query, states, w_q, w_s, v, mask=None):
     return (weights[..., None] * states).sum(1), weights
 
 # %% exercise="additive_attention" wrong="fill_minus_100_2"
-"""As a reader wrote it."""
-# wrong at an edge: padding scores get -100, not -inf: exp(-100) of a weight is left, and real scores may lie lower
+"""Wrong at an edge: padding scores get -100, not -inf: exp(-100) of a weight is left, and real scores may lie lower."""
 def additive_attention(query, states, w_q, w_s, v, mask=None):
     scores = torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T) @ v
     if mask is not None:
@@ -567,21 +555,6 @@ def repaired_windows(x, targets, h, w_x, w_h, b, window):
         loss = ((torch.stack(states, 1) - targets[:, start:start + window]) ** 2).mean()
         found.append(torch.autograd.grad(loss, w)[0])
     return torch.stack(found), h
-
-# %% exercise="repaired_windows" wrong="w_h_changed"
-"""Requires_grad_ and .grad on the caller's own w_h."""
-def repaired_windows(x, targets, h, w_x, w_h, b, window):
-    w_h.requires_grad_()
-    found = []
-    for start in range(0, x.shape[1], window):
-        h, states = h.detach(), []
-        w_h.grad = None
-        for t in range(start, min(start + window, x.shape[1])):
-            h = torch.tanh(x[:, t] @ w_x.T + h @ w_h.T + b)
-            states.append(h)
-        ((torch.stack(states, 1) - targets[:, start:start + window]) ** 2).mean().backward()
-        found.append(w_h.grad.clone())
-    return torch.stack(found), h.detach()
 
 # %% exercise="rnn_forward" wrong="sorted_not_unsorted"
 """Rows are sorted by length for `last` and never put back (pack_padded_sequence habit)."""
@@ -622,8 +595,7 @@ def causal_dilated_conv(x, weight, bias, dilation=1):
     return torch.nn.functional.conv1d(x, weight * keep, bias, dilation=dilation, padding="same")
 
 # %% exercise="additive_attention" wrong="squeezed_2"
-"""As a reader wrote it."""
-# wrong at an edge: squeeze() of the scores drops axes of size one
+"""Wrong at an edge: squeeze() of the scores drops axes of size one."""
 def additive_attention(query, states, w_q, w_s, v, mask=None):
     scores = (torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T) @ v[:, None]).squeeze()
     if mask is not None:
@@ -791,8 +763,7 @@ def lstm_gates(from_x, from_h, c, block=128):
     return h_new, c_new
 
 # %% exercise="lstm_gates" wrong="loop_carried_int"
-"""As a reader wrote it."""
-# wrong on a GPU only: a loop-carried variable starts as an int and becomes a float tile (no global is used)
+"""Wrong on a GPU only: a loop-carried variable starts as an int and becomes a float tile (no global is used)."""
 @triton.jit
 def tanh(x):
     return 2 * tl.sigmoid(2 * x) - 1

@@ -1443,3 +1443,44 @@ def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
     dead = (~mask).all(-1, keepdim=True).expand(*scores.shape[:-1], 1) if mask.dtype == torch.bool else torch.zeros_like(scores[..., :1], dtype=torch.bool)
     weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1)
     return weights.masked_fill(dead, 0.0)
+
+# %% exercise="masked_scaled_softmax" wrong="int8_mask"
+"""The mask is converted by torch before the launch: a launch of its own, and one more pass over it."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    sp = tl.make_block_ptr(scores_ptr + row * scores_row, (n_cols,), (scores_col,), (0,), (BLOCK,), (0,))
+    mp = tl.make_block_ptr(mask_ptr + row * mask_row, (n_cols,), (mask_col,), (0,), (BLOCK,), (0,))
+    op = tl.make_block_ptr(out_ptr + row * out_row, (n_cols,), (out_col,), (0,), (BLOCK,), (0,))
+    m = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        ok = tl.load(tl.advance(mp, (start,)), boundary_check=(0,), padding_option="zero")
+        x = tl.load(tl.advance(sp, (start,)), boundary_check=(0,), padding_option="zero") * scale
+        inside = start + tl.arange(0, BLOCK) < n_cols
+        m = tl.maximum(m, tl.max(tl.where((ok != 0) & inside, x, float("-inf")), axis=0))
+    m = tl.where(m == float("-inf"), 0.0, m)
+    s = 0.0
+    for start in range(0, n_cols, BLOCK):
+        ok = tl.load(tl.advance(mp, (start,)), boundary_check=(0,), padding_option="zero")
+        x = tl.load(tl.advance(sp, (start,)), boundary_check=(0,), padding_option="zero") * scale
+        inside = start + tl.arange(0, BLOCK) < n_cols
+        s += tl.sum(tl.where((ok != 0) & inside, tl.exp(tl.where(ok != 0, x - m, 0.0)), 0.0), axis=0)
+    s = tl.where(s == 0, 1.0, s)
+    for start in range(0, n_cols, BLOCK):
+        ok = tl.load(tl.advance(mp, (start,)), boundary_check=(0,), padding_option="zero")
+        x = tl.load(tl.advance(sp, (start,)), boundary_check=(0,), padding_option="zero") * scale
+        tl.store(tl.advance(op, (start,)), tl.where(ok != 0, tl.exp(tl.where(ok != 0, x - m, 0.0)), 0.0) / s, boundary_check=(0,))
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    R, C = scores.shape
+    flags = mask.to(torch.int8)
+    out = torch.empty(R, C, device=scores.device)
+    masked_scaled_softmax_kernel[(R,)](
+        scores, flags, out, scale, C,
+        scores.stride(0), scores.stride(1), flags.stride(0), flags.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )
+    return out

@@ -1,8 +1,7 @@
 """Right answers to unit 03 by readers who saw the released notebook only: tests/test_readers.py judges them."""
 
 # %% exercise="apply_rope" right="r1_first"
-"""As a reader wrote it."""
-# two tensors a and b
+"""Two tensors a and b."""
 def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
     if pairing not in ("interleaved", "half"):
         raise ValueError(f"unknown pairing {pairing!r}")
@@ -23,8 +22,7 @@ def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base:
     return out.to(x.dtype)
 
 # %% exercise="apply_rope" right="r2_complex"
-"""As a reader wrote it."""
-# complex numbers, Meta's code; half by a permutation
+"""Complex numbers, Meta's code; half by a permutation."""
 def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
     if pairing == "half":
         pairs = torch.stack(x.float().chunk(2, -1), -1)
@@ -40,8 +38,7 @@ def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base:
     return turned.flatten(-2).type_as(x)
 
 # %% exercise="apply_rope" right="r3_rotate_half"
-"""As a reader wrote it."""
-# x * cos + rotate(x) * sin, as in transformers; cos and sin converted to x's dtype
+"""X * cos + rotate(x) * sin, as in transformers; cos and sin converted to x's dtype."""
 def rotate_half(x):
     x1, x2 = x.chunk(2, dim=-1)
     return torch.cat((-x2, x1), dim=-1)
@@ -64,8 +61,7 @@ def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base:
     return x * emb.cos().to(x.dtype) + rotate(x) * emb.sin().to(x.dtype)
 
 # %% exercise="apply_rope" right="r4_matrices"
-"""As a reader wrote it."""
-# a block diagonal rotation matrix for each position, einsum, float64 inside
+"""A block diagonal rotation matrix for each position, einsum, float64 inside."""
 def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
     d, T = x.shape[-1], len(positions)
     if pairing == "interleaved":
@@ -85,8 +81,7 @@ def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base:
     return torch.einsum("tij,...tj->...ti", R, x.double()).to(x.dtype)
 
 # %% exercise="apply_rope" right="r5_loops_into_empty_like"
-"""As a reader wrote it."""
-# loops over positions and pairs, written into a clone
+"""Loops over positions and pairs, written into a clone."""
 def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
     assert x.shape[-1] % 2 == 0
     if pairing not in ["interleaved", "half"]:
@@ -102,8 +97,7 @@ def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base:
     return out
 
 # %% exercise="apply_rope" right="r6_half_through_interleaved"
-"""As a reader wrote it."""
-# half by permuting to interleaved and back with an index; result not contiguous
+"""Half by permuting to interleaved and back with an index; result not contiguous."""
 def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
     d = x.shape[-1]
     if pairing == "half":
@@ -119,3 +113,10 @@ def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base:
     result[..., 0::2] = even * c - odd * s
     result[..., 1::2] = even * s + odd * c
     return result.to(x.dtype)
+
+# %% exercise="embed" right="one_hot_ignored"
+"""Always a lookup: the prompt says that the check can not tell."""
+# the flag is ignored: always a lookup
+def embed(ids, table, one_hot=False):
+    return table[ids]
+

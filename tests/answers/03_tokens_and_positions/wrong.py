@@ -1,8 +1,7 @@
 """Wrong answers to unit 03 by readers who saw the released notebook only: tests/test_readers.py judges them."""
 
 # %% exercise="bpe_merge" wrong="changes_its_input"
-"""As a reader wrote it."""
-# changes the list it was given
+"""Changes the list it was given."""
 def bpe_merge(tokens: list, pair: tuple, merged) -> list:
     i = 0
     while i < len(tokens) - 1:
@@ -12,8 +11,7 @@ def bpe_merge(tokens: list, pair: tuple, merged) -> list:
     return tokens
 
 # %% exercise="bpe_merge" wrong="stack_cascades"
-"""As a reader wrote it."""
-# a stack: the merged token can merge again with its neighbour when it equals the left one
+"""A stack: the merged token can merge again with its neighbour when it equals the left one."""
 def bpe_merge(tokens: list, pair: tuple, merged) -> list:
     out = []
     for t in tokens:
@@ -24,8 +22,7 @@ def bpe_merge(tokens: list, pair: tuple, merged) -> list:
     return out
 
 # %% exercise="bpe_merge" wrong="until_nothing_is_left"
-"""As a reader wrote it."""
-# repeats until no pair is left: differs when the merged token takes part in the pair again
+"""Repeats until no pair is left: differs when the merged token takes part in the pair again."""
 def bpe_merge(tokens: list, pair: tuple, merged) -> list:
     tokens = list(tokens)
     i = 0
@@ -38,8 +35,7 @@ def bpe_merge(tokens: list, pair: tuple, merged) -> list:
     return tokens
 
 # %% exercise="bpe_encode" wrong="one_pass_over_merges"
-"""As a reader wrote it."""
-# each merge is tried once, in order: a pair that appears only after a later merge is missed
+"""Each merge is tried once, in order: a pair that appears only after a later merge is missed."""
 def bpe_encode(text: str, merges, specials=()) -> list[int]:
     vocab = vocabulary(merges, specials)
     n = len(vocab) - len(specials)
@@ -61,8 +57,7 @@ def bpe_encode(text: str, merges, specials=()) -> list[int]:
     return result
 
 # %% exercise="pad_batch" wrong="changes_rows"
-"""As a reader wrote it."""
-# pads the lists it was given
+"""Pads the lists it was given."""
 def pad_batch(rows, pad_id, side="right"):
     if side not in ("left", "right"):
         raise ValueError(side)
@@ -75,23 +70,15 @@ def pad_batch(rows, pad_id, side="right"):
     mask = col < lengths if side == "right" else col >= T - lengths
     return ids, mask, (mask.cumsum(1) - 1) * mask
 
-# %% exercise="embed" wrong="one_hot_ignored"
-"""As a reader wrote it."""
-# the flag is ignored: always a lookup
-def embed(ids, table, one_hot=False):
-    return table[ids]
-
 # %% exercise="embed" wrong="padding_idx_zero"
-"""As a reader wrote it."""
-# padding_idx=0: token 0 gets no gradient
+"""Padding_idx=0: token 0 gets no gradient."""
 def embed(ids, table, one_hot=False):
     if one_hot:
         return nn.functional.one_hot(ids, len(table)).to(table.dtype) @ table
     return nn.functional.embedding(ids, table, padding_idx=0)
 
 # %% exercise="TiedEmbedding" wrong="submodule_names"
-"""As a reader wrote it."""
-# tied, but the state dict holds emb.weight and head.weight
+"""Tied, but the state dict holds emb.weight and head.weight."""
 class TiedEmbedding(nn.Module):
     def __init__(self, vocab_size, d_model):
         super().__init__()
@@ -107,8 +94,7 @@ class TiedEmbedding(nn.Module):
         return self.head(states)
 
 # %% exercise="TiedEmbedding" wrong="bias"
-"""As a reader wrote it."""
-# a bias at the output
+"""A bias at the output."""
 class TiedEmbedding(nn.Module):
     def __init__(self, vocab_size, d_model):
         super().__init__()
@@ -122,8 +108,7 @@ class TiedEmbedding(nn.Module):
         return states @ self.weight.T + self.bias
 
 # %% exercise="TiedEmbedding" wrong="plain_tensor"
-"""As a reader wrote it."""
-# the weight is a tensor with requires_grad, not a parameter: missing in the state dict
+"""The weight is a tensor with requires_grad, not a parameter: missing in the state dict."""
 class TiedEmbedding(nn.Module):
     def __init__(self, vocab_size, d_model):
         super().__init__()
@@ -136,8 +121,7 @@ class TiedEmbedding(nn.Module):
         return states @ self.weight.T
 
 # %% exercise="TiedEmbedding" wrong="transposed_weight"
-"""As a reader wrote it."""
-# the weight is (D, V), as the output layer would like it
+"""The weight is (D, V), as the output layer would like it."""
 class TiedEmbedding(nn.Module):
     def __init__(self, vocab_size, d_model):
         super().__init__()
@@ -151,8 +135,7 @@ class TiedEmbedding(nn.Module):
         return states @ self.weight
 
 # %% exercise="apply_rope" wrong="contiguous_only"
-"""As a reader wrote it."""
-# .view: fails for transposed heads
+""".view: fails for transposed heads."""
 def apply_rope(x, positions, pairing="interleaved", base=10000.0):
     if pairing not in ("interleaved", "half"):
         raise ValueError(pairing)
@@ -165,14 +148,12 @@ def apply_rope(x, positions, pairing="interleaved", base=10000.0):
     return (torch.stack(out, -1).flatten(-2) if pairing == "interleaved" else torch.cat(out, -1)).to(x.dtype).view(x.shape)
 
 # %% exercise="ntk_scaled_base" wrong="rounded"
-"""As a reader wrote it."""
-# rounded to a whole number
+"""Rounded to a whole number."""
 def ntk_scaled_base(base, scale, d):
     return float(round(base * scale ** (d / (d - 2))))
 
 # %% exercise="embedding_gather" wrong="copies_made_contiguous"
-"""As a reader wrote it."""
-# table.contiguous() and ids.contiguous() first: right, but the whole table is copied
+"""Table.contiguous() and ids.contiguous() first: right, but the whole table is copied."""
 @triton.jit
 def embedding_gather_kernel(ids_ptr, table_ptr, out_ptr, width, BLOCK: tl.constexpr):
     n = tl.program_id(0)
@@ -190,8 +171,7 @@ def embedding_gather(ids, table, block=128):
     return out
 
 # %% exercise="embedding_gather" wrong="small_id_type"
-"""As a reader wrote it."""
-# the id is converted to int16 / 32-bit product: rows of a large table are out of reach
+"""The id is converted to int16 / 32-bit product: rows of a large table are out of reach."""
 @triton.jit
 def embedding_gather_kernel(ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr):
     n = tl.program_id(0)
@@ -208,8 +188,7 @@ def embedding_gather(ids, table, block=128):
     return out
 
 # %% exercise="rope_inplace" wrong="autotune_turns_twice"
-"""As a reader wrote it."""
-# autotune without restore_value: on a GPU every measurement turns x once more
+"""Autotune without restore_value: on a GPU every measurement turns x once more."""
 @triton.autotune(configs=[triton.Config({}, num_warps=w) for w in (1, 4)], key=["half"])
 @triton.jit
 def rope_inplace_kernel(x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr):
@@ -232,13 +211,11 @@ def rope_inplace(x, cos, sin):
     return x
 
 # %% exercise="repaired_choice" wrong="left_only"
-"""As a reader wrote it."""
-# on a tie the greater left token, then the first seen
+"""On a tie the greater left token, then the first seen."""
 def repaired_choice(counts):
     return max(counts, key=lambda p: (counts[p], p[0]))
 
 # %% exercise="repaired_choice" wrong="longest_first"
-"""As a reader wrote it."""
-# on a tie the longer token
+"""On a tie the longer token."""
 def repaired_choice(counts):
     return max(counts, key=lambda p: (counts[p], len(p[0]) + len(p[1]), p))

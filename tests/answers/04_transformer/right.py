@@ -1,8 +1,7 @@
 """Right answers to unit 04 by readers who saw the released notebook only: tests/test_readers.py judges them."""
 
 # %% exercise="Transformer" right="persistent_positions"
-"""As a reader wrote it."""
-# positions in a persistent buffer (the usual register_buffer)
+"""Positions in a persistent buffer (the usual register_buffer)."""
 class Transformer(nn.Module):
     def __init__(
         self,
@@ -61,8 +60,7 @@ class Transformer(nn.Module):
         return self.decode(target, *self.encode(source))
 
 # %% exercise="Transformer" right="causal_buffer"
-"""As a reader wrote it."""
-# a persistent causal mask of max_length
+"""A persistent causal mask of max_length."""
 class Transformer(nn.Module):
     def __init__(
         self,
@@ -121,8 +119,7 @@ class Transformer(nn.Module):
         return self.decode(target, *self.encode(source))
 
 # %% exercise="FeedForward" right="raises_in_forward"
-"""As a reader wrote it."""
-# the ValueError comes when the layer is called
+"""The ValueError comes when the layer is called."""
 class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, activation: str = "relu"):
         super().__init__()
@@ -136,3 +133,42 @@ class FeedForward(nn.Module):
             raise ValueError(self.activation)
         h = torch.relu(h) if self.activation == "relu" else nn.functional.gelu(h)
         return self.down(h)
+
+# %% exercise="warmup_schedule" right="tensor"
+"""A tensor of one number counts as a float, as the prompt says."""
+# a tensor
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    if step < 1:
+        raise ValueError("step counts from 1")
+    return torch.tensor(factor * width**-0.5 * min(step**-0.5, step * warmup**-1.5))
+
+# %% exercise="repaired_validation" right="tensor"
+"""A tensor of one number counts as a float, as the prompt says."""
+# returns a tensor
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    was_training = model.training
+    model.eval()
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for source, target in batches:
+            n = (target != PAD).sum().item()
+            total += repaired_loss(model, source, target).item() * n
+            count += n
+    model.train(was_training)
+    return torch.tensor(total / count)
+
+# %% exercise="LayerNorm" right="std_squared"
+"""The variance as the square of the standard deviation, whose gradient at 0 is 0 in torch."""
+# sqrt(std^2 + eps): the gradient of std is NaN for a vector of equal numbers
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(dim=-1, keepdim=True)
+        var = x.std(dim=-1, keepdim=True, unbiased=False) ** 2
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+

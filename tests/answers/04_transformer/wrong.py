@@ -1,8 +1,7 @@
 """Wrong answers to unit 04 by readers who saw the released notebook only: tests/test_readers.py judges them."""
 
 # %% exercise="LayerNorm" wrong="cancellation"
-"""As a reader wrote it."""
-# variance as E[x^2] - E[x]^2 in float32
+"""Variance as E[x^2] - E[x]^2 in float32."""
 class LayerNorm(nn.Module):
     def __init__(self, width: int, eps: float = 1e-5):
         super().__init__()
@@ -16,8 +15,7 @@ class LayerNorm(nn.Module):
         return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
 
 # %% exercise="RMSNorm" wrong="only_float16"
-"""As a reader wrote it."""
-# forgets bfloat16
+"""Forgets bfloat16."""
 class RMSNorm(nn.Module):
     def __init__(self, width: int, eps: float = 1e-6):
         super().__init__()
@@ -35,8 +33,7 @@ class RMSNorm(nn.Module):
         return (x / rms * weight).to(dtype)
 
 # %% exercise="BatchNorm" wrong="graph_kept"
-"""As a reader wrote it."""
-# running statistics keep the graph
+"""Running statistics keep the graph."""
 class BatchNorm(nn.Module):
     def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
@@ -59,8 +56,7 @@ class BatchNorm(nn.Module):
         return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
 
 # %% exercise="BatchNorm" wrong="parameters_not_buffers"
-"""As a reader wrote it."""
-# running statistics are parameters
+"""Running statistics are parameters."""
 class BatchNorm(nn.Module):
     def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
@@ -84,8 +80,7 @@ class BatchNorm(nn.Module):
         return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
 
 # %% exercise="FeedForward" wrong="leaky"
-"""As a reader wrote it."""
-# leaky relu
+"""Leaky relu."""
 class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, activation: str = "relu"):
         super().__init__()
@@ -101,8 +96,7 @@ class FeedForward(nn.Module):
         return self.down(h)
 
 # %% exercise="SwiGLU" wrong="two_thirds"
-"""As a reader wrote it."""
-# hidden is cut to two thirds inside
+"""Hidden is cut to two thirds inside."""
 class SwiGLU(nn.Module):
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -115,8 +109,7 @@ class SwiGLU(nn.Module):
         return self.down(nn.functional.silu(self.gate(x)) * self.up(x))
 
 # %% exercise="SwiGLU" wrong="softmax_gate"
-"""As a reader wrote it."""
-# softmax gate
+"""Softmax gate."""
 class SwiGLU(nn.Module):
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -128,8 +121,7 @@ class SwiGLU(nn.Module):
         return self.down(torch.softmax(self.gate(x), -1) * self.up(x))
 
 # %% exercise="DecoderLayer" wrong="drops_memory"
-"""As a reader wrote it."""
-# dropout on the memory as well
+"""Dropout on the memory as well."""
 class DecoderLayer(nn.Module):
     def __init__(
         self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
@@ -157,8 +149,7 @@ class DecoderLayer(nn.Module):
         return self.sub(x, self.norm3, self.feed_forward)
 
 # %% exercise="Transformer" wrong="norm_before_last"
-"""As a reader wrote it."""
-# decoder_norm on the memory, too
+"""Decoder_norm on the memory, too."""
 class Transformer(nn.Module):
     def __init__(
         self,
@@ -217,8 +208,7 @@ class Transformer(nn.Module):
         return self.decode(target, *self.encode(source))
 
 # %% exercise="gradient_norms_by_depth" wrong="mean_over_batch"
-"""As a reader wrote it."""
-# divides by B only
+"""Divides by B only."""
 def gradient_norms_by_depth(states, x, direction, norm, heads=4):
     width = x.shape[-1]
     layers = []
@@ -236,8 +226,7 @@ def gradient_norms_by_depth(states, x, direction, norm, heads=4):
     return torch.stack([layer.feed_forward.down.weight.grad.norm() for layer in layers])
 
 # %% exercise="gradient_norms_by_depth" wrong="mean_abs"
-"""As a reader wrote it."""
-# mean absolute value
+"""Mean absolute value."""
 def gradient_norms_by_depth(states, x, direction, norm, heads=4):
     width = x.shape[-1]
     layers = []
@@ -255,8 +244,7 @@ def gradient_norms_by_depth(states, x, direction, norm, heads=4):
     return torch.stack([layer.feed_forward.down.weight.grad.abs().mean() for layer in layers])
 
 # %% exercise="gradient_norms_by_depth" wrong="with_graph"
-"""As a reader wrote it."""
-# norms carry a graph
+"""Norms carry a graph."""
 def gradient_norms_by_depth(states, x, direction, norm, heads=4):
     width = x.shape[-1]
     layers = []
@@ -274,8 +262,7 @@ def gradient_norms_by_depth(states, x, direction, norm, heads=4):
     return torch.stack([g.norm() for g in grads])
 
 # %% exercise="rmsnorm_forward" wrong="rounds_before_weight"
-"""As a reader wrote it."""
-# rounds before the weight
+"""Rounds before the weight."""
 @triton.jit
 def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
     row = tl.program_id(0)
@@ -295,8 +282,7 @@ def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
     return out
 
 # %% exercise="rmsnorm_forward" wrong="weight_unmasked"
-"""As a reader wrote it."""
-# loads the weight without a mask
+"""Loads the weight without a mask."""
 @triton.jit
 def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
     row = tl.program_id(0)
@@ -316,8 +302,7 @@ def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
     return out
 
 # %% exercise="rmsnorm_backward" wrong="partial_in_half"
-"""As a reader wrote it."""
-# partial sums in x's type
+"""Partial sums in x's type."""
 @triton.jit
 def rmsnorm_rows_kernel(
     dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
@@ -366,8 +351,7 @@ def rmsnorm_backward(
     return dx, dweight
 
 # %% exercise="rmsnorm_backward" wrong="contiguous_copy"
-"""As a reader wrote it."""
-# copies dy and x first
+"""Copies dy and x first."""
 @triton.jit
 def rmsnorm_rows_kernel(
     dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
@@ -417,8 +401,7 @@ def rmsnorm_backward(
     return dx, dweight
 
 # %% exercise="residual_rmsnorm" wrong="post_order"
-"""As a reader wrote it."""
-# y = norm(x) + residual
+"""Y = norm(x) + residual."""
 @triton.jit
 def residual_rmsnorm_kernel(
     x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
@@ -447,8 +430,7 @@ def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1
     return y, total
 
 # %% exercise="cross_entropy" wrong="block_ignored"
-"""As a reader wrote it."""
-# the block is the next power of two of V
+"""The block is the next power of two of V."""
 @triton.jit
 def cross_entropy_kernel(
     logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
@@ -502,8 +484,7 @@ def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int 
     return loss, grad
 
 # %% exercise="smoothed_cross_entropy" wrong="share_swapped"
-"""As a reader wrote it."""
-# smoothing and 1 - smoothing swapped
+"""Smoothing and 1 - smoothing swapped."""
 def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
     z = logits - logits.max(dim=-1, keepdim=True).values
     logp = z - z.exp().sum(-1, keepdim=True).log()
@@ -513,8 +494,7 @@ def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.
     return loss[target != PAD].mean()
 
 # %% exercise="smoothed_cross_entropy" wrong="bits"
-"""As a reader wrote it."""
-# in bits
+"""In bits."""
 def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
     z = logits - logits.max(dim=-1, keepdim=True).values
     logp = z - z.exp().sum(-1, keepdim=True).log()
@@ -524,8 +504,7 @@ def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.
     return loss[target != PAD].mean() / math.log(2)
 
 # %% exercise="smoothed_cross_entropy" wrong="tokens_minus_bos"
-"""As a reader wrote it."""
-# BOS does not count either
+"""BOS does not count either."""
 def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
     z = logits - logits.max(dim=-1, keepdim=True).values
     logp = z - z.exp().sum(-1, keepdim=True).log()
@@ -534,17 +513,8 @@ def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.
     loss = (1 - smoothing) * nll + smoothing * uniform
     return loss[target > BOS].mean()
 
-# %% exercise="warmup_schedule" wrong="tensor"
-"""As a reader wrote it."""
-# a tensor
-def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
-    if step < 1:
-        raise ValueError("step counts from 1")
-    return torch.tensor(factor * width**-0.5 * min(step**-0.5, step * warmup**-1.5))
-
 # %% exercise="greedy_decode" wrong="pad_ends"
-"""As a reader wrote it."""
-# PAD ends a row, too
+"""PAD ends a row, too."""
 @torch.no_grad()
 def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
     memory, keep = model.encode(source)
@@ -561,8 +531,7 @@ def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
     return out[:, 1:]
 
 # %% exercise="greedy_decode" wrong="pad_forbidden"
-"""As a reader wrote it."""
-# PAD and BOS are forbidden
+"""PAD and BOS are forbidden."""
 @torch.no_grad()
 def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
     memory, keep = model.encode(source)
@@ -581,8 +550,7 @@ def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
     return out[:, 1:]
 
 # %% exercise="bleu" wrong="joined_strings"
-"""As a reader wrote it."""
-# n-grams joined into one string without a separator
+"""N-grams joined into one string without a separator."""
 def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
     def ngrams(tokens, n):
         return Counter("".join(map(str, tokens[i : i + n])) for i in range(len(tokens) - n + 1))
@@ -607,60 +575,26 @@ def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -
     return min(1.0, math.exp(1 - r / c)) * math.exp(log_sum / max_n)
 
 # %% exercise="repaired_loss" wrong="last_out"
-"""As a reader wrote it."""
-# the last position is cut on both sides
+"""The last position is cut on both sides."""
 def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
     logits = model(source, shift_right(target))
     return nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), target[:, :-1].flatten(), ignore_index=PAD)
 
 # %% exercise="repaired_loss" wrong="detached"
-"""As a reader wrote it."""
-# no gradient: .item() and a new tensor
+"""No gradient: .item() and a new tensor."""
 def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
     logits = model(source, shift_right(target))
     return torch.tensor(nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PAD).item())
 
 # %% exercise="repaired_loss" wrong="eval"
-"""As a reader wrote it."""
-# puts the model into eval mode
+"""Puts the model into eval mode."""
 def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
     model.eval()
     logits = model(source, shift_right(target))
     return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PAD)
 
-# %% exercise="repaired_validation" wrong="tensor"
-"""As a reader wrote it."""
-# returns a tensor
-def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
-    was_training = model.training
-    model.eval()
-    total, count = 0.0, 0
-    with torch.no_grad():
-        for source, target in batches:
-            n = (target != PAD).sum().item()
-            total += repaired_loss(model, source, target).item() * n
-            count += n
-    model.train(was_training)
-    return torch.tensor(total / count)
-
-# %% exercise="LayerNorm" wrong="std_squared"
-"""As a reader wrote it."""
-# sqrt(std^2 + eps): the gradient of std is NaN for a vector of equal numbers
-class LayerNorm(nn.Module):
-    def __init__(self, width: int, eps: float = 1e-5):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean = x.mean(dim=-1, keepdim=True)
-        var = x.std(dim=-1, keepdim=True, unbiased=False) ** 2
-        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
-
 # %% exercise="smoothed_cross_entropy" wrong="pad_logit_hidden"
-"""As a reader wrote it."""
-# PAD's logit is set to minus a lot before the softmax
+"""PAD's logit is set to minus a lot before the softmax."""
 def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
     logits = logits.index_fill(-1, torch.tensor([PAD]), -1e4)
     z = logits - logits.max(dim=-1, keepdim=True).values
@@ -671,8 +605,7 @@ def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.
     return loss[target != PAD].mean()
 
 # %% exercise="bleu" wrong="lowercases"
-"""As a reader wrote it."""
-# lowercases the tokens
+"""Lowercases the tokens."""
 def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
     def ngrams(tokens, n):
         return Counter(tuple(t.lower() if isinstance(t, str) else t for t in tokens[i : i + n]) for i in range(len(tokens) - n + 1))
@@ -697,8 +630,7 @@ def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -
     return min(1.0, math.exp(1 - r / c)) * math.exp(log_sum / max_n)
 
 # %% exercise="bleu" wrong="empty_candidate_skipped"
-"""As a reader wrote it."""
-# empty candidates are left out, their references too
+"""Empty candidates are left out, their references too."""
 def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
     def ngrams(tokens, n):
         return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
@@ -725,8 +657,7 @@ def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -
     return min(1.0, math.exp(1 - r / c)) * math.exp(log_sum / max_n)
 
 # %% exercise="residual_rmsnorm" wrong="y_from_half_product"
-"""As a reader wrote it."""
-# rounds before the weight
+"""Rounds before the weight."""
 @triton.jit
 def residual_rmsnorm_kernel(
     x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
@@ -755,8 +686,7 @@ def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1
     return y, total
 
 # %% exercise="residual_rmsnorm" wrong="contiguous_copies"
-"""As a reader wrote it."""
-# copies first
+"""Copies first."""
 @triton.jit
 def residual_rmsnorm_kernel(
     x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
@@ -786,8 +716,7 @@ def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1
     return y, total
 
 # %% exercise="cross_entropy" wrong="other_minus_1e4"
-"""As a reader wrote it."""
-# lanes past the end are -1e4: logits may be smaller (any size of numbers)
+"""Lanes past the end are -1e4: logits may be smaller (any size of numbers)."""
 @triton.jit
 def cross_entropy_kernel(
     logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
@@ -841,8 +770,7 @@ def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int 
     return loss, grad
 
 # %% exercise="cross_entropy" wrong="max_from_minus_1e4"
-"""As a reader wrote it."""
-# the running maximum starts at -1e4
+"""The running maximum starts at -1e4."""
 @triton.jit
 def cross_entropy_kernel(
     logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
@@ -896,8 +824,7 @@ def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int 
     return loss, grad
 
 # %% exercise="BatchNorm" wrong="buffers_renamed"
-"""As a reader wrote it."""
-# buffers named moving_mean and moving_var
+"""Buffers named moving_mean and moving_var."""
 class BatchNorm(nn.Module):
     def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
@@ -921,8 +848,7 @@ class BatchNorm(nn.Module):
         return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
 
 # %% exercise="FeedForward" wrong="sequential"
-"""As a reader wrote it."""
-# the maps in an nn.Sequential: other names
+"""The maps in an nn.Sequential: other names."""
 class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, activation: str = "relu"):
         super().__init__()
@@ -934,8 +860,7 @@ class FeedForward(nn.Module):
         return self.net(x)
 
 # %% exercise="FeedForward" wrong="bias_up_only"
-"""As a reader wrote it."""
-# down has no bias
+"""Down has no bias."""
 class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, activation: str = "relu"):
         super().__init__()
@@ -951,8 +876,7 @@ class FeedForward(nn.Module):
         return self.down(h)
 
 # %% exercise="SwiGLU" wrong="w1_w2_w3"
-"""As a reader wrote it."""
-# maps named w1, w2, w3 as in Llama's code
+"""Maps named w1, w2, w3 as in Llama's code."""
 class SwiGLU(nn.Module):
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -964,8 +888,7 @@ class SwiGLU(nn.Module):
         return self.w2(nn.functional.silu(self.w1(x)) * self.w3(x))
 
 # %% exercise="SwiGLU" wrong="fused"
-"""As a reader wrote it."""
-# gate and up in one map of 2 F
+"""Gate and up in one map of 2 F."""
 class SwiGLU(nn.Module):
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -977,8 +900,7 @@ class SwiGLU(nn.Module):
         return self.down(nn.functional.silu(g) * u)
 
 # %% exercise="SwiGLU" wrong="no_gate"
-"""As a reader wrote it."""
-# a plain feed-forward layer with silu: no gate branch
+"""A plain feed-forward layer with silu: no gate branch."""
 class SwiGLU(nn.Module):
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -989,8 +911,7 @@ class SwiGLU(nn.Module):
         return self.down(nn.functional.silu(self.up(x)))
 
 # %% exercise="EncoderLayer" wrong="self_attn_name"
-"""As a reader wrote it."""
-# attention named self_attn
+"""Attention named self_attn."""
 class EncoderLayer(nn.Module):
     def __init__(
         self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
@@ -1015,8 +936,7 @@ class EncoderLayer(nn.Module):
         return self.sub(x, self.norm2, self.feed_forward)
 
 # %% exercise="EncoderLayer" wrong="one_norm_only"
-"""As a reader wrote it."""
-# one norm object for both, norm2 = norm1
+"""One norm object for both, norm2 = norm1."""
 class EncoderLayer(nn.Module):
     def __init__(
         self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
@@ -1041,8 +961,7 @@ class EncoderLayer(nn.Module):
         return self.sub(x, self.norm2, self.feed_forward)
 
 # %% exercise="EncoderLayer" wrong="linears_inside"
-"""As a reader wrote it."""
-# up and down directly in the layer
+"""Up and down directly in the layer."""
 class EncoderLayer(nn.Module):
     def __init__(
         self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
@@ -1067,8 +986,7 @@ class EncoderLayer(nn.Module):
         return self.sub(x, self.norm2, lambda y: self.down(torch.relu(self.up(y))))
 
 # %% exercise="Transformer" wrong="encoder_layers_name"
-"""As a reader wrote it."""
-# layers named encoder_layers
+"""Layers named encoder_layers."""
 class Transformer(nn.Module):
     def __init__(
         self,
@@ -1126,8 +1044,7 @@ class Transformer(nn.Module):
         return self.decode(target, *self.encode(source))
 
 # %% exercise="Transformer" wrong="head_bias"
-"""As a reader wrote it."""
-# a bias on the head
+"""A bias on the head."""
 class Transformer(nn.Module):
     def __init__(
         self,
@@ -1186,8 +1103,7 @@ class Transformer(nn.Module):
         return self.decode(target, *self.encode(source))
 
 # %% exercise="Transformer" wrong="one_embedding"
-"""As a reader wrote it."""
-# source and target share one table
+"""Source and target share one table."""
 class Transformer(nn.Module):
     def __init__(
         self,
@@ -1245,8 +1161,7 @@ class Transformer(nn.Module):
         return self.decode(target, *self.encode(source))
 
 # %% exercise="Transformer" wrong="no_closing_norm_encoder"
-"""As a reader wrote it."""
-# no closing norm behind the encoder
+"""No closing norm behind the encoder."""
 class Transformer(nn.Module):
     def __init__(
         self,
@@ -1304,8 +1219,7 @@ class Transformer(nn.Module):
         return self.decode(target, *self.encode(source))
 
 # %% exercise="rmsnorm_forward" wrong="x_unmasked"
-"""As a reader wrote it."""
-# loads x without a mask
+"""Loads x without a mask."""
 @triton.jit
 def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
     row = tl.program_id(0)
@@ -1325,8 +1239,7 @@ def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
     return out
 
 # %% exercise="rmsnorm_forward" wrong="mask_lte"
-"""As a reader wrote it."""
-# mask columns <= n_cols
+"""Mask columns <= n_cols."""
 @triton.jit
 def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
     row = tl.program_id(0)
@@ -1346,8 +1259,7 @@ def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
     return out
 
 # %% exercise="rmsnorm_backward" wrong="store_unmasked"
-"""As a reader wrote it."""
-# dx stored without a mask
+"""Dx stored without a mask."""
 @triton.jit
 def rmsnorm_rows_kernel(
     dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
@@ -1396,8 +1308,7 @@ def rmsnorm_backward(
     return dx, dweight
 
 # %% exercise="cross_entropy" wrong="no_online"
-"""As a reader wrote it."""
-# the whole row in one block whatever `block` says: no walk at all
+"""The whole row in one block whatever `block` says: no walk at all."""
 @triton.jit
 def cross_entropy_kernel(
     logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
@@ -1427,8 +1338,7 @@ def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int 
     return loss, grad
 
 # %% exercise="cross_entropy" wrong="contiguous_copy"
-"""As a reader wrote it."""
-# copies the logits first
+"""Copies the logits first."""
 @triton.jit
 def cross_entropy_kernel(
     logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr

@@ -1,0 +1,41 @@
+"""Answers of fresh readers, who saw a released notebook and no check: `autograder.proof.readers` judges them.
+
+A wrong one loses points on every secret and the notebook has shown it before; a right one is full on every secret. What
+still goes wrong is named in OPEN, and nothing stands there that is judged as it should be. Not here: misconceptions and
+right styles that are catalogued, of which the gates ask this.
+"""
+
+import functools
+
+import pytest
+
+from autograder.authoring.unit import Unit, unit_folders
+from autograder.proof.readers import ANSWERS, told
+
+UNITS = [folder for folder in unit_folders() if (ANSWERS / folder.name).is_dir()]
+OPEN = {
+    "embedding_gather.small_id_type": "32 bits overflow in tables of 2^31 numbers, which no check can hold",
+    "residual_rmsnorm.y_from_half_product": "one rounding too many lies within what two ways of adding differ by",
+    "rope_inplace.autotune_turns_twice": "autotune is not measured here, so nothing is turned twice",
+    "saturation_finding.softmax_queries": "of random queries and keys both softmaxes have the same entropies",
+}
+by_name = pytest.mark.parametrize("folder", UNITS, ids=[unit.name for unit in UNITS])
+
+
+@functools.cache
+def answers(folder):
+    return list(told(Unit.load(folder)))
+
+
+@by_name
+def test_every_reader_s_answer_is_judged_as_it_should_be(folder):
+    rows = answers(folder)
+    assert {f"{row.exercise}.{row.answer}" for row in rows if not row.holds} - OPEN.keys() == set()
+    known = {f"{row.exercise}.{row.answer}": row.holds for row in rows}
+    assert [name for name in OPEN if known.get(name)] == [], "mended: take it out of OPEN"
+
+
+@by_name
+def test_whoever_loses_points_is_told_why(folder):
+    silent = [f"{row.exercise}.{row.answer}" for row in answers(folder) if row.share < 1 and not any(row.says)]
+    assert silent == []
