@@ -109,7 +109,7 @@ class LocalSubject:
         module = self._object(handle)
         given = dict(state) | _forgiven(module, state)
         if isinstance(module, nn.Module):
-            _refuse_other_entries(module.state_dict(), given)
+            _refuse_other_entries(module.state_dict(), state, given)
         self._run(module.load_state_dict, (given,), {}, copy=False)
 
     def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -223,11 +223,13 @@ def _forgiven(module: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: own[name] for name in spare if name not in state}
 
 
-def _refuse_other_entries(own: dict[str, Any], given: dict[str, Tensor]) -> None:
+def _refuse_other_entries(own: dict[str, Any], state: dict[str, Tensor], given: dict[str, Tensor]) -> None:
     """Raises SubjectError when a module's state has other names or shapes than what it should hold, in words of who
-    wrote the module. The exception says which: two modules count as alike only where the same entries differ."""
+    wrote the module. The exception says which: two modules count as alike only where the same entries differ. given:
+    `state` with what may be missing in it; of that, what has the shape of an entry that is missing may be renamed."""
     lacks = [name for name in given if name not in own]
-    spare = [name for name in own if name not in given]
+    wanted = {tuple(given[name].shape) for name in lacks}
+    spare = [n for n in own if n not in given or (n not in state and tuple(getattr(own[n], "shape", ())) in wanted)]
     shapes = [
         (name, tuple(own[name].shape), tuple(given[name].shape))
         for name in given
