@@ -23,7 +23,7 @@ from grader_kernels.wire import Handle
 if TYPE_CHECKING:
     from grader_kernels.judging.judgement import Hands
 
-SHOWN = 4  # names in a sentence
+SHOWN, LONGEST = 4, 60  # names in a sentence, and their characters
 KINDS = (
     "raised",
     "not_attempted",
@@ -107,10 +107,7 @@ class LocalSubject:
 
     def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> None:
         module = self._object(handle)
-        given = dict(state) | _forgiven(module, state)
-        if isinstance(module, nn.Module):
-            _refuse_other_entries(module.state_dict(), state, given)
-        self._run(module.load_state_dict, (given,), {}, copy=False)
+        self._run(lambda given: _load(module, given), (dict(state),), {}, copy=False)
 
     def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
         result = self._run(self._bound(handle, method), args, kwargs)
@@ -211,6 +208,13 @@ class LocalSubject:
         return _detached(outputs), grads[: len(wrt)], dict(zip(params, grads[len(wrt) :], strict=True))
 
 
+def _load(module: Any, state: dict[str, Tensor]) -> None:
+    given = state | _forgiven(module, state)
+    if isinstance(module, nn.Module):
+        _refuse_other_entries(module.state_dict(), state, given)
+    module.load_state_dict(given)
+
+
 def _forgiven(module: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """What `module` has and `state` may lack: buffers, and second names of parameters that `state` holds."""
     if not isinstance(module, nn.Module):
@@ -248,7 +252,7 @@ def _refuse_other_entries(own: dict[str, Any], state: dict[str, Tensor], given: 
 
 def _listed(names: list[str]) -> str:
     """The first few names, and how many more there are."""
-    shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
+    shown = ", ".join(f"`{str(name)[:LONGEST]}`" for name in names[:SHOWN])
     return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 

@@ -233,3 +233,13 @@ def test_a_module_that_lacks_an_entry_and_one_that_has_too_many_don_t_look_alike
             s.load_state(s.construct(bias), state)
         signs.add(told.value.exception)
     assert signs == {"other entries: -down.bias", "other entries: +down.bias"}
+
+
+def test_a_module_whose_state_can_t_be_read_has_raised():
+    class Broken(Entries):
+        def state_dict(self, *args, **kwargs):
+            raise RuntimeError("no state today")
+
+    s = LocalSubject({"Broken": Broken}, "Broken")
+    with pytest.raises(SubjectError, match="no state today"):
+        s.load_state(s.construct(), {"up.weight": torch.zeros(3, 2)})
