@@ -36,8 +36,6 @@ def cases(rng, sizes):
     ids, table = given(between(9, 13), between(19, 30), between(6, 9))
     ends, rows = given(between(10, 14), between(4, 9), 3)
     ends[0], ends[1] = len(rows) - 1, 0
-    long = between(33000, 36000)  # beyond every number of 16 bits
-    late = torch.from_numpy(rng.integers(32768, long, between(5, 9)))
     again = torch.full((between(8, 12),), int(rng.integers(1, 5)))
     return [
         Case("a table with a single number", given(1, 1, between(2, 9)), {"block": 16}, points_to=TAIL),
@@ -53,7 +51,6 @@ def cases(rng, sizes):
              points_to=STRIDE),
         Case("every other id of a longer row", (strided(ids[None], "every_other")[0], table), {"block": 16},
              points_to=STRIDE),
-        Case("the last rows of a long table", (late, normal(rng, long, 1)), {"block": 16}, points_to=ROW),
         Case("float16", given(between(9, 15), between(35, 60), between(4, 9), torch.float16), {"block": 32},
              points_to="The result has the table's dtype."),
         Case("the launcher's own block, on wide rows", given(between(7, 11), 128 * between(2, 6) + between(3, 100),
