@@ -85,6 +85,8 @@ class Check:
         self.mutates, self.legal = tuple(mutates), legal
         self.specs: list[TrialSpec] = []
         frame = sys._getframe(1)
+        while frame.f_code.co_filename == __file__:  # of a subclass
+            frame = frame.f_back
         self.file, self.source_line = frame.f_code.co_filename, frame.f_lineno
 
     def case(self, title: str, weight: float = 1.0) -> Callable[[Callable], Callable]:
@@ -114,8 +116,6 @@ class Kernel(Check):
 
     def __init__(self, name: str, *, hints: tuple[str, ...] = ()) -> None:
         super().__init__(name, hints=hints, kind="kernel")
-        frame = sys._getframe(1)
-        self.file, self.source_line = frame.f_code.co_filename, frame.f_lineno
         try:
             self.problem = problem.load(name)
         except problem.ProblemError as error:

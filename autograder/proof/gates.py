@@ -101,12 +101,8 @@ def _exercise(
     return rows
 
 
-def green(check: Check, recorded: cases.CheckCases, namespace: dict[str, Any]) -> bool:
+def green(shown: ExerciseVerdict | None) -> bool:
     """Does the notebook show an answer as right?"""
-    return _passed(shown_by(check, recorded, namespace))
-
-
-def _passed(shown: ExerciseVerdict | None) -> bool:
     return shown is not None and shown.state == "passed"
 
 
@@ -162,7 +158,7 @@ def _wrong(verdicts: list[ExerciseVerdict], shown: ExerciseVerdict | None, wrong
     """It loses points on every secret, is not green in the notebook before, and is named every time; a kernel loses
     the group that it should, and its verdict has the words."""
     worst = max(verdicts, key=lambda v: (_named(v) != wrong.name, v.score))
-    missing = LATE if _passed(shown) else next((says for v in verdicts if (says := _as_stated(v, wrong))), "")
+    missing = LATE if green(shown) else next((says for v in verdicts if (says := _as_stated(v, wrong))), "")
     holds = worst.score < worst.max_score and _named(worst) == wrong.name and not missing
     row = _row(worst, wrong.name, "wrong", holds, _apart(verdicts))
     row.says = missing or row.says

@@ -66,15 +66,12 @@ def told(unit: Unit, only: Collection[str] | None = None, secrets: int = SECRETS
     asked = {answer.exercise for _, answer in answers}
     for check, made, solved in recording.recorded(unit, asked & set(only) if only else asked):
         for kind, answer in (pair for pair in answers if pair[1].exercise == check.name):
-            shares = [
-                gates.judge_local(check, made, recording.alternative(answer, solved), seed).score / made.points
-                for seed in range(secrets)
-            ]
-            shown = gates.shown_by(check, made, recording.alternative(answer, solved))
-            share = min(shares) if kind == "right" else max(shares)
+            spaces = [recording.alternative(answer, solved) for _ in range(1 + secrets)]  # of their own: some remember
+            shown = gates.shown_by(check, made, spaces.pop())
+            scores = [gates.judge_local(check, made, s, seed, shown=shown).score for seed, s in enumerate(spaces)]
+            share = (min if kind == "right" else max)(scores) / made.points
             named = shown.misconception.name if shown and shown.misconception else ""
-            green = shown is not None and shown.state == "passed"
-            yield Told(check.name, answer.name, kind, share, green, named, _words(shown))
+            yield Told(check.name, answer.name, kind, share, gates.green(shown), named, _words(shown))
 
 
 def _words(shown: ExerciseVerdict | None) -> list[str]:

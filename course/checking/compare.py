@@ -143,10 +143,11 @@ def _floats(what: str, got: torch.Tensor, expected: torch.Tensor, condition: flo
     same = (got == expected) | (got.isnan() & expected.isnan())
     error = (got.double() - expected.double()).abs()
     error = torch.where(same, torch.zeros_like(error), error.nan_to_num(nan=math.inf))
-    wrong = error > tolerance(expected, condition)
+    allowed = tolerance(expected, condition)
+    wrong = error > allowed
     if bool(wrong.any()):
         found = _first(what, got, expected, wrong)
-        return found._replace(says=_with(found.says, relations.relation(got, expected, tolerance(expected, condition))))
+        return found._replace(says=_with(found.says, relations.relation(got, expected, allowed)))
     u = UNIT_ROUNDOFF[expected.dtype]
     rms = float(error[torch.isfinite(expected)].square().mean().sqrt()) if u > 1e-5 else 0.0
     size = float(expected[torch.isfinite(expected)].double().square().mean().sqrt()) if u > 1e-5 else 1.0

@@ -519,7 +519,7 @@ def _idle(ran: Ran, share: str) -> str:
 def _too_many(ran: Ran, launches: int) -> str:
     """More launches than are needed where bytes are not counted, or programs that find nothing to do."""
     traffic = ran.evidence.traffic
-    says = "" if ran.case.floor else lean.launched(msgspec.to_builtins(traffic), launches)
+    says = "" if ran.case.floor else lean.launched({"launches": traffic.launches, "copies": traffic.copies}, launches)
     idle = traffic.programs - traffic.worked
     if not says and idle > IDLE_PROGRAMS and idle > IDLE_TIMES * traffic.programs:
         says = f"{idle:,} of {traffic.programs:,} programs have nothing to do: launch as many as there are blocks"

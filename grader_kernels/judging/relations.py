@@ -27,14 +27,9 @@ def relation(got: torch.Tensor, expected: torch.Tensor, allowed: float) -> str:
     allowed: the largest difference of two numbers that count as equal. "" when none is found, or when either has a
     number that is not finite.
     """
-    if got.shape != expected.shape or not FEWEST <= expected.numel() <= MOST:
+    if got.shape != expected.shape or not _tell_enough(got, expected):
         return ""
     ours, right = got.detach().double(), expected.detach().double()
-    if not (bool(torch.isfinite(ours).all()) and bool(torch.isfinite(right).all())):
-        return ""
-    if right.unique().numel() < FEWEST:
-        return ""
-
     close = max(CLOSE, 4 * torch.finfo(got.dtype).eps) * float(right.abs().max())
 
     def alike(a: torch.Tensor, b: torch.Tensor, times: float = 1.0) -> bool:
@@ -45,11 +40,9 @@ def relation(got: torch.Tensor, expected: torch.Tensor, allowed: float) -> str:
 
 def of_shapes(got: torch.Tensor, expected: torch.Tensor, allowed: float) -> str:
     """The same for a result of another shape: the expected numbers with its axes in another order, or in a row."""
-    if got.numel() != expected.numel() or expected.numel() < FEWEST or expected.numel() > MOST:
+    if got.numel() != expected.numel() or not _tell_enough(got, expected):
         return ""
     ours, right = got.detach().double(), expected.detach().double()
-    if not bool(torch.isfinite(right).all()) or right.unique().numel() < FEWEST:
-        return ""
     if ours.dim() == right.dim() <= 5:
         for order in itertools.permutations(range(right.dim())):
             moved = right.permute(order)
@@ -58,6 +51,14 @@ def of_shapes(got: torch.Tensor, expected: torch.Tensor, allowed: float) -> str:
     if bool(((ours.reshape(-1) - right.reshape(-1)).abs() <= allowed).all()):
         return "it holds the expected numbers, in their order, in another shape"
     return ""
+
+
+def _tell_enough(got: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Are there enough numbers, all of them finite, and enough different ones that are right?"""
+    if not FEWEST <= expected.numel() <= MOST:
+        return False
+    finite = all(bool(torch.isfinite(numbers).all()) for numbers in (got, expected))
+    return finite and expected.unique().numel() >= FEWEST
 
 
 Alike = Callable[..., bool]
@@ -133,10 +134,13 @@ def _another_order(ours: torch.Tensor, right: torch.Tensor, dim: int, where: str
     a, b = (t.movedim(dim, 0).reshape(length, -1) for t in (ours, right))
     if not 3 <= length <= LINES:
         return ""
-    pairs = [[alike(mine, other) for other in b] for mine in a]
-    if all(sum(row) == 1 for row in pairs) and all(sum(column) == 1 for column in zip(*pairs, strict=True)):
-        return f"it holds the expected slices {where} in another order"
-    return ""
+    places = set()
+    for mine in a:
+        fits = [place for place, other in enumerate(b) if alike(mine, other)]
+        if len(fits) != 1:
+            return ""
+        places.add(fits[0])
+    return f"it holds the expected slices {where} in another order" if len(places) == length else ""
 
 
 def _by_rows(ours: torch.Tensor, right: torch.Tensor, alike: Alike) -> str:

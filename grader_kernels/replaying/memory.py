@@ -44,7 +44,8 @@ class Arena:
         self.size = size
         whole = -(-size // self.item) * self.item
         pattern = unfilled((PATTERN,), _TL[dtype], how).view(np.uint8)
-        self.raw = np.resize(pattern, self.start + whole + guard * self.item)
+        length = self.start + whole + guard * self.item
+        self.raw = np.tile(pattern, -(-length // pattern.size))[:length]
         self.untouched = self._guards()
         self.shadow = np.zeros(whole // self.item, np.uint8)
         self.memory = torch.frombuffer(self.raw, dtype=torch.uint8, offset=self.start, count=size) if size else None

@@ -92,12 +92,6 @@ def additive_attention(query, states, w_q, w_s, v, mask=None):
     weights = torch.softmax(scores, dim=-1)
     return (weights[..., None] * states).sum(-2), weights
 
-# %% exercise="rnn_step" wrong="tanh_by_exp_2"
-"""(e^z - e^-z)/(e^z + e^-z) overflows to nan for large sums."""
-def rnn_step(x, h, w_x, w_h, b):
-    z = x @ w_x.T + h @ w_h.T + b
-    return (torch.exp(z) - torch.exp(-z)) / (torch.exp(z) + torch.exp(-z))
-
 # %% exercise="rnn_step" wrong="two_biases"
 """The bias is added with each product, as torch's b_ih and b_hh, so twice (held list, onebias turned round)."""
 def rnn_step(x, h, w_x, w_h, b):
@@ -142,19 +136,6 @@ def lstm_step(x, h, c, w_x, w_h, b):
     i = torch.sigmoid(i)
     c = (1 - i) * c + i * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c), c
-
-# %% exercise="lstm_step" wrong="exp_tanh_2"
-"""Tanh by e^z: nan for a large cell."""
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=1)
-    th = lambda v: (v.exp() - (-v).exp()) / (v.exp() + (-v).exp())
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * th(g)
-    return torch.sigmoid(o) * th(c), c
-
-# %% exercise="receptive_field" wrong="float_2"
-"""Returns a float."""
-def receptive_field(kernel_size, dilations):
-    return 1.0 + (kernel_size - 1) * float(sum(dilations))
 
 # %% exercise="lstm_gates" wrong="empty_like_strided"
 """Empty_like(c) keeps c's strides (stores follow them): right numbers, results not contiguous."""
@@ -483,16 +464,6 @@ def additive_attention(query, states, w_q, w_s, v, mask=None):
     weights = weights / weights.sum(1, keepdim=True)
     return (weights[..., None] * states).sum(1), weights
 
-# %% exercise="additive_attention" wrong="mask_renormalised_2"
-"""Wrong at an edge: masked after the softmax and divided by the sum: 0/0 when padding has a far higher score."""
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T) @ v
-    weights = torch.softmax(scores, dim=-1)
-    if mask is not None:
-        weights = weights * mask
-        weights = weights / weights.sum(-1, keepdim=True)
-    return (weights[..., None] * states).sum(1), weights
-
 # %% exercise="additive_attention" wrong="mask_inverted"
 """The real tokens are masked."""
 def additive_attention(query, states, w_q, w_s, v, mask=None):
@@ -520,42 +491,6 @@ def additive_attention(query, states, w_q, w_s, v, mask=None):
     weights = torch.softmax(scores, dim=-1)
     return (weights[..., None] * states).sum(1), weights
 
-# %% exercise="additive_attention" wrong="max_over_padding_2"
-"""Wrong at an edge: the maximum is taken over the padding too, real weights underflow."""
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T) @ v
-    e = torch.exp(scores - scores.max(-1, keepdim=True).values)
-    if mask is not None:
-        e = e * mask
-    weights = e / e.sum(-1, keepdim=True)
-    return (weights[..., None] * states).sum(1), weights
-
-# %% exercise="additive_attention" wrong="fill_minus_100_2"
-"""Wrong at an edge: padding scores get -100, not -inf: exp(-100) of a weight is left, and real scores may lie lower."""
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T) @ v
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -100.0)
-    weights = torch.softmax(scores, dim=-1)
-    return (weights[..., None] * states).sum(1), weights
-
-# %% exercise="bottleneck_finding" wrong="guessing_2"
-"""The vector only guesses at 12 words."""
-bottleneck_finding = {"one vector": [1.0, 0.57, 0.25], "attention": [1.0, 1.0, 1.0]}
-
-# %% exercise="repaired_windows" wrong="state_with_graph_2"
-"""The state that is handed back still has its graph."""
-def repaired_windows(x, targets, h, w_x, w_h, b, window):
-    w, found = w_h.detach().clone().requires_grad_(), []
-    for start in range(0, x.shape[1], window):
-        h, states = h.detach(), []
-        for t in range(start, min(start + window, x.shape[1])):
-            h = torch.tanh(x[:, t] @ w_x.T + h @ w.T + b)
-            states.append(h)
-        loss = ((torch.stack(states, 1) - targets[:, start:start + window]) ** 2).mean()
-        found.append(torch.autograd.grad(loss, w)[0])
-    return torch.stack(found), h
-
 # %% exercise="rnn_forward" wrong="sorted_not_unsorted"
 """Rows are sorted by length for `last` and never put back (pack_padded_sequence habit)."""
 def rnn_forward(x, h, w_x, w_h, b, lengths=None):
@@ -569,39 +504,12 @@ def rnn_forward(x, h, w_x, w_h, b, lengths=None):
     order = lengths.argsort(descending=True)
     return states, states[order, lengths[order] - 1]
 
-# %% exercise="lstm_step" wrong="exp_sigmoid_2"
-"""Sigmoid = e^x / (1 + e^x): nan for large x."""
-def lstm_step(x, h, c, w_x, w_h, b):
-    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=1)
-    s = lambda v: v.exp() / (1 + v.exp())
-    c = s(f) * c + s(i) * torch.tanh(g)
-    return s(o) * torch.tanh(c), c
-
-# %% exercise="gru_step" wrong="exp_tanh_2"
-"""Tanh by exponentials: nan for large sums."""
-def gru_step(x, h, w_x, w_h, b_x, b_h):
-    xr, xz, xn = (x @ w_x.T + b_x).chunk(3, dim=1)
-    hr, hz, hn = (h @ w_h.T + b_h).chunk(3, dim=1)
-    r, z = torch.sigmoid(xr + hr), torch.sigmoid(xz + hz)
-    e = torch.exp(2 * (xn + r * hn))
-    n = (e - 1) / (e + 1)
-    return (1 - z) * n + z * h
-
 # %% exercise="causal_dilated_conv" wrong="masked_same"
 """"same" convolution with the future taps zeroed (masked convolution): half of the taps are lost."""
 def causal_dilated_conv(x, weight, bias, dilation=1):
     K = weight.shape[-1]
     keep = torch.arange(K) <= K // 2
     return torch.nn.functional.conv1d(x, weight * keep, bias, dilation=dilation, padding="same")
-
-# %% exercise="additive_attention" wrong="squeezed_2"
-"""Wrong at an edge: squeeze() of the scores drops axes of size one."""
-def additive_attention(query, states, w_q, w_s, v, mask=None):
-    scores = (torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T) @ v[:, None]).squeeze()
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    weights = torch.softmax(scores, dim=-1)
-    return (weights[..., None] * states).sum(-2), weights
 
 # %% exercise="lstm_gates" wrong="cell_tanh_overflow"
 """Tanh of the new cell by e^2c: nan for a large cell (gates are safe)."""

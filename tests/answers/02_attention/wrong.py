@@ -204,37 +204,6 @@ def scaled_dot_product_attention(q, k, v, mask=None):
     weights = torch.softmax(scores, dim=-2).masked_fill(dead, 0.0)
     return weights @ v, weights
 
-# %% exercise="MultiHeadAttention" wrong="dropout_before_w_o_2"
-"""Dropout on the mixed values."""
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("d_model must be a multiple of num_heads")
-        self.num_heads = num_heads
-        self.w_q = nn.Linear(d_model, d_model)
-        self.w_k = nn.Linear(d_model, d_model)
-        self.w_v = nn.Linear(d_model, d_model)
-        self.w_o = nn.Linear(d_model, d_model)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        B, T, D = x.shape
-        H, d = self.num_heads, D // self.num_heads
-        q = self.w_q(x).reshape(B, T, H, d).transpose(1, 2)
-        k = self.w_k(x).reshape(B, T, H, d).transpose(1, 2)
-        v = self.w_v(x).reshape(B, T, H, d).transpose(1, 2)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(d)
-        if mask is not None:
-            if mask.dtype == torch.bool:
-                scores = scores.masked_fill(~mask, float("-inf"))
-            else:
-                scores = scores + mask
-        dead = (scores == float("-inf")).all(-1, keepdim=True)
-        weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
-        out = self.dropout(weights @ v)
-        return self.w_o(out.transpose(1, 2).reshape(B, T, D)), weights
-
 # %% exercise="MultiHeadAttention" wrong="dropped_weights_returned"
 """The weights returned are those after dropout."""
 class MultiHeadAttention(nn.Module):
@@ -454,65 +423,6 @@ class MultiHeadAttention(nn.Module):
         out = self.dropout(weights) @ v
         return self.w_o(out.transpose(1, 2).reshape(B, T, D)), weights
 
-# %% exercise="MultiHeadAttention" wrong="dead_nan_2"
-"""NaN for rows that may look at nothing."""
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("d_model must be a multiple of num_heads")
-        self.num_heads = num_heads
-        self.w_q = nn.Linear(d_model, d_model)
-        self.w_k = nn.Linear(d_model, d_model)
-        self.w_v = nn.Linear(d_model, d_model)
-        self.w_o = nn.Linear(d_model, d_model)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        B, T, D = x.shape
-        H, d = self.num_heads, D // self.num_heads
-        q = self.w_q(x).reshape(B, T, H, d).transpose(1, 2)
-        k = self.w_k(x).reshape(B, T, H, d).transpose(1, 2)
-        v = self.w_v(x).reshape(B, T, H, d).transpose(1, 2)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(d)
-        if mask is not None:
-            if mask.dtype == torch.bool:
-                scores = scores.masked_fill(~mask, float("-inf"))
-            else:
-                scores = scores + mask
-        dead = (scores == float("-inf")).all(-1, keepdim=True)
-        weights = torch.softmax(scores, dim=-1)
-        out = self.dropout(weights) @ v
-        return self.w_o(out.transpose(1, 2).reshape(B, T, D)), weights
-
-# %% exercise="MultiHeadAttention" wrong="float_mask_refused_2"
-"""Float masks are read as booleans."""
-class MultiHeadAttention(nn.Module):
-    def __init__(self, d_model, num_heads, dropout=0.0):
-        super().__init__()
-        if d_model % num_heads != 0:
-            raise ValueError("d_model must be a multiple of num_heads")
-        self.num_heads = num_heads
-        self.w_q = nn.Linear(d_model, d_model)
-        self.w_k = nn.Linear(d_model, d_model)
-        self.w_v = nn.Linear(d_model, d_model)
-        self.w_o = nn.Linear(d_model, d_model)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x, mask=None):
-        B, T, D = x.shape
-        H, d = self.num_heads, D // self.num_heads
-        q = self.w_q(x).reshape(B, T, H, d).transpose(1, 2)
-        k = self.w_k(x).reshape(B, T, H, d).transpose(1, 2)
-        v = self.w_v(x).reshape(B, T, H, d).transpose(1, 2)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(d)
-        if mask is not None:
-            scores = scores.masked_fill(~mask.bool(), float("-inf"))
-        dead = (scores == float("-inf")).all(-1, keepdim=True)
-        weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
-        out = self.dropout(weights) @ v
-        return self.w_o(out.transpose(1, 2).reshape(B, T, D)), weights
-
 # %% exercise="CrossAttention" wrong="layers_exchanged"
 """W_v makes keys, w_k values."""
 class CrossAttention(nn.Module):
@@ -636,31 +546,6 @@ class CrossAttention(nn.Module):
             scores = scores.masked_fill(~memory_mask, float("-inf"))
         dead = (scores == float("-inf")).all(-1, keepdim=True)
         weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
-        out = (weights @ v).transpose(1, 2).reshape(B, -1, D)
-        return self.w_o(out), weights
-
-# %% exercise="CrossAttention" wrong="dead_nan_2"
-"""NaN for a source of padding only."""
-class CrossAttention(nn.Module):
-    def __init__(self, d_model, num_heads):
-        super().__init__()
-        self.num_heads = num_heads
-        self.w_q = nn.Linear(d_model, d_model)
-        self.w_k = nn.Linear(d_model, d_model)
-        self.w_v = nn.Linear(d_model, d_model)
-        self.w_o = nn.Linear(d_model, d_model)
-
-    def forward(self, x, memory, memory_mask=None):
-        B, T, D = x.shape
-        S, H, d = memory.shape[1], self.num_heads, D // self.num_heads
-        q = self.w_q(x).reshape(B, -1, H, d).transpose(1, 2)
-        k = self.w_k(memory).reshape(B, -1, H, d).transpose(1, 2)
-        v = self.w_v(memory).reshape(B, -1, H, d).transpose(1, 2)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(d)
-        if memory_mask is not None:
-            scores = scores.masked_fill(~memory_mask, float("-inf"))
-        dead = (scores == float("-inf")).all(-1, keepdim=True)
-        weights = torch.softmax(scores, dim=-1)
         out = (weights @ v).transpose(1, 2).reshape(B, -1, D)
         return self.w_o(out), weights
 
@@ -1369,54 +1254,6 @@ def repaired_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):
     scores = queries @ keys.mT / math.sqrt(w_k.shape[-1])
     scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), float('-inf'))
     return torch.softmax(scores, dim=-1) @ values
-
-# %% exercise="repaired_cross_attention" wrong="unstable_2"
-"""Exp without the maximum."""
-def repaired_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):
-    queries = decoder_states @ w_q
-    keys = encoder_states @ w_k
-    values = encoder_states @ w_v
-    scores = queries @ keys.mT / math.sqrt(w_k.shape[-1])
-    return (scores.exp() / scores.exp().sum(-1, keepdim=True)) @ values
-
-# %% exercise="repaired_masking" wrong="by_same_dtype_2"
-"""Mask must have the logits' dtype."""
-def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
-    if mask.dtype == torch.bool:
-        scores = logits.masked_fill(~mask, float("-inf"))
-    elif mask.dtype == logits.dtype:
-        scores = logits + mask
-    else:
-        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
-    dead = (scores == float("-inf")).all(-1, keepdim=True)
-    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1)
-    return weights.masked_fill(dead, 0.0)
-
-# %% exercise="repaired_masking" wrong="mask_in_place_2"
-"""The float mask is changed."""
-def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
-    if mask.dtype == torch.bool:
-        scores = logits.masked_fill(~mask, float("-inf"))
-    elif mask.is_floating_point():
-        scores = mask.add_(logits) if mask.shape == logits.shape else logits + mask
-    else:
-        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
-    dead = (scores == float("-inf")).all(-1, keepdim=True)
-    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1)
-    return weights.masked_fill(dead, 0.0)
-
-# %% exercise="repaired_masking" wrong="unstable_2"
-"""Exp without the maximum."""
-def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
-    if mask.dtype == torch.bool:
-        scores = logits.masked_fill(~mask, float("-inf"))
-    elif mask.is_floating_point():
-        scores = logits + mask
-    else:
-        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
-    dead = (scores == float("-inf")).all(-1, keepdim=True)
-    weights = scores.exp() / scores.exp().sum(-1, keepdim=True)
-    return weights.masked_fill(dead, 0.0)
 
 # %% exercise="repaired_masking" wrong="softmax_queries"
 """Softmax over the queries."""
