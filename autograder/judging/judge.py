@@ -2,7 +2,8 @@
 
 It owns the checks, the secret seeds and the record of what passed. Student code runs in a sandboxed worker; only
 values come back. It runs the cells once in a poisoned runner for each family of forbidden calls (before any other
-student code of this hand-in has run), once in a clean runner, and then one exercise after another in forks.
+student code of this hand-in has run), once in a clean runner, and then one exercise after another in forks. Answers
+that stand on wrong ones are judged a second time (autograder.judging.follow_on).
 
 Not here: reading hand-ins (autograder.classroom.intake), classes and processes (autograder.classroom.grade), the
 gradebook.
@@ -15,12 +16,14 @@ import atexit
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, NamedTuple
 
 from autograder.authoring.checks import Check, attempt
 from autograder.judging import trials
+from autograder.judging.follow_on import follow_on
 from autograder.judging.needed import Cell, needed
 from autograder.judging.remote import RemoteSubject
 from autograder.judging.rules import HandIn, UnitRules
@@ -36,6 +39,7 @@ from grader_kernels.compiling.compiler import Compiler
 RERUNS = 3  # how often a runner that an exercise killed is made anew
 LONG = 1e6  # seconds a replay sandbox may live
 MOST_NOTES = 5  # on cells that can't be read
+LEAST_LEFT = 5.0  # seconds that must be left of a hand-in's time for a second judgement of its answers
 CELL_OUTPUT, ALL_OUTPUT = 20_000, 500_000  # characters of printed text that a verdict keeps
 
 
@@ -57,8 +61,17 @@ def judge(
     hand-in must be judged again.
     """
     began, spent = time.perf_counter(), time.process_time()
-    session = _Session(rules, handin, secret, limits or Limits(), kind)
-    rows = rules.recorded.marked(session.run())
+    limits = limits or Limits()
+    session = _Session(rules, handin, secret, limits, kind)
+
+    def again(changed: HandIn, only: set[str]) -> list[ExerciseVerdict]:
+        left = limits.submission - (time.perf_counter() - began)
+        if left < LEAST_LEFT:
+            return []
+        second = _Session(rules, changed, secret, replace(limits, submission=left), kind, only)
+        return session.take_in(second, second.run())
+
+    rows = rules.recorded.marked(follow_on(session.run(), handin, session.notebook, rules.solutions, again))
     verdict = Verdict(
         unit=rules.unit, student=handin.student, max_score=rules.max_score, manual_max=rules.manual,
         exercises=rows, digest=handin.digest, check_version=rules.version, notes=[*handin.notes, *session.notes],
@@ -86,8 +99,17 @@ class Poisoned(NamedTuple):
 class _Session:
     """The life of one sandbox: poisoned runs, the clean run, the exercises."""
 
-    def __init__(self, rules: UnitRules, handin: HandIn, secret: bytes, limits: Limits, kind: str) -> None:
+    def __init__(
+        self,
+        rules: UnitRules,
+        handin: HandIn,
+        secret: bytes,
+        limits: Limits,
+        kind: str,
+        only: Collection[str] | None = None,
+    ) -> None:
         self.rules, self.handin, self.secret, self.limits, self.kind = rules, handin, secret, limits, kind
+        self.exercises = [name for name in rules.recorded.checks if only is None or name in only]
         self.outputs: dict[str, str] = {}
         self.lost: dict[str, CellResult] = {}
         self.kernels: dict[frozenset[str], str] = {}  # names of kernels to their source
@@ -108,13 +130,20 @@ class _Session:
             with self._stage("cells"):
                 self.runner = self._run_cells(box)
             with self._stage("exercises"):
-                rows = [self._exercise(name, box, poisoned.get(name)) for name in self.rules.recorded.checks]
+                rows = [self._exercise(name, box, poisoned.get(name)) for name in self.exercises]
             if box.gone:
                 raise SandboxGone(box.gone)
             self._explain(rows)
             self.peak_bytes, self.costs["of the sandbox"] = box.peak_bytes, round(box.processor_seconds(), 4)
             with self._stage("sandbox"):
                 stack.close()
+        return rows
+
+    def take_in(self, other: _Session, rows: list[ExerciseVerdict]) -> list[ExerciseVerdict]:
+        """The rows of another session on the same hand-in, whose costs come on top of this one's."""
+        self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
+        for stage, cost in other.costs.items():
+            self.costs[stage] = round(self.costs.get(stage, 0.0) + cost, 4)
         return rows
 
     def _explain(self, rows: list[ExerciseVerdict]) -> None:
@@ -138,7 +167,7 @@ class _Session:
         found: dict[str, Poisoned] = {}
         by_family: dict[tuple[str, ...], list[str]] = {}
         for name, check in self.rules.checks.items():
-            if check.forbids and name in self.rules.recorded.checks:
+            if check.forbids and name in self.exercises:
                 by_family.setdefault(check.forbids, []).append(name)
         for forbids, names in by_family.items():
             as_handed_in = self._poisoned_run(box, self._cells(), forbids, names)

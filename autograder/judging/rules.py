@@ -20,7 +20,10 @@ from course.checking import cases
 
 @dataclass
 class UnitRules:
-    """What the judge knows of one unit. `points` and `manual` come from the release, never from a hand-in."""
+    """What the judge knows of one unit. `points` and `manual` come from the release, never from a hand-in.
+
+    solutions: the course's own answers, for what stands on an answer that is wrong.
+    """
 
     unit: str
     checks: dict[str, Check]
@@ -28,6 +31,7 @@ class UnitRules:
     version: str
     manual: float = 0.0
     side_files: dict[str, bytes] = field(default_factory=dict)
+    solutions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, unit: str, checks_path: Path, cases_path: Path, manual: float) -> UnitRules:
@@ -46,9 +50,11 @@ class UnitRules:
 def rules_for(unit: str, cases_path: Path | None = None) -> UnitRules:
     """The rules of a unit from this clone."""
     path = cases_path or ROOT / "assignments" / unit / "cases.npz"
-    manual = sum(Unit.load(UNITS / unit).manual_points.values())
-    rules = UnitRules.read(unit, UNITS / unit / "checks.py", path, manual)
-    rules.version += "-" + hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    made = Unit.load(UNITS / unit)
+    rules = UnitRules.read(unit, UNITS / unit / "checks.py", path, sum(made.manual_points.values()))
+    rules.solutions = {name: made.solution_source(name) for name in made.exercises}
+    judged_by = path.read_bytes() + "\0".join(rules.solutions.values()).encode()
+    rules.version += "-" + hashlib.sha256(judged_by).hexdigest()[:8]
     return rules
 
 

@@ -1,8 +1,9 @@
 """What an answer is built on: a fault in `bpe_merge` shows up in `bpe_train`, which calls it.
 
 What it is: the exercises that an answer stands on, and the sentences a verdict says when one of them is not right, or
-when a cell that it needs stopped. What it is not: a judgement. Points are lost all the same; the learner is told where
-to look first, and no mistake is named: what looks like one may come from below.
+when a cell that it needs stopped. What it is not: a judgement. A notebook can't tell whether the answer is right: the
+learner is told where to look first, and no mistake is named, as what looks like one may come from below. The judge
+tries the answer again on the course's own answers (autograder.judging.follow_on).
 """
 
 from __future__ import annotations
@@ -30,11 +31,22 @@ def shaky(name: str, mentions: Callable[[str], Iterable[str]], right: Callable[[
     return found
 
 
+def built_on(name: str, mentions: Callable[[str], Iterable[str]], wrong: Iterable[str]) -> list[str]:
+    """Exercises among `wrong`, in their order, that `name` stands on, by itself or by way of any other."""
+    todo, wrong = [name], list(wrong)
+    for current in todo:  # grows
+        todo += [other for other in mentions(current) if other not in todo]
+    return [other for other in wrong if other in todo[1:] and other != name]
+
+
 def explain(verdict: ExerciseVerdict, below: list[str]) -> ExerciseVerdict:
-    """The verdict, which says that it is built on the answers `below`, which are not right yet."""
+    """The verdict, which says that it is built on the answers `below`, which are not right yet; without a name for what
+    is wrong."""
     if below and verdict.state not in ("passed", "not_attempted", "missing"):
         names = " and ".join(below)
-        said = f"it uses your {names}, which {'is' if len(below) == 1 else 'are'} not right yet: look there first"
+        few = len(below) == 1
+        said = f"this may be right: it uses your {names}, which {'is' if few else 'are'} not right yet; mend "
+        said += "that first" if few else "those first"
         verdict.reason = f"{verdict.reason}; {said}" if verdict.reason else said
         verdict.misconception = None
     return verdict

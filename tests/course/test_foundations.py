@@ -33,7 +33,7 @@ WRONG_BELOW = "def double(x): return x + 2\ndef twice(x): return double(double(x
 
 def test_the_fault_below_is_named(recorded):
     verdict = judge_with(recorded, "twice", answers(WRONG_BELOW), [WRONG_BELOW])
-    assert verdict.reason == "it uses your double, which is not right yet: look there first"
+    assert verdict.reason == "this may be right: it uses your double, which is not right yet; mend that first"
     assert (verdict.score, verdict.state) == (0, "failed")
 
 
@@ -81,6 +81,11 @@ def test_a_fault_is_looked_for_below_what_is_right():
     assert foundations.shaky("top", uses.get, {"right", "top"}.__contains__) == ["wrong", "below"]
 
 
+def test_all_that_is_wrong_below_is_found_also_below_what_is_wrong():
+    uses = {"top": ["right"], "right": ["wrong", "top"], "wrong": ["deep"], "deep": ["wrong"], "apart": []}
+    assert foundations.built_on("top", uses.get, ["apart", "deep", "top", "wrong"]) == ["deep", "wrong"]
+
+
 def test_no_mistake_is_named_where_it_may_come_from_below():
     verdict = ExerciseVerdict("twice", 0, 2, "failed", "", Named("adds", "it adds"))
     assert foundations.explain(verdict, []).misconception.name == "adds"
@@ -90,4 +95,4 @@ def test_no_mistake_is_named_where_it_may_come_from_below():
 def test_a_reason_that_is_there_is_kept():
     verdict = ExerciseVerdict("twice", 0, 2, "timed_out", "the call ran longer than 20 s")
     says = foundations.explain(verdict, ["double", "apart"]).reason
-    assert says.startswith("the call ran longer than 20 s; it uses your double and apart, which are not right yet")
+    assert says.endswith("20 s; this may be right: it uses your double and apart, which are not right yet; mend those first")
