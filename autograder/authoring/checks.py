@@ -245,6 +245,7 @@ class Guarded:
 
     def __init__(self, subject: Subject, check: Check) -> None:
         self._subject, self._check = subject, check
+        self.renamed = ""  # what was said of names that a module should have
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._do("__call__", args, kwargs)
@@ -261,33 +262,40 @@ class Guarded:
         found = cases.guard(self._check, step, self._subject, result)
         if found:
             raise TrialFailed(found)
+        if operation == "load_state":
+            self.renamed = self.renamed or result
         return result
 
 
 class Attempt(NamedTuple):
-    """One run of a case or trial. raised: the subject gave no value at all. fresh: it drew random inputs."""
+    """One run of a case or trial. raised: the subject gave no value at all. fresh: it drew random inputs. renamed: as
+    in cases.Played."""
 
     result: TrialResult
     raised: bool
     fresh: bool
+    renamed: str = ""
 
 
 def attempt(check: Check, spec: TrialSpec, subject: Subject, seed: int) -> Attempt:
     """One case or trial with live values. SubjectErrors of FATAL kinds pass through; all else is a result."""
     result, raised, trial = TrialResult(spec.title, spec.weight, False), False, Trial(seed)
+    guarded = Guarded(subject, check)
     try:
-        spec.function(Guarded(subject, check), trial)
+        spec.function(guarded, trial)
     except TrialFailed as failed:
         result.says, result.got, result.expected = failed.difference
     except SubjectError as error:
         if error.kind in cases.FATAL:
             raise
         result.says, raised = error.message, True
+    except KeyError as error:
+        result.says = f"what your code returned has no {str(error.args[0])[:100]!r}"
     except Exception as error:
         result.says = f"the check could not use what your code returned ({type(error).__name__})"
     else:
         result.passed = True
-    return Attempt(result, raised, trial.drawn)
+    return Attempt(result, raised, trial.drawn, guarded.renamed)
 
 
 def version(path: Path) -> str:

@@ -14,6 +14,7 @@ from autograder.authoring.kernels import execute
 from autograder.authoring.unit import Alternative, AuthoringError, Unit
 from course.checking import cases
 from course.checking.check import quiet
+from course.checking.naming import same_outcomes
 from course.checking.subject import LocalSubject
 from course.checking.verdict import Named
 from grader_kernels.judging import judgement
@@ -164,9 +165,7 @@ def alternative(cell: Alternative, solved: dict[str, Any]) -> dict[str, Any]:
     return namespace
 
 
-def record_check(
-    check: Check, points: float, solved: dict[str, Any], optional: bool = False
-) -> cases.CheckCases:
+def record_check(check: Check, points: float, solved: dict[str, Any], optional: bool = False) -> cases.CheckCases:
     """The recorded cases of one check. `solved`: the globals of the solved notebook."""
     if isinstance(check, Kernel):
         return _record_kernel(check, points, solved, optional)
@@ -206,7 +205,7 @@ def add_misconceptions(check: Check, made: cases.CheckCases, solved: dict[str, A
 
     AuthoringError when one can't be told from the solution, or from another one, in any case.
     """
-    of, alike = (_launched, _same_launches) if made.kernel else (outcomes, cases.same_outcomes)
+    of, alike = (_launched, _same_launches) if made.kernel else (outcomes, same_outcomes)
     known = [("the solution", of(made, solved))]
     for wrong in wrongs:
         found = of(made, alternative(wrong, solved))
@@ -224,8 +223,9 @@ def add_misconceptions(check: Check, made: cases.CheckCases, solved: dict[str, A
 
 def outcomes(made: cases.CheckCases, namespace: dict[str, Any]) -> list[cases.Outcome]:
     """The outcome of every case on the objects of `namespace`."""
+    subject = LocalSubject(namespace, made.name)
     with quiet():
-        return [cases.play_case(made, case, LocalSubject(namespace, made.name))[0] for case in made.cases]
+        return [cases.play_case(made, case, subject).outcome for case in made.cases]
 
 
 def _launched(made: cases.CheckCases, namespace: dict[str, Any]) -> list[Outcome]:

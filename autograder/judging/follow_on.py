@@ -51,7 +51,9 @@ def better(first: ExerciseVerdict, again: ExerciseVerdict, replaced: Sequence[st
     if (again.score, again.misconception is not None) <= (first.score, first.misconception is not None):
         return first
     names = " and ".join(replaced)
-    said = f"judged with the course's {names} in place of yours, which {'is' if len(replaced) == 1 else 'are'} not right"
+    said = (
+        f"judged with the course's {names} in place of yours, which {'is' if len(replaced) == 1 else 'are'} not right"
+    )
     again.reason = "; ".join(filter(None, (said, again.reason)))
     again.made_of = first.made_of
     return again

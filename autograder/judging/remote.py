@@ -70,8 +70,9 @@ class RemoteSubject:
         found = self._question("construct", args, {"name": name, **kwargs})
         return self._shaped(found, isinstance(found, Handle))
 
-    def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> None:
-        self._question("load_state", (handle, state), {})
+    def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> str:
+        said = self._question("load_state", (handle, state), {})
+        return " ".join(self._shaped(said, type(said) is str).split())[:400]
 
     def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
         return self._question("method", (handle, method, *args), kwargs)

@@ -100,6 +100,7 @@ def _scored(
     for result in results:
         result.got = result.expected = ""
     named: Named | None = shown.misconception if not all(r.passed for r in results) else None
+    results = cases.with_names(results, [each.renamed for each in made])
     verdict = settle(check.name, shown.max_score, results, hints=len(check.hints), misconception=named)
     fresh = [each for each in made if each.fresh]
     if verdict.score and fresh and not any(each.result.passed for each in fresh):

@@ -93,7 +93,7 @@ def _judge(check: Check, spec: TrialSpec, solved: dict[str, Any], seed: int) -> 
         return lambda subject: attempt(check, spec, subject, seed).result
     with quiet():
         case = recording.record_case(check, spec, solved, seed)
-    return lambda subject: cases.play_case(check, case, subject)[1]
+    return lambda subject: cases.play_case(check, case, subject).trial
 
 
 def main(words: list[str]) -> int:

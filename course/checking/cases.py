@@ -24,82 +24,28 @@ import torch
 
 from course.checking import compare
 from course.checking.manifest import FORMAT, require_format
+from course.checking.naming import diagnose
+from course.checking.recorded import Case, CheckCases, Misconception, Outcome, Ref, Step
 from course.checking.subject import Handle, Subject, SubjectError
-from course.checking.verdict import ExerciseVerdict, Named, TrialResult, of_kernel, settle, without_points
+from course.checking.verdict import ExerciseVerdict, TrialResult, of_kernel, settle, without_points
 from course.files import write_whole
 from grader_kernels import problem
 from grader_kernels.judging.task import KernelCases, Known, Task
 
-COMPARISONS = ("close", "equal", "between", "likely", "among", "raises")
+NAMES = "parameters and buffers have the names that the prompt gives"
+NAMES_SHARE = 1 / 10  # of the points, where a module has other ones that fit in shape and order
 CUT_OFF = "no gradient"  # what a `raises` step expects of a result that no gradient can flow through
 FATAL = ("killed", "timed_out", "out_of_memory", "channel")
 NEVER_MEANT = (*FATAL, "not_attempted", "missing")  # failures that nothing asks for
 
 
-class Ref(NamedTuple):
-    """The result of an earlier step, or a part of it: results[step][path[0]][path[1]]..."""
+class Played(NamedTuple):
+    """One case, played. error: what stopped it. renamed: what was said of names that a module should have."""
 
-    step: int
-    path: tuple = ()
-
-
-class Step(msgspec.Struct):
-    """One operation on the subject, or one comparison: `do` is then among COMPARISONS.
-
-    likely: between, for a number in which chance has a hand; an outcome keeps only whether it lies there. raises: its
-    arguments are an exception's name (or CUT_OFF) and operations, one of which has to raise it: (number, do, args,
-    kwargs) each, with negative numbers for Refs.
-    """
-
-    do: str
-    args: Any = None
-    kwargs: Any = None
-    says: str = ""
-    condition: float = 1.0
-
-
-class Case(msgspec.Struct):
-    """A property (`title`), its weight, and the steps that show whether it holds."""
-
-    title: str
-    weight: float
-    steps: list[Step]
-
-
-class Outcome(msgspec.Struct):
-    """What one case gave: the compared values in order, or the exception that stopped it, and side effects."""
-
-    got: list = []
-    raised: str = ""
-    effects: list[str] = []
-
-
-class Misconception(msgspec.Struct):
-    """A known wrong answer, as its outcome in every case."""
-
-    name: str
-    sentence: str
-    next: str
-    outcomes: list[Outcome]
-
-
-class CheckCases(msgspec.Struct):
-    """All that the learner's side knows of one check.
-
-    kernel: of a kernel exercise, instead of cases. forbids: families of library calls (course.checking.forbidden).
-    """
-
-    name: str
-    points: float
-    kind: str
-    hints: list[str]
-    cases: list[Case]
-    misconceptions: list[Misconception] = []
-    mutates: list[str] = []
-    minutes: int = 0
-    kernel: KernelCases | None = None
-    optional: bool = False
-    forbids: list[str] = []
+    outcome: Outcome
+    trial: TrialResult
+    error: SubjectError | None
+    renamed: str
 
 
 class Cases:
@@ -172,13 +118,23 @@ def _played(check: CheckCases, subject: Subject) -> ExerciseVerdict:
     if check.kernel is not None:
         return judge_kernel(check, check.kernel.task, subject, check.kernel.known)
     played = [play_case(check, case, subject) for case in check.cases]
-    if played and all(error and error.kind in ("not_attempted", "missing") for _, _, error in played):
-        error = played[0][2]
-        state = error.kind
-        return without_points(check.name, check.points, state, error.message, hints=len(check.hints))
-    trials = [trial for _, trial, _ in played]
-    named = None if all(t.passed for t in trials) else diagnose(check, [o for o, _, _ in played])
+    if played and all(each.error and each.error.kind in ("not_attempted", "missing") for each in played):
+        error = played[0].error
+        return without_points(check.name, check.points, error.kind, error.message, hints=len(check.hints))
+    trials = [each.trial for each in played]
+    passed = [trial.passed for trial in trials]
+    named = None if all(passed) else diagnose(check, [each.outcome for each in played], passed)
+    trials = with_names(trials, [each.renamed for each in played])
     return settle(check.name, check.points, trials, hints=len(check.hints), misconception=named)
+
+
+def with_names(trials: list[TrialResult], renamed: Sequence[str]) -> list[TrialResult]:
+    """The trials, and one more, which fails, where a module has other names than it should: they alone cost points."""
+    says = next(filter(None, renamed), "")
+    if not says:
+        return trials
+    weight = sum(t.weight for t in trials) * NAMES_SHARE / (1 - NAMES_SHARE)
+    return [*trials, TrialResult(NAMES, weight, False, says)]
 
 
 def judge_kernel(check: CheckCases, task: Task, subject: Subject, known: Sequence[Known] = ()) -> ExerciseVerdict:
@@ -197,18 +153,19 @@ def judge_kernel(check: CheckCases, task: Task, subject: Subject, known: Sequenc
     return of_kernel(check.name, check.points, Judgement(task, hands, known=known).verdict(), hints=len(check.hints))
 
 
-def play_case(check: CheckCases, case: Case, subject: Subject) -> tuple[Outcome, TrialResult, SubjectError | None]:
+def play_case(check: CheckCases, case: Case, subject: Subject) -> Played:
     """Perform one case. Comparisons go on after the first difference, so that the outcome is complete."""
     results: dict[int, Any] = {}
-    outcome, first, error = Outcome(got=[], effects=[]), None, None
+    outcome, first, error, renamed = Outcome(got=[], effects=[]), None, None, ""
     for index, step in enumerate(case.steps):
         try:
-            if step.do in COMPARISONS:
+            if step.do in compare.COMPARISONS:
                 differs, got = compared(step, subject, results)
                 outcome.got.append(got)
                 first = first or differs
             else:
                 results[index] = perform(subject, step, results)
+                renamed = renamed or (results[index] if step.do == "load_state" else "")
                 found = guard(check, step, subject, results[index])
                 if found:
                     outcome.effects.append(found.says)
@@ -222,7 +179,8 @@ def play_case(check: CheckCases, case: Case, subject: Subject) -> tuple[Outcome,
             break
     passed = first is None
     shown = first or compare.Difference("")
-    return outcome, TrialResult(case.title, case.weight, passed, shown.says, shown.got, shown.expected), error
+    trial = TrialResult(case.title, case.weight, passed, shown.says, shown.got, shown.expected)
+    return Played(outcome, trial, error, renamed)
 
 
 def perform(subject: Subject, step: Step, results: dict[int, Any]) -> Any:
@@ -293,56 +251,13 @@ def guard(check: CheckCases, step: Step, subject: Subject, result: Any) -> compa
 
 def compare_step(step: Step, got: Any) -> compare.Difference | None:
     """The difference a comparison step finds, with the author's sentence in front when there is one."""
-    want = step.args[1:]
-    if step.do == "close":
-        found = compare.close(got, want[0], step.condition)
-    elif step.do == "equal":
-        found = compare.equal(got, want[0])
-    elif step.do == "among":
-        found = compare.among(got, want[0])
-    else:
-        found = compare.between(got, want[0], want[1])
-    if found and step.says:
-        return found._replace(says=step.says)
-    return found
-
-
-def diagnose(check: CheckCases, outcomes: list[Outcome]) -> Named | None:
-    """The misconception whose recorded outcome every case matches; more than one are told as "one of"."""
-    matching = [m for m in check.misconceptions if same_outcomes(check, outcomes, m.outcomes)]
-    if not matching:
-        return None
-    if len(matching) == 1:
-        return Named(matching[0].name, matching[0].sentence, matching[0].next)
-    sentences = "; or: ".join(m.sentence for m in matching)
-    return Named(" | ".join(m.name for m in matching), f"one of: {sentences}", matching[0].next)
-
-
-def same_outcomes(check: CheckCases, ours: list[Outcome], theirs: list[Outcome], slack: float = 1.0) -> bool:
-    """True when every case of `ours` equals `theirs` within `slack` tolerances."""
-    return all(
-        same_outcome(case, a, b, slack) for case, a, b in zip(check.cases, ours, theirs, strict=True)
-    )
-
-
-def same_outcome(case: Case, ours: Outcome, theirs: Outcome, slack: float = 1.0) -> bool:
-    """True when one case gave the same compared values, exception and side effects."""
-    if (ours.raised, len(ours.got), ours.effects) != (theirs.raised, len(theirs.got), theirs.effects):
-        return False
-    steps = [s for s in case.steps if s.do in COMPARISONS]
-    return all(_alike(s, a, b, slack) for s, a, b in zip(steps, ours.got, theirs.got, strict=False))
+    found = compare.by(step.do, got, step.args[1:], step.condition)
+    return found._replace(says=step.says) if found and step.says else found
 
 
 def _is_new_weight(step: Step, got: Any) -> bool:
     """A number of a tensor, inside its range: it may be random, so an outcome has the range's low end instead."""
     return step.do == "between" and isinstance(got, torch.Tensor) and not compare.between(got, *step.args[1:])
-
-
-def _alike(step: Step, ours: Any, theirs: Any, slack: float) -> bool:
-    """One compared value: equal, or both in the range that was asked for (a new weight is another one each time)."""
-    if step.do == "between" and not any(compare.between(value, *step.args[1:]) for value in (ours, theirs)):
-        return True
-    return compare.close(ours, theirs, max(step.condition, 1.0) * slack) is None
 
 
 def resolve(value: Any, results: dict[int, Any]) -> Any:

@@ -18,6 +18,7 @@ import torch
 
 from grader_kernels.judging import relations
 
+COMPARISONS = ("close", "equal", "between", "likely", "among", "raises")  # what a check asks of a value
 UNIT_ROUNDOFF = {
     torch.float64: 2.0**-53,
     torch.float32: 2.0**-24,
@@ -45,6 +46,15 @@ def tolerance(expected: torch.Tensor, condition: float = 1.0) -> float:
     u = UNIT_ROUNDOFF[expected.dtype]
     factor = 64.0 if u < 1e-5 else 2.0
     return factor * u * max(condition, 1.0) * scale + 1e-30
+
+
+def by(comparison: str, got: Any, wanted: list, condition: float = 1.0) -> Difference | None:
+    """What one of COMPARISONS finds; `raises` is of operations, not of a value."""
+    if comparison == "close":
+        return close(got, wanted[0], condition)
+    if comparison == "equal":
+        return equal(got, wanted[0])
+    return among(got, wanted[0]) if comparison == "among" else between(got, wanted[0], wanted[1])
 
 
 def close(got: Any, expected: Any, condition: float = 1.0, where: str = "") -> Difference | None:

@@ -12,6 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ KINDS = (
     "channel",
 )
 
+_RENAMED: WeakKeyDictionary[type, dict[str, str]] = WeakKeyDictionary()  # of a class: from checks' names to its own
+
 
 class SubjectError(Exception):
     """The code under judgement gave no usable value.
@@ -56,7 +59,7 @@ class Subject(Protocol):
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any: ...
     def value(self, name: str | None = None) -> Any: ...
     def construct(self, *args: Any, name: str | None = None, **kwargs: Any) -> Handle: ...
-    def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> None: ...
+    def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> str: ...
     def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any: ...
     def grad(self, *args: Any, cotangents: Any, wrt: tuple[int, ...], **kwargs: Any) -> tuple[Any, tuple]: ...
     def grad_method(
@@ -79,6 +82,9 @@ class LocalSubject:
 
     namespace: the notebook's globals. name: the exercise's object in it.
     After a call, `mutated` lists the arguments it changed in place ("argument 1", "mask").
+
+    A module may hold its parameters and buffers under other names than a check's: where their shapes and order fit,
+    `load_state` loads them and says so; from then on the check's names stand for those of its class.
     """
 
     def __init__(self, namespace: dict[str, Any], name: str) -> None:
@@ -105,12 +111,20 @@ class LocalSubject:
         self._objects[handle.id] = built
         return handle
 
-    def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> None:
+    def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> str:
         module = self._object(handle)
-        self._run(lambda given: _load(module, given), (dict(state),), {}, copy=False)
+        renamed = self._run(lambda given: _load(module, given), (dict(state),), {}, copy=False)
+        if renamed:
+            _RENAMED.setdefault(type(module), {}).update(renamed)
+        return f"{'; '.join(_listed_pairs(renamed))}; loaded by shape and order" if renamed else ""
 
     def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
+        own = self._own_names(handle)
+        args = tuple(own.get(arg, arg) if type(arg) is str else arg for arg in args)
         result = self._run(self._bound(handle, method), args, kwargs)
+        if own and isinstance(result, dict):
+            theirs = {name: ours for ours, name in own.items()}
+            result = {theirs.get(key, key): value for key, value in result.items()}
         return handle if result is self._object(handle) else result  # model.eval() returns the model
 
     def grad(self, *args: Any, cotangents: Any, wrt: tuple[int, ...], **kwargs: Any) -> tuple[Any, tuple]:
@@ -127,8 +141,10 @@ class LocalSubject:
         params: tuple[str, ...] = (),
         **kwargs: Any,
     ) -> tuple[Any, tuple, dict]:
-        bound = self._bound(handle, method)
-        return self._vjp(bound, self._object(handle), args, kwargs, cotangents, wrt, params)
+        bound, own = self._bound(handle, method), self._own_names(handle)
+        args, asked = (tuple(own.get(x, x) if type(x) is str else x for x in given) for given in (args, params))
+        outputs, grads, found = self._vjp(bound, self._object(handle), args, kwargs, cotangents, wrt, asked)
+        return outputs, grads, {name: found[own.get(name, name)] for name in params}
 
     def iterate(self, *args: Any, limit: int = 100, **kwargs: Any) -> list:
         function = self._named(self.name)
@@ -159,6 +175,15 @@ class LocalSubject:
         if not isinstance(handle, Handle) or handle.id not in self._objects:
             raise SubjectError("bad_value", "the object was released or never made")
         return self._objects[handle.id]
+
+    def _own_names(self, handle: Handle) -> dict[str, str]:
+        """From the names of a check to those that this module has instead."""
+        module = self._object(handle)
+        known = _RENAMED.get(type(module)) if isinstance(module, nn.Module) else None
+        if not known:
+            return {}
+        own = module.state_dict()
+        return {name: theirs for name, theirs in known.items() if name not in own and theirs in own}
 
     def _opened(self, value: Any) -> Any:
         """An argument that is a handle stands for its object: a model that a function is called with."""
@@ -208,17 +233,59 @@ class LocalSubject:
         return _detached(outputs), grads[: len(wrt)], dict(zip(params, grads[len(wrt) :], strict=True))
 
 
-def _load(module: Any, state: dict[str, Tensor]) -> None:
-    given = state | _forgiven(module, state)
-    if isinstance(module, nn.Module):
-        _refuse_other_entries(module.state_dict(), state, given)
-    module.load_state_dict(given)
-
-
-def _forgiven(module: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What `module` has and `state` may lack: buffers, and second names of parameters that `state` holds."""
+def _load(module: Any, state: dict[str, Tensor]) -> dict[str, str]:
+    """Loads `state`; returns from its names to the module's own where these are other ones."""
     if not isinstance(module, nn.Module):
+        module.load_state_dict(state)
         return {}
+    own = module.state_dict()
+    renamed = _renamed(module, own, state)
+    named = {renamed.get(name, name): tensor for name, tensor in state.items()}
+    given = named | _forgiven(module, named)
+    _refuse_other_entries(own, named, given)
+    module.load_state_dict(given)
+    return renamed
+
+
+def _renamed(module: nn.Module, own: dict[str, Any], state: dict[str, Tensor]) -> dict[str, str]:
+    """From names in `state` that `own` lacks to names in `own` that `state` lacks, those of each shape in order; none
+    where their numbers differ, as then nobody can say which is which."""
+    parameters = {id(each) for each in module.parameters()}
+    loaded = {id(each) for name, each in module.named_parameters(remove_duplicate=False) if name in state}
+    entries = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+    lacks: dict[tuple, list[str]] = {}
+    spare: dict[tuple, list[str]] = {}
+    for name, tensor in state.items():
+        if name not in own:
+            lacks.setdefault(tuple(tensor.shape), []).append(name)
+    seen = set(loaded)
+    for name, tensor in own.items():
+        entry = entries.get(name)
+        if name in state or not isinstance(tensor, Tensor) or (id(entry) in parameters and id(entry) in seen):
+            continue
+        seen.add(id(entry))
+        spare.setdefault(tuple(tensor.shape), []).append(name)
+    if any(len(names) != len(spare.get(shape, ())) for shape, names in lacks.items()):
+        return {}
+    return {name: other for shape, names in lacks.items() for name, other in zip(names, spare[shape], strict=True)}
+
+
+def _listed_pairs(renamed: dict[str, str]) -> list[str]:
+    """The first few names, each with the one that it should be; of names with dots, the parts that differ."""
+    pairs = list(dict.fromkeys(_apart(other, name) for name, other in renamed.items()))
+    says = [f"`{other[:LONGEST]}` should be called `{name[:LONGEST]}`" for other, name in pairs]
+    return says[:SHOWN] + ([f"and {len(says) - SHOWN} more"] if len(says) > SHOWN else [])
+
+
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """Two names with dots, without the parts at the end that both have."""
+    while "." in one and "." in other and one.rpartition(".")[2] == other.rpartition(".")[2]:
+        one, other = one.rpartition(".")[0], other.rpartition(".")[0]
+    return one, other
+
+
+def _forgiven(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `module` has and `state` may lack: buffers, and second names of parameters that `state` holds."""
     parameters = dict(module.named_parameters(remove_duplicate=False))
     buffers = dict(module.named_buffers(remove_duplicate=False))
     loaded = {id(parameters[name]) for name in state if name in parameters}

@@ -1,4 +1,4 @@
-"""A slip costs its own exercise: what stands on it is judged again on the course's answer, and the better result counts."""
+"""A slip costs its own exercise: what stands on it is judged again on the course's answer; the better result counts."""
 
 from dataclasses import replace
 

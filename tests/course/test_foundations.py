@@ -95,4 +95,6 @@ def test_no_mistake_is_named_where_it_may_come_from_below():
 def test_a_reason_that_is_there_is_kept():
     verdict = ExerciseVerdict("twice", 0, 2, "timed_out", "the call ran longer than 20 s")
     says = foundations.explain(verdict, ["double", "apart"]).reason
-    assert says.endswith("20 s; this may be right: it uses your double and apart, which are not right yet; mend those first")
+    assert says.endswith(
+        "20 s; this may be right: it uses your double and apart, which are not right yet; mend those first"
+    )

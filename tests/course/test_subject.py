@@ -84,7 +84,7 @@ def test_a_state_may_lack_buffers_and_second_names():
 @pytest.mark.parametrize(
     "state, says",
     [
-        ({"inner.running_mean": torch.ones(2)}, "it has .*weight`.*, which should not be there"),
+        ({"inner.running_mean": torch.ones(2), "table.bias": torch.ones(3)}, "it has no `table.bias`.*weight`"),
         ({"table.weight": torch.ones(2, 2), "table.bias": torch.ones(2)}, "it has no `table.bias`"),
         ({"table.weight": torch.ones(3, 2)}, "weight` has shape \\(2, 2\\) in it, expected \\(3, 2\\)"),
     ],
@@ -104,6 +104,70 @@ def test_equal_numbers_are_not_a_second_name():
     s = subject("Untied", Untied=Untied)
     with pytest.raises(SubjectError, match="it has `again.weight`, which should not be there"):
         s.load_state(s.construct(2), {"table.weight": torch.ones(2, 2)})
+
+
+class Renamed(nn.Module):
+    """A map, its scale and a running mean, with names of its own."""
+
+    def __init__(self, depth=1, order="up down"):
+        super().__init__()
+        for name in order.split():
+            setattr(self, name, nn.Linear(2, 2, bias=False))
+        self.tall = nn.Linear(2, 3)
+        self.register_buffer("moving", torch.zeros(5))
+        self.layers = nn.ModuleList(nn.Linear(2, 7) for _ in range(depth))
+
+    def forward(self, x):
+        return self.up(x) - self.down(x)
+
+
+def named(**changes):
+    """A state with the names that `Renamed` should have."""
+    state = {"first.weight": torch.full((2, 2), 2.0), "second.weight": torch.full((2, 2), 3.0)}
+    state |= {"tall.weight": torch.ones(3, 2), "out.bias": torch.full((3,), 5.0), "running": torch.arange(5.0)}
+    return state | {"blocks.0.weight": torch.ones(7, 2), "blocks.0.bias": torch.ones(7)} | changes
+
+
+def test_other_names_are_loaded_by_shape_and_order_and_said():
+    s = subject("Renamed", Renamed=Renamed)
+    made = s.construct()
+    says = s.load_state(made, named())
+    pairs = ("up", "first"), ("down", "second"), ("tall", "out"), ("moving", "running")  # and layers.0, blocks.0
+    told = [f"`{own}` should be called `{name}`" for own, name in pairs]
+    assert says == "; ".join([*told, "and 1 more", "loaded by shape and order"])
+    assert s.method(made, "__call__", torch.ones(1, 2)).tolist() == [[-2, -2]]
+    found = s.method(made, "state_dict")
+    assert found.keys() == named().keys() and torch.equal(found["running"], torch.arange(5.0))
+    assert torch.equal(s.method(made, "get_buffer", "running"), torch.arange(5.0))
+    wanted = ("second.weight", "tall.weight", "first.weight")
+    _, _, params = s.grad_method(made, "__call__", torch.ones(1, 2), cotangents=torch.ones(1, 2), params=wanted)
+    assert tuple(params) == wanted and params["first.weight"].sum() == 4 and params["second.weight"].sum() == -4
+
+
+def test_a_new_module_of_the_class_answers_to_the_same_names():
+    s = subject("Renamed", Renamed=Renamed)
+    s.load_state(s.construct(), named())
+    found = s.method(s.construct(2), "state_dict")
+    assert {"first.weight", "blocks.0.bias", "layers.1.bias"} <= found.keys()
+
+
+def test_right_names_are_not_spoken_of():
+    s = subject("Renamed", Renamed=Renamed)
+    assert s.load_state(s.construct(), Renamed().state_dict()) == ""
+    assert s.load_state(s.construct(), {n: p.detach() for n, p in Renamed().named_parameters()}) == ""
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"third.weight": torch.ones(2, 2)}, "it has no `first.weight`, `second.weight`"),
+        ({"out.bias": torch.ones(4)}, "it has no `first.weight`"),
+    ],
+)
+def test_where_shapes_and_numbers_do_not_fit_nothing_is_guessed(changes, says):
+    s = subject("Renamed", Renamed=Renamed)
+    with pytest.raises(SubjectError, match=says):
+        s.load_state(s.construct(), named(**changes))
 
 
 def test_outputs_without_a_gradient_wanted():
@@ -209,8 +273,8 @@ class Entries(nn.Module):
 @pytest.mark.parametrize(
     "given, says",
     [
-        ({"w1.weight": (3, 2)}, "it has no `w1.weight`; it has `up.weight`, which should not be there"),
-        ({"running_mean": (5,)}, "it has no `running_mean`; it has `moving_mean`, which should not be there"),
+        ({"w1.weight": (3, 4)}, "it has no `w1.weight`; it has `up.weight`, which should not be there"),
+        ({"mean": (5,), "last": (5,)}, "it has no `mean`, `last`; it has `moving_mean`, which should not be there"),
         ({"up.weight": (2, 3)}, "`up.weight` has shape (3, 2) in it, expected (2, 3)"),
         ({f"maps.{i}": (7,) for i in range(6)}, "it has no `maps.0`, `maps.1`, `maps.2`, `maps.3` and 2 more"),
     ],
