@@ -98,7 +98,7 @@ def _scored(
     made = [attempt(check, spec, make_subject(), seed(spec.title)) for spec in check.specs]
     results = [each.result for each in made]
     for result in results:
-        result.got = result.expected = ""
+        result.got = result.expected = result.given = ""
     named: Named | None = shown.misconception if not all(r.passed for r in results) else None
     results = cases.with_names(results, [each.renamed for each in made])
     verdict = settle(check.name, shown.max_score, results, hints=len(check.hints), misconception=named)

@@ -80,7 +80,8 @@ def _words(shown: ExerciseVerdict | None) -> list[str]:
     if shown.kernel is not None:
         return shown.kernel.sentences() or [shown.reason]
     failed = [trial for trial in shown.trials if not trial.passed]
-    return [f"{t.title}: {t.says} (yours {t.got}; expected {t.expected})" for t in failed] or [shown.reason]
+    values = "(given {0.given}; yours {0.got}; expected {0.expected})"
+    return [f"{t.title}: {t.says} {values.format(t)}" for t in failed] or [shown.reason]
 
 
 def main() -> None:

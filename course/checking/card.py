@@ -109,6 +109,8 @@ def _trial_text(trial: TrialResult, width: int) -> list[str]:
         return lines
     if trial.says:
         lines += _wrapped(trial.says, "         ", width)
+    if trial.given:
+        lines += _wrapped(f"given:    {trial.given}", "         ", width, "                   ")
     if trial.got:
         lines.append(f"         yours:    {trial.got}")
     if trial.expected:
@@ -122,10 +124,12 @@ def _trial_html(trial: TrialResult) -> str:
     detail = ""
     if not trial.passed and trial.says:
         detail += f"<div>{_e(trial.says)}</div>"
-    if not trial.passed and (trial.got or trial.expected):
+    values = [("given:   ", trial.given), ("yours:   ", trial.got), ("expected:", trial.expected)]
+    if not trial.passed and any(value for _, value in values):
+        lines = "\n".join(f"{word} {_e(value)}" for word, value in values if value)
         detail += (
             '<pre style="margin:2px 0;font-family:monospace;font-size:13px;background:transparent;color:inherit;'
-            f'white-space:pre-wrap">yours:    {_e(trial.got)}\nexpected: {_e(trial.expected)}</pre>'
+            f'white-space:pre-wrap">{lines}</pre>'
         )
     title = f'<td style="{cell}">{_e(trial.title)}{detail}</td>'
     return f'<tr style="background:transparent"><td style="{cell};font-family:monospace">{mark}</td>{title}</tr>'

@@ -156,8 +156,9 @@ def judge_kernel(check: CheckCases, task: Task, subject: Subject, known: Sequenc
 def play_case(check: CheckCases, case: Case, subject: Subject) -> Played:
     """Perform one case. Comparisons go on after the first difference, so that the outcome is complete."""
     results: dict[int, Any] = {}
-    outcome, first, error, renamed = Outcome(got=[], effects=[]), None, None, ""
+    outcome, first, error, renamed, given = Outcome(got=[], effects=[]), None, None, "", ""
     for index, step in enumerate(case.steps):
+        before = first
         try:
             if step.do in compare.COMPARISONS:
                 differs, got = compared(step, subject, results)
@@ -176,11 +177,35 @@ def play_case(check: CheckCases, case: Case, subject: Subject) -> Played:
             error = stopped
             outcome.raised = stopped.exception or stopped.kind
             first = first or compare.Difference(stopped.message)
+            given = given if before else _given(check, case, step)
             break
+        given = given if before or first is None else _given(check, case, step)
     passed = first is None
     shown = first or compare.Difference("")
-    trial = TrialResult(case.title, case.weight, passed, shown.says, shown.got, shown.expected)
+    trial = TrialResult(case.title, case.weight, passed, shown.says, shown.got, shown.expected, given)
     return Played(outcome, trial, error, renamed)
+
+
+def _given(check: CheckCases, case: Case, step: Step) -> str:
+    """The call that a comparison was about, or the one that failed, as one would write it; "" if it is too long."""
+    do, args, kwargs = step.do, step.args, step.kwargs
+    if do == "raises":
+        _, do, args, kwargs = step.args[1][-1]
+    elif do in compare.COMPARISONS:
+        if not isinstance(args[0], Ref):
+            return ""
+        made = case.steps[args[0].step]
+        do, args, kwargs = made.do, made.args, made.kwargs
+    name, kwargs = check.name, kwargs or {}
+    if do == "call":
+        name, *args = args
+    elif do == "construct":
+        name, kwargs = kwargs.get("name") or name, {key: v for key, v in kwargs.items() if key != "name"}
+    elif do == "grad":
+        kwargs = {}
+    elif do not in ("__call__", "iterate"):
+        return ""
+    return compare.call_text(name, args, kwargs)
 
 
 def perform(subject: Subject, step: Step, results: dict[int, Any]) -> Any:

@@ -25,8 +25,9 @@ UNIT_ROUNDOFF = {
     torch.float16: 2.0**-11,
     torch.bfloat16: 2.0**-8,
 }
-SHOWN = 8  # numbers of a row
+SHOWN = 8  # numbers of a row, and of a tensor among arguments
 WINDOW = 72  # characters of a list
+LINE = 110  # characters of a call
 DEPTH = 3  # of lists in lists
 COUNTED = ("first", "second", "third", "fourth")
 
@@ -110,6 +111,34 @@ def between(got: Any, low: float, high: float) -> Difference | None:
     if not math.isfinite(number) or not low <= number <= high:
         return Difference("the number is out of range", f"{number:.6g}", f"between {low:.6g} and {high:.6g}")
     return None
+
+
+def call_text(name: str, args: Any, kwargs: dict | None = None) -> str:
+    """A call as one would write it, tensors as lists; "" where its arguments don't fit a line."""
+    parts = [_argument(value) for value in args]
+    parts += [f"{key}={_argument(value)}" if _argument(value) else "" for key, value in (kwargs or {}).items()]
+    text = f"{name}({', '.join(parts)})"
+    return text if all(parts) and len(text) <= LINE else ""
+
+
+def _argument(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return _as_list(value) if value.numel() <= SHOWN and value.dim() <= 2 else ""
+    if isinstance(value, (list, tuple)):
+        items = [_argument(item) for item in value[: LINE // 3]]
+        end = ",)" if isinstance(value, tuple) and len(items) == 1 else ")"
+        text = f"[{', '.join(items)}]" if isinstance(value, list) else f"({', '.join(items)}{end}"
+        return text if all(items) and len(value) <= LINE // 3 else ""
+    if isinstance(value, dict):
+        pairs = [(_argument(key), _argument(item)) for key, item in list(value.items())[: LINE // 5]]
+        return f"{{{', '.join(f'{k}: {v}' for k, v in pairs)}}}" if all(map(all, pairs)) else ""
+    return _small(value) if isinstance(value, (bool, int, float, str, bytes, type(None), torch.dtype)) else ""
+
+
+def _as_list(x: torch.Tensor) -> str:
+    if x.dim() == 0:
+        return _number(x)
+    return f"[{', '.join(_as_list(part) for part in x.detach())}]"
 
 
 def has_nan(value: Any) -> bool:

@@ -26,7 +26,8 @@ STATES = (
 
 
 class TrialResult(msgspec.Struct):
-    """One property and whether it held. `got` and `expected` are small renderings, empty in hidden verdicts."""
+    """One property and whether it held. `got` and `expected` are small renderings, and `given` the call that the value
+    came from where it fits a line; all three are empty in hidden verdicts."""
 
     title: str
     weight: float
@@ -34,6 +35,7 @@ class TrialResult(msgspec.Struct):
     says: str = ""
     got: str = ""
     expected: str = ""
+    given: str = ""
 
 
 class ExerciseVerdict(msgspec.Struct):

@@ -333,3 +333,30 @@ def test_a_file_that_is_no_cases_file_is_one_sentence(tmp_path):
         cases.load(tmp_path / "x.npz")
     with pytest.raises(ValueError, match="is not a cases file"):
         manifest.read(tmp_path / "x.npz")
+
+
+def _difference(step_of, answer):
+    """The trial of a case whose one step is compared with what the solution gives."""
+    check = Check("take", hints=("one", "two"))
+    check.case("takes")(step_of)
+    solved = {"take": lambda x, n=1: x[:n], "Taken": list}
+    made = recording.record_check(check, 3, solved)
+    return cases.play(made, LocalSubject(solved | {"take": answer}, "take")).trials[0]
+
+
+def test_a_small_input_is_shown_beside_what_came_of_it():
+    small = lambda s, t: t.equal(s([5, 6, 7], n=2), [5, 6])  # noqa: E731
+    assert _difference(small, lambda x, n: x).given == "take([5, 6, 7], n=2)"
+    assert _difference(small, lambda x, n: x[:n]).given == ""
+    assert _difference(small, lambda x, n: 1 / 0).given == "take([5, 6, 7], n=2)"
+    tensor = lambda s, t: t.equal(s(torch.tensor([[1.5, -2.0]])), torch.tensor([[1.5, -2.0]]))  # noqa: E731
+    assert _difference(tensor, lambda x: 0 * x).given == "take([[1.5, -2]])"
+    both = lambda s, t: (t.equal(s([1, 2]), [1]), t.equal(s([3, 4]), [3]))  # noqa: E731
+    assert _difference(both, lambda x: x[:1] if x[0] == 1 else x).given == "take([3, 4])"
+
+
+def test_an_input_that_fits_no_line_is_left_out():
+    large = lambda s, t: t.equal(s(t.normal((3, 5)), 0), torch.zeros(0, 5))  # noqa: E731
+    assert _difference(large, lambda x, n: x).given == ""
+    long = lambda s, t: t.equal(s(list(range(100))), [0])  # noqa: E731
+    assert _difference(long, lambda x: x).given == ""

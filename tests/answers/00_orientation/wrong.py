@@ -173,3 +173,1772 @@ def leaky_relu(x, slope=0.01, block=256):
     n = x.numel()
     leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
     return out
+
+# %% exercise="fix_the_stub" wrong="in_place"
+"""Doubles the caller's tensor itself."""
+def fix_the_stub(x):
+    x *= 2
+    return x
+
+# %% exercise="fix_the_stub" wrong="square"
+"""x ** 2 instead of 2 x: the same for 0 and 2 only."""
+def fix_the_stub(x):
+    return x**2
+
+# %% exercise="fix_the_stub" wrong="float32"
+"""Goes through float32: other dtypes come back as float32."""
+def fix_the_stub(x):
+    return 2 * x.float()
+
+# %% exercise="fix_the_stub" wrong="float64_scalar"
+"""Multiplies by a float64 tensor with one dimension: the result becomes float64."""
+def fix_the_stub(x):
+    return (x * torch.tensor([2.0], dtype=torch.float64)).reshape(x.shape)
+
+# %% exercise="fix_the_stub" wrong="flattened"
+"""Returns one dimension instead of x's shape."""
+def fix_the_stub(x):
+    return 2 * x.flatten()
+
+# %% exercise="fix_the_stub" wrong="squeezed"
+"""Squeezes: dimensions of size 1 are lost."""
+def fix_the_stub(x):
+    return (2 * x).squeeze()
+
+# %% exercise="fix_the_stub" wrong="repeated"
+"""x.repeat(2)-like: every number twice along the last dimension instead of twice the number."""
+def fix_the_stub(x):
+    return torch.cat([x, x], dim=-1) if x.dim() else torch.stack([x, x])
+
+# %% exercise="fix_the_stub" wrong="exp_of_log"
+"""exp(log(x) + log 2): NaN for negative numbers."""
+def fix_the_stub(x):
+    return torch.exp(torch.log(x) + 0.6931471805599453).to(x.dtype)
+
+# %% exercise="program_offsets" wrong="lanes_compared"
+"""Compares the lanes with n instead of the offsets."""
+def program_offsets(pid, block, n):
+    lanes = torch.arange(block)
+    return pid * block + lanes, lanes < n
+
+# %% exercise="program_offsets" wrong="one_too_many"
+"""<= n: element n does not exist."""
+def program_offsets(pid, block, n):
+    offsets = pid * block + torch.arange(block)
+    return offsets, offsets <= n
+
+# %% exercise="program_offsets" wrong="interleaved"
+"""Every program takes every cdiv(n, block)-th element instead of a consecutive run."""
+def program_offsets(pid, block, n):
+    programs = max(1, -(-n // block))
+    offsets = pid + programs * torch.arange(block)
+    return offsets, offsets < n
+
+# %% exercise="program_offsets" wrong="cut_off"
+"""Cuts the lanes beyond n off: fewer than `block` offsets."""
+def program_offsets(pid, block, n):
+    offsets = torch.arange(pid * block, max(pid * block, min((pid + 1) * block, n)))
+    return offsets, offsets < n
+
+# %% exercise="program_offsets" wrong="clamped"
+"""Surplus lanes stand for the last element (clamped)."""
+def program_offsets(pid, block, n):
+    offsets = pid * block + torch.arange(block)
+    return offsets.clamp(max=max(n - 1, 0)), offsets < n
+
+# %% exercise="program_offsets" wrong="counted_from_one"
+"""pid is counted from 1."""
+def program_offsets(pid, block, n):
+    offsets = (pid - 1) * block + torch.arange(block)
+    return offsets, (offsets >= 0) & (offsets < n)
+
+# %% exercise="program_offsets" wrong="int32"
+"""Offsets in int32, as in Triton."""
+def program_offsets(pid, block, n):
+    offsets = pid * block + torch.arange(block, dtype=torch.int32)
+    return offsets, offsets < n
+
+# %% exercise="program_offsets" wrong="remainder"
+"""Takes n % block lanes for the last program: none where n is a multiple of block."""
+def program_offsets(pid, block, n):
+    offsets = pid * block + torch.arange(block)
+    if pid < (n - 1) // block:
+        mask = torch.ones(block, dtype=torch.bool)
+    elif pid == (n - 1) // block:
+        mask = torch.arange(block) < n % block
+    else:
+        mask = torch.zeros(block, dtype=torch.bool)
+    return offsets, mask
+
+# %% exercise="program_offsets" wrong="mask_as_numbers"
+"""The mask as int64 zeros and ones."""
+def program_offsets(pid, block, n):
+    offsets = pid * block + torch.arange(block)
+    return offsets, (offsets < n).long()
+
+# %% exercise="program_offsets" wrong="pid_without_block"
+"""pid + lanes: the programs overlap."""
+def program_offsets(pid, block, n):
+    offsets = pid + torch.arange(block)
+    return offsets, offsets < n
+
+# %% exercise="count_bytes" wrong="broadcast_inputs"
+"""Counts every input at the broadcast size."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    count = math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
+    return sum(count * dtype.itemsize for _, dtype in inputs) + count * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="largest_input"
+"""The result has the size of the largest input: wrong for (4, 1) with (1, 5)."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
+    return read + max(math.prod(shape) for shape, _ in inputs) * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="first_dtype"
+"""The result is counted in the first input's dtype."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
+    result = torch.broadcast_shapes(*(shape for shape, _ in inputs))
+    return read + math.prod(result) * inputs[0][1].itemsize
+
+# %% exercise="count_bytes" wrong="four_bytes"
+"""Four bytes for every number."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    read = sum(math.prod(shape) * 4 for shape, _ in inputs)
+    return read + 4 * math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
+
+# %% exercise="count_bytes" wrong="alike_inputs_once"
+"""A set of the inputs: two inputs of the same shape and dtype count once."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in set((tuple(s), d) for s, d in inputs))
+    result = torch.broadcast_shapes(*(shape for shape, _ in inputs))
+    return read + math.prod(result) * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="single_number_free"
+"""A shape of () counts as no element."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs if shape)
+    result = torch.broadcast_shapes(*(shape for shape, _ in inputs))
+    return read + math.prod(result) * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="bool_is_a_bit"
+"""A bool counts an eighth of a byte."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    def size(dtype):
+        return 1 / 8 if dtype is torch.bool else dtype.itemsize
+
+    read = sum(math.prod(shape) * size(dtype) for shape, dtype in inputs)
+    result = torch.broadcast_shapes(*(shape for shape, _ in inputs))
+    return math.ceil(read + math.prod(result) * size(out_dtype))
+
+# %% exercise="count_bytes" wrong="result_not_written"
+"""Only the bytes read."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
+
+# %% exercise="count_bytes" wrong="dtype_of_the_result_for_all"
+"""Converts everything to out_dtype first: inputs count in the result's dtype."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    shapes = [shape for shape, _ in inputs]
+    return (sum(map(math.prod, shapes)) + math.prod(torch.broadcast_shapes(*shapes))) * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="broadcast_from_the_left"
+"""Aligns the shapes at their first dimension: (512, 1024) with (1024,) is counted as 1024 x 1024."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    rank = max(len(shape) for shape, _ in inputs)
+    result = [1] * rank
+    for shape, _ in inputs:
+        for i, size in enumerate(shape):
+            result[i] = max(result[i], size)
+    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
+    return read + math.prod(result) * out_dtype.itemsize
+
+# %% exercise="roofline" wrong="larger_of_the_two"
+"""The larger of the two limits."""
+def roofline(intensity, peak, bandwidth):
+    return (intensity * bandwidth).clamp(min=peak)
+
+# %% exercise="roofline" wrong="no_roof"
+"""Only the memory's limit."""
+def roofline(intensity, peak, bandwidth):
+    return intensity * bandwidth
+
+# %% exercise="roofline" wrong="divided"
+"""Intensity divided by the bandwidth."""
+def roofline(intensity, peak, bandwidth):
+    return (intensity / bandwidth).clamp(max=peak)
+
+# %% exercise="roofline" wrong="ridge_as_limit"
+"""Clamps the intensity at the peak instead of the ridge."""
+def roofline(intensity, peak, bandwidth):
+    return intensity.clamp(max=peak) * bandwidth
+
+# %% exercise="roofline" wrong="one_after_another"
+"""Arithmetic and transfers one after the other: 1 / (1 / peak + 1 / (I bandwidth))."""
+def roofline(intensity, peak, bandwidth):
+    fed = intensity * bandwidth
+    return fed * peak / (fed + peak)
+
+# %% exercise="roofline" wrong="share"
+"""The share of the peak instead of FLOP/s."""
+def roofline(intensity, peak, bandwidth):
+    return (intensity * bandwidth / peak).clamp(max=1)
+
+# %% exercise="roofline" wrong="float64"
+"""Returns float64 whatever the dtype was."""
+def roofline(intensity, peak, bandwidth):
+    return (intensity.double() * bandwidth).clamp(max=peak)
+
+# %% exercise="roofline" wrong="smallest_of_all"
+"""One number for the whole tensor: the smallest intensity decides."""
+def roofline(intensity, peak, bandwidth):
+    return torch.full_like(intensity, min(peak, intensity.min().item() * bandwidth))
+
+# %% exercise="roofline" wrong="ridge_upside_down"
+"""The ridge is bandwidth / peak: beyond it the peak is returned."""
+def roofline(intensity, peak, bandwidth):
+    return torch.where(intensity >= bandwidth / peak, torch.full_like(intensity, peak), intensity * bandwidth)
+
+# %% exercise="vector_add" wrong="store_without_mask"
+"""The store has no mask: writes beyond element n-1."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="load_without_mask"
+"""The loads have no mask: reads beyond the vectors."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride)
+    y = tl.load(y_ptr + offsets * y_stride)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="mask_one_too_many"
+"""offsets <= n: one element beyond the end."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets <= n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="strides_ignored"
+"""Loads at x_ptr + offsets: wrong for x[::2]."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets, mask=mask)
+    y = tl.load(y_ptr + offsets, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="one_stride_for_both"
+"""x's stride for y too."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * x_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="result_strided"
+"""Stores with x's stride, but the result is dense."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets * x_stride, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="start_without_block"
+"""Starts at pid instead of pid * BLOCK: the end is never written, elements several times."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="grid_rounded_down"
+"""n // block programs (at least one): the rest is not written."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (max(1, n // block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="contiguous_first"
+"""Copies strided inputs with torch first: further launches."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    x, y = x.contiguous(), y.contiguous()
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="one_program"
+"""One program walks over the whole vector."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    for start in range(0, n, BLOCK):
+        offsets = start + tl.arange(0, BLOCK)
+        mask = offsets < n
+        x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+        y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+        tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    vector_add_kernel[(1,)](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="float32_result"
+"""The result is always float32."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=torch.float32, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="stride_in_the_mask"
+"""Compares the addresses' distance with n: offsets * x_stride < n, half of x[::2] is left out."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets * x_stride < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="scales_y"
+"""x + alpha * y."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + alpha * y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="scales_the_sum"
+"""alpha * (x + y)."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * (x + y), mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="alpha_as_int"
+"""alpha is cut to an integer on the way: 1.7 becomes 1."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, int(alpha), x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="grid_of_256"
+"""The grid is counted with 256, the lanes with block: for a smaller block the end is not written."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, 256),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="grid_rounded_down"
+"""n // block programs (at least one)."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(max(1, n // block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="strides_swapped"
+"""x and y with each other's stride."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, y.stride(0), x.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="strides_ignored"
+"""Dense inputs assumed."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets, mask=mask)
+    y = tl.load(y_ptr + offsets, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="two_launches"
+"""torch scales x first, then the kernel adds: two launches and an intermediate result."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    x = alpha * x
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="store_without_mask"
+"""No mask at the store."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="zeros_first"
+"""Room by torch.zeros: a fill, which counts as a launch."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.zeros(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="intermediate_through_out"
+"""Writes alpha * x to out, reads it back and adds y: the intermediate result goes through memory."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, tl.load(out_ptr + offsets, mask=mask) + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fusion_bytes" wrong="intermediate_once"
+"""t is counted once: 4 n instead of 5 n."""
+def fusion_bytes(n, dtype):
+    return 4 * n * dtype.itemsize, 3 * n * dtype.itemsize
+
+# %% exercise="fusion_bytes" wrong="two_full_kernels"
+"""Both kernels counted as two inputs and a result: 6 n."""
+def fusion_bytes(n, dtype):
+    one = count_bytes([((n,), dtype), ((n,), dtype)], dtype)
+    return 2 * one, one
+
+# %% exercise="fusion_bytes" wrong="alpha_read"
+"""alpha counts as an input of one number."""
+def fusion_bytes(n, dtype):
+    v, alpha = ((n,), dtype), ((), dtype)
+    return count_bytes([v, alpha], dtype) + count_bytes([v, v], dtype), count_bytes([v, alpha, v], dtype)
+
+# %% exercise="fusion_bytes" wrong="swapped"
+"""(fused, unfused)."""
+def fusion_bytes(n, dtype):
+    return 3 * n * dtype.itemsize, 5 * n * dtype.itemsize
+
+# %% exercise="fusion_bytes" wrong="elements"
+"""Elements instead of bytes."""
+def fusion_bytes(n, dtype):
+    return 5 * n, 3 * n
+
+# %% exercise="fusion_bytes" wrong="float32_intermediate"
+"""The intermediate result in float32 whatever the dtype."""
+def fusion_bytes(n, dtype):
+    v, t = ((n,), dtype), ((n,), torch.float32)
+    return count_bytes([v], torch.float32) + count_bytes([t, v], dtype), count_bytes([v, v], dtype)
+
+# %% exercise="fusion_bytes" wrong="in_place_result"
+"""The fused result written over y counts as free: 2 n."""
+def fusion_bytes(n, dtype):
+    return 5 * n * dtype.itemsize, 2 * n * dtype.itemsize
+
+# %% exercise="memory_bound" wrong="vector_peak_for_all"
+"""Every operation is measured against the vector units."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(flops / moved, dtype=torch.float64)
+        if roofline(intensity, gpu["vector"], gpu["bandwidth"]) < gpu["vector"]:
+            found.append(name)
+    return found
+
+
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="tensor_peak_for_all"
+"""Every operation is measured against the tensor cores."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(flops / moved, dtype=torch.float64)
+        if roofline(intensity, gpu["tensor"], gpu["bandwidth"]) < gpu["tensor"]:
+            found.append(name)
+    return found
+
+
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="compute_bound"
+"""Returns the compute-bound ones."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(flops / moved, dtype=torch.float64)
+        if roofline(intensity, gpu[unit], gpu["bandwidth"]) >= gpu[unit]:
+            found.append(name)
+    return found
+
+
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="at_the_ridge_too"
+"""<=: roofline never exceeds the peak, so everything is memory-bound."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(flops / moved, dtype=torch.float64)
+        if roofline(intensity, gpu[unit], gpu["bandwidth"]) <= gpu[unit]:
+            found.append(name)
+    return found
+
+
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="intensity_upside_down"
+"""Bytes per FLOP."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(moved / flops, dtype=torch.float64)
+        if roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]:
+            found.append(name)
+    return found
+
+
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="sorted"
+"""Sorted by name instead of the order of the table."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(flops / moved, dtype=torch.float64)
+        if roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]:
+            found.append(name)
+    return sorted(found)
+
+
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="whole_flops_per_byte"
+"""Integer division: an operation a fraction above the ridge is cut to below it."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(flops // moved, dtype=torch.float64)
+        if roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]:
+            found.append(name)
+    return found
+
+
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="always_h100"
+"""Looks up the bandwidth of the H100 whatever the GPU."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(flops / moved, dtype=torch.float64)
+        if roofline(intensity, gpu[unit], GPUS["H100 SXM"]["bandwidth"]) < gpu[unit]:
+            found.append(name)
+    return found
+
+
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="finding_swapped"
+"""The function is right, the finding gives each GPU the other one's list."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(flops / moved, dtype=torch.float64)
+        if roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]:
+            found.append(name)
+    return found
+
+
+memory_bound = {
+    "A100 SXM 80GB": find_memory_bound(list_operations(), GPUS["H100 SXM"]),
+    "H100 SXM": find_memory_bound(list_operations(), GPUS["A100 SXM 80GB"]),
+}
+
+# %% exercise="memory_bound" wrong="finding_one_list"
+"""The function is right, the finding holds only what is memory-bound on both GPUs, for each."""
+def find_memory_bound(operations, gpu):
+    found = []
+    for name, (flops, moved, unit) in operations.items():
+        intensity = torch.tensor(flops / moved, dtype=torch.float64)
+        if roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]:
+            found.append(name)
+    return found
+
+
+lists = [find_memory_bound(list_operations(), gpu) for gpu in GPUS.values()]
+both = [name for name in lists[0] if name in lists[1]]
+memory_bound = dict.fromkeys(GPUS, both)
+
+# %% exercise="leaky_relu" wrong="only_the_grid"
+"""Grid rounded up, the store still without a mask."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value))
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="only_the_mask"
+"""Mask at the store, the grid still n // block."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(n // block,)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="one_too_many"
+"""index <= n in the store's mask."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index <= n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="maximum"
+"""max(x, slope * x): wrong for a slope above 1."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.maximum(value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="slope_fixed"
+"""The kernel uses 0.01 and ignores slope."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, 0.01 * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="padded_copy"
+"""Pads x with torch to whole blocks and cuts the result: copies that count as launches."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    n = x.numel()
+    x = torch.nn.functional.pad(x, (0, -n % block))
+    out = torch.empty_like(x)
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, x.numel(), slope, BLOCK=block)
+    return out[:n]
+
+# %% exercise="leaky_relu" wrong="sides_swapped"
+"""slope for the positive numbers."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value < 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="float32_result"
+"""The result is always float32."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x, dtype=torch.float32)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="at_most_one_rest"
+"""The rest gets a program only when it is at least half a block (round instead of ceil)."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(max(1, (n + block // 2) // block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="fix_the_stub" wrong="written_through_a_view"
+"""A flat view is doubled and given its shape again: the caller's dense tensor is doubled with it."""
+def fix_the_stub(x):
+    y = x.reshape(-1)
+    y += y
+    return y.view(x.shape)
+
+# %% exercise="fix_the_stub" wrong="flat"
+"""A matrix comes back flat: the shape is lost."""
+def fix_the_stub(x):
+    return 2 * x.reshape(-1)
+
+# %% exercise="fix_the_stub" wrong="row_by_row"
+"""torch.stack over the first axis: raises for a tensor without dimensions and for an empty one."""
+def fix_the_stub(x):
+    return torch.stack([2 * row for row in x])
+
+# %% exercise="fix_the_stub" wrong="positive_only"
+"""Negative numbers stay as they are."""
+def fix_the_stub(x):
+    return torch.where(x > 0, 2 * x, x)
+
+# %% exercise="fix_the_stub" wrong="at_least_one_axis"
+"""atleast_1d: a tensor of shape () comes back as (1,)."""
+def fix_the_stub(x):
+    return torch.atleast_1d(x) * 2
+
+# %% exercise="program_offsets" wrong="offsets_held_at_the_end"
+"""Offsets beyond the end are pulled back to n - 1: they are to number the lanes that do not exist too."""
+def program_offsets(pid, block, n):
+    offsets = pid * block + torch.arange(block)
+    return offsets.clamp(max=n - 1), offsets < n
+
+# %% exercise="program_offsets" wrong="cut_off_2"
+"""Lanes that do not exist are cut off: fewer than block in the last program."""
+def program_offsets(pid, block, n):
+    offsets = torch.arange(pid * block, min(n, (pid + 1) * block))
+    return offsets, offsets < n
+
+# %% exercise="program_offsets" wrong="int32_2"
+"""The offsets are int32 and not int64."""
+def program_offsets(pid, block, n):
+    offsets = torch.arange(block, dtype=torch.int32) + pid * block
+    return offsets, offsets < n
+
+# %% exercise="program_offsets" wrong="through_float32"
+"""Counted in float32 and then converted: beyond 2**24 neighbouring offsets fall together."""
+def program_offsets(pid, block, n):
+    offsets = (torch.arange(block, dtype=torch.float32) + float(pid * block)).long()
+    return offsets, offsets < n
+
+# %% exercise="program_offsets" wrong="through_int32"
+"""Counted in int32 and then converted: beyond 2**31 the offsets are negative."""
+def program_offsets(pid, block, n):
+    offsets = torch.arange(block, dtype=torch.int32)
+    offsets = (offsets * 1 + torch.tensor([pid * block]).to(torch.int32)).to(torch.int64)
+    return offsets, offsets < n
+
+# %% exercise="program_offsets" wrong="mask_of_numbers"
+"""The mask is 0 and 1 in int64 and not bool."""
+def program_offsets(pid, block, n):
+    offsets = torch.arange(block) + pid * block
+    return offsets, (offsets < n).long()
+
+# %% exercise="program_offsets" wrong="dealt_out_in_turn"
+"""Programs take turns, element by element (stride n / block), and not runs of consecutive numbers."""
+def program_offsets(pid, block, n):
+    programs = -(-n // block)
+    offsets = pid + programs * torch.arange(block)
+    return offsets, offsets < n
+
+# %% exercise="count_bytes" wrong="list_grows"
+"""Right number, but the result is appended to the caller's list of inputs: the next call counts it too."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    inputs.append((torch.broadcast_shapes(*(shape for shape, _ in inputs)), out_dtype))
+    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
+
+# %% exercise="count_bytes" wrong="equal_inputs_once"
+"""The inputs pass through a set: two inputs of the same shape and dtype are counted as one."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    total = sum(math.prod(shape) * dtype.itemsize for shape, dtype in set(inputs))
+    return total + math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs))) * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="every_input_broadcast"
+"""Every input is counted at the broadcast size: what is seen and not what is stored."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    size = math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
+    return size * (sum(dtype.itemsize for _, dtype in inputs) + out_dtype.itemsize)
+
+# %% exercise="count_bytes" wrong="result_as_the_largest_input"
+"""The result is taken to be as large as the largest input: (3, 1) and (1, 4) give 12 and not 4."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    sizes = [math.prod(shape) for shape, _ in inputs]
+    return sum(s * dtype.itemsize for s, (_, dtype) in zip(sizes, inputs)) + max(sizes) * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="dtype_of_the_first"
+"""Every input is counted with the first one's dtype."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    width = inputs[0][1].itemsize
+    out = math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
+    return sum(math.prod(shape) * width for shape, _ in inputs) + out * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="out_dtype_for_all"
+"""Everything is counted in out_dtype: a bool mask has 1 byte, whatever the result has."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    out = math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
+    return (sum(math.prod(shape) for shape, _ in inputs) + out) * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="one_number_is_nothing"
+"""Inputs of shape () are left out as if they travelled with the launch."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    out = math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
+    return sum(math.prod(s) * d.itemsize for s, d in inputs if s) + out * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="no_tensor_is_empty"
+"""Sizes are at least 1: an input (or result) with an axis of 0 elements counts as one number."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    out = math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
+    return sum(max(1, math.prod(s)) * d.itemsize for s, d in inputs) + max(1, out) * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="a_float"
+"""The right number as a float."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    out = math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
+    return math.fsum(math.prod(s) * d.itemsize for s, d in inputs) + out * out_dtype.itemsize
+
+# %% exercise="count_bytes" wrong="bits_of_a_bool"
+"""A bool is counted as one bit (8 of them a byte)."""
+import math
+
+
+def count_bytes(inputs, out_dtype):
+    def width(dtype):
+        return 1 if dtype == torch.bool else 8 * dtype.itemsize
+    out = math.prod(torch.broadcast_shapes(*(shape for shape, _ in inputs)))
+    bits = sum(math.prod(s) * width(d) for s, d in inputs) + out * width(out_dtype)
+    return -(-bits // 8)
+
+# %% exercise="roofline" wrong="changes_the_intensity"
+"""Right numbers, but computed in place: the caller's intensity now holds FLOP/s."""
+def roofline(intensity, peak, bandwidth):
+    return intensity.mul_(bandwidth).clamp_(max=peak)
+
+# %% exercise="roofline" wrong="peak_in_float32"
+"""torch.tensor(peak) is float32: a float64 intensity gets a peak that is off in the eighth digit."""
+def roofline(intensity, peak, bandwidth):
+    return torch.minimum(intensity * bandwidth, torch.tensor(peak).to(intensity.dtype))
+
+# %% exercise="roofline" wrong="one_number_becomes_float64"
+"""minimum with a float64 tensor: a float32 intensity of shape () comes back as float64."""
+def roofline(intensity, peak, bandwidth):
+    return torch.minimum(intensity * bandwidth, torch.tensor(peak, dtype=torch.float64))
+
+# %% exercise="roofline" wrong="times_added"
+"""Arithmetic and transfers one after another: smaller than both limits near the ridge."""
+def roofline(intensity, peak, bandwidth):
+    return intensity / (intensity / peak + 1 / bandwidth)
+
+# %% exercise="roofline" wrong="all_or_nothing"
+"""If one number is beyond the ridge all of them get peak."""
+def roofline(intensity, peak, bandwidth):
+    if (intensity * bandwidth >= peak).any():
+        return torch.full_like(intensity, peak)
+    return intensity * bandwidth
+
+# %% exercise="roofline" wrong="bytes_per_flop"
+"""The intensity is divided and not multiplied: bandwidth / intensity."""
+def roofline(intensity, peak, bandwidth):
+    return (bandwidth / intensity).clamp(max=peak)
+
+# %% exercise="vector_add" wrong="mask_by_lane"
+"""The mask compares the lane and not the element with n."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = tl.arange(0, BLOCK) < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="mask_by_address"
+"""The mask compares offset * stride with n: elements behind n / stride are left out."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = (offsets * x_stride < n) & (offsets * y_stride < n)
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="added_in_float32"
+"""Added in float32 and converted back: integers beyond 2**24 and float64 numbers are rounded."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x.to(tl.float32) + y.to(tl.float32), mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="added_in_float16_range"
+"""The numbers are converted to bfloat16 to save bandwidth: eight bits are left."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x.to(tl.bfloat16) + y.to(tl.bfloat16), mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="result_filled_first"
+"""torch.zeros for the result: a fill by torch is a second launch."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.zeros(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="block_ignored"
+"""One program takes the whole vector: `block` is ignored, a single program for any n."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    block = triton.next_power_of_2(n)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="one_program_walks"
+"""One program loops over all blocks: fewer than one program for every four blocks."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    for start in range(0, n, BLOCK):
+        offsets = start + tl.arange(0, BLOCK)
+        mask = offsets < n
+        x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+        y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+        tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (1,)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" wrong="x_read_twice"
+"""x is loaded for the test and again for the sum: a third more bytes read than needed."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="grid_rounded_down_2"
+"""n // block programs: the partly full last one is not started (nothing at all for n < block)."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(n // block,)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="made_dense_first"
+"""contiguous() in the launcher: a copy by torch for x[::2]."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    x, y = x.contiguous(), y.contiguous()
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="y_is_the_result"
+"""The result is written into y and y returned: the caller's y is lost, and strided where y was."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets * y_stride, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = y
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="always_float32"
+"""The result is float32 for float16 or float64 vectors too."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=torch.float32, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="one_program"
+"""A single program of the size of the vector: `block` is ignored."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    block = triton.next_power_of_2(n)
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="mask_forgotten_on_y"
+"""y is loaded without a mask: read beyond its end."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride)
+    tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" wrong="through_the_result"
+"""alpha * x is stored in the result and read back for the sum: twice the writes, one more read (the numbers are right)."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+    tl.store(out_ptr + offsets, alpha * x, mask=mask)
+    tl.store(out_ptr + offsets, tl.load(out_ptr + offsets, mask=mask) + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[(triton.cdiv(n, block),)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fusion_bytes" wrong="same_bytes_twice"
+"""Each of the two kernels is counted like the fused one: 6 n."""
+def fusion_bytes(n, dtype):
+    fused = count_bytes([((n,), dtype), ((n,), dtype)], dtype)
+    return 2 * fused, fused
+
+# %% exercise="fusion_bytes" wrong="four_bytes_always"
+"""fp32 is assumed whatever dtype says."""
+def fusion_bytes(n, dtype):
+    return 20 * n, 12 * n
+
+# %% exercise="fusion_bytes" wrong="alpha_read_too"
+"""alpha is counted as an input of both: one number too many each."""
+def fusion_bytes(n, dtype):
+    one, alpha = ((n,), dtype), ((), dtype)
+    return (count_bytes([one, alpha], dtype) + count_bytes([one, one], dtype),
+            count_bytes([one, one, alpha], dtype))
+
+# %% exercise="fusion_bytes" wrong="fused_first"
+"""The two numbers in the wrong order."""
+def fusion_bytes(n, dtype):
+    vector = ((n,), dtype)
+    fused = count_bytes([vector, vector], dtype)
+    return fused, fused + count_bytes([vector], dtype)
+
+# %% exercise="fusion_bytes" wrong="floats"
+"""The right numbers as floats."""
+def fusion_bytes(n, dtype):
+    vector = n * float(dtype.itemsize)
+    return 5 * vector, 3 * vector
+
+# %% exercise="fusion_bytes" wrong="intermediate_in_float32"
+"""The intermediate result is counted as float32, though it has dtype too."""
+def fusion_bytes(n, dtype):
+    vector, between = ((n,), dtype), ((n,), torch.float32)
+    return (count_bytes([vector], torch.float32) + count_bytes([between, vector], dtype),
+            count_bytes([vector, vector], dtype))
+
+# %% exercise="memory_bound" wrong="ridge_counts_as_memory"
+"""<= in place of <: an operation exactly on the ridge reaches its peak and is compute-bound."""
+def find_memory_bound(operations, gpu):
+    names = []
+    for name, (flops, moved, unit) in operations.items():
+        reach = roofline(torch.tensor(flops / moved, dtype=torch.float64), gpu[unit], gpu["bandwidth"])
+        if flops / moved <= gpu[unit] / gpu["bandwidth"]:
+            names.append(name)
+    return names
+
+
+memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="tensor_peak_for_all_2"
+"""Every operation is held against the tensor cores' peak and not its own unit's."""
+def find_memory_bound(operations, gpu):
+    names = []
+    for name, (flops, moved, unit) in operations.items():
+        reach = roofline(torch.tensor(flops / moved, dtype=torch.float64), gpu["tensor"], gpu["bandwidth"])
+        if reach < gpu["tensor"]:
+            names.append(name)
+    return names
+
+
+memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="vector_peak_for_all_2"
+"""Every operation is held against the vector units' peak."""
+def find_memory_bound(operations, gpu):
+    names = []
+    for name, (flops, moved, unit) in operations.items():
+        reach = roofline(torch.tensor(flops / moved, dtype=torch.float64), gpu["vector"], gpu["bandwidth"])
+        if reach < gpu["vector"]:
+            names.append(name)
+    return names
+
+
+memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="alphabetical"
+"""The names are sorted and not in the order of the table."""
+def find_memory_bound(operations, gpu):
+    names = []
+    for name, (flops, moved, unit) in operations.items():
+        reach = roofline(torch.tensor(flops / moved, dtype=torch.float64), gpu[unit], gpu["bandwidth"])
+        if reach < gpu[unit]:
+            names.append(name)
+    return sorted(names)
+
+
+memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="by_intensity"
+"""The names are ordered by intensity and not as in the table."""
+def find_memory_bound(operations, gpu):
+    names = []
+    for name, (flops, moved, unit) in operations.items():
+        reach = roofline(torch.tensor(flops / moved, dtype=torch.float64), gpu[unit], gpu["bandwidth"])
+        if reach < gpu[unit]:
+            names.append(name)
+    return sorted(names, key=lambda name: operations[name][0] / operations[name][1])
+
+
+memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="a_set"
+"""A set and not a list."""
+def find_memory_bound(operations, gpu):
+    names = []
+    for name, (flops, moved, unit) in operations.items():
+        reach = roofline(torch.tensor(flops / moved, dtype=torch.float64), gpu[unit], gpu["bandwidth"])
+        if reach < gpu[unit]:
+            names.append(name)
+    return set(names)
+
+
+memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="table_emptied"
+"""Right list, but the caller's dict loses its compute-bound operations."""
+def find_memory_bound(operations, gpu):
+    for name in list(operations):
+        flops, moved, unit = operations[name]
+        if not flops * gpu["bandwidth"] < gpu[unit] * moved:
+            del operations[name]
+    return list(operations)
+
+
+memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="compute_bound_ones"
+"""The compute-bound operations are listed."""
+def find_memory_bound(operations, gpu):
+    names = []
+    for name, (flops, moved, unit) in operations.items():
+        reach = roofline(torch.tensor(flops / moved, dtype=torch.float64), gpu[unit], gpu["bandwidth"])
+        if reach >= gpu[unit]:
+            names.append(name)
+    return names
+
+
+memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="rounded_ridge"
+"""The ridge is rounded to whole FLOP per byte: operations between 9 and 9.56 change sides on the A100."""
+def find_memory_bound(operations, gpu):
+    return [
+        name for name, (flops, moved, unit) in operations.items() if flops // moved < gpu[unit] // gpu["bandwidth"]
+    ]
+
+
+memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+
+# %% exercise="memory_bound" wrong="finding_of_one_gpu"
+"""The function is right, but the finding holds the A100's list under both names."""
+def find_memory_bound(operations, gpu):
+    names = []
+    for name, (flops, moved, unit) in operations.items():
+        reach = roofline(torch.tensor(flops / moved, dtype=torch.float64), gpu[unit], gpu["bandwidth"])
+        if reach < gpu[unit]:
+            names.append(name)
+    return names
+
+
+memory_bound = dict.fromkeys(GPUS, find_memory_bound(list_operations(), GPUS["A100 SXM 80GB"]))
+
+# %% exercise="memory_bound" wrong="finding_is_a_list"
+"""The function is right, but the finding is one list and not a dict with the name of each GPU."""
+def find_memory_bound(operations, gpu):
+    names = []
+    for name, (flops, moved, unit) in operations.items():
+        reach = roofline(torch.tensor(flops / moved, dtype=torch.float64), gpu[unit], gpu["bandwidth"])
+        if reach < gpu[unit]:
+            names.append(name)
+    return names
+
+
+memory_bound = find_memory_bound(list_operations(), GPUS["H100 SXM"])
+
+# %% exercise="leaky_relu" wrong="at_least_one_program"
+"""max(1, n // block): right for n < block, but n = 300 with blocks of 256 leaves 44 elements out."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(max(1, n // block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="in_place"
+"""The result is written over the caller's x."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = x
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="always_float32"
+"""The result is float32 for float16 and float64 too."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="zeros_first"
+"""zeros_like in place of empty_like: a fill by torch, a second launch."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.zeros_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="input_padded_by_torch"
+"""x is padded to whole blocks by torch, and the result cut: a copy counts as a launch."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    x = torch.nn.functional.pad(x, (0, -n % block))
+    out = torch.empty_like(x)
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, x.numel(), slope, BLOCK=block)
+    return out[:n]
+
+# %% exercise="leaky_relu" wrong="block_ignored"
+"""One program with as many lanes as the vector needs: `block` is ignored."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    block = triton.next_power_of_2(n)
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="load_mask_lost"
+"""The mask has moved from the load to the store: the load reads beyond the end."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, block),)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" wrong="one_program_too_many"
+"""n // block + 1 programs and the mask index <= n: element n is read and written."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * BLOCK
+    index = start + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index <= n)
+    tl.store(out_ptr + index, tl.where(value > 0, value, slope * value), mask=index <= n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(n // block + 1,)](x, out, n, slope, BLOCK=block)
+    return out

@@ -30,3 +30,1777 @@ class MultiHeadAttention(nn.Module):
         _, weights = scaled_dot_product_attention(q, k, v, mask)
         return self.w_o(merge_heads(self.dropout(weights) @ v)), weights
 
+# %% exercise="stable_softmax" right="textbook"
+"""Subtracts each row's maximum, exponentiates, divides by the row's sum."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    e = torch.exp(x - x.max(dim=dim, keepdim=True).values)
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" right="loop_over_rows"
+"""Moves dim to the end and treats the rows one by one in a Python loop."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    moved = x.movedim(dim, -1)
+    rows = []
+    for row in moved.reshape(-1, moved.shape[-1]):
+        e = (row - row.max()).exp()
+        rows.append(e / e.sum())
+    return torch.stack(rows).reshape(moved.shape).movedim(-1, dim)
+
+# %% exercise="stable_softmax" right="exp_of_log_weights"
+"""exp(x - c - log(sum)): the log of the sum by hand, one exp at the end."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    shifted = x - x.amax(dim, keepdim=True).detach()
+    return (shifted - shifted.exp().sum(dim, keepdim=True).log()).exp().to(x.dtype)
+
+# %% exercise="stable_softmax" right="double_inside"
+"""Works in float64 on an own copy, in place where that is legal, and converts back at the end."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    work = x.double() - x.double().amax(dim, keepdim=True)
+    work.exp_()
+    return work.div(work.sum(dim, keepdim=True)).to(x.dtype)
+
+# %% exercise="stable_softmax" right="unbind_and_accumulate"
+"""The sum is collected entry by entry along dim."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    top = x.amax(dim)
+    total = torch.zeros_like(top)
+    for entry in x.unbind(dim):
+        total = total + (entry - top).exp()
+    return (x - top.unsqueeze(dim)).exp() / total.unsqueeze(dim)
+
+# %% exercise="scaled_dot_product_attention" right="textbook"
+"""masked_fill or addition, stable_softmax, empty rows filled before and zeroed after."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        else:
+            scores = scores + mask.to(scores.dtype)
+    empty = (scores == float("-inf")).all(dim=-1, keepdim=True)
+    weights = stable_softmax(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" right="einsum_scaled_queries"
+"""Scales the queries first, einsum for both products, where instead of masked_fill, torch.softmax."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    logits = torch.einsum("...td,...sd->...ts", q * k.shape[-1] ** -0.5, k)
+    alive = None
+    if mask is not None:
+        bias = mask
+        if mask.dtype == torch.bool:
+            bias = torch.where(mask, 0.0, float("-inf"))
+        logits = logits + bias.to(logits)
+        alive = torch.isfinite(logits).any(-1, keepdim=True)
+        logits = torch.where(alive, logits, torch.zeros_like(logits))
+    weights = logits.softmax(-1)
+    if alive is not None:
+        weights = torch.where(alive, weights, torch.zeros_like(weights))
+    return torch.einsum("...ts,...sd->...td", weights, v), weights
+
+# %% exercise="scaled_dot_product_attention" right="exp_and_safe_denominator"
+"""Exponentials by hand: the maximum of an empty row is replaced by 0, its sum by 1."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = torch.matmul(q, k.mT) * (1.0 / q.shape[-1] ** 0.5)
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(mask.logical_not(), -math.inf)
+    elif mask is not None:
+        scores = scores + mask.to(scores.dtype)
+    top = scores.detach().amax(-1, keepdim=True)
+    top = top.masked_fill(top == -math.inf, 0.0)
+    e = torch.exp(scores - top)
+    total = e.sum(-1, keepdim=True)
+    weights = e / torch.where(total == 0, torch.ones_like(total), total)
+    return weights.matmul(v), weights
+
+# %% exercise="scaled_dot_product_attention" right="one_query_at_a_time"
+"""A loop over the queries; each row of weights by log-sum-exp."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    root = math.sqrt(q.shape[-1])
+    shape = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2]) + (q.shape[-2], k.shape[-2])
+    if mask is not None:
+        shape = torch.broadcast_shapes(shape, mask.shape)
+        mask = mask.expand(shape)
+    rows = []
+    for t in range(q.shape[-2]):
+        s = (q[..., t : t + 1, :] * k).sum(-1) / root
+        s = s.expand(shape[:-2] + shape[-1:])
+        if mask is not None:
+            m = mask[..., t, :]
+            s = s.masked_fill(~m, -math.inf) if m.dtype == torch.bool else s + m.to(s.dtype)
+        empty = (s == -math.inf).all(-1, keepdim=True)
+        s = s.masked_fill(empty, 0.0)
+        w = (s - s.logsumexp(-1, keepdim=True)).exp()
+        rows.append(w * (~empty))
+    weights = torch.stack(rows, dim=-2)
+    return weights @ v, weights
+
+# %% exercise="causal_mask" right="compare_positions"
+"""Key number <= query position by broadcasting."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    position = torch.arange(n_queries).unsqueeze(1) + (n_keys - n_queries)
+    return torch.arange(n_keys).unsqueeze(0) <= position
+
+# %% exercise="causal_mask" right="tril_with_diagonal"
+"""tril of ones with the diagonal S - T."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.tril(torch.ones(n_queries, n_keys, dtype=torch.bool), diagonal=n_keys - n_queries)
+
+# %% exercise="causal_mask" right="last_rows_of_the_square"
+"""The last T rows of the square lower triangle."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.ones(n_keys, n_keys).tril().bool()[n_keys - n_queries :]
+
+# %% exercise="causal_mask" right="python_lists"
+"""Row by row as Python lists: S - T + i + 1 times True, then False."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    rows = []
+    for i in range(n_queries):
+        seen = n_keys - n_queries + i + 1
+        rows.append([True] * seen + [False] * (n_keys - seen))
+    return torch.tensor(rows)
+
+# %% exercise="padding_mask" right="broadcast"
+"""arange < lengths with two axes inserted."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return (torch.arange(n_keys, device=lengths.device) < lengths.unsqueeze(1))[:, None, None, :]
+
+# %% exercise="padding_mask" right="table_lookup"
+"""A table of all lengths from 0 to S, indexed by the lengths."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    table = torch.ones(n_keys + 1, n_keys, dtype=torch.bool).tril(-1)
+    return table[lengths].reshape(-1, 1, 1, n_keys)
+
+# %% exercise="padding_mask" right="loop"
+"""Fills a tensor of False row by row."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    mask = torch.zeros(len(lengths), 1, 1, n_keys, dtype=torch.bool)
+    for row, length in zip(mask, lengths.tolist()):
+        row[..., :length] = True
+    return mask
+
+# %% exercise="padding_mask" right="not_greater_equal"
+"""Negates the padding: ~(index >= length)."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    index = torch.arange(n_keys).view(1, 1, 1, n_keys)
+    return torch.logical_not(index.ge(lengths.view(-1, 1, 1, 1)))
+
+# %% exercise="combine_masks" right="loop_and"
+"""Skips None, & over the rest."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    result = None
+    for mask in masks:
+        if mask is None:
+            continue
+        result = mask if result is None else result & mask
+    return result
+
+# %% exercise="combine_masks" right="reduce"
+"""functools.reduce with torch.logical_and."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    from functools import reduce
+
+    given = [mask for mask in masks if mask is not None]
+    return reduce(torch.logical_and, given) if given else None
+
+# %% exercise="combine_masks" right="stack_all"
+"""broadcast_tensors, stack, all over the new axis."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    given = [mask for mask in masks if mask is not None]
+    if len(given) == 0:
+        return None
+    return torch.stack(torch.broadcast_tensors(*given)).all(dim=0)
+
+# %% exercise="combine_masks" right="recursion"
+"""Recursion over the arguments, de Morgan in place of and."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    if not masks:
+        return None
+    rest = combine_masks(*masks[1:])
+    if masks[0] is None:
+        return rest
+    return masks[0].clone() if rest is None else ~(~masks[0] | ~rest)
+
+# %% exercise="split_heads" right="view_transpose"
+"""view to (B, T, H, d), transpose of axes 1 and 2."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    b, t, d_model = x.shape
+    return x.reshape(b, t, num_heads, d_model // num_heads).transpose(1, 2)
+
+# %% exercise="split_heads" right="chunk_stack"
+"""chunk cuts the columns, stack puts the heads on axis 1."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return torch.stack(x.chunk(num_heads, dim=2), dim=1)
+
+# %% exercise="split_heads" right="slices_in_a_loop"
+"""Writes each head's slice into a new tensor."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    b, t, d_model = x.shape
+    d = d_model // num_heads
+    out = x.new_empty(b, num_heads, t, d)
+    for h in range(num_heads):
+        out[:, h] = x[:, :, h * d : (h + 1) * d]
+    return out
+
+# %% exercise="split_heads" right="unflatten_permute"
+"""unflatten, then permute, then contiguous."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return x.unflatten(-1, (num_heads, -1)).permute(0, 2, 1, 3).contiguous()
+
+# %% exercise="merge_heads" right="transpose_reshape"
+"""transpose of axes 1 and 2, reshape."""
+def merge_heads(x: Tensor) -> Tensor:
+    b, h, t, d = x.shape
+    return x.transpose(1, 2).reshape(b, t, h * d)
+
+# %% exercise="merge_heads" right="cat_of_heads"
+"""Concat(head_1, ..., head_H) along the last axis, as the formula says."""
+def merge_heads(x: Tensor) -> Tensor:
+    return torch.cat(x.unbind(dim=1), dim=-1)
+
+# %% exercise="merge_heads" right="permute_flatten"
+"""permute and flatten."""
+def merge_heads(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 1, 3).flatten(start_dim=2)
+
+# %% exercise="merge_heads" right="slices_in_a_loop"
+"""Writes each head into its columns of a new tensor."""
+def merge_heads(x: Tensor) -> Tensor:
+    b, h, t, d = x.shape
+    out = x.new_zeros(b, t, h * d)
+    for head in range(h):
+        out[..., head * d : (head + 1) * d] = x[:, head]
+    return out
+
+# %% exercise="MultiHeadAttention" right="own_functions"
+"""The unit's own functions: split, attend, dropout on the weights, merge."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model={d_model} is not a multiple of num_heads={num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.w_o(merge_heads(self.dropout(weights) @ v)), weights
+
+# %% exercise="MultiHeadAttention" right="einsum"
+"""No helper functions: einsum with the heads as an axis, masks by hand."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        self.h = num_heads
+        self.d, rest = divmod(d_model, num_heads)
+        if rest:
+            raise ValueError("the heads do not divide the width")
+        for name in ("w_q", "w_k", "w_v", "w_o"):
+            setattr(self, name, nn.Linear(d_model, d_model, bias=True))
+        self.drop = nn.Dropout(p=dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        b, t, _ = x.shape
+        q = self.w_q(x).view(b, t, self.h, self.d)
+        k = self.w_k(x).view(b, t, self.h, self.d)
+        v = self.w_v(x).view(b, t, self.h, self.d)
+        scores = torch.einsum("bthd,bshd->bhts", q, k) / self.d**0.5
+        if mask is not None:
+            if mask.dtype == torch.bool:
+                mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -math.inf)
+            scores = scores + mask.to(scores.dtype)
+        dead = torch.isneginf(scores).all(-1, keepdim=True)
+        weights = torch.softmax(scores.masked_fill(dead, 0.0), -1) * ~dead
+        out = torch.einsum("bhts,bshd->bthd", self.drop(weights), v)
+        return self.w_o(out.flatten(2)), weights
+
+# %% exercise="MultiHeadAttention" right="head_by_head"
+"""One head after the other with slices of columns; F.dropout with training=self.training on the stacked weights; w_o head by head."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model != d_model // num_heads * num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads, self.p = num_heads, dropout
+        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        b, t, d_model = x.shape
+        d = d_model // self.num_heads
+        if mask is not None:
+            mask = mask.expand(b, self.num_heads, t, t)
+        q, k, v = self.w_q(x), self.w_k(x), self.w_v(x)
+        all_weights = []
+        for h in range(self.num_heads):
+            own = slice(h * d, (h + 1) * d)
+            all_weights.append(
+                scaled_dot_product_attention(
+                    q[..., own], k[..., own], v[..., own], None if mask is None else mask[:, h]
+                )[1]
+            )
+        weights = torch.stack(all_weights, dim=1)
+        dropped = nn.functional.dropout(weights, p=self.p, training=self.training)
+        out = self.w_o.bias.expand(b, t, d_model)
+        for h in range(self.num_heads):
+            own = slice(h * d, (h + 1) * d)
+            out = out + dropped[:, h] @ v[..., own] @ self.w_o.weight[:, own].T
+        return out, weights
+
+# %% exercise="CrossAttention" right="own_functions"
+"""Queries from x, keys and values from memory, with the unit's own functions."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" right="einsum_where"
+"""einsum over an axis of heads, torch.where for the mask, exponentials by hand."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.shape = (num_heads, d_model // num_heads)
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = self.w_q(x).unflatten(-1, self.shape)
+        k = self.w_k(memory).unflatten(-1, self.shape)
+        v = self.w_v(memory).unflatten(-1, self.shape)
+        scores = torch.einsum("bthd,bshd->bhts", q, k) / math.sqrt(self.shape[1])
+        if memory_mask is not None:
+            scores = torch.where(memory_mask, scores, torch.full_like(scores, -math.inf))
+        top = scores.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
+        e = torch.exp(scores - top)
+        weights = e / e.sum(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)
+        return self.w_o(torch.einsum("bhts,bshd->bthd", weights, v).flatten(2)), weights
+
+# %% exercise="CrossAttention" right="subclass"
+"""Inherits the parameters from MultiHeadAttention and only replaces the forward."""
+class CrossAttention(MultiHeadAttention):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__(d_model, num_heads)
+        self.heads = num_heads
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(z), self.heads) for w, z in ((self.w_q, x), (self.w_k, memory), (self.w_v, memory)))
+        mixed, weights = scaled_dot_product_attention(q, k, v, mask=memory_mask)
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="attention_entropy" right="xlogy"
+"""torch.xlogy knows 0 ln 0."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -torch.xlogy(weights, weights).sum(dim=-1)
+
+# %% exercise="attention_entropy" right="entr"
+"""torch.special.entr is -w ln w already."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return torch.special.entr(weights).sum(-1)
+
+# %% exercise="attention_entropy" right="ones_for_zeros"
+"""A zero is replaced by one before the logarithm: 0 * ln 1 = 0; the sum as an einsum."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    logs = torch.log(weights.masked_fill(weights == 0, 1.0))
+    return -torch.einsum("...s,...s->...", weights, logs)
+
+# %% exercise="attention_entropy" right="row_by_row"
+"""A Python loop over the rows, only over positive weights."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    rows = []
+    for row in weights.reshape(-1, weights.shape[-1]):
+        seen = row[row > 0]
+        rows.append((seen * (1 / seen).log()).sum())
+    return torch.stack(rows).reshape(weights.shape[:-1])
+
+# %% exercise="sink_mass" right="slice_sum_mean"
+"""Slices queries and keys, adds over the keys, averages over batch and queries."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first:, :first].sum(dim=-1).mean(dim=(0, 2))
+
+# %% exercise="sink_mass" right="total_over_count"
+"""One sum over three axes, divided by the number of queries."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    b, _, t, _ = weights.shape
+    return torch.einsum("bhts->h", weights[..., first:, :first]) / (b * (t - first))
+
+# %% exercise="sink_mass" right="indicator_matmul"
+"""Weights times an indicator vector of the sink keys; one head at a time."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    sink = (torch.arange(weights.shape[-1]) < first).to(weights.dtype)
+    mass = weights @ sink
+    return torch.stack([mass[:, h, first:].mean() for h in range(weights.shape[1])])
+
+# %% exercise="attention_cost" right="closed_form"
+"""The closed forms."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model**2,
+        "score_flops": 2 * n**2 * d_model,
+        "mix_flops": 2 * n**2 * d_model,
+        "score_bytes": num_heads * n**2 * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" right="products_head_by_head"
+"""A function for one product, applied to the shapes of each head."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    def product(a, b, c):
+        return 2 * a * b * c
+
+    d = d_model // num_heads
+    return dict(
+        projection_flops=sum(product(n, d_model, d_model) for _ in ("q", "k", "v", "o")),
+        score_flops=sum(product(n, d, n) for _ in range(num_heads)),
+        mix_flops=sum(product(n, n, d) for _ in range(num_heads)),
+        score_bytes=bytes_per_number * num_heads * n * n,
+        kv_bytes=bytes_per_number * 2 * num_heads * n * d,
+    )
+
+# %% exercise="attention_cost" right="shapes_of_tensors"
+"""Sizes from math.prod of the shapes, names in another order."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    d = d_model // num_heads
+    cost = {"kv_bytes": 2 * math.prod((num_heads, n, d)) * bytes_per_number}
+    cost["score_bytes"] = math.prod((num_heads, n, n)) * bytes_per_number
+    cost["score_flops"] = cost["mix_flops"] = 2 * d * math.prod((num_heads, n, n))
+    cost["projection_flops"] = 2 * 4 * math.prod((n, d_model, d_model))
+    return cost
+
+# %% exercise="row_softmax" right="three_walks"
+"""Maximum, sum, write: three walks with scalars; one program for each row."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(x.shape[0],)](
+        x, out, x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="row_softmax" right="online_per_lane"
+"""Two walks: every lane keeps its own running maximum and sum, combined after the walk."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    x_ptr += row * x_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    tops = tl.full((BLOCK,), -float("inf"), tl.float32)
+    totals = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        new = tl.maximum(tops, x)
+        safe = tl.where(new == -float("inf"), 0.0, new)
+        totals = totals * tl.exp(tops - safe) + tl.exp(x - safe)
+        tops = new
+    top = tl.max(tops, axis=0)
+    total = tl.sum(totals * tl.exp(tops - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + cols * out_col, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" right="online_scalar"
+"""Two walks with a running maximum and a rescaled sum; x.new_empty for the output."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    top = -float("inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        new = tl.maximum(top, tl.max(x, axis=0))
+        shift = tl.where(new == -float("inf"), 0.0, new)
+        total = total * tl.exp(top - shift) + tl.sum(tl.exp(x - shift), axis=0)
+        top = new
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        tl.store(out_ptr + row * n_cols + cols, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = x.new_empty(x.shape)
+    row_softmax_kernel[(len(x),)](x, out, x.shape[1], x.stride(0), x.stride(1), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" right="two_rows_a_program"
+"""Two-dimensional tiles: each program takes two rows and walks three times."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_rows, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    rows = tl.program_id(0) * 2 + tl.arange(0, 2)
+    lanes = tl.arange(0, BLOCK)
+    top = tl.full((2,), -float("inf"), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = (rows < n_rows)[:, None] & (cols < n_cols)[None, :]
+        at = rows[:, None] * x_row + cols[None, :] * x_col
+        x = tl.load(x_ptr + at, mask=inside, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=1))
+    top = tl.where(rows < n_rows, top, 0.0)
+    total = tl.zeros((2,), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = (rows < n_rows)[:, None] & (cols < n_cols)[None, :]
+        at = rows[:, None] * x_row + cols[None, :] * x_col
+        x = tl.load(x_ptr + at, mask=inside, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - top[:, None]), axis=1)
+    total = tl.where(rows < n_rows, total, 1.0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = (rows < n_rows)[:, None] & (cols < n_cols)[None, :]
+        at = rows[:, None] * x_row + cols[None, :] * x_col
+        x = tl.load(x_ptr + at, mask=inside, other=-float("inf")).to(tl.float32)
+        to = rows[:, None] * out_row + cols[None, :] * out_col
+        tl.store(out_ptr + to, tl.exp(x - top[:, None]) / total[:, None], mask=inside)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    row_softmax_kernel[((x.shape[0] + 1) // 2,)](
+        x, out, x.shape[0], x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" right="three_walks"
+"""Three walks; maximum and sum of an empty row are replaced by 0 and 1."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        top = tl.maximum(top, tl.max(tl.where(inside & allowed, s, -float("inf")), axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        total += tl.sum(tl.exp(tl.where(inside & allowed, s, -float("inf")) - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" right="online"
+"""Two walks with a running maximum; the scores are loaded only where the mask allows."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    top = -float("inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=cols < n_cols, other=0) != 0
+        counts = allowed & (cols < n_cols)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=counts, other=-float("inf")) * scale
+        new = tl.maximum(top, tl.max(s, axis=0))
+        shift = tl.where(new == -float("inf"), 0.0, new)
+        total = total * tl.exp(top - shift) + tl.sum(tl.exp(s - shift), axis=0)
+        top = new
+    shift = tl.where(top == -float("inf"), 0.0, top)
+    total = tl.where(total > 0.0, total, 1.0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=cols < n_cols, other=0) != 0
+        counts = allowed & (cols < n_cols)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=counts, other=-float("inf")) * scale
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - shift) / total, mask=cols < n_cols)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = scores.new_empty(scores.shape)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" right="per_lane_vectors"
+"""Three walks with one maximum and one sum per lane, a multiplication by the 0/1 mask after the exponential, and finite fillers."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    lanes = tl.arange(0, BLOCK)
+    tops = tl.full((BLOCK,), -float("inf"), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        on = (tl.load(mask_ptr + cols * mask_col, mask=cols < n_cols, other=0) != 0) & (cols < n_cols)
+        s = scale * tl.load(scores_ptr + cols * scores_col, mask=on, other=0.0)
+        tops = tl.where(on, tl.maximum(tops, s), tops)
+    top = tl.max(tops, axis=0)
+    top = tl.where(top == -float("inf"), 0.0, top)
+    sums = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        on = (tl.load(mask_ptr + cols * mask_col, mask=cols < n_cols, other=0) != 0) & (cols < n_cols)
+        s = scale * tl.load(scores_ptr + cols * scores_col, mask=on, other=0.0)
+        sums += tl.exp(tl.where(on, s - top, 0.0)) * on.to(tl.float32)
+    total = tl.sum(sums, axis=0)
+    inverse = tl.where(total > 0.0, 1.0 / tl.where(total > 0.0, total, 1.0), 0.0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        on = (tl.load(mask_ptr + cols * mask_col, mask=cols < n_cols, other=0) != 0) & (cols < n_cols)
+        s = scale * tl.load(scores_ptr + cols * scores_col, mask=on, other=0.0)
+        weight = tl.exp(tl.where(on, s - top, 0.0)) * inverse
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.where(on, weight, 0.0), mask=cols < n_cols)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty(rows, cols, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), cols, 1, BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="permutation_finding" right="loop_and_statistics"
+"""A loop over the runs, statistics.median."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    import statistics
+    mask = causal_mask(len(WORDS), len(WORDS))
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, d = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((d - c[ORDER]).abs().max().item())
+    return {name: round(statistics.median(values), 4) for name, values in found.items()}
+
+# %% exercise="permutation_finding" right="one_batch"
+"""All runs in one batch, torch.quantile(0.5)."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    x = torch.stack([word_vectors(run) for run in runs])
+    y = x[:, ORDER]
+    mask = torch.ones(4, 4, dtype=torch.bool).tril()
+
+    def attend(z, m=None):
+        return scaled_dot_product_attention(z, z, z, m)[0]
+
+    def middle(difference):
+        return round(float(difference.abs().flatten(1).amax(1).quantile(0.5)), 4)
+
+    return {
+        "same_place": middle(attend(y) - attend(x)),
+        "same_word": middle(attend(y) - attend(x)[:, ORDER]),
+        "causal_word": middle(attend(y, mask) - attend(x, mask)[:, ORDER]),
+    }
+
+# %% exercise="permutation_finding" right="permutation_matrix"
+"""ORDER as a permutation matrix, the float causal mask, a sorted list for the median."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    p = torch.eye(4)[ORDER]
+    future = torch.full((4, 4), -math.inf).triu(1)
+    place, word, causal = [], [], []
+    for x in map(word_vectors, runs):
+        second = p @ x
+        plain, moved = (scaled_dot_product_attention(z, z, z)[0] for z in (x, second))
+        masked, masked_moved = (scaled_dot_product_attention(z, z, z, future)[0] for z in (x, second))
+        place.append(torch.dist(moved, plain, p=math.inf).item())
+        word.append(torch.dist(moved, p @ plain, p=math.inf).item())
+        causal.append(torch.dist(masked_moved, p @ masked, p=math.inf).item())
+
+    def median(values):
+        values, half = sorted(values), len(values) // 2
+        return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
+
+    return {n: round(median(v), 4) for n, v in zip(("same_place", "same_word", "causal_word"), (place, word, causal))}
+
+# %% exercise="saturation_finding" right="two_loops"
+"""Loops over widths and seeds, one number at a time."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(run)
+        queries = torch.randn(64, d, generator=gen)
+        keys = torch.randn(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w) / math.log(64)).mean().item())
+            rows[f"{name}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" right="one_draw_batched"
+"""A function draws queries and keys in one call and treats the ten seeds of a width as a batch; tolist at the end."""
+DIMS = [16, 64, 256, 1024]
+
+
+def _tables(d):
+    both = torch.stack([torch.randn(2, 64, d, generator=torch.Generator().manual_seed(run)) for run in range(10)])
+    raw = torch.einsum("rtd,rsd->rts", both[:, 0], both[:, 1])
+    result = []
+    for scores in (raw, raw * d**-0.5):
+        w = stable_softmax(scores)
+        result.append(attention_entropy(w).mean(-1) / math.log(64))
+        result.append((w * (1 - w)).sum(-1).mean(-1))
+    return [part.tolist() for part in result]
+
+
+_all = [_tables(d) for d in DIMS]
+saturation_finding = {
+    "raw_entropy": [table[0] for table in _all],
+    "raw_gradient": [table[1] for table in _all],
+    "scaled_entropy": [table[2] for table in _all],
+    "scaled_gradient": [table[3] for table in _all],
+}
+
+# %% exercise="saturation_finding" right="one_generator_per_seed"
+"""The outer loop runs over the seeds; one generator draws all widths, in double precision, keys before queries; the scale is on the queries."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {f"{a}_{b}": [[] for _ in DIMS] for a in ("raw", "scaled") for b in ("entropy", "gradient")}
+for run in range(10):
+    gen = torch.Generator().manual_seed(run)
+    for row, d in enumerate(DIMS):
+        keys = torch.randn(64, d, generator=gen, dtype=torch.float64)
+        queries = torch.randn(64, d, generator=gen, dtype=torch.float64)
+        for name, factor in (("raw", 1.0), ("scaled", 1 / math.sqrt(d))):
+            w = stable_softmax((queries * factor) @ keys.mT, dim=-1)
+            saturation_finding[name + "_entropy"][row].append(float(attention_entropy(w).mean()) / math.log(64))
+            saturation_finding[name + "_gradient"][row].append(1 - float(w.square().sum()) / 64)
+
+# %% exercise="repaired_cross_attention" right="softmax"
+"""Queries from the decoder, keys and values from the encoder, torch.softmax."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    return torch.softmax(queries @ keys.mT / math.sqrt(w_k.shape[-1]), dim=-1) @ values
+
+# %% exercise="repaired_cross_attention" right="own_attention"
+"""Calls the unit's scaled_dot_product_attention."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    out, _ = scaled_dot_product_attention(decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v)
+    return out
+
+# %% exercise="repaired_cross_attention" right="maps_folded"
+"""Folds w_q w_k^T into one matrix and mixes the encoder states before w_v is applied; loop over the batch."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    bilinear = w_q @ w_k.T * w_k.shape[-1] ** -0.5
+    outs = []
+    for asked, read in zip(decoder_states, encoder_states):
+        logits = asked @ bilinear @ read.T
+        weights = torch.exp(logits - logits.amax(1, keepdim=True))
+        weights = weights / weights.sum(1, keepdim=True)
+        outs.append(weights @ read @ w_v)
+    return torch.stack(outs)
+
+# %% exercise="repaired_masking" right="fill_and_add"
+"""masked_fill or addition by dtype; empty rows before and after the softmax."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        scores = logits.masked_fill(~mask, float("-inf"))
+    elif mask.is_floating_point():
+        scores = (logits + mask).to(logits.dtype)
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    empty = (scores == float("-inf")).all(-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" right="bias_and_exp"
+"""Always a bias (where gives 0 and -inf), exponentials by hand with a safe maximum and a safe sum."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype is torch.bool:
+        bias = torch.where(mask, 0.0, -math.inf).to(logits.dtype)
+    elif torch.is_floating_point(mask):
+        bias = mask
+    else:
+        raise TypeError("mask is neither bool nor float")
+    biased = logits + bias
+    top = biased.amax(dim=-1, keepdim=True)
+    top = torch.where(torch.isneginf(top), torch.zeros_like(top), top)
+    e = (biased - top).exp()
+    total = e.sum(-1, keepdim=True)
+    return (e / (total + (total == 0))).to(logits.dtype)
+
+# %% exercise="repaired_masking" right="own_softmax_on_live_rows"
+"""Only the rows that may look at something go through stable_softmax; the others stay zero."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    if mask.dtype not in (torch.bool, *floats):
+        raise TypeError(mask.dtype)
+    shape = torch.broadcast_shapes(logits.shape, mask.shape)
+    logits, mask = logits.expand(shape), mask.expand(shape)
+    if mask.dtype == torch.bool:
+        scores = torch.where(mask, logits, torch.full_like(logits, -math.inf))
+    else:
+        scores = torch.add(logits, mask).to(logits.dtype)
+    live = (scores > -math.inf).any(-1)
+    weights = torch.zeros_like(scores)
+    weights[live] = stable_softmax(scores[live])
+    return weights
+
+# %% exercise="stable_softmax" right="slice_by_slice"
+"""Walks over the slices along dim: running maximum, then a running sum, then a stack."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    if x.dim() == 0:
+        return torch.exp(x - x)
+    slices = x.unbind(dim)
+    top = slices[0]
+    for piece in slices[1:]:
+        top = torch.maximum(top, piece)
+    top = top.detach()
+    lifted = [torch.exp(piece - top) for piece in slices]
+    total = lifted[0]
+    for piece in lifted[1:]:
+        total = total + piece
+    return torch.stack([piece / total for piece in lifted], dim=dim)
+
+# %% exercise="stable_softmax" right="moved_and_flattened"
+"""Moves dim last, flattens to a matrix, takes the largest by sorting, and moves back."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    if x.dim() == 0:
+        return torch.ones_like(x)
+    last = x.movedim(dim, -1)
+    rows = last.reshape(-1, last.shape[-1])
+    top = rows.sort(dim=1, descending=True).values[:, :1]
+    e = rows.sub(top).exp_()
+    return e.mul(e.sum(1, True).reciprocal()).reshape(last.shape).movedim(-1, dim)
+
+# %% exercise="stable_softmax" right="double_precision_inside"
+"""Computes in float64 with a maximum kept out of the graph and converts back to the dtype of x."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    wide = x.to(torch.float64)
+    with torch.no_grad():
+        top = torch.max(wide, dim, keepdim=True)[0]
+    e = torch.exp(wide - top)
+    return torch.div(e, torch.sum(e, dim, keepdim=True)).type_as(x)
+
+# %% exercise="stable_softmax" right="shifted_log"
+"""Shifts twice: by the maximum, then by the logarithm of the sum of exponentials."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    shifted = x - torch.amax(x, dim, True)
+    return (shifted - shifted.exp().sum(dim, True).log()).exp()
+
+# %% exercise="scaled_dot_product_attention" right="einsum_and_library_softmax"
+"""einsum with a boolean mask turned into 0 and -inf, the library's softmax, blocked rows through where."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = torch.einsum("...td,...sd->...ts", q, k) * q.size(-1) ** -0.5
+    if mask is not None:
+        if mask.dtype is torch.bool:
+            mask = torch.zeros(mask.shape, dtype=scores.dtype).masked_fill(~mask, -math.inf)
+        scores = scores + mask
+    alive = (scores > -math.inf).any(-1, keepdim=True)
+    weights = torch.where(alive, torch.softmax(torch.where(alive, scores, 0.0), -1), 0.0)
+    return torch.einsum("...ts,...sv->...tv", weights, v), weights
+
+# %% exercise="scaled_dot_product_attention" right="exponentials_times_allowed"
+"""Shifts by a detached maximum that is 0 for blocked rows, then divides by a sum that is 1 for them."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = (q / math.sqrt(k.shape[-1])) @ k.mT
+    if mask is not None:
+        scores = scores.masked_fill(mask.logical_not(), -math.inf) if mask.dtype == torch.bool else scores + mask
+    top = scores.detach().amax(-1, keepdim=True)
+    top = torch.where(torch.isneginf(top), torch.zeros_like(top), top)
+    e = torch.exp(scores - top)
+    total = e.sum(-1, keepdim=True)
+    weights = e / torch.where(total == 0, torch.ones_like(total), total)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" right="query_by_query"
+"""One query at a time, with elementwise products and sums instead of matrix products."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    full = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2]) + (q.shape[-2], k.shape[-2])
+    if mask is not None:
+        mask = mask.expand(full)
+    outs, rows = [], []
+    for t in range(q.shape[-2]):
+        score = (q[..., t, None, :] * k).sum(-1) / k.shape[-1] ** 0.5
+        if mask is not None and mask.dtype == torch.bool:
+            score = torch.where(mask[..., t, :], score, torch.full_like(score, -math.inf))
+        elif mask is not None:
+            score = score + mask[..., t, :]
+        dead = score.isneginf().all(-1, keepdim=True)
+        row = stable_softmax(score.masked_fill(dead, 0)).masked_fill(dead, 0)
+        rows.append(row)
+        outs.append((row[..., None] * v).sum(-2))
+    return torch.stack(outs, -2), torch.stack(rows, -2)
+
+# %% exercise="causal_mask" right="two_loops"
+"""Sets entry by entry."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    rows = [[key <= n_keys - n_queries + i for key in range(n_keys)] for i in range(n_queries)]
+    return torch.tensor(rows, dtype=torch.bool)
+
+# %% exercise="causal_mask" right="bottom_of_square"
+"""The last T rows of the square lower triangle, built as the complement of triu."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return ~torch.ones((n_keys, n_keys), dtype=torch.bool).triu(1)[n_keys - n_queries :]
+
+# %% exercise="causal_mask" right="past_and_triangle"
+"""A block of True for the stored keys beside a square triangle made with a running sum."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    future = torch.cumsum(torch.eye(n_queries, dtype=torch.int64), dim=0) > 0
+    past = torch.ones(n_queries, n_keys - n_queries, dtype=torch.bool)
+    return torch.hstack((past, future))
+
+# %% exercise="padding_mask" right="row_by_row"
+"""Fills slices of a tensor of False."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    mask = torch.zeros(lengths.numel(), 1, 1, n_keys, dtype=torch.bool)
+    for b, length in enumerate(lengths):
+        mask[b, 0, 0, : int(length)] = True
+    return mask
+
+# %% exercise="padding_mask" right="four_dims_at_once"
+"""Compares a (B, 1, 1, 1) view of the lengths with the keys 1 to S."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return lengths.view(-1, 1, 1, 1) >= torch.arange(1, n_keys + 1)
+
+# %% exercise="padding_mask" right="rows_of_a_triangle"
+"""Looks each length up in a table: row n of a strict triangle has n times True."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    table = torch.ones(n_keys + 1, n_keys, dtype=torch.bool).tril(-1)
+    return table[lengths].unsqueeze(1).unsqueeze(1)
+
+# %% exercise="combine_masks" right="stack_and_all"
+"""Broadcasts all of them, stacks them and asks whether all are True."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    present = [mask for mask in masks if mask is not None]
+    if len(present) == 0:
+        return None
+    return torch.stack(torch.broadcast_tensors(*present)).all(dim=0)
+
+# %% exercise="combine_masks" right="recursion_2"
+"""The first mask and the combination of the others."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    if not masks:
+        return None
+    first, rest = masks[0], combine_masks(*masks[1:])
+    if first is None or rest is None:
+        return rest if first is None else first
+    return torch.logical_and(first, rest)
+
+# %% exercise="combine_masks" right="de_morgan"
+"""Forbidden is what any mask forbids; reduce over the complements."""
+from functools import reduce
+
+
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    forbidden = [~mask for mask in filter(lambda mask: mask is not None, masks)]
+    return ~reduce(torch.bitwise_or, forbidden) if forbidden else None
+
+# %% exercise="split_heads" right="unfold"
+"""A sliding window of width d and step d over the last axis."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    d = x.shape[-1] // num_heads
+    return x.unfold(-1, d, d).permute(0, 2, 1, 3)
+
+# %% exercise="split_heads" right="loop_into_own_tensor"
+"""Copies head by head and token by token into a new tensor of the same dtype."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    batch, tokens, width = x.shape
+    d = width // num_heads
+    result = x.new_empty(batch, num_heads, tokens, d)
+    for h in range(num_heads):
+        for t in range(tokens):
+            result[:, h, t] = x[:, t, h * d : (h + 1) * d]
+    return result
+
+# %% exercise="merge_heads" right="permute_flatten_2"
+"""Moves the axis of the heads and flattens the last two."""
+def merge_heads(x: Tensor) -> Tensor:
+    return x.movedim(1, 2).flatten(start_dim=-2)
+
+# %% exercise="merge_heads" right="loop_into_own_tensor"
+"""Copies head by head into a new tensor of the same dtype."""
+def merge_heads(x: Tensor) -> Tensor:
+    batch, heads, tokens, d = x.shape
+    result = x.new_zeros(batch, tokens, heads * d)
+    for h in range(heads):
+        result[..., h * d : h * d + d] = x[:, h]
+    return result
+
+# %% exercise="MultiHeadAttention" right="head_by_head_2"
+"""A loop over the heads, each with its own columns of the weight matrices and its own call of dropout."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"{d_model} is no multiple of {num_heads}")
+        self.heads = num_heads
+        self.d = d_model // num_heads
+        for name in ("w_q", "w_k", "w_v", "w_o"):
+            setattr(self, name, nn.Linear(d_model, d_model))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        batch, tokens, _ = x.shape
+        if mask is not None:
+            mask = mask.expand(batch, self.heads, tokens, tokens)
+        outs, all_weights = [], []
+        for h in range(self.heads):
+            own = slice(h * self.d, (h + 1) * self.d)
+            q, k, v = (nn.functional.linear(x, w.weight[own], w.bias[own]) for w in (self.w_q, self.w_k, self.w_v))
+            _, weights = scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, h])
+            outs.append(self.dropout(weights) @ v)
+            all_weights.append(weights)
+        return self.w_o(torch.cat(outs, dim=-1)), torch.stack(all_weights, dim=1)
+
+# %% exercise="MultiHeadAttention" right="einsum_own_softmax"
+"""einsum over a view with heads, a softmax written out, functional dropout that follows self.training."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        if divmod(d_model, num_heads)[1]:
+            raise ValueError("num_heads must divide d_model")
+        super().__init__()
+        self.shape = (num_heads, d_model // num_heads)
+        self.p = dropout
+        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = self.w_q(x).unflatten(-1, self.shape)
+        k = self.w_k(x).unflatten(-1, self.shape)
+        v = self.w_v(x).unflatten(-1, self.shape)
+        scores = torch.einsum("bihd,bjhd->bhij", q, k) / self.shape[1] ** 0.5
+        if mask is not None:
+            scores = torch.where(mask, scores, -torch.inf) if mask.dtype == torch.bool else scores + mask
+        dead = (scores == -torch.inf).all(-1, keepdim=True)
+        weights = stable_softmax(torch.where(dead, 0.0, scores)) * ~dead
+        dropped = nn.functional.dropout(weights, self.p, self.training)
+        return self.w_o(torch.einsum("bhij,bjhd->bihd", dropped, v).flatten(-2)), weights
+
+# %% exercise="MultiHeadAttention" right="dropout_on_identity"
+"""Folds heads into the batch with bmm; the dropped weights are weights times a dropped tensor of ones."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model != num_heads * (d_model // num_heads):
+            raise ValueError("the width must be a multiple of the number of heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        batch, tokens, width = x.shape
+        q, k, v = (split_heads(layer(x), self.num_heads).flatten(0, 1) for layer in (self.w_q, self.w_k, self.w_v))
+        if mask is not None:
+            mask = mask.expand(batch, self.num_heads, tokens, tokens).flatten(0, 1)
+        weights = scaled_dot_product_attention(q, k, v, mask)[1]
+        mixed = torch.bmm(weights * self.drop(torch.ones_like(weights)), v)
+        out = self.w_o(merge_heads(mixed.unflatten(0, (batch, self.num_heads))))
+        return out, weights.unflatten(0, (batch, self.num_heads))
+
+# %% exercise="CrossAttention" right="module_calls"
+"""The three maps, split_heads, scaled_dot_product_attention, merge_heads, w_o in a module list of named layers."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        for name in "qkvo":
+            self.add_module(f"w_{name}", nn.Linear(d_model, d_model))
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        parts = [split_heads(w(s), self.num_heads) for w, s in ((self.w_q, x), (self.w_k, memory), (self.w_v, memory))]
+        out, weights = scaled_dot_product_attention(*parts, mask=memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" right="key_map_folded_into_query"
+"""Never makes keys: q is carried through w_k (and the bias of w_k adds one number per query), values are mixed before w_v."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.h, self.d = num_heads, d_model // num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.h)
+        to_key = self.w_k.weight.reshape(self.h, self.d, -1)
+        key_bias = self.w_k.bias.reshape(self.h, self.d, 1)
+        carried = q @ to_key
+        scores = (carried @ memory[:, None].mT + q @ key_bias) / math.sqrt(self.d)
+        if memory_mask is not None:
+            scores = scores.masked_fill(~memory_mask, -math.inf)
+        dead = scores.isneginf().all(-1, keepdim=True)
+        weights = stable_softmax(scores.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+        read = weights @ memory[:, None]
+        to_value = self.w_v.weight.reshape(self.h, self.d, -1)
+        value_bias = self.w_v.bias.reshape(self.h, 1, self.d)
+        mixed = read @ to_value.mT + weights.sum(-1, keepdim=True) * value_bias
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="CrossAttention" right="sentence_by_sentence"
+"""A loop over batch and heads on matrices, with an additive mask."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        batch, t, width = x.shape
+        s, d = memory.shape[1], width // self.num_heads
+        bias = torch.zeros(batch, self.num_heads, t, s, dtype=x.dtype)
+        if memory_mask is not None:
+            bias = bias.masked_fill(~memory_mask, float("-inf"))
+        outs, all_weights = [], []
+        for b in range(batch):
+            q, k, v = self.w_q(x[b]), self.w_k(memory[b]), self.w_v(memory[b])
+            columns = [slice(i, i + d) for i in range(0, width, d)]
+            pairs = [scaled_dot_product_attention(q[:, c], k[:, c], v[:, c], bias[b, h]) for h, c in enumerate(columns)]
+            outs.append(self.w_o(torch.cat([out for out, _ in pairs], dim=1)))
+            all_weights.append(torch.stack([weights for _, weights in pairs]))
+        return torch.stack(outs), torch.stack(all_weights)
+
+# %% exercise="attention_entropy" right="nan_to_num"
+"""w ln w as it stands; the NaN of 0 ln 0 becomes 0 before the sum."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return torch.nan_to_num(-weights * weights.log(), nan=0.0).sum(-1)
+
+# %% exercise="attention_entropy" right="special_entr"
+"""torch.special.entr is -w ln w with 0 at 0."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return torch.special.entr(weights).sum(dim=-1)
+
+# %% exercise="attention_entropy" right="key_by_key"
+"""A loop over the keys with a float64 total; logarithms of zero weights are replaced by the logarithm of one."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    total = torch.zeros_like(weights[..., 0], dtype=torch.float64)
+    for s in range(weights.shape[-1]):
+        w = weights[..., s]
+        total = total - w * torch.log(torch.where(w > 0, w, torch.ones_like(w)))
+    return total.to(weights.dtype)
+
+# %% exercise="attention_entropy" right="log2_dot_product"
+"""Bits by a batched dot product with log2 in float64, then times ln 2."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    wide = weights.double()
+    bits = wide.masked_fill(wide == 0, 1.0).log2()
+    return (torch.einsum("...s,...s->...", wide, bits) * -math.log(2)).to(weights.dtype)
+
+# %% exercise="sink_mass" right="head_by_head"
+"""For each head, over batch and queries, a running total divided by their number."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    batch, heads, queries, _ = weights.shape
+    result = weights.new_zeros(heads)
+    for h in range(heads):
+        for t in range(first, queries):
+            result[h] += weights[:, h, t, :first].sum()
+    return result / (batch * (queries - first))
+
+# %% exercise="sink_mass" right="einsum_with_indicator"
+"""einsum with a vector that is 1 for sink keys and one that is 1 / count for the queries that count."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    batch, _, queries, keys = weights.shape
+    is_sink = (torch.arange(keys) < first).to(weights.dtype)
+    share = (torch.arange(queries) >= first).to(weights.dtype)
+    share = share / share.sum() / batch
+    return torch.einsum("bhts,s,t->h", weights, is_sink, share)
+
+# %% exercise="sink_mass" right="mean_first_then_sum"
+"""Averages over queries and batch first and adds the sink keys afterwards."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights.narrow(2, first, weights.size(2) - first).mean((0, 2)).narrow(1, 0, min(first, weights.size(3))).sum(1)
+
+# %% exercise="attention_cost" right="products_listed"
+"""Lists every product as (a, b, c) and adds up 2abc."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    d = d_model // num_heads
+
+    def flops(products):
+        return sum(2 * a * b * c for a, b, c in products)
+
+    return {
+        "projection_flops": flops([(n, d_model, d_model)] * 4),
+        "score_flops": flops([(n, d, n)] * num_heads),
+        "mix_flops": flops([(n, n, d)] * num_heads),
+        "score_bytes": sum(n * n * bytes_per_number for _ in range(num_heads)),
+        "kv_bytes": sum(n * d * bytes_per_number for _ in range(num_heads) for _ in ("keys", "values")),
+    }
+
+# %% exercise="attention_cost" right="closed_forms"
+"""Closed forms in n and D."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    square = 2 * n**2 * d_model
+    return dict(
+        projection_flops=8 * n * d_model**2,
+        score_flops=square,
+        mix_flops=square,
+        score_bytes=num_heads * n**2 * bytes_per_number,
+        kv_bytes=2 * n * d_model * bytes_per_number,
+    )
+
+# %% exercise="attention_cost" right="math_prod"
+"""math.prod over the factors, in another order of keys."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    head = d_model // num_heads
+    cost = {"kv_bytes": math.prod((2, num_heads, n, head, bytes_per_number))}
+    cost["score_bytes"] = math.prod((num_heads, n, n, bytes_per_number))
+    for name in ("mix_flops", "score_flops"):
+        cost[name] = math.prod((num_heads, 2, n, n, head))
+    cost["projection_flops"] = 4 * math.prod((2, n, d_model, d_model))
+    return cost
+
+# %% exercise="row_softmax" right="two_walks"
+"""A running maximum and a sum that is rescaled, then one walk to write."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        higher = tl.maximum(top, tl.max(x, axis=0))
+        total = total * tl.exp(top - higher) + tl.sum(tl.exp(x - higher), axis=0)
+        top = higher
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" right="lane_by_lane"
+"""Each lane keeps its own maximum and its own sum in base 2; they are reduced once, at the end of a walk."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    x_ptr += tl.program_id(0).to(tl.int64) * x_row
+    out_ptr += tl.program_id(0).to(tl.int64) * out_row
+    highest = tl.full((BLOCK,), -float("inf"), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + cols * x_col, mask=cols < n_cols, other=-float("inf"))
+        highest = tl.maximum(highest, x.to(tl.float32))
+    top = tl.max(highest, axis=0)
+    sums = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        y = tl.load(x_ptr + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        sums += tl.where(cols < n_cols, tl.exp2((y - top) * 1.4426950408889634), 0.0)
+    share = 1.0 / tl.sum(sums, axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        z = tl.load(x_ptr + cols * x_col, mask=cols < n_cols).to(tl.float32)
+        w = tl.exp2((z - top) * 1.4426950408889634) * share
+        tl.store(out_ptr + cols * out_col, w.to(out_ptr.dtype.element_ty), mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = x.new_empty(x.shape)
+    row_softmax_kernel[(x.shape[0],)](
+        x, out, x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="row_softmax" right="from_the_right_with_small_blocks"
+"""Walks from the right end in blocks that are no wider than the row needs; one walk less by a running maximum."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, BLOCK: tl.constexpr):
+    row = tl.program_id(axis=0)
+    top = -float("inf")
+    total = 0.0
+    for done in range(0, n_cols, BLOCK):
+        cols = n_cols - 1 - done - tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, cols >= 0, -float("inf")).to(tl.float32)
+        new = tl.maximum(top, tl.max(x, 0))
+        total = total * tl.exp(top - new) + tl.sum(tl.exp(x - new), 0)
+        top = new
+    for done in range(0, n_cols, BLOCK):
+        cols = n_cols - 1 - done - tl.arange(0, BLOCK)
+        y = tl.load(x_ptr + row * x_row + cols * x_col, cols >= 0, 0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols, tl.exp(y - top) / total, cols >= 0)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty(rows, cols, dtype=x.dtype, device=x.device)
+    width = min(block, triton.next_power_of_2(cols))
+    row_softmax_kernel[rows,](x, out, cols, x.stride(0), x.stride(1), out.stride(0), BLOCK=width)
+    return out
+
+# %% exercise="row_softmax" right="three_walks_2"
+"""Maximum, sum of exponentials, write: three walks over the row."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(y - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" right="three_walks_2"
+"""Three walks with -inf for blocked columns, maximum 0 and sum 1 for a blocked row."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" right="running_maximum"
+"""Two walks; the shift is 0 as long as nothing was allowed."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))
+        higher = tl.maximum(top, tl.max(s, axis=0))
+        shift = tl.where(higher == -float("inf"), 0.0, higher)
+        total = total * tl.exp(top - shift) + tl.sum(tl.exp(s - shift), axis=0)
+        top = higher
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" right="lanes_and_loads_under_the_mask"
+"""Loads scores only where they are allowed (mask as the load's mask), keeps a maximum and a sum per lane."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    highest = tl.full((BLOCK,), -float("inf"), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        ok = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=cols < n_cols, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=ok & (cols < n_cols), other=-float("inf"))
+        highest = tl.maximum(highest, s)
+    top = tl.max(highest, axis=0)
+    sums = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        ok = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=cols < n_cols, other=0) != 0
+        ok = ok & (cols < n_cols)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=ok, other=0.0)
+        sums += tl.where(ok, tl.exp(scale * tl.where(ok, s - top, 0.0)), 0.0)
+    total = tl.maximum(tl.sum(sums, axis=0), 1.0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        ok = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=cols < n_cols, other=0) != 0
+        ok = ok & (cols < n_cols)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=ok, other=0.0)
+        w = tl.where(ok, tl.exp(scale * tl.where(ok, s - top, 0.0)) / total, 0.0)
+        tl.store(out_ptr + row * out_row + cols, w, mask=cols < n_cols)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = scores.new_empty(rows, cols)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, scores.stride(0), scores.stride(1), mask.stride(0), mask.stride(1), cols, block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" right="mask_viewed_as_bytes"
+"""The mask is viewed as uint8 (no copy); blocked columns hold the most negative float and their exponential is set to 0; one walk less."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    top = -3.4028234663852886e38
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) > 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -3.4028234663852886e38)
+        higher = tl.maximum(top, tl.max(s, axis=0))
+        total = total * tl.exp(top - higher) + tl.sum(tl.where(allowed, tl.exp(s - higher), 0.0), axis=0)
+        top = higher
+    inverse = 1.0 / tl.where(total > 0.0, total, 1.0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) > 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, top)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.where(allowed, tl.exp(s - top) * inverse, 0.0), mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask.view(torch.uint8), out, scale, scores.shape[1],
+        *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="permutation_finding" right="statistics_median"
+"""A list for each name and statistics.median."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((e - c[ORDER]).abs().max().item())
+    return {name: round(statistics.median(numbers), 4) for name, numbers in found.items()}
+
+# %% exercise="permutation_finding" right="all_runs_in_one_batch"
+"""All runs as one batch, the largest difference by amax, the median by quantile."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    x = torch.stack([word_vectors(run) for run in runs])
+    y = x[:, ORDER]
+
+    def attend(z, mask=None):
+        return scaled_dot_product_attention(z, z, z, mask)[0]
+
+    def middle(left, right):
+        largest = (left - right).abs().amax(dim=(1, 2)).double()
+        return round(torch.quantile(largest, 0.5).item(), 4)
+
+    causal = torch.ones(4, 4, dtype=torch.bool).tril()
+    return {
+        "same_place": middle(attend(y), attend(x)),
+        "same_word": middle(attend(y), attend(x)[:, ORDER]),
+        "causal_word": middle(attend(y, causal), attend(x, causal)[:, ORDER]),
+    }
+
+# %% exercise="permutation_finding" right="permutation_matrix_float64"
+"""In float64, with the order as a matrix product, the Chebyshev norm, and a median from the sorted list."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    move = torch.eye(len(ORDER), dtype=torch.float64)[ORDER]
+    rows = []
+    for run in runs:
+        x = word_vectors(run).double()
+        plain = lambda z: scaled_dot_product_attention(z, z, z)[0]
+        causal = lambda z: scaled_dot_product_attention(z, z, z, causal_mask(4, 4))[0]
+        gaps = (plain(move @ x) - plain(x), plain(move @ x) - move @ plain(x), causal(move @ x) - move @ causal(x))
+        rows.append([torch.linalg.vector_norm(gap, ord=math.inf).item() for gap in gaps])
+    result = {}
+    for name, column in zip(("same_place", "same_word", "causal_word"), zip(*rows)):
+        column = sorted(column)
+        result[name] = round((column[(len(column) - 1) // 2] + column[len(column) // 2]) / 2, 4)
+    return result
+
+# %% exercise="saturation_finding" right="loops"
+"""Two loops, queries drawn before keys, one generator for each seed and width."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = torch.randn(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+
+# %% exercise="saturation_finding" right="one_generator_per_seed_2"
+"""One generator for each seed that serves all widths in turn, keys first, float64."""
+DIMS = [16, 64, 256, 1024]
+
+
+def _saturation():
+    tables = {f"{s}_{p}": [[0.0] * 10 for _ in DIMS] for s in ("raw", "scaled") for p in ("entropy", "gradient")}
+    for s in range(10):
+        gen = torch.Generator().manual_seed(s)
+        for i, d in enumerate(DIMS):
+            keys, queries = torch.randn(2, 64, d, generator=gen, dtype=torch.float64)
+            for kind, weights in (
+                ("raw", stable_softmax(queries @ keys.T)),
+                ("scaled", stable_softmax(queries @ keys.T / d**0.5)),
+            ):
+                tables[f"{kind}_entropy"][i][s] = float(torch.mean(attention_entropy(weights))) / math.log(64)
+                tables[f"{kind}_gradient"][i][s] = float(torch.sum(weights * (1 - weights))) / 64
+    return tables
+
+
+saturation_finding = _saturation()
+
+# %% exercise="saturation_finding" right="all_seeds_batched"
+"""All seeds of a width in one tensor (10, 64, 64), tables by tolist."""
+DIMS = [16, 64, 256, 1024]
+
+
+def _draw(d):
+    pairs = [torch.randn(2, 64, d, generator=torch.Generator().manual_seed(s)) for s in range(10)]
+    q, k = torch.stack(pairs, dim=1)
+    return torch.einsum("rqd,rkd->rqk", q, k)
+
+
+_raw = [stable_softmax(_draw(d)) for d in DIMS]
+_scaled = [stable_softmax(_draw(d).div(d**0.5)) for d in DIMS]
+saturation_finding = {
+    "raw_entropy": [(attention_entropy(w).mean(-1) / math.log(64)).tolist() for w in _raw],
+    "scaled_entropy": [(attention_entropy(w).mean(-1) / math.log(64)).tolist() for w in _scaled],
+    "raw_gradient": [(1 - w.square().sum(-1)).mean(-1).tolist() for w in _raw],
+    "scaled_gradient": [(1 - w.square().sum(-1)).mean(-1).tolist() for w in _scaled],
+}
+
+# %% exercise="repaired_cross_attention" right="own_function"
+"""Calls scaled_dot_product_attention with the decoder's queries and the encoder's keys and values."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    return scaled_dot_product_attention(decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v)[0]
+
+# %% exercise="repaired_cross_attention" right="values_mapped_last"
+"""The library's softmax, torch.bmm on the encoder's states, and w_v applied last, to the mix."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    logits = (decoder_states @ w_q) @ (encoder_states @ w_k).transpose(1, 2) / math.sqrt(w_k.shape[-1])
+    weights = torch.softmax(logits, dim=2)
+    return torch.bmm(weights, encoder_states) @ w_v
+
+# %% exercise="repaired_cross_attention" right="streaming_over_keys"
+"""Takes the encoder's positions one at a time with a running maximum, a running sum and a running mix."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = torch.einsum("btd,de->bte", decoder_states, w_q) * w_k.shape[-1] ** -0.5
+    keys = torch.einsum("bsd,de->bse", encoder_states, w_k)
+    values = torch.einsum("bsd,de->bse", encoder_states, w_v)
+    top = (queries * keys[:, :1]).sum(-1, keepdim=True)
+    total, mix = torch.ones_like(top), values[:, :1].expand(-1, queries.shape[1], -1)
+    for s in range(1, keys.shape[1]):
+        logit = (queries * keys[:, s : s + 1]).sum(-1, keepdim=True)
+        higher = torch.maximum(top, logit)
+        old, new = torch.exp(top - higher), torch.exp(logit - higher)
+        total, mix, top = total * old + new, mix * old + values[:, s : s + 1] * new, higher
+    return mix / total
+
+# %% exercise="repaired_masking" right="additive_everywhere"
+"""Turns a boolean mask into 0 and -inf and adds; rows that are -inf everywhere are filled before the softmax."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape, dtype=logits.dtype, device=logits.device).masked_fill(~mask, float("-inf"))
+    elif not mask.is_floating_point():
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    logits = logits + mask.to(logits.dtype)
+    dead = logits.isneginf().all(-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" right="sum_of_at_least_one"
+"""A shift that is 0 for hidden rows; their sum of exponentials 0 is replaced by 1. Works in float64."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    wide = logits.double()
+    if mask.dtype is torch.bool:
+        wide = torch.where(mask, wide, -torch.inf)
+    elif mask.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        wide = wide + mask
+    else:
+        raise TypeError("bool or float, please")
+    top = wide.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float64).min)
+    e = (wide - top).exp()
+    total = e.sum(dim=-1, keepdim=True)
+    return (e / (total + (total == 0))).to(logits.dtype)
+
+# %% exercise="repaired_masking" right="row_by_row"
+"""Flattens to rows and weighs only the visible keys of each."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype != torch.bool and not torch.is_floating_point(mask):
+        raise TypeError("cannot tell what this mask means")
+    own = mask.expand(logits.shape)
+    weights = torch.zeros_like(logits).reshape(-1, logits.shape[-1])
+    pairs = zip(logits.reshape(weights.shape), own.reshape(weights.shape), strict=True)
+    for i, (row, allowed) in enumerate(pairs):
+        visible = allowed if allowed.dtype == torch.bool else allowed != -math.inf
+        if visible.any():
+            score = row[visible] if allowed.dtype == torch.bool else row[visible] + allowed[visible].to(row.dtype)
+            weights[i, visible] = torch.softmax(score, dim=0)
+    return weights.reshape(logits.shape)

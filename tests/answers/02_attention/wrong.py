@@ -1321,3 +1321,4190 @@ def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int
         scores.stride(0), scores.stride(1), flags.stride(0), flags.stride(1), out.stride(0), out.stride(1), BLOCK=block,
     )
     return out
+
+# %% exercise="stable_softmax" wrong="one_maximum_for_all_rows"
+"""Subtracts the maximum of the whole tensor: a row near -500 beside a row near 300 becomes 0 / 0."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    e = torch.exp(x - x.max())
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="maximum_always_last_dim"
+"""The maximum is taken along the last dimension whatever dim is: for dim=0 the constant differs within one row."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    e = torch.exp(x - x.amax(dim=-1, keepdim=True))
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="largest_absolute_value"
+"""Subtracts the largest |x|: a row all near -500 gives exp(-1000) = 0 everywhere and 0 / 0."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    c = x.masked_fill(x == float("-inf"), 0.0).abs().amax(dim=dim, keepdim=True)
+    e = torch.exp(x - c)
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="mean_instead_of_max"
+"""Subtracts the mean of the finite entries: the row [0, 0, 0, 400] still overflows to inf / inf."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    finite = x != float("-inf")
+    mean = torch.where(finite, x, torch.zeros_like(x)).sum(dim, keepdim=True) / finite.sum(dim, keepdim=True)
+    e = torch.exp(x - mean)
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="shifts_the_callers_tensor"
+"""x -= max and exp_ work in place on the caller's x."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    x -= x.amax(dim=dim, keepdim=True)
+    e = x.exp()
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="sum_without_keepdim"
+"""The sum lacks keepdim: a square matrix with dim=-1 is divided by the sums of the wrong rows."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    e = torch.exp(x - x.amax(dim=dim, keepdim=True))
+    return e / e.sum(dim=dim)
+
+# %% exercise="stable_softmax" wrong="always_float32"
+"""Float16 and float64 input come back as float32."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    x = x.float()
+    e = torch.exp(x - x.amax(dim=dim, keepdim=True))
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="minus_inf_becomes_minus_ten_thousand"
+"""-inf is replaced by -1e4 before the maximum: beside finite entries near -2e4 the blocked entry gets all the weight."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    x = torch.where(x == float("-inf"), torch.full_like(x, -1e4), x)
+    e = torch.exp(x - x.amax(dim=dim, keepdim=True))
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="scaled_dot_product_attention" wrong="softmax_over_queries"
+"""The softmax runs along the queries (dim=-2): rows do not sum to 1."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    dead = (scores == float("-inf")).all(-2, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-2).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="scale_from_the_values"
+"""Divides by sqrt(d_v): wrong where d_v differs from d_k."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(v.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    dead = (scores == float("-inf")).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="divides_by_width"
+"""Divides by d_k instead of its root."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / k.size(-1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    dead = (scores == float("-inf")).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="float_mask_is_scaled_too"
+"""The float mask is added before the division: a finite bias arrives sqrt(d_k) times too small."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    scores = scores / math.sqrt(q.size(-1))
+    dead = (scores == float("-inf")).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="bool_mask_after_softmax"
+"""A boolean mask multiplies the finished weights: rows with blocked keys sum to less than 1."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
+    if mask is not None and mask.dtype != torch.bool:
+        scores = scores + mask
+    dead = (scores == float("-inf")).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    if mask is not None and mask.dtype == torch.bool:
+        weights = weights * mask
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="true_blocks"
+"""The convention of nn.MultiheadAttention: a True in the boolean mask blocks."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    dead = (scores == float("-inf")).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="nan_to_num_afterwards"
+"""NaN rows are replaced after the softmax: the forward is right, but with an added mask NaN reaches the gradients of q and k."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            mask = torch.zeros(mask.shape, dtype=q.dtype).masked_fill(~mask, float("-inf"))
+        scores = scores + mask
+    weights = torch.nan_to_num(torch.softmax(scores, dim=-1), nan=0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="minus_1e9_for_blocked"
+"""Blocked keys get -1e9 (Annotated Transformer): a query that may look at nothing gets an even spread instead of zeros."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -1e9) if mask.dtype == torch.bool else scores + mask.clamp(min=-1e9)
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="only_bool_dead_rows"
+"""Empty rows are found from the boolean mask only: a float mask with a row all -inf gives NaN."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
+    if mask is None:
+        weights = torch.softmax(scores, -1)
+    elif mask.dtype == torch.bool:
+        alive = mask.any(-1, keepdim=True)
+        weights = torch.softmax(scores.masked_fill(~mask & alive, float("-inf")), -1) * alive
+    else:
+        weights = torch.softmax(scores + mask, -1)
+    return weights @ v, weights
+
+# %% exercise="causal_mask" wrong="aligned_top_left"
+"""tril without an offset: with fewer queries than keys the queries count as the first positions."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.ones(n_queries, n_keys, dtype=torch.bool).tril()
+
+# %% exercise="causal_mask" wrong="cannot_see_itself"
+"""Strictly earlier only (<): a query does not see its own position."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    position = torch.arange(n_keys - n_queries, n_keys)
+    return torch.arange(n_keys)[None, :] < position[:, None]
+
+# %% exercise="causal_mask" wrong="sees_one_ahead"
+"""diagonal is one too large: every query sees the next position."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.ones(n_queries, n_keys, dtype=torch.bool).tril(diagonal=n_keys - n_queries + 1)
+
+# %% exercise="causal_mask" wrong="true_is_the_future"
+"""True stands above the diagonal, at the keys that must not be read."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.ones(n_queries, n_keys, dtype=torch.bool).triu(diagonal=n_keys - n_queries + 1)
+
+# %% exercise="causal_mask" wrong="zeros_and_ones"
+"""Float ones and zeros instead of bool: added to scores it blocks nothing."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.tril(torch.ones(n_queries, n_keys), diagonal=n_keys - n_queries)
+
+# %% exercise="causal_mask" wrong="rows_in_reverse_order"
+"""Flips the square mask and takes its first T rows: the last T positions, but in reverse order."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    full = torch.ones(n_keys, n_keys, dtype=torch.bool).tril()
+    return full.flip(0)[:n_queries]
+
+# %% exercise="padding_mask" wrong="length_inclusive"
+"""<= lets every row see the first padding token."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return (torch.arange(n_keys) <= lengths[:, None])[:, None, None, :]
+
+# %% exercise="padding_mask" wrong="true_is_padding"
+"""The convention of key_padding_mask: True at the padding."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return (torch.arange(n_keys) >= lengths[:, None])[:, None, None, :]
+
+# %% exercise="padding_mask" wrong="one_axis_short"
+"""Shape (B, 1, S): spreads over queries only, and against (B, H, T, S) the batch lands on the heads."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return (torch.arange(n_keys)[None, :] < lengths[:, None]).unsqueeze(1)
+
+# %% exercise="padding_mask" wrong="masks_the_queries"
+"""Shape (B, 1, S, 1): blocks padded queries instead of padded keys."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return (torch.arange(n_keys)[None, :] < lengths[:, None])[:, None, :, None]
+
+# %% exercise="padding_mask" wrong="padding_in_front"
+"""The real tokens are taken to stand last."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return (torch.arange(n_keys)[None, :] >= n_keys - lengths[:, None])[:, None, None, :]
+
+# %% exercise="padding_mask" wrong="longest_row_sets_the_width"
+"""The width is lengths.max(): too narrow when every row is shorter than n_keys."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    width = int(lengths.max())
+    return (torch.arange(width)[None, :] < lengths[:, None])[:, None, None, :]
+
+# %% exercise="combine_masks" wrong="any_mask_suffices"
+"""Or instead of and: a key that one mask forbids may be read."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    result = None
+    for mask in masks:
+        if mask is not None:
+            result = mask if result is None else result | mask
+    return result
+
+# %% exercise="combine_masks" wrong="one_none_lifts_all"
+"""None among the masks makes the whole result None."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    if not masks or any(mask is None for mask in masks):
+        return None
+    result = masks[0]
+    for mask in masks[1:]:
+        result = result & mask
+    return result
+
+# %% exercise="combine_masks" wrong="only_the_first_two"
+"""The third mask is never looked at."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None
+    return given[0] if len(given) == 1 else given[0] & given[1]
+
+# %% exercise="combine_masks" wrong="writes_into_the_first_mask"
+"""Where the first mask already has the broadcast shape, the result is written into it: the caller's mask changes."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None
+    result = given[0]
+    for mask in given[1:]:
+        if torch.broadcast_shapes(result.shape, mask.shape) == result.shape:
+            result &= mask
+        else:
+            result = result & mask
+    return result
+
+# %% exercise="combine_masks" wrong="counts_none_as_a_vote"
+"""Adds the masks and compares with the number of arguments, None included: with a None nothing is allowed."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None
+    total = given[0].long()
+    for mask in given[1:]:
+        total = total + mask
+    return total == len(masks)
+
+# %% exercise="combine_masks" wrong="equal_opinions"
+"""== instead of &: two masks that both forbid a key allow it."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None
+    result = given[0]
+    for mask in given[1:]:
+        result = result == mask
+    return result
+
+# %% exercise="combine_masks" wrong="product_of_integers"
+"""The product of two or more masks comes back as int64."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    result = None
+    for mask in masks:
+        if mask is None:
+            continue
+        result = mask.long() if result is None else result * mask.long()
+    return result
+
+# %% exercise="split_heads" wrong="view_without_transpose"
+"""Reshapes straight to (B, H, T, d): the shape is right, tokens and heads are mixed."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    b, t, d_model = x.shape
+    return x.reshape(b, num_heads, t, d_model // num_heads)
+
+# %% exercise="split_heads" wrong="interleaved_heads"
+"""Head h gets the columns h, h + H, h + 2 H ... instead of a block of neighbours."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    b, t, d_model = x.shape
+    return x.reshape(b, t, d_model // num_heads, num_heads).permute(0, 3, 1, 2)
+
+# %% exercise="split_heads" wrong="heads_behind_tokens"
+"""Returns (B, T, H, d): the heads are not moved in front of the tokens."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return x.reshape(*x.shape[:2], num_heads, -1)
+
+# %% exercise="split_heads" wrong="split_size_not_count"
+"""torch.split takes the size of a piece, not the number of pieces: D / H heads of width H."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return torch.stack(x.split(num_heads, dim=-1), dim=1)
+
+# %% exercise="split_heads" wrong="heads_before_batch"
+"""Stacks the chunks on axis 0: (H, B, T, d)."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return torch.stack(x.chunk(num_heads, dim=-1))
+
+# %% exercise="split_heads" wrong="swaps_the_wrong_axes"
+"""(B, T, H, d) is permuted to (B, H, d, T) and reshaped: tokens and channels are mixed."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    b, t, d_model = x.shape
+    d = d_model // num_heads
+    return x.transpose(1, 2).reshape(b, num_heads, t, d)
+
+# %% exercise="merge_heads" wrong="reshape_without_transpose"
+"""Flattens (B, H, T, d) straight to (B, T, H d): numbers of different tokens land in one row."""
+def merge_heads(x: Tensor) -> Tensor:
+    b, h, t, d = x.shape
+    return x.contiguous().view(b, t, h * d)
+
+# %% exercise="merge_heads" wrong="interleaved_heads"
+"""The heads become the fastest axis: column i * H + h instead of h * d + i."""
+def merge_heads(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1).flatten(2)
+
+# %% exercise="merge_heads" wrong="mean_over_heads"
+"""Averages the heads instead of putting them side by side: (B, T, d)."""
+def merge_heads(x: Tensor) -> Tensor:
+    return x.mean(dim=1)
+
+# %% exercise="merge_heads" wrong="not_flattened"
+"""Only the transpose: (B, T, H, d)."""
+def merge_heads(x: Tensor) -> Tensor:
+    return x.transpose(1, 2).contiguous()
+
+# %% exercise="merge_heads" wrong="heads_over_tokens"
+"""Concatenates the heads along the tokens and reshapes: rows hold neighbouring tokens of one head."""
+def merge_heads(x: Tensor) -> Tensor:
+    b, h, t, d = x.shape
+    return torch.cat(x.unbind(1), dim=1).reshape(b, t, h * d)
+
+# %% exercise="merge_heads" wrong="channels_and_tokens_swapped"
+"""Transposes axes 2 and 3 instead of 1 and 2 before flattening."""
+def merge_heads(x: Tensor) -> Tensor:
+    b, h, t, d = x.shape
+    return x.transpose(2, 3).reshape(b, h * d, t).reshape(b, t, h * d)
+
+# %% exercise="MultiHeadAttention" wrong="scale_by_model_width"
+"""Scores are divided by sqrt(D) instead of sqrt(d): wrong for more than one head."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.d_model, self.num_heads = d_model, num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        scores = q @ k.transpose(-2, -1) / math.sqrt(self.d_model)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+        dead = (scores == float("-inf")).all(-1, keepdim=True)
+        weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+        return self.w_o(merge_heads(self.dropout(weights) @ v)), weights
+
+# %% exercise="MultiHeadAttention" wrong="dropout_at_evaluation_too"
+"""F.dropout without training=self.training drops weights in eval mode as well."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads, self.dropout = num_heads, dropout
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        mixed = nn.functional.dropout(weights, self.dropout) @ v
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="returns_dropped_weights"
+"""The returned weights are those after dropout: in training their rows do not sum to 1."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        weights = self.dropout(weights)
+        return self.w_o(merge_heads(weights @ v)), weights
+
+# %% exercise="MultiHeadAttention" wrong="dropout_on_the_output"
+"""Residual dropout: the output of w_o is dropped, not the weights."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        out, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.dropout(self.w_o(merge_heads(out))), weights
+
+# %% exercise="MultiHeadAttention" wrong="assert_for_bad_width"
+"""A D that is no multiple of H raises AssertionError, not ValueError."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        assert d_model % num_heads == 0
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.w_o(merge_heads(self.dropout(weights) @ v)), weights
+
+# %% exercise="MultiHeadAttention" wrong="heads_averaged_in_weights"
+"""Returns the weights averaged over the heads, (B, T, T), as nn.MultiheadAttention does."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.w_o(merge_heads(self.dropout(weights) @ v)), weights.mean(dim=1)
+
+# %% exercise="MultiHeadAttention" wrong="keys_and_queries_swapped"
+"""w_k makes the queries and w_q the keys: the weights are those of the transposed scores."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        k, q, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.w_o(merge_heads(self.dropout(weights) @ v)), weights
+
+# %% exercise="MultiHeadAttention" wrong="heads_merged_without_transpose"
+"""The heads' output is flattened with reshape only: numbers of different tokens reach w_o together."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.w_o((self.dropout(weights) @ v).reshape(x.shape)), weights
+
+# %% exercise="MultiHeadAttention" wrong="projections_without_bias"
+"""w_q, w_k, w_v have no bias (as in Vaswani et al.): three parameters are missing from the state dict."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model, bias=False)
+        self.w_k = nn.Linear(d_model, d_model, bias=False)
+        self.w_v = nn.Linear(d_model, d_model, bias=False)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.w_o(merge_heads(self.dropout(weights) @ v)), weights
+
+# %% exercise="CrossAttention" wrong="encoder_asks_decoder_answers"
+"""Queries come from memory, keys and values from x: the output has the encoder's length."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(memory), self.num_heads)
+        k, v = split_heads(self.w_k(x), self.num_heads), split_heads(self.w_v(x), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="key_and_value_maps_swapped"
+"""w_v makes the keys and w_k the values."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        v, k = split_heads(self.w_k(memory), self.num_heads), split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="causal_on_the_source"
+"""A causal mask is put on the source as well: early queries cannot read the end of the sentence."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k, v = split_heads(self.w_k(memory), self.num_heads), split_heads(self.w_v(memory), self.num_heads)
+        no_future = torch.ones(x.shape[1], memory.shape[1], dtype=torch.bool).tril()
+        out, weights = scaled_dot_product_attention(q, k, v, combine_masks(memory_mask, no_future))
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="mask_ignored"
+"""memory_mask is accepted and never used: padding of the source is read."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k, v = split_heads(self.w_k(memory), self.num_heads), split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="padded_source_is_nan"
+"""Plain softmax over -inf: a source that is all padding gives NaN."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k, v = split_heads(self.w_k(memory), self.num_heads), split_heads(self.w_v(memory), self.num_heads)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        if memory_mask is not None:
+            scores = scores.masked_fill(~memory_mask, float("-inf"))
+        weights = torch.softmax(scores, dim=-1)
+        return self.w_o(merge_heads(weights @ v)), weights
+
+# %% exercise="CrossAttention" wrong="values_from_the_keys"
+"""The values are w_v of the finished keys instead of w_v of memory."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        memory = self.w_k(memory)
+        k, v = split_heads(memory, self.num_heads), split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="residual_added"
+"""Adds the decoder states to the output, as the layer around it would."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k, v = split_heads(self.w_k(memory), self.num_heads), split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return x + self.w_o(merge_heads(out)), weights
+
+# %% exercise="attention_entropy" wrong="bits"
+"""log2: bits instead of nats."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -torch.where(weights > 0, weights * torch.log2(weights.clamp(min=1e-38)), torch.zeros_like(weights)).sum(-1)
+
+# %% exercise="attention_entropy" wrong="zero_times_minus_inf"
+"""A weight of exactly 0 gives 0 * -inf = NaN."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -(weights * weights.log()).sum(dim=-1)
+
+# %% exercise="attention_entropy" wrong="over_the_queries"
+"""Adds along the queries (dim=-2): one number for each key."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -torch.xlogy(weights, weights).sum(dim=-2)
+
+# %% exercise="attention_entropy" wrong="mean_over_keys"
+"""The mean over the keys instead of the sum: S times too small."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -torch.xlogy(weights, weights).mean(dim=-1)
+
+# %% exercise="attention_entropy" wrong="normalised_to_one"
+"""Divided by ln(S): runs from 0 to 1 instead of 0 to ln(S)."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -torch.xlogy(weights, weights).sum(dim=-1) / math.log(weights.shape[-1])
+
+# %% exercise="attention_entropy" wrong="negative_sign_lost"
+"""The minus sign is missing."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return torch.xlogy(weights, weights).sum(dim=-1)
+
+# %% exercise="attention_entropy" wrong="epsilon_too_large"
+"""log(w + 1e-3): an even spread over 1000 keys loses 0.69 nats."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -(weights * torch.log(weights + 1e-3)).sum(dim=-1)
+
+# %% exercise="sink_mass" wrong="all_queries"
+"""Averages over all queries, the first ones too, which can see nothing but the sink."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[..., :first].sum(-1).mean(dim=(0, 2))
+
+# %% exercise="sink_mass" wrong="mean_over_the_sink_keys"
+"""The sink keys are averaged instead of added: first times too small."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first:, :first].mean(dim=(0, 2, 3))
+
+# %% exercise="sink_mass" wrong="one_query_too_late"
+"""t > first instead of t >= first: the query at position first is left out."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first + 1 :, :first].sum(-1).mean(dim=(0, 2))
+
+# %% exercise="sink_mass" wrong="one_number_per_batch_row"
+"""Averages over heads and queries: (B,) instead of (H,)."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first:, :first].sum(-1).mean(dim=(1, 2))
+
+# %% exercise="sink_mass" wrong="batch_not_averaged"
+"""The mean runs over the queries only: (B, H)."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first:, :first].sum(-1).mean(dim=-1)
+
+# %% exercise="sink_mass" wrong="always_four"
+"""first is ignored; the sink is always four keys wide."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, 4:, :4].sum(-1).mean(dim=(0, 2))
+
+# %% exercise="sink_mass" wrong="queries_and_keys_swapped"
+"""Slices the first queries and the later keys: the axes are mixed up."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, :first, first:].sum(-1).mean(dim=(0, 2))
+
+# %% exercise="attention_cost" wrong="one_flop_per_multiply_add"
+"""Counts a multiplication and its addition as one: every FLOP count is half."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 4 * n * d_model * d_model,
+        "score_flops": n * n * d_model,
+        "mix_flops": n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="three_projections"
+"""The output projection is forgotten."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 3 * 2 * n * d_model * d_model,
+        "score_flops": 2 * n * n * d_model,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="every_head_full_width"
+"""Each head is counted with width D: scores and mixing are H times too large."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model**2,
+        "score_flops": num_heads * 2 * n * n * d_model,
+        "mix_flops": num_heads * 2 * n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="one_weight_matrix"
+"""score_bytes counts one head's weights only."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model**2,
+        "score_flops": 2 * n * n * d_model,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="keys_only"
+"""kv_bytes counts the keys and forgets the values."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    d = d_model // num_heads
+    return {
+        "projection_flops": 8 * n * d_model**2,
+        "score_flops": 2 * n * n * d_model,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": num_heads * n * d * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="always_float32"
+"""Sizes are computed with 4 bytes a number whatever bytes_per_number says."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model**2,
+        "score_flops": 2 * n * n * d_model,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": num_heads * n * n * 4,
+        "kv_bytes": 2 * n * d_model * 4,
+    }
+
+# %% exercise="attention_cost" wrong="float_numbers"
+"""The head's width is D / H with a true division: score, mix and kv come back as floats."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    d = d_model / num_heads
+    return {
+        "projection_flops": 8 * n * d_model**2,
+        "score_flops": num_heads * 2 * n * n * d,
+        "mix_flops": num_heads * 2 * n * n * d,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * num_heads * n * d * bytes_per_number,
+    }
+
+# %% exercise="row_softmax" wrong="tail_is_zero_in_the_maximum"
+"""Missing lanes hold 0 in the maximum: a row near -500 with a tail gets maximum 0 and 0 / 0."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(x.shape[0],)](
+        x, out, x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="row_softmax" wrong="tail_counts_in_the_sum"
+"""Missing lanes hold 0 in the sum of exponentials: each adds exp(0 - max), so rows with a tail sum to less than 1."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        total += tl.sum(tl.exp(x - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(x.shape[0],)](
+        x, out, x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="row_softmax" wrong="running_sum_not_rescaled"
+"""Online softmax without the factor exp(old - new): the sum is wrong when the maximum rises in a later block."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+        total += tl.sum(tl.exp(x - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(x.shape[0],)](
+        x, out, x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="row_softmax" wrong="softmax_of_each_block"
+"""Maximum and sum are those of the block, not of the row: every block of a wide row sums to 1."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        e = tl.exp(x - tl.max(x, axis=0))
+        tl.store(out_ptr + row * out_row + cols * out_col, e / tl.sum(e, axis=0), mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(x.shape[0],)](
+        x, out, x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="row_softmax" wrong="empty_like_keeps_the_strides"
+"""torch.empty_like keeps the layout of x.t(): the output is right but not contiguous."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty_like(x)
+    row_softmax_kernel[(x.shape[0],)](
+        x, out, x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="row_softmax" wrong="copies_first"
+"""x.contiguous() copies a strided input by torch: a second launch."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    row_softmax_kernel[(x.shape[0],)](
+        x, out, x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="row_softmax" wrong="column_stride_forgotten"
+"""The address is x_ptr + row * x_row + cols: for x.t() or x[:, ::2] it reads other numbers."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, out_row, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], x.stride(0), out.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="one_program_for_all_rows"
+"""One program loops over all rows: a single program whatever the number of rows."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_rows, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    lanes = tl.arange(0, BLOCK)
+    for row in range(0, n_rows):
+        top = -float("inf")
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+            top = tl.maximum(top, tl.max(x, axis=0))
+        total = 0.0
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+            total += tl.sum(tl.exp(x - top), axis=0)
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+            tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(1,)](
+        x, out, x.shape[0], x.shape[1], x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="maximum_over_blocked_too"
+"""The maximum includes blocked columns: a blocked 1000 makes the allowed weights underflow to 0."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="maximum_before_the_scale"
+"""The maximum is taken of the unscaled scores: scale 0.125 and scores near 2000 give exp(250 - 2000) = 0."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0)
+        s = tl.where(inside & allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="empty_row_is_nan"
+"""A row without allowed columns is -inf - -inf = NaN."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="minus_1e9_for_blocked"
+"""Blocked columns get -1e9: a row with no allowed column becomes 1 / C or worse instead of zeros."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -1.0e9)
+        s = tl.where(inside, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -1.0e9)
+        s = tl.where(inside, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -1.0e9)
+        s = tl.where(inside, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="blocked_scores_are_zero"
+"""Blocked columns take part with a score of 0 instead of -inf."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, 0.0)
+        s = tl.where(inside, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, 0.0)
+        s = tl.where(inside, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, 0.0)
+        s = tl.where(inside, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="scores_strides_for_the_mask"
+"""The mask is read with the strides of the scores: wrong for an expanded or transposed mask."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * scores_row + cols * scores_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * scores_row + cols * scores_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * scores_row + cols * scores_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="divides_by_scale"
+"""scale is taken for sqrt(d) and divides."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) / scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) / scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) / scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="scale_after_the_softmax"
+"""The scale multiplies the weights instead of the scores."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0)
+        s = tl.where(inside & allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0)
+        s = tl.where(inside & allowed, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0)
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total * scale, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="true_blocks"
+"""True counts as blocked."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=1) == 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=1) == 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=1) == 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="mask_copied_first"
+"""mask.contiguous() is a copy by torch for an expanded mask: a second launch."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    mask = mask.contiguous()
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="a_fourth_walk"
+"""A walk of its own asks whether any column is allowed: the mask is read four times."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    any_allowed = 0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        any_allowed = tl.maximum(any_allowed, tl.max(allowed.to(tl.int32), axis=0))
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(any_allowed == 0, 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside & allowed, s, -float("inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], scores.stride(0), scores.stride(1),
+        mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block,
+    )  # fmt: skip
+    return out
+
+# %% exercise="permutation_finding" wrong="causal_by_place"
+"""causal_word compares position by position instead of word by word."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    import statistics
+    mask = causal_mask(4, 4)
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, d = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((d - c).abs().max().item())
+    return {name: round(statistics.median(values), 4) for name, values in found.items()}
+
+# %% exercise="permutation_finding" wrong="order_applied_the_wrong_way"
+"""same_word and causal_word put the second sentence's outputs through ORDER again instead of the first's: ORDER is not its own inverse."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    import statistics
+    mask = causal_mask(4, 4)
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, d = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b[ORDER] - a).abs().max().item())
+        found["causal_word"].append((d[ORDER] - c).abs().max().item())
+    return {name: round(statistics.median(values), 4) for name, values in found.items()}
+
+# %% exercise="permutation_finding" wrong="mask_moves_with_the_words"
+"""The causal mask is permuted together with the words: causal_word becomes 0."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    import statistics
+    mask = causal_mask(4, 4)
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c = scaled_dot_product_attention(x, x, x, mask)[0]
+        d = scaled_dot_product_attention(y, y, y, mask[ORDER][:, ORDER])[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((d - c[ORDER]).abs().max().item())
+    return {name: round(statistics.median(values), 4) for name, values in found.items()}
+
+# %% exercise="permutation_finding" wrong="mean_difference"
+"""The mean |difference| over the elements instead of the largest."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    import statistics
+    mask = causal_mask(4, 4)
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, d = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().mean().item())
+        found["same_word"].append((b - a[ORDER]).abs().mean().item())
+        found["causal_word"].append((d - c[ORDER]).abs().mean().item())
+    return {name: round(statistics.median(values), 4) for name, values in found.items()}
+
+# %% exercise="permutation_finding" wrong="mean_over_runs"
+"""The mean over the runs instead of the median: wrong for three or more runs."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    mask = causal_mask(4, 4)
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, d = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((d - c[ORDER]).abs().max().item())
+    return {name: round(sum(values) / len(values), 4) for name, values in found.items()}
+
+# %% exercise="permutation_finding" wrong="signed_difference"
+"""max without abs: the largest difference is missed when it is negative."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    import statistics
+    mask = causal_mask(4, 4)
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, d = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).max().item())
+        found["same_word"].append((b - a[ORDER]).max().item())
+        found["causal_word"].append((d - c[ORDER]).max().item())
+    return {name: round(statistics.median(values), 4) for name, values in found.items()}
+
+# %% exercise="permutation_finding" wrong="weights_instead_of_outputs"
+"""Takes the weights (index 1) for A(x): compares (T, T) weights instead of outputs."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    import statistics
+    mask = causal_mask(4, 4)
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        _, a = scaled_dot_product_attention(x, x, x)
+        _, b = scaled_dot_product_attention(y, y, y)
+        _, c = scaled_dot_product_attention(x, x, x, mask)
+        _, d = scaled_dot_product_attention(y, y, y, mask)
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((d - c[ORDER]).abs().max().item())
+    return {name: round(statistics.median(values), 4) for name, values in found.items()}
+
+# %% exercise="saturation_finding" wrong="entropy_in_nats"
+"""The entropies are not divided by ln(64)."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(run)
+        queries = torch.randn(64, d, generator=gen)
+        keys = torch.randn(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w)).mean().item())
+            rows[f"{name}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="divided_by_width"
+"""The scaled scores are divided by d instead of its root: the scaled curves rise with the width."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(run)
+        queries = torch.randn(64, d, generator=gen)
+        keys = torch.randn(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("raw", scores), ("scaled", scores / d)):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w) / math.log(64)).mean().item())
+            rows[f"{name}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="sum_of_squares"
+"""The gradient tables hold sum w^2 instead of 1 - sum w^2."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(run)
+        queries = torch.randn(64, d, generator=gen)
+        keys = torch.randn(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w) / math.log(64)).mean().item())
+            rows[f"{name}_gradient"].append(((w * w).sum(-1)).mean().item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="keys_with_the_queries_seed"
+"""The generator is seeded again for the keys: the keys are the queries, every query finds itself."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(run)
+        queries = torch.randn(64, d, generator=gen)
+        gen = torch.Generator().manual_seed(run)
+        keys = torch.randn(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w) / math.log(64)).mean().item())
+            rows[f"{name}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="uniform_numbers"
+"""torch.rand instead of torch.randn: uniform in [0, 1), not normal."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(run)
+        queries = torch.rand(64, d, generator=gen)
+        keys = torch.rand(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w) / math.log(64)).mean().item())
+            rows[f"{name}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="one_seed_ten_times"
+"""Every run is seeded with 0: ten equal numbers in every row."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(0)
+        queries = torch.randn(64, d, generator=gen)
+        keys = torch.randn(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w) / math.log(64)).mean().item())
+            rows[f"{name}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="seeds_by_widths"
+"""The tables have ten rows of four: one row for each seed."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(run)
+        queries = torch.randn(64, d, generator=gen)
+        keys = torch.randn(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w) / math.log(64)).mean().item())
+            rows[f"{name}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+saturation_finding = {name: [list(row) for row in zip(*table)] for name, table in saturation_finding.items()}
+
+# %% exercise="saturation_finding" wrong="raw_and_scaled_swapped"
+"""The names raw and scaled are exchanged."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(run)
+        queries = torch.randn(64, d, generator=gen)
+        keys = torch.randn(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("scaled", scores), ("raw", scores / math.sqrt(d))):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w) / math.log(64)).mean().item())
+            rows[f"{name}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="last_query_only"
+"""The last query's value instead of the mean over the 64 queries."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for run in range(10):
+        gen = torch.Generator().manual_seed(run)
+        queries = torch.randn(64, d, generator=gen)
+        keys = torch.randn(64, d, generator=gen)
+        scores = queries @ keys.T
+        for name, s in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(s)
+            rows[f"{name}_entropy"].append((attention_entropy(w) / math.log(64))[-1].item())
+            rows[f"{name}_gradient"].append((1 - (w * w).sum(-1))[-1].item())
+    for name in saturation_finding:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="repaired_cross_attention" wrong="fully_swapped"
+"""The encoder asks and the decoder is read: one row for each encoder position."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = encoder_states @ w_q, decoder_states @ w_k, decoder_states @ w_v
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    return torch.softmax(logits, dim=-1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="values_still_from_the_decoder"
+"""Only the queries are repaired; the values come from the decoder: runs for S = T and is wrong."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, decoder_states @ w_v
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    return torch.softmax(logits, dim=-1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="weights_transposed"
+"""Applies the maps as nn.Linear does, states @ w.T."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = nn.functional.linear(decoder_states, w_q)
+    keys = nn.functional.linear(encoder_states, w_k)
+    values = nn.functional.linear(encoder_states, w_v)
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    return torch.softmax(logits, dim=-1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="no_maximum_subtracted"
+"""exp without subtracting the maximum: scores in the hundreds overflow to inf / inf."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    unnormalised = torch.exp(queries @ keys.mT * w_k.shape[-1] ** -0.5)
+    return unnormalised / unnormalised.sum(-1, keepdim=True) @ values
+
+# %% exercise="repaired_cross_attention" wrong="scale_from_the_length"
+"""Divides by sqrt(S), the number of keys, instead of sqrt(D)."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    logits = queries @ keys.mT / math.sqrt(keys.shape[-2])
+    return torch.softmax(logits, dim=-1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="softmax_over_decoder_positions"
+"""Normalises along the queries (dim=1): the weights of one decoder position do not sum to 1."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    return torch.softmax(logits, dim=1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="maximum_of_the_whole_batch"
+"""One maximum for all scores: a row hundreds below it becomes 0 / 0."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    unnormalised = torch.exp(logits - logits.max())
+    return unnormalised / unnormalised.sum(-1, keepdim=True) @ values
+
+# %% exercise="repaired_masking" wrong="integers_are_guessed"
+"""An integer mask is read as boolean instead of raising TypeError."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.is_floating_point():
+        logits = logits + mask
+    else:
+        logits = logits.masked_fill(~mask.bool(), float("-inf"))
+    dead = (logits == float("-inf")).all(-1, keepdim=True)
+    return torch.softmax(logits.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="only_the_logits_dtype"
+"""Accepts a float mask only in the dtype of the logits: a float16 mask raises TypeError."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype == logits.dtype:
+        logits = logits + mask
+    else:
+        raise TypeError(f"mask of {mask.dtype}")
+    dead = (logits == float("-inf")).all(-1, keepdim=True)
+    return torch.softmax(logits.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="finite_bias_lost"
+"""A float mask only hides where it is -inf; a finite bias has no effect."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        allowed = mask
+    elif mask.is_floating_point():
+        allowed = mask != float("-inf")
+    else:
+        raise TypeError(f"mask of {mask.dtype}")
+    logits = logits.masked_fill(~allowed, float("-inf"))
+    dead = (logits == float("-inf")).all(-1, keepdim=True)
+    return torch.softmax(logits.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="true_hides"
+"""A boolean True hides the key."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(mask, float("-inf"))
+    elif mask.is_floating_point():
+        logits = logits + mask
+    else:
+        raise TypeError(f"mask of {mask.dtype}")
+    dead = (logits == float("-inf")).all(-1, keepdim=True)
+    return torch.softmax(logits.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="empty_row_is_nan"
+"""A row that may look at nothing becomes NaN."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.is_floating_point():
+        logits = logits + mask
+    else:
+        raise TypeError(f"mask of {mask.dtype}")
+    return torch.softmax(logits, dim=-1)
+
+# %% exercise="repaired_masking" wrong="value_error"
+"""An integer mask raises ValueError, not TypeError."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.is_floating_point():
+        logits = logits + mask
+    else:
+        raise ValueError(f"mask of {mask.dtype}")
+    dead = (logits == float("-inf")).all(-1, keepdim=True)
+    return torch.softmax(logits.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="writes_into_the_mask"
+"""Empty rows of a float mask are set to 0 in place: the caller's mask changes."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        bias = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
+    elif mask.is_floating_point():
+        bias = mask
+    else:
+        raise TypeError(f"mask of {mask.dtype}")
+    dead = (bias == float("-inf")).all(-1, keepdim=True)
+    bias.masked_fill_(dead, 0.0)
+    return torch.softmax(logits + bias, dim=-1).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="float_mask_multiplies"
+"""A float mask is taken for ones and zeros when it has no -inf: a bias of 0 everywhere hides all keys."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.is_floating_point():
+        if torch.isinf(mask).any():
+            logits = logits + mask
+        else:
+            logits = logits.masked_fill(mask == 0, float("-inf"))
+    else:
+        raise TypeError(f"mask of {mask.dtype}")
+    dead = (logits == float("-inf")).all(-1, keepdim=True)
+    return torch.softmax(logits.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+
+# %% exercise="stable_softmax" wrong="subtracts_in_place"
+"""Subtracts the maximum in place, so the caller's x is changed."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    with torch.no_grad():
+        top = x.amax(dim=dim, keepdim=True)
+        x -= top
+    e = torch.exp(x)
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="returns_float32"
+"""Returns float32 for float16 (and bfloat16) input instead of the dtype of x."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    e = torch.exp(wide - wide.amax(dim=dim, keepdim=True))
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="float64_through_float32"
+"""Computes in float32 and converts back: float64 rows such as [1e9, 1e9 + 1] come out even."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    narrow = x.to(torch.float32)
+    e = torch.exp(narrow - narrow.amax(dim=dim, keepdim=True))
+    return (e / e.sum(dim=dim, keepdim=True)).to(x.dtype)
+
+# %% exercise="stable_softmax" wrong="clamps_shifted"
+"""Clamps the shifted scores at -30, so entries of -inf keep a weight of 1e-13 and not 0."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    e = torch.exp((x - x.amax(dim=dim, keepdim=True)).clamp(min=-30.0))
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="subtracts_mean"
+"""Subtracts the mean of the row: [0, 0, 0, 400] overflows, and one -inf makes the row NaN."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    e = torch.exp(x - x.mean(dim=dim, keepdim=True))
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="scaled_dot_product_attention" wrong="nan_removed_afterwards"
+"""Replaces the NaN of a blocked row after the softmax: values are right, the gradients of q and k are NaN."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    weights = torch.softmax(scores, dim=-1)
+    weights = torch.where(torch.isnan(weights), torch.zeros_like(weights), weights)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="blocked_rows_only_for_bool"
+"""Only a boolean mask is searched for blocked rows: a float row of -inf gives NaN."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is None:
+        weights = torch.softmax(scores, dim=-1)
+    elif mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, float("-inf"))
+        dead = torch.isneginf(scores).all(dim=-1, keepdim=True)
+        weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    else:
+        weights = torch.softmax(scores + mask, dim=-1)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="very_negative_bias_is_blocked"
+"""Calls a row blocked when its largest score is below -1e8: a finite bias of -1e9 on all keys is no block, its weights should sum to 1."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    dead = scores.amax(dim=-1, keepdim=True) < -1e8
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="scales_the_bias_too"
+"""Divides by sqrt(d_k) after the float mask was added, so a finite bias is too small."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    scores = scores / math.sqrt(q.shape[-1])
+    dead = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="scale_from_d_v"
+"""Scales by the width of the values: wrong where d_v differs from d_k."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(v.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    dead = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="two_dim_mask_gets_head_axes"
+"""Gives a (T, S) mask two leading axes: for q of two or three dimensions out and weights get too many dimensions."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        if mask.dim() == 2:
+            mask = mask[None, None]
+        scores = torch.where(mask, scores, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    dead = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="scales_q_in_place"
+"""Scales q in place: fails for a q that requires a gradient, and a second call with the same q gives other weights."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    q /= math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    dead = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="blocked_weights_kept_even"
+"""Zeroes the output of a blocked query but leaves its weights at 1 / S instead of 0."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    dead = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1)
+    return (weights @ v).masked_fill(dead, 0.0), weights
+
+# %% exercise="causal_mask" wrong="own_chunk_only"
+"""Queries see only the last T keys: everything earlier is hidden when T < S."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    past = torch.zeros(n_queries, n_keys - n_queries, dtype=torch.bool)
+    return torch.cat([past, torch.ones(n_queries, n_queries, dtype=torch.bool).tril()], dim=1)
+
+# %% exercise="causal_mask" wrong="float_dtype"
+"""Returns float ones and zeros instead of bool."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.ones(n_queries, n_keys).tril(diagonal=n_keys - n_queries)
+
+# %% exercise="causal_mask" wrong="single_query_loses_axis"
+"""For one query the result has shape (S,) instead of (1, S)."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    position = torch.arange(n_keys - n_queries, n_keys)
+    return (torch.arange(n_keys) <= position[:, None]).squeeze(0)
+
+# %% exercise="causal_mask" wrong="queries_are_first"
+"""Takes the queries for the first T positions: wrong when T < S."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.ones(n_keys, n_keys, dtype=torch.bool).tril()[:n_queries]
+
+# %% exercise="causal_mask" wrong="sees_itself_not"
+"""A query does not see itself."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    position = torch.arange(n_keys - n_queries, n_keys)
+    return torch.arange(n_keys) < position[:, None]
+
+# %% exercise="padding_mask" wrong="width_from_longest"
+"""Makes the mask as wide as the longest row: too narrow when every row has padding."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    keys = torch.arange(int(lengths.max()))
+    return (keys < lengths[:, None])[:, None, None, :]
+
+# %% exercise="padding_mask" wrong="empty_row_keeps_one"
+"""Treats a row of length 0 as if it had one token."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return (torch.arange(n_keys) < lengths.clamp(min=1)[:, None])[:, None, None, :]
+
+# %% exercise="padding_mask" wrong="uint8"
+"""Returns uint8 zeros and ones instead of bool."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    mask = torch.zeros(len(lengths), 1, 1, n_keys, dtype=torch.uint8)
+    for row, length in enumerate(lengths.tolist()):
+        mask[row, :, :, :length] = 1
+    return mask
+
+# %% exercise="padding_mask" wrong="expanded_over_queries"
+"""Returns (B, 1, S, S): does not broadcast over a number of queries other than S."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    mask = (torch.arange(n_keys) < lengths[:, None])[:, None, None, :]
+    return mask.expand(-1, 1, n_keys, n_keys)
+
+# %% exercise="padding_mask" wrong="squeezed_for_one_row"
+"""For a batch of one the batch axis is dropped: shape (1, 1, S) instead of (1, 1, 1, S)."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    mask = (torch.arange(n_keys) < lengths[:, None]).squeeze(0)
+    return mask[..., None, None, :]
+
+# %% exercise="padding_mask" wrong="negative_slice_for_full"
+"""Blanks the tail with a negative slice: a row without padding is blanked completely."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    mask = torch.ones(len(lengths), 1, 1, n_keys, dtype=torch.bool)
+    for row, length in enumerate(lengths.tolist()):
+        mask[row, ..., -(n_keys - length):] = False
+    return mask
+
+# %% exercise="combine_masks" wrong="stops_at_none"
+"""Ends at the first None, so masks after it are ignored."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    result = None
+    for mask in masks:
+        if mask is None:
+            break
+        result = mask if result is None else result & mask
+    return result
+
+# %% exercise="combine_masks" wrong="integer_product"
+"""Multiplies from 1 on: the result is int64 and not bool."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    present = [mask for mask in masks if mask is not None]
+    if not present:
+        return None
+    result = 1
+    for mask in present:
+        result = result * mask
+    return result
+
+# %% exercise="combine_masks" wrong="counts_none"
+"""Compares the number of votes with the number of arguments, None included: with a None nothing is allowed."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    present = [mask for mask in masks if mask is not None]
+    if not present:
+        return None
+    votes = sum(mask.long() for mask in present)
+    return votes == len(masks)
+
+# %% exercise="combine_masks" wrong="all_false_is_no_restriction"
+"""Skips a mask that allows nothing, as if it were no mask."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    result = None
+    for mask in masks:
+        if mask is None or not mask.any():
+            continue
+        result = mask if result is None else result & mask
+    return result
+
+# %% exercise="combine_masks" wrong="shape_of_the_first"
+"""Writes into a copy of the first mask: refuses (T, S) with (B, 1, 1, S)."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    present = [mask for mask in masks if mask is not None]
+    if not present:
+        return None
+    result = present[0].clone()
+    for mask in present[1:]:
+        result &= mask
+    return result
+
+# %% exercise="combine_masks" wrong="only_none_gives_true"
+"""For nothing but None it returns a mask that allows all instead of None."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    if not masks:
+        return None
+    result = torch.tensor(True)
+    for mask in masks:
+        if mask is not None:
+            result = result & mask
+    return result
+
+# %% exercise="split_heads" wrong="default_dtype"
+"""Fills a tensor of the default dtype: float64 numbers are rounded, so the result does not equal x."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    batch, tokens, width = x.shape
+    d = width // num_heads
+    result = torch.empty(batch, num_heads, tokens, d)
+    for h in range(num_heads):
+        result[:, h] = x[:, :, h * d : (h + 1) * d]
+    return result
+
+# %% exercise="split_heads" wrong="one_head_unchanged"
+"""For one head x is returned as it is: (B, T, D) instead of (B, 1, T, D)."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    if num_heads == 1:
+        return x
+    batch, tokens, width = x.shape
+    return x.reshape(batch, tokens, num_heads, width // num_heads).transpose(1, 2)
+
+# %% exercise="split_heads" wrong="reshape_only"
+"""Reshapes to (B, H, T, d) without moving axes: tokens and heads are mixed."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return x.reshape(x.shape[0], num_heads, x.shape[1], x.shape[2] // num_heads)
+
+# %% exercise="split_heads" wrong="interleaved"
+"""Head h gets every H-th column instead of a block of neighbours."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return torch.stack([x[..., h::num_heads] for h in range(num_heads)], dim=1)
+
+# %% exercise="split_heads" wrong="memory_order_of_x"
+"""Reads a transposed x in the order of its memory: wrong for an x that is not contiguous."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    batch, tokens, width = x.shape
+    d = width // num_heads
+    strides = (tokens * width, d, width, 1)
+    return x.as_strided((batch, num_heads, tokens, d), strides)
+
+# %% exercise="merge_heads" wrong="default_dtype"
+"""Fills a tensor of the default dtype: float64 numbers are rounded."""
+def merge_heads(x: Tensor) -> Tensor:
+    batch, heads, tokens, d = x.shape
+    result = torch.empty(batch, tokens, heads * d)
+    for h in range(heads):
+        result[:, :, h * d : (h + 1) * d] = x[:, h]
+    return result
+
+# %% exercise="merge_heads" wrong="reshape_only"
+"""Reshapes without moving the axes: the tokens of one head are put side by side."""
+def merge_heads(x: Tensor) -> Tensor:
+    batch, heads, tokens, d = x.shape
+    return x.reshape(batch, tokens, heads * d)
+
+# %% exercise="merge_heads" wrong="view_after_transpose"
+"""Uses view on the transposed tensor: works for what split_heads returns, refuses a contiguous x."""
+def merge_heads(x: Tensor) -> Tensor:
+    batch, heads, tokens, d = x.shape
+    return x.transpose(1, 2).view(batch, tokens, heads * d)
+
+# %% exercise="merge_heads" wrong="squeezed"
+"""Drops axes of size one: a single token or a batch of one loses its axis."""
+def merge_heads(x: Tensor) -> Tensor:
+    return torch.cat(list(x.unbind(1)), dim=-1).squeeze()
+
+# %% exercise="MultiHeadAttention" wrong="assert_for_the_width"
+"""Raises AssertionError instead of ValueError when D is not a multiple of H."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        assert d_model % num_heads == 0, "d_model must be a multiple of num_heads"
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        mixed = self.drop(weights) @ v
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="dropout_in_eval"
+"""Calls the functional dropout, which is on by default: it acts in eval mode too."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.p = dropout
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        mixed = nn.functional.dropout(weights, self.p) @ v
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="weights_after_dropout"
+"""Returns the weights after dropout: in training they hold zeros and rows that do not sum to 1."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        weights = self.drop(weights)
+        mixed = weights @ v
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="dropout_on_the_mix"
+"""Drops numbers of the mixed values instead of weights (with p = 0.5 single columns vanish)."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        mixed = self.drop(weights @ v)
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="dropout_by_hand_nan_at_one"
+"""Divides by 1 - p by hand: with dropout=1.0 in training the output is NaN."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.p = dropout
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        dropped = weights
+        if self.training and self.p > 0:
+            dropped = weights * (torch.rand_like(weights) >= self.p) / (1 - self.p)
+        mixed = dropped @ v
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="dropout_not_rescaled"
+"""Sets weights to zero and leaves the others as they are, where nn.Dropout divides them by 1 - p."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.p = dropout
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        dropped = weights
+        if self.training:
+            dropped = weights * (torch.rand_like(weights) >= self.p)
+        mixed = dropped @ v
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="three_dim_mask_is_per_batch"
+"""Takes a mask of three dimensions for (B, T, T); broadcasting makes it (H, T, T)."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        if mask is not None and mask.dim() == 3:
+            mask = mask[:, None]
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        mixed = self.drop(weights) @ v
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="blocked_output_zero_without_bias"
+"""Sets the whole output of a blocked query to zero, the bias of w_o included."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        mixed = self.drop(weights) @ v
+        blocked = (weights == 0).all(dim=-1).all(dim=1)
+        return self.w_o(merge_heads(mixed)).masked_fill(blocked[..., None], 0.0), weights
+
+# %% exercise="MultiHeadAttention" wrong="float_mask_made_bool"
+"""Converts every mask to bool: a float mask of 0 and -inf is turned round, biases are lost."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        if mask is not None:
+            mask = mask.bool()
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        mixed = self.drop(weights) @ v
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="output_map_without_bias"
+"""w_o has no bias, so the state dict lacks w_o.bias and a blocked query gives 0."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model, bias=False)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        mixed = self.drop(weights) @ v
+        return self.w_o(merge_heads(mixed)), weights
+
+# %% exercise="MultiHeadAttention" wrong="weights_averaged_over_heads"
+"""Returns weights (B, T, T), the mean over the heads."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError("d_model must be a multiple of num_heads")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(w(x), self.num_heads) for w in (self.w_q, self.w_k, self.w_v))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        mixed = self.drop(weights) @ v
+        return self.w_o(merge_heads(mixed)), weights.mean(dim=1)
+
+# %% exercise="CrossAttention" wrong="decoder_gives_values_when_it_fits"
+"""Values come from the decoder when both sequences have the same length."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(x if x.shape == memory.shape else memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="padding_gets_minus_1e9"
+"""Blocks with -1e9: where all of a source is padding the weights are even and the values leak."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        bias = None
+        if memory_mask is not None:
+            bias = torch.zeros(memory_mask.shape, dtype=q.dtype).masked_fill(~memory_mask, -1e9)
+        out, weights = scaled_dot_product_attention(q, k, v, bias)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="mask_of_first_query"
+"""Uses the mask of the first query for all of them: a mask (B, 1, T, S) is not followed."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, None if memory_mask is None else memory_mask[..., :1, :])
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="mask_of_first_head"
+"""Cuts the mask to its first head: a mask (B, H, T, S) is not followed."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        if memory_mask is not None and memory_mask.dim() == 4:
+            memory_mask = memory_mask[:, :1]
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="values_through_w_k"
+"""Makes the values with w_k: w_v is never used."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_k(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="causal_for_equal_lengths"
+"""Adds a causal mask when both sequences are equally long; the source is known in full."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        if x.shape[1] == memory.shape[1]:
+            memory_mask = combine_masks(memory_mask, causal_mask(x.shape[1], memory.shape[1]))
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="padded_source_silenced"
+"""Multiplies the output of a source that is all padding by 0, the bias of w_o included."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        alive = (weights.sum(dim=-1) > 0).any(dim=1)
+        return self.w_o(merge_heads(out)) * alive[..., None], weights
+
+# %% exercise="CrossAttention" wrong="queries_from_memory"
+"""Queries from the memory and keys and values from the decoder: the output has the length of the source."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(memory), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, None if memory_mask is None or memory_mask.shape[-1] != x.shape[1] else memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="attention_entropy" wrong="logarithm_clamped"
+"""Clamps weights at 1e-3 inside the logarithm: many small weights, for example 4000 even ones, give too little."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -(weights * weights.clamp(min=1e-3).log()).sum(dim=-1)
+
+# %% exercise="attention_entropy" wrong="small_weights_skipped"
+"""Leaves weights below 1e-4 out: an even spread over 20000 keys has entropy 0."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    terms = torch.where(weights > 1e-4, weights * weights.log(), torch.zeros_like(weights))
+    return -terms.sum(dim=-1)
+
+# %% exercise="attention_entropy" wrong="bits_2"
+"""Gives bits instead of nats."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -(weights * torch.log2(weights.masked_fill(weights == 0, 1.0))).sum(dim=-1)
+
+# %% exercise="attention_entropy" wrong="nan_row_to_zero"
+"""Replaces NaN after the sum: every query that has a zero weight gets entropy 0."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return torch.nan_to_num(-(weights * weights.log()).sum(dim=-1))
+
+# %% exercise="sink_mass" wrong="later_queries_only"
+"""Starts at query first + 1."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first + 1 :, :first].sum(dim=-1).mean(dim=(0, 2))
+
+# %% exercise="sink_mass" wrong="all_queries_2"
+"""Counts the queries before `first` too."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[..., :first].sum(dim=-1).mean(dim=(0, 2))
+
+# %% exercise="sink_mass" wrong="always_four_keys"
+"""Adds four keys whatever first is; only the queries follow it."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first:, :4].sum(dim=-1).mean(dim=(0, 2))
+
+# %% exercise="sink_mass" wrong="first_of_the_batch"
+"""Looks at the first row of the batch only."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[0, :, first:, :first].sum(dim=-1).mean(dim=-1)
+
+# %% exercise="sink_mass" wrong="median_over_queries"
+"""Takes the median over batch and queries instead of the mean."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    mass = weights[:, :, first:, :first].sum(dim=-1)
+    return mass.transpose(0, 1).flatten(1).median(dim=1).values
+
+# %% exercise="sink_mass" wrong="heads_squeezed"
+"""For one head it returns a tensor without axes instead of shape (1,)."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first:, :first].sum(dim=-1).mean(dim=(0, 2)).squeeze()
+
+# %% exercise="attention_cost" wrong="through_floats"
+"""Computes in floats and rounds at the end: above 2**53 the counts are off, for example n = 100_000_001."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    n = float(n)
+    return {
+        "projection_flops": int(8 * n * d_model * d_model),
+        "score_flops": int(2 * n * n * d_model),
+        "mix_flops": int(2 * n * n * d_model),
+        "score_bytes": int(num_heads * n * n * bytes_per_number),
+        "kv_bytes": int(2 * n * d_model * bytes_per_number),
+    }
+
+# %% exercise="attention_cost" wrong="float_bytes"
+"""Divides with a single slash: kv_bytes is a float."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model * d_model,
+        "score_flops": 2 * n * n * d_model,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * num_heads * n * (d_model / num_heads) * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="scores_of_one_head"
+"""score_bytes counts one (n, n) matrix and not one for each head."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model * d_model,
+        "score_flops": 2 * n * n * d_model,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="three_projections_2"
+"""Forgets the output projection."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 6 * n * d_model * d_model,
+        "score_flops": 2 * n * n * d_model,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="weights_always_four_bytes"
+"""The weights take 4 bytes each whatever bytes_per_number says."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model * d_model,
+        "score_flops": 2 * n * n * d_model,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": 4 * num_heads * n * n,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="scores_per_width_of_one_head"
+"""score_flops is that of one head."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model * d_model,
+        "score_flops": 2 * n * n * (d_model // num_heads),
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="row_softmax" wrong="output_strides_of_input"
+"""Takes empty_like, which keeps the layout of x: for x.t() the result is not contiguous."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(y - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty_like(x)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="block_from_width"
+"""Ignores block and holds the whole row at once."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(y - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=triton.next_power_of_2(cols))
+    return out
+
+# %% exercise="row_softmax" wrong="contiguous_copy_first"
+"""Copies a strided x before the launch: a copy counts as a second launch."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(y - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    x = x.contiguous()
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="output_filled_with_zeros"
+"""Makes the output with zeros: a fill counts as a second launch."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(y - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.zeros((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="one_program_for_all"
+"""One program walks over all rows, however many there are."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_rows, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    lanes = tl.arange(0, BLOCK)
+    for row in range(0, n_rows):
+        top = -float("inf")
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+            top = tl.maximum(top, tl.max(x, axis=0))
+        total = 0.0
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+            total += tl.sum(tl.exp(y - top), axis=0)
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+            tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(1,)](x, out, rows, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="zero_in_the_maximum"
+"""Missing lanes hold 0 in the maximum: a row near -500 with a tail is shifted by 0 and becomes 0 / 0."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(y - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="zero_in_the_sum"
+"""Missing lanes hold 0 in the sum and add exp(0 - max) each."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        total += tl.sum(tl.exp(y - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="half_arithmetic"
+"""Adds float16 inputs up in float16: the weights of a long even row are wrong (5000 columns that alternate between 0 and -0.1, block 16)."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total = (total + tl.sum(tl.exp(y - top), axis=0)).to(x_ptr.dtype.element_ty).to(tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="returns_float32"
+"""Returns float32 for float16 rows."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(y - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="columns_side_by_side"
+"""Takes the columns of x to lie side by side: wrong for x.t() and x[:, ::2]."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        y = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        total += tl.sum(tl.exp(y - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, x.stride(0), 1, *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="running_sum_not_rescaled_2"
+"""Walks twice with a running maximum but does not rescale the sum when the maximum rises in a later block."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+        top = tl.maximum(top, tl.max(x, axis=0))
+        total += tl.sum(tl.exp(x - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        z = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(z - top) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="maximum_over_blocked_too_2"
+"""Takes the maximum over all columns: a blocked score 200 above the allowed ones makes the row zeros."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(inside, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="zero_for_blocked_in_maximum"
+"""Blocked and missing columns count as 0 in the maximum: allowed scores near -500 underflow to a row of zeros."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, 0.0)
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="finite_stand_in"
+"""Blocked columns count as -1e4: with allowed scores near -1e5 they take all the weight."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, tl.where(inside, -1.0e4, -float("inf")))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, tl.where(inside, -1.0e4, -float("inf")))
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -1.0e4)
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="blocked_row_nan"
+"""A row with no allowed column becomes NaN instead of zeros."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="mask_strides_of_scores"
+"""Walks over the mask with the strides of the scores: wrong for an expanded or transposed mask."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *scores.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="mask_converted_first"
+"""Converts the mask to int8 before the launch: a conversion counts as a second launch."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    mask = mask.to(torch.int8)
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="fourth_walk"
+"""Walks once more, to find whether any column is allowed: scores and mask are read four times."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    anything = 0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        ok = tl.load(mask_ptr + cols * mask_col, mask=cols < n_cols, other=0).to(tl.int32)
+        value = tl.load(scores_ptr + cols * scores_col, mask=cols < n_cols, other=0.0)
+        anything += tl.sum(tl.where(value == value, ok, 0), axis=0)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(anything == 0, 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="maximum_before_scale"
+"""Shifts the scaled scores by the maximum of the unscaled ones: scores near -1000 with scale 0.1 overflow."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0)
+        s = tl.where(allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="running_maximum_nan_in_blocked_block"
+"""A running maximum that subtracts -inf from -inf when the first whole block is blocked: the row becomes NaN."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))
+        higher = tl.maximum(top, tl.max(s, axis=0))
+        total = total * tl.exp(top - higher) + tl.sum(tl.exp(s - higher), axis=0)
+        top = higher
+    blocked = top == -float("inf")
+    top = tl.where(blocked, 0.0, top)
+    total = tl.where(blocked, 1.0, total)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="output_like_scores"
+"""Takes empty_like(scores): for transposed scores the result is not contiguous."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        tl.store(out_ptr + cols * out_col, tl.exp(s - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty_like(scores)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="blocked_rows_even"
+"""A row with no allowed column becomes 1 / C everywhere."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_ptr += row * scores_row
+    mask_ptr += row * mask_row
+    out_ptr += row * out_row
+    lanes = tl.arange(0, BLOCK)
+    top = -float("inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))
+        top = tl.maximum(top, tl.max(s, axis=0))
+    top = tl.where(top == -float("inf"), 0.0, top)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # sum
+        total += tl.sum(tl.exp(s - top), axis=0)
+    dead = total == 0.0
+    total = tl.where(dead, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(allowed, s, -float("inf"))  # write
+        w = tl.where(dead, 1.0 / n_cols, tl.exp(s - top) / total)
+        tl.store(out_ptr + cols * out_col, w, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block
+    )
+    return out
+
+# %% exercise="permutation_finding" wrong="inverse_order"
+"""Puts the outputs back with the inverse permutation under same_word."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[torch.tensor(ORDER).argsort()]).abs().max().item())
+        found["causal_word"].append((e - c[ORDER]).abs().max().item())
+    return {name: round(statistics.median(numbers), 4) for name, numbers in found.items()}
+
+# %% exercise="permutation_finding" wrong="mean_over_runs_2"
+"""Takes the mean over the runs instead of the median."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((e - c[ORDER]).abs().max().item())
+    return {name: round(statistics.mean(numbers), 4) for name, numbers in found.items()}
+
+# %% exercise="permutation_finding" wrong="mean_difference_2"
+"""Takes the mean |difference| over the elements instead of the largest, under same_place."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().mean().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((e - c[ORDER]).abs().max().item())
+    return {name: round(statistics.median(numbers), 4) for name, numbers in found.items()}
+
+# %% exercise="permutation_finding" wrong="signed_difference_2"
+"""Leaves out the absolute value under causal_word: the largest signed difference."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((e - c[ORDER]).max().item())
+    return {name: round(statistics.median(numbers), 4) for name, numbers in found.items()}
+
+# %% exercise="permutation_finding" wrong="not_rounded"
+"""Does not round to four decimals."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((e - c[ORDER]).abs().max().item())
+    return {name: statistics.median(numbers) for name, numbers in found.items()}
+
+# %% exercise="permutation_finding" wrong="mask_moves_with_the_words_2"
+"""Reorders the causal mask together with the words, so the causal outputs seem to be equivariant."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask[ORDER][:, ORDER])[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((e - c[ORDER]).abs().max().item())
+    return {name: round(statistics.median(numbers), 4) for name, numbers in found.items()}
+
+# %% exercise="permutation_finding" wrong="first_run_only"
+"""Measures only the first run."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs[:1]:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((e - c[ORDER]).abs().max().item())
+    return {name: round(statistics.median(numbers), 4) for name, numbers in found.items()}
+
+# %% exercise="permutation_finding" wrong="causal_place_2"
+"""Compares the causal outputs position by position under causal_word."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((e - c).abs().max().item())
+    return {name: round(statistics.median(numbers), 4) for name, numbers in found.items()}
+
+# %% exercise="permutation_finding" wrong="tensors_returned"
+"""Returns tensors of no dimension instead of floats."""
+import statistics
+
+
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    mask = causal_mask(4, 4)
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a, b = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c, e = scaled_dot_product_attention(x, x, x, mask)[0], scaled_dot_product_attention(y, y, y, mask)[0]
+        found["same_place"].append((b - a).abs().max().item())
+        found["same_word"].append((b - a[ORDER]).abs().max().item())
+        found["causal_word"].append((e - c[ORDER]).abs().max().item())
+    return {name: torch.tensor(round(statistics.median(numbers), 4)) for name, numbers in found.items()}
+
+# %% exercise="saturation_finding" wrong="divided_by_d"
+"""Divides the scaled scores by d instead of sqrt(d)."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = torch.randn(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / _d)):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+
+# %% exercise="saturation_finding" wrong="entropy_in_nats_2"
+"""Leaves the entropy in nats, from 0 to 4.16."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = torch.randn(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item())
+            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+
+# %% exercise="saturation_finding" wrong="one_seed_ten_times_2"
+"""Seeds every generator with 0: the ten numbers of a row are equal."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(0)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = torch.randn(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+
+# %% exercise="saturation_finding" wrong="rows_are_seeds"
+"""Tables with one row for each seed and one number for each width."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = torch.randn(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+saturation_finding = {name: [list(row) for row in zip(*table)] for name, table in saturation_finding.items()}
+
+# %% exercise="saturation_finding" wrong="sum_of_squares_2"
+"""Gives sum w^2 as the gradient instead of 1 - sum w^2."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = torch.randn(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append(((_w * _w).sum(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+
+# %% exercise="saturation_finding" wrong="keys_are_queries"
+"""Uses the queries as keys: every query has a score of about d with itself."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = _q
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+
+# %% exercise="saturation_finding" wrong="uniform_numbers_2"
+"""Draws from 0 to 1 evenly instead of from a normal distribution."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.rand(64, _d, generator=_gen)
+        _k = torch.rand(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+
+# %% exercise="saturation_finding" wrong="largest_query"
+"""Takes the largest value over the 64 queries instead of the mean, for the gradient."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = torch.randn(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).max().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+
+# %% exercise="saturation_finding" wrong="mean_of_all_entries"
+"""Averages w^2 over queries and keys, so 1 - mean is near 1 everywhere."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = torch.randn(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append((1 - (_w * _w).mean(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+
+# %% exercise="saturation_finding" wrong="tensor_tables"
+"""Tables are tensors and not lists of lists."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
+for _d in DIMS:
+    _rows = {name: [] for name in saturation_finding}
+    for _seed in range(10):
+        _gen = torch.Generator().manual_seed(_seed)
+        _q = torch.randn(64, _d, generator=_gen)
+        _k = torch.randn(64, _d, generator=_gen)
+        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
+            _w = stable_softmax(_q @ _k.T * _scale)
+            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
+            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).mean().item())
+    for _name, _row in _rows.items():
+        saturation_finding[_name].append(_row)
+saturation_finding = {name: torch.tensor(table) for name, table in saturation_finding.items()}
+
+# %% exercise="repaired_cross_attention" wrong="one_maximum_for_all"
+"""Subtracts the largest score of the whole batch: a row hundreds below it becomes 0 / 0."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = decoder_states @ w_q
+    keys = encoder_states @ w_k
+    values = encoder_states @ w_v
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    weights = torch.exp(logits - logits.max())
+    return (weights / weights.sum(dim=-1, keepdim=True)) @ values
+
+# %% exercise="repaired_cross_attention" wrong="scores_clamped"
+"""Clamps scores to 80 instead of subtracting the maximum: scores of 200 and 300 count the same."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = decoder_states @ w_q
+    keys = encoder_states @ w_k
+    values = encoder_states @ w_v
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    weights = torch.exp(logits.clamp(-80.0, 80.0))
+    return (weights / weights.sum(dim=-1, keepdim=True)) @ values
+
+# %% exercise="repaired_cross_attention" wrong="no_scale"
+"""Forgets 1 / sqrt(D)."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = decoder_states @ w_q
+    keys = encoder_states @ w_k
+    values = encoder_states @ w_v
+    logits = queries @ keys.mT
+    weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True))
+    return (weights / weights.sum(dim=-1, keepdim=True)) @ values
+
+# %% exercise="repaired_cross_attention" wrong="maps_from_the_left"
+"""Applies the maps transposed, as nn.Linear stores them."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = decoder_states @ w_q.mT
+    keys = encoder_states @ w_k.mT
+    values = encoder_states @ w_v.mT
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True))
+    return (weights / weights.sum(dim=-1, keepdim=True)) @ values
+
+# %% exercise="repaired_cross_attention" wrong="keys_of_the_decoder_when_equal"
+"""Keys from the decoder when both sequences are equally long."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = decoder_states @ w_q
+    keys = (decoder_states if decoder_states.shape == encoder_states.shape else encoder_states) @ w_k
+    values = encoder_states @ w_v
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True))
+    return (weights / weights.sum(dim=-1, keepdim=True)) @ values
+
+# %% exercise="repaired_cross_attention" wrong="scale_of_the_length"
+"""Divides by the square root of the number of keys instead of the width."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = decoder_states @ w_q
+    keys = encoder_states @ w_k
+    values = encoder_states @ w_v
+    logits = queries @ keys.mT * keys.shape[1] ** -0.5
+    weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True))
+    return (weights / weights.sum(dim=-1, keepdim=True)) @ values
+
+# %% exercise="repaired_cross_attention" wrong="normalised_over_queries"
+"""Normalises over the decoder's positions instead of the encoder's."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = decoder_states @ w_q
+    keys = encoder_states @ w_k
+    values = encoder_states @ w_v
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True))
+    return (weights / weights.sum(dim=-2, keepdim=True)) @ values
+
+# %% exercise="repaired_cross_attention" wrong="overflowing_exponential"
+"""Takes the exponential of the scores as they are: scores in the hundreds give NaN."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = decoder_states @ w_q
+    keys = encoder_states @ w_k
+    values = encoder_states @ w_v
+    logits = queries @ keys.mT * w_k.shape[-1] ** -0.5
+    weights = torch.exp(logits)
+    return (weights / weights.sum(dim=-1, keepdim=True)) @ values
+
+# %% exercise="repaired_masking" wrong="only_float32"
+"""Knows float32 only: a float64, float16 or bfloat16 mask raises TypeError."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype == torch.float32:
+        logits = logits + mask
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="value_error_2"
+"""Raises ValueError instead of TypeError for an integer mask."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype.is_floating_point:
+        logits = logits + mask
+    else:
+        raise ValueError(f"mask must be bool or float, not {mask.dtype}")
+    dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="bytes_are_bool"
+"""Takes a uint8 mask for a boolean one instead of raising TypeError."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.uint8:
+        mask = mask.bool()
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype.is_floating_point:
+        logits = logits + mask
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="complex_passes"
+"""Refuses integers only: a complex mask is taken as a float one (its real part) instead of raising TypeError."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype.is_floating_point or mask.dtype.is_complex:
+        logits = logits + (mask.real if mask.dtype.is_complex else mask)
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="float_mask_cleaned_in_place"
+"""Replaces -inf in the caller's float mask by a large number before adding it: the mask does not stay as it is."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype.is_floating_point:
+        hidden = torch.isneginf(mask)
+        mask[hidden] = 0.0
+        logits = (logits + mask).masked_fill(hidden, float("-inf"))
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="bias_is_hidden"
+"""Hides every key whose float mask is not 0: a finite bias blocks."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype.is_floating_point:
+        logits = logits.masked_fill(mask != 0, float("-inf"))
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="bias_ignored"
+"""Uses a float mask only for its -inf: finite biases are not added."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype.is_floating_point:
+        logits = logits.masked_fill(torch.isneginf(mask), float("-inf"))
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="logits_in_dtype_of_mask"
+"""Converts the logits to the mask's dtype: with a float16 mask, logits of 1e5 become inf and the weights NaN."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype.is_floating_point:
+        logits = logits.to(mask.dtype) + mask
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="large_bias_hides_the_row"
+"""Calls a row hidden when its largest logit is below -1e4: logits near -1e5 are legal and their weights should sum to 1."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype.is_floating_point:
+        logits = logits + mask
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    dead = logits.amax(dim=-1, keepdim=True) < -1e4
+    return stable_softmax(logits.masked_fill(dead, 0.0)).masked_fill(dead, 0.0)
+
+# %% exercise="repaired_masking" wrong="hidden_row_even"
+"""A row that may look at nothing is even, 1 / S, and not zero."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    elif mask.dtype.is_floating_point:
+        logits = logits + mask
+    else:
+        raise TypeError(f"mask must be bool or float, not {mask.dtype}")
+    dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
+    return stable_softmax(logits.masked_fill(dead, 0.0))
