@@ -80,6 +80,23 @@ def _(subject, trial):
     trial.close(subject(x), oracle.softmax(x), condition=8)
 
 
+@stable_softmax.case("the weight of -inf is exactly 0, also beside scores near -20000")
+def _(subject, trial):
+    x, hidden = trial.normal((3, 6), mean=-20000), trial.integers(0, 6)
+    x[:, hidden] = -INF
+    got = subject(x)
+    trial.close(got, oracle.softmax(x), condition=10)
+    for row in range(3):
+        trial.equal(got[row][hidden], torch.tensor(0.0), "the weight of an entry of -inf is exactly 0")
+
+
+@stable_softmax.case("float16 stays float16, bfloat16 stays bfloat16")
+def _(subject, trial):
+    for dtype in (torch.float16, torch.bfloat16):
+        x = trial.normal((4, 9), spread=2, dtype=dtype)
+        trial.close(subject(x), oracle.softmax(x), condition=8)
+
+
 @stable_softmax.case("one huge entry in a row takes all the weight")
 def _(subject, trial):
     x = trial.normal((3, 10))
@@ -169,6 +186,14 @@ def _(subject, trial):
     q, k, v = attention_inputs(trial, T=6, S=6)
     bias = trial.normal((3, 6, 6), spread=3).masked_fill(~irregular_mask(trial, 3, 6, 6), -INF)
     trial.close(subject(q, k, v, bias), oracle.attention(q, k, v, bias), condition=40)
+
+
+@sdpa.case("a bias of -1e9 on every key is no -inf: it hides nothing")
+def _(subject, trial):
+    q, k, v = attention_inputs(trial, T=3, S=6)
+    q = torch.zeros_like(q)  # beside -1e9 a score would be lost
+    bias = torch.full((3, 6), -1e9)
+    trial.close(subject(q, k, v, bias), oracle.attention(q, k, v, bias))
 
 
 @sdpa.case("a query that may look at nothing returns zeros, and so do its weights", weight=2)
@@ -362,6 +387,13 @@ def _(subject, trial):
     trial.equal(subject(mask, None), mask)
 
 
+@combine.case("a mask that allows nothing is a restriction")
+def _(subject, trial):
+    mask, nothing = irregular_mask(trial, 4, 6), torch.zeros(2, 1, 1, 6, dtype=torch.bool)
+    trial.equal(subject(mask, nothing), oracle.all_of(mask, nothing))
+    trial.equal(subject(nothing), nothing)
+
+
 @combine.case("no mask at all gives None")
 def _(subject, trial):
     trial.equal(subject(None, None), None)
@@ -399,6 +431,12 @@ def _(subject, trial):
     trial.equal(subject(x, 1), oracle.split_heads(x, 1))
 
 
+@split.case("every dtype stays what it is")
+def _(subject, trial):
+    for x in (trial.normal((2, 3, 8), dtype=torch.float64), trial.normal((2, 3, 8), dtype=torch.float16)):
+        trial.equal(subject(x, 2), oracle.split_heads(x, 2))
+
+
 @split.case("works on a tensor that is not contiguous")
 def _(subject, trial):
     x = trial.strided(trial.normal((2, 7, 8)), "transposed")
@@ -427,6 +465,12 @@ merge = Check(
 def _(subject, trial):
     x = torch.arange(2 * 3 * 5 * 4).reshape(2, 3, 5, 4).float()
     trial.equal(subject(x), oracle.merge_heads(x))
+
+
+@merge.case("every dtype stays what it is")
+def _(subject, trial):
+    for x in (trial.normal((2, 2, 3, 4), dtype=torch.float64), trial.normal((2, 2, 3, 4), dtype=torch.float16)):
+        trial.equal(subject(x), oracle.merge_heads(x))
 
 
 @merge.case("undoes a right split")
@@ -491,6 +535,13 @@ def _(subject, trial):
     layer = loaded(subject, state, 12, 2)
     got = subject.method(layer, "__call__", x, mask)
     trial.close(got, oracle.multi_head_attention(x, x, state, 2, mask), condition=30)
+
+
+@mha.case("a mask of shape (heads, T, T) is each head's own")
+def _(subject, trial):
+    x, state, mask = trial.normal((2, 5, 12)), random_state(trial, 12), irregular_mask(trial, 3, 5, 5)
+    got = subject.method(loaded(subject, state, 12, 3), "__call__", x, mask)
+    trial.close(got, oracle.multi_head_attention(x, x, state, 3, mask), condition=30)
 
 
 @mha.case("hides padding in rows of different length")
@@ -672,6 +723,16 @@ def _(subject, trial):
     trial.close(got, oracle.multi_head_attention(x, memory, state, 4, mask), condition=30)
 
 
+@cross.case("a mask may be another one for each query and each head")
+def _(subject, trial):
+    (x, memory), state = trial.normal((2, 4, 12), (2, 6, 12)), random_state(trial, 12)
+    layer = loaded(subject, state, 12, 3)
+    for shape in ((2, 1, 4, 6), (2, 3, 4, 6)):
+        mask = irregular_mask(trial, *shape)
+        expected = oracle.multi_head_attention(x, memory, state, 3, mask)
+        trial.close(subject.method(layer, "__call__", x, memory, mask), expected, f"a mask of {shape}", condition=30)
+
+
 @cross.case("gradients reach both sequences")
 def _(subject, trial):
     (x, memory), state = trial.normal((2, 3, 6), (2, 5, 6)), random_state(trial, 6)
@@ -815,9 +876,9 @@ def _(subject, trial):
     trial.equal(subject(1024, 768, 12), oracle.attention_cost(1024, 768, 12))
 
 
-@cost.case("exact where a float is not: a million tokens")
+@cost.case("exact where a float is not: a hundred million tokens")
 def _(subject, trial):
-    trial.equal(subject(1_000_003, 40, 5), oracle.attention_cost(1_000_003, 40, 5))
+    trial.equal(subject(100_000_001, 40, 5), oracle.attention_cost(100_000_001, 40, 5))
 
 
 @cost.trial("right for any layer, and exact where a float is not", weight=5)
@@ -826,7 +887,7 @@ def _(subject, trial):
         heads, width = trial.integers(1, 9), trial.integers(1, 33)
         args = (trial.integers(1, 5000), heads * width, heads, 2 ** trial.integers(0, 4))
         trial.equal(subject(*args), oracle.attention_cost(*args))
-    trial.equal(subject(1_000_003, 40, 5)["score_flops"], 2 * 1_000_003**2 * 40)
+    trial.equal(subject(100_000_003, 40, 5)["score_flops"], 2 * 100_000_003**2 * 40)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -181,6 +181,8 @@ def _(subject, trial):
 @merge.case("works on bytes as well as on ids")
 def _(subject, trial):
     trial.equal(subject([b"t", b"h", b"e", b"t", b"h"], (b"t", b"h"), b"th"), [b"th", b"e", b"th"])
+    trial.equal(subject([b"th", b"e", b"th", b"en"], (b"th", b"en"), b"then"), [b"th", b"e", b"then"])
+    trial.equal(subject([400, 1000, 7, 400], (400, 1000), 70000), [70000, 7, 400])
 
 
 @merge.case("right for random lists of few symbols", weight=5)
@@ -241,6 +243,7 @@ def _(subject, trial):
 def _(subject, trial):
     trial.equal(subject("ab", 5), [(b"a", b"b")], "five merges asked of 'ab', which has one pair")
     trial.equal(subject("", 3), [], "three merges asked of the empty string")
+    trial.equal(subject("low low", 0), [], "no merges asked of 'low low'")
 
 
 @train.case("random words over three letters: full of ties", weight=6)
@@ -299,12 +302,22 @@ def _(subject, trial):
     trial.equal(subject(text, learned), slow_encode(text, learned), says)
 
 
+@encode.case("all places of a pair are merged before the next pair is looked for", weight=3)
+def _(subject, trial):
+    a, b = letters(trial, 2)
+    learned, text = [(a + b, a), (a, b)], b" ".join([a + b + a + b, a + b, b + a + b + a]).decode()
+    says = f"{text!r} with the merges {(a + b).decode()} + {a.decode()}, then {a.decode()} + {b.decode()}"
+    trial.equal(subject(text, learned), slow_encode(text, learned), says)
+
+
 @encode.case("two merges with the same result share one id", weight=3)
 def _(subject, trial):
     a, b, c, x = letters(trial, 4)
     learned = [(a, b), (a + b, c), (b, c), (a, b + c), (x, x)]
     text = b" ".join([a + b + c, x + x, b + c, x + x + x]).decode()
     trial.equal(subject(text, learned), slow_encode(text, learned), "a + b, ab + c, b + c, a + bc: abc comes twice")
+    text, says = text + "<e>", "abc comes twice among the merges, and <e> is a special token"
+    trial.equal(subject(text, learned, ("<e>",)), slow_encode(text, learned, ("<e>",)), says)
 
 
 @encode.case("a special token is one id, never cut")
@@ -502,6 +515,8 @@ def _(subject, trial):
 @pad.case("another side raises ValueError instead of being guessed")
 def _(subject, trial):
     trial.raises("ValueError", lambda: subject([[1], [2, 3]], 0, "centre"), "side='centre' must raise ValueError")
+    says = "side='centre' must raise ValueError also where all rows are equally long"
+    trial.raises("ValueError", lambda: subject([[1, 4], [2, 3]], 0, "centre"), says)
 
 
 embedding = Check(
@@ -523,6 +538,24 @@ def rows_of(ids, table):
 def _(subject, trial):
     table, ids = trial.normal((9, 5)), trial.integers(0, 9, (2, 3, 4))
     trial.close(subject(ids, table), rows_of(ids, table))
+
+
+@embedding.case("dimensions of size one stay, and no ids give no rows")
+def _(subject, trial):
+    table = trial.normal((5, 3))
+    for shape in ((1, 4), (1,), (2, 1, 1), (0,), (3, 0)):
+        ids = trial.integers(0, 5, shape)
+        for one_hot in (False, True):
+            want = table[ids]  # torch's own lookup: there is nothing to stack where there are no ids
+            trial.close(subject(ids, table, one_hot), want, f"ids of shape {shape}, one_hot={one_hot}")
+
+
+@embedding.case("a large table of float16: every id is its own")
+def _(subject, trial):
+    table = trial.normal((2100, 2), dtype=torch.float16)
+    ids = torch.tensor([2049, 2048, 2051, 2099, 0])
+    for one_hot in (False, True):
+        trial.close(subject(ids, table, one_hot), rows_of(ids, table), f"one_hot={one_hot}")
 
 
 @embedding.case("the one-hot product gives the same rows")
@@ -644,6 +677,11 @@ def _(subject, trial):
 @sinusoids.case("two columns: one clock")
 def _(subject, trial):
     trial.close(subject(5, 2), slow_sinusoids(5, 2), condition=5)
+
+
+@sinusoids.case("one position is still a table")
+def _(subject, trial):
+    trial.close(subject(1, 6), slow_sinusoids(1, 6))
 
 
 @sinusoids.case("more positions than most texts have")
