@@ -5,6 +5,7 @@ positions with float64 formulas, one pair of coordinates after another. `conditi
 angle is involved: a float32 angle t * theta is wrong by about t roundings.
 """
 
+import itertools
 import math
 import re
 
@@ -786,6 +787,8 @@ def _(subject, trial):
     trial.close(subject(x, at), slow_rope(x, at), "positions 9, 2, 9, 17", condition=20)
     at = torch.tensor([0.5, 1.25, 7.75, 8.0])
     trial.close(subject(x, at, "half"), slow_rope(x, at, "half"), "fractions: interpolated positions", condition=10)
+    at = torch.tensor([-3, 0, -1, 2])
+    trial.close(subject(x, at), slow_rope(x, at), "positions -3, 0, -1, 2", condition=6)
 
 
 @rope.case("another base")
@@ -822,9 +825,9 @@ def _(subject, trial):
     heads = x.transpose(1, 2)  # (B, H, T, d), not contiguous
     for pairing in ("interleaved", "half"):
         trial.close(subject(heads, at, pairing), slow_rope(heads, at, pairing), condition=6)
-    for layout in ("transposed", "every_other"):
+    for layout, pairing in itertools.product(("transposed", "every_other"), ("interleaved", "half")):
         x = trial.normal((3, 5, 8))
-        trial.close(subject(trial.strided(x, layout), at, "half"), slow_rope(x, at, "half"), condition=6)
+        trial.close(subject(trial.strided(x, layout), at, pairing), slow_rope(x, at, pairing), condition=6)
 
 
 @rope.case("an unknown pairing raises ValueError")
@@ -982,6 +985,11 @@ def _(subject, trial):
 @bias.case("one new query")
 def _(subject, trial):
     trial.close(subject(12, 1, 7), slow_bias(12, 1, 7))  # twelve slopes, some of them no powers of two
+
+
+@bias.case("every distance is its own beyond 2048")
+def _(subject, trial):
+    trial.close(subject(2, 1, 2060), slow_bias(2, 1, 2060))
 
 
 @bias.case("random sizes", weight=4)
