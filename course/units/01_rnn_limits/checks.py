@@ -882,7 +882,7 @@ def padding_far_above(trial, lengths, S=7, apart=120.0):
             return query, states, w_q, w_s, v
 
 
-@attention.case("padding whose score lies far above that of all real tokens takes nothing from them", weight=2)
+@attention.case("padding whose score lies far above that of all real tokens takes nothing from them", weight=4)
 def _(subject, trial):
     lengths = (2, 1, 2)
     inputs, mask = padding_far_above(trial, lengths), real_tokens(*lengths, size=7)

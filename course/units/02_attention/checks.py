@@ -47,7 +47,7 @@ def _(subject, trial):
     trial.close(subject(x), oracle.softmax(x), condition=12)
 
 
-@stable_softmax.case("works along any dimension")
+@stable_softmax.case("works along any dimension", weight=4)
 def _(subject, trial):
     x = trial.normal((3, 5, 7), spread=2)
     trial.close(subject(x, dim=1), oracle.softmax(x, 1), "dim=1 of a tensor of shape (3, 5, 7)", condition=8)
@@ -56,19 +56,19 @@ def _(subject, trial):
     trial.close(subject(x), oracle.softmax(x), says, condition=8)
 
 
-@stable_softmax.case("scores near 300 do not overflow")
+@stable_softmax.case("scores near 300 do not overflow", weight=3)
 def _(subject, trial):
     x = trial.normal((4, 9), spread=3, mean=300)
     trial.close(subject(x), oracle.softmax(x), condition=10)
 
 
-@stable_softmax.case("scores near -500 do not underflow to zero over zero")
+@stable_softmax.case("scores near -500 do not underflow to zero over zero", weight=3)
 def _(subject, trial):
     x = trial.normal((4, 9), spread=3, mean=-500)
     trial.close(subject(x), oracle.softmax(x), condition=10)
 
 
-@stable_softmax.case("rows at very different levels do not disturb each other")
+@stable_softmax.case("rows at very different levels do not disturb each other", weight=5)
 def _(subject, trial):
     x = trial.normal((4, 9), spread=2) + torch.tensor([[-400.0], [-20.0], [0.0], [350.0]])
     trial.close(subject(x), oracle.softmax(x), condition=10)
@@ -97,7 +97,7 @@ def _(subject, trial):
         trial.close(subject(x), oracle.softmax(x), condition=8)
 
 
-@stable_softmax.case("one huge entry in a row takes all the weight")
+@stable_softmax.case("one huge entry in a row takes all the weight", weight=2)
 def _(subject, trial):
     x = trial.normal((3, 10))
     x[:, trial.integers(0, 10)] = 400.0

@@ -295,7 +295,7 @@ def _(subject, trial):
     trial.equal(subject("aaaaa aaa", learned), slow_encode("aaaaa aaa", learned), "'aaaaa aaa', a + a, then aa + aa")
 
 
-@encode.case("a merge may make a pair that was learned before it", weight=2)
+@encode.case("a merge may make a pair that was learned before it", weight=5)
 def _(subject, trial):
     a, b, c = letters(trial, 3)
     learned, text = [(a + b, c), (a, b)], b" ".join([a + b + c, a + b, b + c]).decode()
@@ -791,7 +791,7 @@ def _(subject, trial):
     trial.close(subject(x, at), slow_rope(x, at), "positions -3, 0, -1, 2", condition=6)
 
 
-@rope.case("another base")
+@rope.case("another base", weight=2)
 def _(subject, trial):
     x, at = trial.normal((3, 5, 8)), torch.arange(5)
     trial.close(subject(x, at, base=300.0), slow_rope(x, at, base=300.0), condition=6)
