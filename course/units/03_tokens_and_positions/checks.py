@@ -1176,6 +1176,12 @@ def _(subject, trial):
     trial.equal(subject(counts), slow_choice(counts), f"{counts}")
 
 
+@choice.case("bytes that are no text are compared as bytes")
+def _(subject, trial):
+    counts = {(b"\xff", b"a"): 2, (b"\x80", b"z"): 2, (b"\xc3\xa9", b"b"): 2}
+    trial.equal(subject(counts), slow_choice(counts), f"{counts}")
+
+
 WRONG_CHOICES = (
     lambda counts, pair: counts[pair],  # the first one seen
     lambda counts, pair: pair,
