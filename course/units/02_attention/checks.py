@@ -1167,10 +1167,10 @@ def _(subject, trial):
     wide = logits.double()
     expected = oracle.masked_softmax(wide, bias)
     trial.close(subject(wide, bias), expected, "float64 logits, float32 mask", condition=12)
-    for logits, dtype in ((wide, torch.float64), (logits, torch.float16), (logits, torch.bfloat16)):
+    for given, dtype in ((wide, torch.float64), (logits, torch.float16), (logits, torch.bfloat16)):
         mask = trial.normal((4, 6), dtype=dtype)
-        expected = oracle.masked_softmax(logits, mask.to(logits.dtype))
-        trial.close(subject(logits, mask), expected, f"{logits.dtype} logits, {dtype} mask", condition=12)
+        expected = oracle.masked_softmax(given, mask.to(given.dtype))
+        trial.close(subject(given, mask), expected, f"{given.dtype} logits, {dtype} mask", condition=12)
 
 
 @repaired_mask.case("an integer mask raises TypeError instead of being guessed")
