@@ -221,7 +221,7 @@ def compared(step: Step, subject: Subject, results: dict[int, Any]) -> tuple[com
         return unlike(step.args[0], raised, step.says), raised
     got = resolve(step.args[0], results)
     differs = compare_step(step, got)
-    if step.do == "likely":
+    if step.do in compare.CHANCE:
         return differs, differs is None
     return differs, storable(step.args[1] if _is_new_weight(step, got) else got)
 

@@ -18,7 +18,9 @@ import torch
 
 from grader_kernels.judging import relations
 
-COMPARISONS = ("close", "equal", "between", "likely", "among", "different", "raises")  # what a check asks of a value
+# What a check asks of a value.
+COMPARISONS = ("close", "equal", "between", "likely", "among", "drawn", "different", "raises")
+CHANCE = ("likely", "drawn")  # those in which chance has a hand: an outcome keeps whether they hold
 UNIT_ROUNDOFF = {
     torch.float64: 2.0**-53,
     torch.float32: 2.0**-24,
@@ -57,7 +59,7 @@ def by(comparison: str, got: Any, wanted: list, condition: float = 1.0) -> Diffe
         return equal(got, wanted[0])
     if comparison == "different":
         return different(got)
-    return among(got, wanted[0]) if comparison == "among" else between(got, wanted[0], wanted[1])
+    return among(got, wanted[0]) if comparison in ("among", "drawn") else between(got, wanted[0], wanted[1])
 
 
 def close(got: Any, expected: Any, condition: float = 1.0, where: str = "") -> Difference | None:

@@ -3034,64 +3034,6 @@ class Transformer(nn.Module):
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         return self.decode(target, *self.encode(source))
 
-# %% exercise="Transformer" wrong="target_padding_hidden"
-"""Hides target tokens that are 0 besides the future, so a later position does not see them as the rule '0 to t' says."""
-class Transformer(nn.Module):
-    def __init__(
-        self,
-        source_vocab: int,
-        target_vocab: int,
-        width: int,
-        heads: int,
-        layers: int,
-        hidden: int,
-        norm: str = "pre",
-        activation: str = "relu",
-        dropout: float = 0.0,
-        max_length: int = 256,
-    ):
-        super().__init__()
-        self.width, self.max_length = width, max_length
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        nn.init.normal_(self.source_embedding.weight, std=width**-0.5)
-        nn.init.normal_(self.target_embedding.weight, std=width**-0.5)
-        self.encoder = nn.ModuleList(
-            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
-        )
-        self.decoder = nn.ModuleList(
-            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
-        )
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
-
-    def embed(self, ids, table):
-        length = ids.shape[1]
-        if length > self.max_length:
-            raise ValueError(f"{length} tokens, at most {self.max_length}")
-        return self.dropout(table(ids) * math.sqrt(self.width) + self.positions[:length])
-
-    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        keep = source != PAD
-        x = self.embed(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None, :])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
-        length = target.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
-        causal = causal & ((target != PAD)[:, None, None, :] | torch.eye(length, dtype=torch.bool, device=target.device))
-        x = self.embed(target, self.target_embedding)
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None, :])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        return self.decode(target, *self.encode(source))
-
 # %% exercise="Transformer" wrong="untied_head"
 """A head of its own, an nn.Linear with the same start as the embedding: another parameter."""
 class Transformer(nn.Module):
@@ -7383,22 +7325,6 @@ def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int 
     )  # fmt: skip
     return loss, grad
 
-# %% exercise="LayerNorm" wrong="float32_comes_back"
-"""Works in float32 for half precision and forgets the way back: float16 in, float32 out."""
-class LayerNorm(nn.Module):
-    def __init__(self, width: int, eps: float = 1e-5):
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        centred = work - work.mean(-1, keepdim=True)
-        variance = (centred * centred).mean(-1, keepdim=True)
-        y = centred / torch.sqrt(variance + self.eps) * self.weight + self.bias
-        return y
-
 # %% exercise="LayerNorm" wrong="difference_of_squares"
 """Variance as mean(x^2) - mean^2 (clamped at 0): no digits left for x with mean 1e4 and variance 1."""
 class LayerNorm(nn.Module):
@@ -8313,64 +8239,6 @@ class DecoderLayer(nn.Module):
         x = self.add(x, self.norm2, lambda z: self.cross_attention(z, memory_mask, memory)[0])
         return self.add(x, self.norm3, self.feed_forward)
 
-# %% exercise="Transformer" wrong="target_padding_hidden_2"
-"""PAD of the target is hidden as a key as well: a PAD that the target contains in the middle is not seen by later positions, which see targets 0 to t."""
-class Transformer(nn.Module):
-    def __init__(
-        self,
-        source_vocab: int,
-        target_vocab: int,
-        width: int,
-        heads: int,
-        layers: int,
-        hidden: int,
-        norm: str = "pre",
-        activation: str = "relu",
-        dropout: float = 0.0,
-        max_length: int = 256,
-    ):
-        super().__init__()
-        self.width, self.max_length = width, max_length
-        self.source_embedding = nn.Embedding(source_vocab, width)
-        self.target_embedding = nn.Embedding(target_vocab, width)
-        for table in (self.source_embedding, self.target_embedding):
-            nn.init.normal_(table.weight, std=width**-0.5)
-        self.encoder = nn.ModuleList(
-            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
-        )
-        self.decoder = nn.ModuleList(
-            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
-        )
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.register_buffer("positions", sinusoidal_encoding(max_length, width))
-
-    def embed(self, ids, table):
-        length = ids.shape[1]
-        if length > self.max_length:
-            raise ValueError(f"{length} tokens, at most {self.max_length}")
-        return self.dropout(table(ids) * math.sqrt(self.width) + self.positions[:length])
-
-    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        keep = source != PAD
-        x = self.embed(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None, :])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
-        x = self.embed(target, self.target_embedding)
-        causal = torch.ones(target.shape[1], target.shape[1], dtype=torch.bool, device=x.device).tril()
-        seen = causal & ((target != PAD)[:, None, None, :] | torch.eye(target.shape[1], dtype=torch.bool, device=x.device))
-        for layer in self.decoder:
-            x = layer(x, memory, seen, source_keep[:, None, None, :])
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        memory, keep = self.encode(source)
-        return self.decode(target, memory, keep)
-
 # %% exercise="Transformer" wrong="closing_norms_in_post_2"
 """The closing norms stand there with norm="post" too."""
 class Transformer(nn.Module):
@@ -8764,64 +8632,6 @@ class Transformer(nn.Module):
         causal = torch.ones(target.shape[1], target.shape[1], dtype=torch.bool, device=x.device).tril()
         for layer in self.decoder:
             x = layer(x, memory, causal, source_keep)
-        return self.decoder_norm(x) @ self.target_embedding.weight.T
-
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        memory, keep = self.encode(source)
-        return self.decode(target, memory, keep)
-
-# %% exercise="Transformer" wrong="padding_row_zero"
-"""padding_idx: the PAD row of both tables begins as zeros and gets no gradient from the input."""
-class Transformer(nn.Module):
-    def __init__(
-        self,
-        source_vocab: int,
-        target_vocab: int,
-        width: int,
-        heads: int,
-        layers: int,
-        hidden: int,
-        norm: str = "pre",
-        activation: str = "relu",
-        dropout: float = 0.0,
-        max_length: int = 256,
-    ):
-        super().__init__()
-        self.width, self.max_length = width, max_length
-        self.source_embedding = nn.Embedding(source_vocab, width, padding_idx=PAD)
-        self.target_embedding = nn.Embedding(target_vocab, width, padding_idx=PAD)
-        for table in (self.source_embedding, self.target_embedding):
-            nn.init.normal_(table.weight, std=width**-0.5)
-            table.weight.data[PAD] = 0
-        self.encoder = nn.ModuleList(
-            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
-        )
-        self.decoder = nn.ModuleList(
-            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
-        )
-        self.encoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.register_buffer("positions", sinusoidal_encoding(max_length, width))
-
-    def embed(self, ids, table):
-        length = ids.shape[1]
-        if length > self.max_length:
-            raise ValueError(f"{length} tokens, at most {self.max_length}")
-        return self.dropout(table(ids) * math.sqrt(self.width) + self.positions[:length])
-
-    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        keep = source != PAD
-        x = self.embed(source, self.source_embedding)
-        for layer in self.encoder:
-            x = layer(x, keep[:, None, None, :])
-        return self.encoder_norm(x), keep
-
-    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
-        x = self.embed(target, self.target_embedding)
-        causal = torch.ones(target.shape[1], target.shape[1], dtype=torch.bool, device=x.device).tril()
-        for layer in self.decoder:
-            x = layer(x, memory, causal, source_keep[:, None, None, :])
         return self.decoder_norm(x) @ self.target_embedding.weight.T
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
