@@ -43,7 +43,7 @@ def torch_cell(kind, w_x, w_h, b_x, b_h=None):
 rnn_step = Check(
     "rnn_step",
     hints=(
-        "Write the shapes beside each other: (B, I), (H, I), (B, H), (H, H), (H,). Which two sizes must meet in a product?",
+        "Write the shapes beside each other: (B, I), (H, I), (B, H), (H, H), (H,). Which sizes must meet in a product?",
         "Two matrix products and a bias are added up, and tanh is applied to the sum.",
         "w_x is (H, I) and x is (B, I): the product is x @ w_x.T. The same for h and w_h.",
     ),
@@ -342,7 +342,7 @@ def _(subject, trial):
 lstm = Check(
     "lstm_step",
     hints=(
-        "Write out what each unit needs: four sums, which of them go through a sigmoid, and in which block each stands.",
+        "Write out what each unit needs: four sums, which of them pass a sigmoid, and in which block each stands.",
         "Compute all 4H sums at once and cut them into four blocks: (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1).",
         "i, f, g, o in this order; sigmoid for i, f, o and tanh for g. The new cell is f * c + i * g, the new state "
         "o * tanh of the NEW cell.",
@@ -512,7 +512,7 @@ def _(subject, trial):
 conv = Check(
     "causal_dilated_conv",
     hints=(
-        "Draw three taps with dilation 2 under a row of inputs. Which inputs does output 0 need, and which of them exist?",
+        "Draw three taps with dilation 2 under a row of inputs. Which inputs does output 0 need, and which exist?",
         "How far back does the first tap reach? That many zeros belong in front of the input, and none behind it.",
         "torch.nn.functional.pad(x, ((K - 1) * dilation, 0)) pads on the left; conv1d(..., dilation=dilation) does "
         "the rest, and the length comes out right.",

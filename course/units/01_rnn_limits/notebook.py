@@ -1188,10 +1188,10 @@ r"""
 A text is one long sequence, far too long to walk back through. **Truncated backpropagation through time** cuts it into
 windows: a window starts from the state that the one before it ended with, and has a loss and a gradient of its own.
 
-The function below is meant to do that, and runs without an error. In production it is a job whose windows take longer and longer
-until it dies of memory: users have reported it as a memory leak of PyTorch (pytorch/pytorch, issue 2198) and as memory
-that blows up (GBLin5566/toward-controlled-generation-of-text-pytorch, issue 9). Read it first. Then let the cell say
-how much work each further window brings.
+The function below is meant to do that, and runs without an error. In production it is a job whose windows take longer
+and longer until it dies of memory: users have reported it as a memory leak of PyTorch (pytorch/pytorch, issue 2198) and
+as memory that blows up (GBLin5566/toward-controlled-generation-of-text-pytorch, issue 9). Read it first. Then let the
+cell say how much work each further window brings.
 """
 
 # %%
