@@ -24,7 +24,7 @@ whole sentence and loses most of a long one; attention repairs that.
 
 **Rules for every exercise,** where its docstring says nothing else:
 
-- Arguments stay as they are. What comes in has no graph behind it and no NaN or infinity in it.
+- Arguments stay as they are. They hold no NaN and no infinity.
 - All floating-point tensors of a call have one dtype, float32 or float64, and so have the results. Every size is at
   least 1.
 - What the steps (`rnn_step`, `lstm_step`, `gru_step`), `rnn_forward`, `causal_dilated_conv` and `additive_attention`
@@ -1240,7 +1240,8 @@ def repaired_windows(
              difference between the window's states and its targets; nothing before the window's start takes part
              h (B, H): the state after the last step, without a graph behind it
 
-    The numbers of w_h stay as they were. Its requires_grad and its .grad (None before the call) are yours to use.
+    No argument has a graph behind it. The numbers of w_h stay as they were; its requires_grad and its .grad (False and
+    None before the call) are yours to use.
 
     Source: Williams and Peng 1990, "An Efficient Gradient-Based Algorithm for On-Line Training of Recurrent Networks".
     Difficulty 2 of 5, about 15 minutes.
