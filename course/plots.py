@@ -190,3 +190,59 @@ def roofline(
     if points:
         legend(axes, "lower right")
     return figure
+
+
+PARTS = {  # of `wiring`: half width, half height, fill, ink
+    "gate": (0.42, 0.3, COLOURS[0], "white"),
+    "candidate": (0.42, 0.3, COLOURS[2], "white"),
+    "step": (0.42, 0.3, "white", "black"),
+    "point": (0.2, 0.2, "white", "black"),
+    "name": (0.42, 0.2, "white", "black"),
+}
+
+
+def wiring(parts: dict[str, tuple[float, float, str, str]], wires: Sequence[tuple], *, title: str) -> Figure:
+    """Boxes and arrows: how a cell computes its next state.
+
+    parts  name -> (x, y, text, kind), kind one of PARTS: gates, candidates and steps are boxes, points are circles
+           with an operation in them, names stand free
+    wires  (look, stop, stop, ...): a polyline through names and (x, y) pairs. look: "main", thick and orange; "", thin;
+           "dot", thin with a dot where it begins, on another wire. It ends in an arrow
+    """
+    xs, ys = ([part[axis] for part in parts.values()] for axis in (0, 1))
+    figure, axes = new(0.4 + 0.75 * (max(xs) - min(xs)), 0.7 + 0.75 * (max(ys) - min(ys)))
+    axes.set(xlim=(min(xs) - 0.5, max(xs) + 0.5), ylim=(min(ys) - 0.5, max(ys) + 0.5), aspect="equal")
+    axes.set_axis_off()
+    for look, *stops in wires:
+        _wire(axes, parts, look, stops)
+    for x, y, text, kind in parts.values():
+        _part(axes, x, y, text, kind)
+    entitle(figure, title)
+    return figure
+
+
+def _wire(axes: Axes, parts: dict[str, tuple[float, float, str, str]], look: str, stops: list) -> None:
+    points = [np.array(parts[stop][:2] if isinstance(stop, str) else stop, float) for stop in stops]
+    way = np.sign(points[-1] - points[-2])  # wires run along the axes
+    if isinstance(stops[-1], str):
+        points[-1] = points[-1] - way * np.array(PARTS[parts[stops[-1]][3]][:2])
+    colour, width = (COLOURS[1], 3.0) if look == "main" else ("black", 1.2)
+    axes.plot(*np.array([*points[:-1], points[-1] - 0.12 * way]).T, color=colour, linewidth=width, zorder=1)
+    axes.annotate("", points[-1], points[-1] - 0.2 * way, zorder=2, arrowprops=dict(
+        arrowstyle="-|>", color=colour, shrinkA=0, shrinkB=0, mutation_scale=11 + 2 * width))  # fmt: skip
+    if look == "dot":
+        axes.plot(*points[0], "o", color="black", markersize=4, zorder=2)
+
+
+def _part(axes: Axes, x: float, y: float, text: str, kind: str) -> None:
+    from matplotlib.patches import Circle, FancyBboxPatch
+
+    half_width, half_height, fill, ink = PARTS[kind]
+    if kind == "point":
+        axes.add_patch(Circle((x, y), half_width, facecolor=fill, edgecolor="black", linewidth=1.2, zorder=3))
+    else:
+        edge = "none" if kind == "name" else "black"
+        corner = (x - half_width + 0.08, y - half_height + 0.08), 2 * half_width - 0.16, 2 * half_height - 0.16
+        box = FancyBboxPatch(*corner, "round,pad=0.08", facecolor=fill, edgecolor=edge, linewidth=0.8, zorder=3)
+        axes.add_patch(box)
+    axes.annotate(text, (x, y), ha="center", va="center", fontsize=9, color=ink, zorder=4)

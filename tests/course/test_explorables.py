@@ -90,6 +90,8 @@ def figures():
     yield "curves", plots.curves([1, 2, 4], lines, title="t", x_label="n", y_label="s", log="x")
     yield "heat", plots.heat_map(np.eye(4), title="t", ticks=list("abcd"))
     yield "programs", plots.programs([[0, 1, 2, 3], [4, 5, 6, 7]], n=6)
+    parts = {"a": (0, 0, "a", "name"), "f": (1, 0, "f", "gate"), "+": (2, 0, "+", "point"), "b": (3, 1, "b", "step")}
+    yield "wiring", plots.wiring(parts, [("main", "a", "f"), ("", "f", "+"), ("dot", (2, 1), "b")], title="t")
 
 
 @pytest.mark.parametrize("name, figure", list(figures()))

@@ -43,6 +43,7 @@ def torch_cell(kind, w_x, w_h, b_x, b_h=None):
 rnn_step = Check(
     "rnn_step",
     hints=(
+        "Write the shapes beside each other: (B, I), (H, I), (B, H), (H, H), (H,). Which sizes must meet in a product?",
         "Two matrix products and a bias are added up, and tanh is applied to the sum.",
         "w_x is (H, I) and x is (B, I): the product is x @ w_x.T. The same for h and w_h.",
     ),
@@ -102,6 +103,7 @@ def _(subject, trial):
 rnn_forward = Check(
     "rnn_forward",
     hints=(
+        "Take it in two parts: first all states, as if there were no padding; then one state for each row.",
         "Loop over t, hand rnn_step the column x[:, t] and the state of the step before, and keep every state.",
         "torch.stack(states, dim=1) gives (B, T, H). Row i of `last` is states[i, lengths[i] - 1]: index with "
         "torch.arange(B) and lengths - 1.",
@@ -182,6 +184,7 @@ def _(subject, trial):
 norms = Check(
     "gradient_norms_through_time",
     hints=(
+        "The equation above goes one step back. Where does the walk start, and at which states does it stop?",
         "Start with last_grad and walk back: to get from h_t to h_(t-1), multiply by the derivative of tanh at h_t, "
         "then by the transposed W_h. Note the norm at every stop.",
         "grad = w_h.T @ ((1 - states[t] ** 2) * grad) for t = T-1 down to 1, counting from 0. You collected the norms "
@@ -354,6 +357,7 @@ def _(subject, trial):
 lstm = Check(
     "lstm_step",
     hints=(
+        "Write out what each unit needs: four sums, which of them pass a sigmoid, and in which block each stands.",
         "Compute all 4H sums at once and cut them into four blocks: (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1).",
         "i, f, g, o in this order; sigmoid for i, f, o and tanh for g. The new cell is f * c + i * g, the new state "
         "o * tanh of the NEW cell.",
@@ -438,6 +442,7 @@ def _(subject, trial):
 gru = Check(
     "gru_step",
     hints=(
+        "Follow r in the figure: which numbers does it multiply, and which are added after that?",
         "Keep the two products apart: x @ w_x.T + b_x and h @ w_h.T + b_h, each cut into r, z, n. For r and z add "
         "them; for n multiply the part that comes from h by r first.",
         "n = tanh(x_n + r * h_n), where h_n contains its bias; the new state is (1 - z) * n + z * h.",
@@ -522,6 +527,7 @@ def _(subject, trial):
 conv = Check(
     "causal_dilated_conv",
     hints=(
+        "Draw three taps with dilation 2 under a row of inputs. Which inputs does output 0 need, and which exist?",
         "How far back does the first tap reach? That many zeros belong in front of the input, and none behind it.",
         "torch.nn.functional.pad(x, ((K - 1) * dilation, 0)) pads on the left; conv1d(..., dilation=dilation) does "
         "the rest, and the length comes out right.",
@@ -610,7 +616,8 @@ def _(subject, trial):
 field = Check(
     "receptive_field",
     hints=(
-        "An output always sees its own input: start at 1. How many MORE inputs does one layer add?",
+        "Draw two layers on paper and mark the farthest input that reaches the last output.",
+        "An output always sees its own input: start at 1. How much farther back does one layer reach?",
         "The first tap of a layer lies (K - 1) * dilation behind the last one. Add this up over the layers.",
     ),
 )
@@ -787,6 +794,7 @@ def _(subject, trial):
 attention = Check(
     "additive_attention",
     hints=(
+        "Which shape have the scores? The small network gives one number for every state of every sentence.",
         "The query's part has no time axis: (query @ w_q.T)[:, None, :] broadcasts over the S states. v turns "
         "(B, S, A) into scores (B, S).",
         "scores.masked_fill(~mask, -inf), then softmax over the last dimension, then the weighted sum of the states.",
@@ -939,6 +947,7 @@ def _(subject, trial):
 windows = Check(
     "repaired_windows",
     hints=(
+        "Run the published function by hand for two windows. What does the second one get from the first?",
         "The state's numbers belong to the next window, its history does not. Which method of a tensor keeps the "
         "numbers and drops the history?",
         "Call h.detach() once at the start of every window. Then no window needs retain_graph, and torch.autograd.grad "
