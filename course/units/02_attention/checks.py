@@ -934,6 +934,122 @@ def _(subject, trial):
             trial.equal(found[name], round(float(found[name]), 4), f"{name} should be rounded to four decimals")
 
 
+backward = Check(
+    "attention_backward",
+    hints=(
+        "Walk backwards: from out = P V to P and V, from P to the scores S, from S to q and k. After each step compare "
+        "the shape of a gradient with the shape of what it belongs to.",
+        "Put the softmax's Jacobian into the sum over j. The delta leaves one term, the other one is the same sum for "
+        "every score of a row: keep it with keepdim.",
+        "S is q k^T times 1 / sqrt(d_k), plus the mask. A factor of the forward pass is a factor of the backward pass, "
+        "so it reaches dq and dk. It does not stand between V and the output.",
+    ),
+)
+
+NAMES = ("dq", "dk", "dv")
+
+
+def compare_gradients(subject, trial, inputs, mask=None, condition=60, says="", only=NAMES):
+    """inputs: q, k, v, grad_out. Expected: autograd in float64, through the attention that visits query by query."""
+    found = subject(*inputs) if mask is None else subject(*inputs, mask)
+    _, expected = oracle.gradients(lambda *qkv: oracle.attention(*qkv, mask)[0], inputs[:3], [inputs[3]])
+    for number, name in enumerate(NAMES):
+        if name in only:
+            trial.close(found[number], expected[number], f"{name}{says}", condition=condition)
+
+
+def backward_inputs(trial, T, S, d=8, e=5, spread=1.5, lead=(3,)):
+    """q, k, v as for attention, and a gradient of the output."""
+    return (*attention_inputs(trial, T, S, d, e, spread, lead), trial.normal((*lead, T, e)))
+
+
+@backward.case("dv: each value gets what the queries that read it are told, by their weights")
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 6, 9), only=("dv",))
+
+
+@backward.case("dq, for fewer queries than keys", weight=2)
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 6, 9), only=("dq",))
+
+
+@backward.case("dk, for fewer queries than keys", weight=2)
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 6, 9), only=("dk",))
+
+
+@backward.case("as many queries as keys, values as wide as queries, batch and heads", weight=2)
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 6, 6, d=7, e=7, lead=(2, 3)))
+
+
+@backward.case("wide heads: the scale of the scores is in dq and dk, and not in dv")
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 5, 7, d=40, e=3, spread=1.0))
+
+
+@backward.case("a boolean mask: hidden keys get nothing, and the others what they get without them", weight=2)
+def _(subject, trial):
+    inputs = backward_inputs(trial, 6, 9, lead=(2, 3))
+    for shape in ((6, 9), (2, 1, 1, 9)):
+        compare_gradients(subject, trial, inputs, irregular_mask(trial, *shape), says=f" under a mask of shape {shape}")
+
+
+@backward.case("a float mask: biases, and -inf hides")
+def _(subject, trial):
+    inputs = backward_inputs(trial, 6, 6)
+    bias = trial.normal((3, 6, 6), spread=2).masked_fill(~irregular_mask(trial, 3, 6, 6), -INF)
+    compare_gradients(subject, trial, inputs, bias)
+
+
+@backward.case("a query that may look at nothing adds nothing, and its row of dq is 0", weight=2)
+def _(subject, trial):
+    inputs, mask = backward_inputs(trial, 5, 7), irregular_mask(trial, 5, 7)
+    mask[trial.integers(0, 5)] = False
+    compare_gradients(subject, trial, inputs, mask, says=" under a boolean mask")
+    bias = torch.zeros(5, 7).masked_fill(~mask, -INF)
+    compare_gradients(subject, trial, inputs, bias, says=" under a float mask")
+
+
+@backward.case("large scores are safe")
+def _(subject, trial):
+    q, k, v, grad_out = backward_inputs(trial, 4, 6, spread=12)
+    # pairs of keys nearly alike: no key is alone at the top, so gradients pass
+    k[..., 1::2, :] = k[..., ::2, :] + trial.normal(tuple(k[..., ::2, :].shape), spread=0.05)
+    compare_gradients(subject, trial, (q, k, v, grad_out), condition=1000)
+
+
+@backward.case("one query only, and the values of one key")
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 1, 5, lead=()), says=" for one query")
+    compare_gradients(subject, trial, backward_inputs(trial, 4, 1), says=" for one key", only=("dv",))
+
+
+@backward.trial("one key only: nothing to choose, so dq and dk are 0")
+def _(subject, trial):
+    q, k, v, grad_out = backward_inputs(trial, 4, 1)
+    dq, dk, _ = subject(q, k, v, grad_out)
+    trial.close(torch.cat([dq, q]), torch.cat([torch.zeros_like(q), q]), "dq for one key", condition=60)
+    trial.close(torch.cat([dk, k]), torch.cat([torch.zeros_like(k), k]), "dk for one key", condition=60)
+
+
+@backward.case("no batch and no heads, and any memory layout")
+def _(subject, trial):
+    inputs = backward_inputs(trial, 6, 10, d=12, e=4, lead=())
+    compare_gradients(subject, trial, inputs)
+    layouts = ("transposed", "every_other", "offset", "transposed")
+    laid = tuple(trial.strided(x, layout) for x, layout in zip(inputs, layouts, strict=True))
+    compare_gradients(subject, trial, laid, says=" for inputs that are not contiguous")
+
+
+@backward.case("float64 stays float64 and keeps its precision: torch's own attention, differentiated by torch")
+def _(subject, trial):
+    inputs, mask = [x.double() for x in backward_inputs(trial, 6, 10)], irregular_mask(trial, 3, 6, 10)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    _, expected = oracle.gradients(lambda *qkv: attend(*qkv, mask), inputs[:3], inputs[3:])
+    trial.close(subject(*inputs, mask), expected, condition=60)
+
+
 # 500 seeds for each width; the ranges are a little wider than what came out.
 SATURATION = {
     "raw_entropy": ((0.24, 0.47), (0.07, 0.23), (0.02, 0.14), (0.005, 0.08)),

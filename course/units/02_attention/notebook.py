@@ -798,7 +798,85 @@ the mask itself says who came first. That is why decoders without any position e
 order (Haviv et al. 2022, "Transformer Language Models without Positional Encodings Still Learn Positional
 Information").
 
-## 11. Experiment: what the square root is for
+## 11. The way back
+
+Training needs the gradients of a loss for $Q$, $K$ and $V$. The layer above hands down $dO$, the gradient for the
+output $O$. Autograd finds the rest from the operations that you wrote. A fused kernel is one operation to autograd, so
+it has to bring its own backward pass (unit 08). Write it by hand once:
+
+$$S = \frac{Q K^{\top}}{\sqrt{d_k}} + \text{mask}, \qquad P = \operatorname{softmax}(S), \qquad O = P V.$$
+
+**A product.** For $C = AB$ the gradients are $dA = dC\, B^{\top}$ and $dB = A^{\top} dC$. So $O = PV$ gives
+
+$$dV = P^{\top} dO, \qquad dP = dO\, V^{\top}.$$
+
+**The softmax** acts on each row by itself. Within row $i$,
+
+$$\frac{\partial P_{ij}}{\partial S_{il}} = P_{ij}\, (\delta_{jl} - P_{il}), \qquad \delta_{jl} = 1 \text{ if } j = l,
+\text{ else } 0.$$
+
+A score moves *all* weights of its row: its own goes up, the others make room. Write down $dS_{il} = \sum_j dP_{ij}\,
+\partial P_{ij} / \partial S_{il}$, simplify it until no $\delta$ is left, and go on to $dQ$ and $dK$.
+"""
+
+# %% exercise="attention_backward"
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the output of scaled_dot_product_attention for queries, keys and values.
+
+    q         (..., T, d_k)  queries, float32 or float64; the others have the same dtype and leading dimensions
+    k         (..., S, d_k)  keys
+    v         (..., S, d_v)  values
+    grad_out  (..., T, d_v)  gradient of a loss for the output
+    mask      None, bool or float, as in scaled_dot_product_attention; it gets no gradient
+    returns   dq, dk, dv with the shapes and the dtype of q, k, v. A query that may look at no key adds nothing to any
+              of them, and its row of dq is 0. The results need no graph.
+
+    You may call your scaled_dot_product_attention.
+    Not allowed: autograd in any form (.backward(), torch.autograd, torch.func).
+
+    Source: Dao et al. 2022, "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness", appendix B.2.
+    Difficulty 3 of 5, about 25 minutes.
+    """
+    ### BEGIN SOLUTION
+    _, weights = scaled_dot_product_attention(q, k, v, mask)  # (..., T, S)
+    grad_v = weights.transpose(-2, -1) @ grad_out  # (..., S, d_v)
+    grad_weights = grad_out @ v.transpose(-2, -1)  # (..., T, S)
+    row_sums = (weights * grad_weights).sum(dim=-1, keepdim=True)  # (..., T, 1)
+    grad_products = weights * (grad_weights - row_sums) / math.sqrt(q.shape[-1])  # of q k^T, before the scale
+    return grad_products @ k, grad_products.transpose(-2, -1) @ q, grad_v
+    ### END SOLUTION
+
+# %% check="attention_backward" points=4
+
+# %% [markdown]
+r"""
+The sum over the keys that the softmax brings in is a number for each query, and it needs no weights at all:
+
+$$\sum_j P_{ij}\, dP_{ij} = \sum_j P_{ij} \sum_e dO_{ie} V_{je} = \sum_e dO_{ie}\, O_{ie}.$$
+
+The right-hand side reads two tensors of shape $(T, d_v)$. FlashAttention's backward pass keeps that number and the
+logarithm of the softmax's denominator for each query, and computes each block of $P$ and $dP$ anew (Dao et al. 2022,
+appendix B). It has five products where the forward pass has two: $P$ once more, then $dV$, $dP$, $dQ$ and $dK$.
+"""
+
+# %%
+if ready(lambda: attention_backward(*torch.zeros(4, 2, 3))):
+    gen = torch.Generator().manual_seed(seed)
+    inputs = [torch.randn(*shape, generator=gen, dtype=torch.float64) for shape in ((5, 8), (7, 8), (7, 6), (5, 6))]
+    leaves = [x.clone().requires_grad_() for x in inputs[:3]]
+    output, shares = scaled_dot_product_attention(*leaves)
+    by_autograd = torch.autograd.grad(output, leaves, inputs[3])
+    for name, mine, theirs in zip(("dq", "dk", "dv"), attention_backward(*inputs), by_autograd, strict=True):
+        print(f"{name}: largest difference from autograd {(mine - theirs).abs().max().item():.1e}")
+    long_way = (shares * (inputs[3] @ inputs[2].T)).sum(-1)
+    short_way = (inputs[3] * output).sum(-1)
+    print(f"sum over keys of P dP against sum over the width of dO O: {(long_way - short_way).abs().max().item():.1e}")
+
+# %% [markdown]
+r"""
+## 12. Experiment: what the square root is for
 
 Why $1/\sqrt{d_k}$? If the numbers in $q$ and $k$ are independent with variance 1, then $q \cdot k$ has variance $d_k$.
 The wider the head, the larger the scores, and the closer the softmax to picking one key. A softmax that has picked
