@@ -32,6 +32,8 @@ def attention_inputs(trial, T, S, d=8, e=5, spread=2.0, lead=(3,)):
 stable_softmax = Check(
     "stable_softmax",
     hints=(
+        "Take the row [300, 299] and the row [-500, -501]. What does exp make of each entry, and which weights should "
+        "come out?",
         "Subtracting the same number from every entry of a row does not change its softmax. Which number makes the "
         "largest exponential exactly 1?",
         "x.amax(dim=dim, keepdim=True) gives each row its own maximum in a shape that broadcasts; the sum needs the "
@@ -127,6 +129,8 @@ def _(subject, trial):
 sdpa = Check(
     "scaled_dot_product_attention",
     hints=(
+        "Write down the shape after each step: which of T, S, d_k and d_v are left after q k^T, and after the weights "
+        "meet v?",
         "Scores are q @ k.transpose(-2, -1) / sqrt(d_k), shape (..., T, S). Only after the mask has acted on them do "
         "they become weights, along the last dimension.",
         "Find the rows in which every score is -inf before the softmax, fill them with 0, and set their weights to 0 "
@@ -242,6 +246,7 @@ def _(subject, trial):
 causal = Check(
     "causal_mask",
     hints=(
+        "Write the mask for 2 queries and 6 keys on paper, and the position of each query beside its row.",
         "Give every query its position in the sequence: with T queries and S keys, row i is position S - T + i. It may "
         "look at key j when j <= its position.",
         "Compare torch.arange(S) with a column of query positions, or use tril with a diagonal that depends on S - T.",
@@ -287,6 +292,7 @@ def _(subject, trial):
 padding = Check(
     "padding_mask",
     hints=(
+        "Take one row of length 3 among 5 keys. Which comparison is True for its real keys and False for the others?",
         "Number the keys from 0 and compare each number with the length of its row: (S,) against (B, 1).",
         "Insert two axes of size 1 between batch and keys, so that the mask spreads over heads and queries: "
         "mask[:, None, None, :].",
@@ -381,6 +387,7 @@ def _(subject, trial):
 split = Check(
     "split_heads",
     hints=(
+        "Which numbers of x[b, t] belong to head 1 when D = 6 and H = 3? They have to stay together.",
         "Cut the last dimension only: (B, T, D) becomes (B, T, H, d). Then two axes have to change places.",
         "Check one number by hand: result[0, 1, 2, 0] must be x[0, 2, d].",
     ),
@@ -417,6 +424,7 @@ def _(subject, trial):
 merge = Check(
     "merge_heads",
     hints=(
+        "In memory, which axis stands next to d: the tokens or the heads? Which one has to, in the result?",
         "Bring the heads next to d first: (B, H, T, d) becomes (B, T, H, d). Then the last two can be flattened.",
         "After a transpose the numbers do not lie in order any more: view refuses, reshape copies.",
     ),
@@ -638,6 +646,7 @@ def _(subject, trial):
 cross = Check(
     "CrossAttention",
     hints=(
+        "Which length has the output: that of x or that of memory? One row belongs to each query.",
         "The one who needs something asks: queries are made from x. The one who is read is found by its keys and "
         "delivers its values: both are made from memory.",
         "Only the arguments of the linear maps differ from MultiHeadAttention: w_q(x), w_k(memory), w_v(memory).",
@@ -719,6 +728,7 @@ def weights_like(trial, *shape, spread=2.0):
 entropy = Check(
     "attention_entropy",
     hints=(
+        "Work out the entropy of [0.5, 0.5, 0] by hand, then let torch do it. Which term differs?",
         "Add -w ln w along the keys. A weight of exactly 0 adds nothing, but 0 * ln 0 is NaN in floating point.",
         "torch.xlogy(w, w) computes w ln w and knows that 0 ln 0 is 0.",
     ),
@@ -752,6 +762,8 @@ def _(subject, trial):
 sink = Check(
     "sink_mass",
     hints=(
+        "Take one head and one query: which weights do you add up? Then: which queries count, and over what is the "
+        "mean?",
         "Add the weights of the first keys for each query: that is the query's sink mass. Then average, but not over "
         "the heads.",
         "Queries before `first` can see nothing but the sink: leave them out with weights[:, :, first:].",
@@ -834,6 +846,9 @@ def _(subject, trial):
 row_softmax = Kernel(
     "row_softmax",
     hints=(
+        "Two numbers must be known of a whole row before its first weight can be written. What must a lane behind the "
+        "end hold, so "
+        "that it changes neither of them?",
         "Walk three times along the row: for its maximum, for the sum of exponentials, and to write. Lanes past the "
         "end hold -inf, which loses every maximum and adds exp(-inf) = 0.",
         "The address of column c of row r is x_ptr + r * x.stride(0) + c * x.stride(1), and the same with the output's "
@@ -844,6 +859,8 @@ row_softmax = Kernel(
 masked = Kernel(
     "masked_scaled_softmax",
     hints=(
+        "What has to come out of a column that is blocked, of one behind the end, and of a row in which all are "
+        "blocked?",
         "Start from your row_softmax. A column counts when it lies in the row and the mask allows it: combine both in "
         "one tile of booleans, and use tl.where to give all other columns -inf.",
         "In a row without any allowed column the maximum is -inf and the sum 0: replace the maximum by 0 and the sum "
@@ -1111,6 +1128,9 @@ def _(subject, trial):
 repaired_cross = Check(
     "repaired_cross_attention",
     hints=(
+        "Print the shapes of queries, keys and values for five words and three words. Which pair does not fit, and "
+        "why does it "
+        "fit for five and five?",
         "The output needs one row for each decoder position. Which of queries, keys and values sets that number?",
         "Whoever is read supplies both what it is found by (the key) and what it delivers (the value).",
     ),
@@ -1156,6 +1176,7 @@ def _(subject, trial):
 repaired_mask = Check(
     "repaired_masking",
     hints=(
+        "What does 0 say in a mask that is added, and what does it say in one that is asked for truth?",
         "The two conventions can be told apart by dtype: bool says True = may look, float is added. Anything else is a "
         "question only its author can answer.",
         "Turn a boolean mask into 0 and -inf with masked_fill, add, and treat rows that are -inf everywhere as in "

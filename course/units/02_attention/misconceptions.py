@@ -1150,7 +1150,7 @@ edit(
 )
 
 # %% exercise="repaired_masking" wrong="one_float_dtype_only"
-"""A float mask is refused when its dtype is not that of the logits; the docstring allows any float dtype.
+"""A float mask is refused when its dtype is not that of the logits; the docstring allows narrower ones too.
 
 Which question do you ask: is it this dtype, or is it a float?
 """
