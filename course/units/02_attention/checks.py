@@ -847,8 +847,7 @@ row_softmax = Kernel(
     "row_softmax",
     hints=(
         "Two numbers must be known of a whole row before its first weight can be written. What must a lane behind the "
-        "end hold, so "
-        "that it changes neither of them?",
+        "end hold, so that it changes neither of them?",
         "Walk three times along the row: for its maximum, for the sum of exponentials, and to write. Lanes past the "
         "end hold -inf, which loses every maximum and adds exp(-inf) = 0.",
         "The address of column c of row r is x_ptr + r * x.stride(0) + c * x.stride(1), and the same with the output's "
@@ -1129,8 +1128,7 @@ repaired_cross = Check(
     "repaired_cross_attention",
     hints=(
         "Print the shapes of queries, keys and values for five words and three words. Which pair does not fit, and "
-        "why does it "
-        "fit for five and five?",
+        "why does it fit for five and five?",
         "The output needs one row for each decoder position. Which of queries, keys and values sets that number?",
         "Whoever is read supplies both what it is found by (the key) and what it delivers (the value).",
     ),
