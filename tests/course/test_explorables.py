@@ -90,6 +90,8 @@ def figures():
     yield "curves", plots.curves([1, 2, 4], lines, title="t", x_label="n", y_label="s", log="x")
     yield "heat", plots.heat_map(np.eye(4), title="t", ticks=list("abcd"))
     yield "programs", plots.programs([[0, 1, 2, 3], [4, 5, 6, 7]], n=6)
+    sizes = {"registers": "1 KB", "shared memory": "2 KB", "L2": "3 MB", "HBM": "4 GB"}
+    yield "machine", plots.machine("a GPU", 108, sizes, {"SM": "9 TB/s", "L2": "5 TB/s", "HBM": "1 TB/s"})
 
 
 @pytest.mark.parametrize("name, figure", list(figures()))
