@@ -8,7 +8,7 @@ What it does not: anything about attention, or how to make a kernel fast on a pa
 r"""
 # 00 Orientation: checks, GPU programs, and why bytes matter
 
-In about an hour you will write your first two GPU kernels, find the mistake in a third, and be able to say of an
+In an hour or two you will write your first two GPU kernels, find the mistake in a third, and be able to say of an
 operation, before running it, whether arithmetic or memory limits its speed. Python and the basics of PyTorch are
 enough. You do not need a GPU.
 
