@@ -583,8 +583,8 @@ def find_memory_bound(operations, gpu):
 
     operations  dict name -> (FLOPs, bytes moved, unit), unit "vector" or "tensor"
     gpu         dict with "bandwidth" in byte/s and, for each unit, its peak in FLOP/s
-    returns     list of names. Memory-bound: what the operation can reach is below the peak of *its* unit. (No operation
-                that is checked lies on a ridge.)
+    returns     list of names. Memory-bound: what the operation can reach is below the peak of *its* unit. On
+                the ridge it reaches the peak.
 
     The check reads `memory_bound` below, and calls this function with other operations and another GPU.
     Difficulty 2 of 5, about 8 minutes.
@@ -655,7 +655,7 @@ def leaky_relu(x, slope=0.01, block=256):
     """Leaky ReLU of a dense vector.
 
     x        (n,)  float, stride 1; n any number from 1 on
-    slope    float, factor for negative numbers, from 0 to 1
+    slope    float, factor for negative numbers; any number, also above 1 or below 0
     block    int, lanes per program, a power of two
     returns  (n,)  same dtype
 

@@ -693,7 +693,7 @@ def row_softmax(x: Tensor, block: int = 128) -> Tensor:
 
     x        (R, C) float32 or float16, finite, any strides; C may be far larger than block
     block    columns that a program holds at once, at most; a power of two
-    returns  (R, C) same dtype, new and contiguous
+    returns  (R, C) same dtype, new and contiguous; computed in float32
 
     Read x at most three times. One launch; copies, conversions and fills by torch count as launches. More than one
     program where there are more than four rows.
