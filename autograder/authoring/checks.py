@@ -206,6 +206,14 @@ class Trial:
         """`got` is exactly one of the options."""
         self._compare(cases.Step("among", [got, list(options)], None, says or ""))
 
+    def one_of(self, got: Any, options: tuple | list, says: str | None = None) -> None:
+        """`among`, where chance decides which: of it a case keeps only whether it is one of them."""
+        self._compare(cases.Step("drawn", [got, list(options)], None, says or ""))
+
+    def different(self, got: list, says: str | None = None) -> None:
+        """The numbers of a list, parts of results among them, are all different."""
+        self._compare(cases.Step("different", [got], None, says or ""))
+
     def true(self, condition: Any, says: str) -> None:
         """A plain condition (trials only)."""
         if not bool(condition):

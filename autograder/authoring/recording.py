@@ -89,7 +89,8 @@ class RecordingTrial(Trial):
         self.recorder = recorder
 
     def _compare(self, step: cases.Step) -> None:
-        if not isinstance(step.args[0], Placeholder):
+        results = step.args[0] if step.do == "different" else [step.args[0]]
+        if not all(isinstance(result, Placeholder) for result in results):
             raise NotRecordable("a case compares a result of the subject; compare computed values in a trial")
         self.recorder.steps.append(cases.Step(step.do, refs(step.args), None, step.says, step.condition))
 

@@ -60,9 +60,11 @@ def answers_of(unit: Unit, folder: Path = ANSWERS) -> list[tuple[str, Alternativ
     ]
 
 
-def told(unit: Unit, only: Collection[str] | None = None, secrets: int = SECRETS) -> Iterator[Told]:
-    """What becomes of every answer to a unit, or to the exercises in `only`."""
-    answers = answers_of(unit)
+def told(
+    unit: Unit, only: Collection[str] | None = None, secrets: int = SECRETS, every: int = 1
+) -> Iterator[Told]:
+    """What becomes of every answer to a unit, or to the exercises in `only`; of each `every`-th one."""
+    answers = answers_of(unit)[::every]
     asked = {answer.exercise for _, answer in answers}
     for check, made, solved in recording.recorded(unit, asked & set(only) if only else asked):
         for kind, answer in (pair for pair in answers if pair[1].exercise == check.name):

@@ -221,7 +221,7 @@ def compared(step: Step, subject: Subject, results: dict[int, Any]) -> tuple[com
         return unlike(step.args[0], raised, step.says), raised
     got = resolve(step.args[0], results)
     differs = compare_step(step, got)
-    if step.do == "likely":
+    if step.do in compare.CHANCE:
         return differs, differs is None
     return differs, storable(step.args[1] if _is_new_weight(step, got) else got)
 
@@ -268,7 +268,8 @@ def guard(check: CheckCases, step: Step, subject: Subject, result: Any) -> compa
     """What is checked on every call without being asked: no NaN out of nowhere, no argument changed."""
     changed = [name for name in subject.mutated if name not in check.mutates]
     if changed:
-        return compare.Difference(f"your code changed {changed[0]} in place; the caller still needs it")
+        in_place = " in place" if " of " not in changed[0] and "'" not in changed[0] else ""
+        return compare.Difference(f"your code changed {changed[0]}{in_place}; the caller still needs it")
     if compare.has_nan(result) and not compare.has_nan(step.args):
         return compare.Difference("the result contains NaN")
     return None

@@ -18,7 +18,9 @@ import torch
 
 from grader_kernels.judging import relations
 
-COMPARISONS = ("close", "equal", "between", "likely", "among", "raises")  # what a check asks of a value
+# What a check asks of a value.
+COMPARISONS = ("close", "equal", "between", "likely", "among", "drawn", "different", "raises")
+CHANCE = ("likely", "drawn")  # those in which chance has a hand: an outcome keeps whether they hold
 UNIT_ROUNDOFF = {
     torch.float64: 2.0**-53,
     torch.float32: 2.0**-24,
@@ -55,7 +57,9 @@ def by(comparison: str, got: Any, wanted: list, condition: float = 1.0) -> Diffe
         return close(got, wanted[0], condition)
     if comparison == "equal":
         return equal(got, wanted[0])
-    return among(got, wanted[0]) if comparison == "among" else between(got, wanted[0], wanted[1])
+    if comparison == "different":
+        return different(got)
+    return among(got, wanted[0]) if comparison in ("among", "drawn") else between(got, wanted[0], wanted[1])
 
 
 def close(got: Any, expected: Any, condition: float = 1.0, where: str = "") -> Difference | None:
@@ -100,6 +104,17 @@ def among(got: Any, options: tuple | list) -> Difference | None:
     if None in found:
         return None
     return found[0]._replace(expected=" or ".join(map(_small, options)))
+
+
+def different(got: list) -> Difference | None:
+    """None when the numbers of a list are all different."""
+    plain = [_plain(number) for number in got]
+    if not all(isinstance(number, (int, float)) for number in plain):
+        return _kind(next(n for n in plain if not isinstance(n, (int, float))), "a number", "")
+    count = len(set(plain))
+    if count == len(plain):
+        return None
+    return Difference("some of the numbers are equal", f"{count} different ones", f"{len(plain)} different ones")
 
 
 def between(got: Any, low: float, high: float) -> Difference | None:

@@ -103,7 +103,7 @@ def _wrong_values(case: Case, outcome: Outcome) -> list[Any] | None:
 
 
 def _differs(step: Step, got: Any) -> bool:
-    if step.do == "likely":
+    if step.do in compare.CHANCE:
         return not got
     if step.do == "raises":
         return got != step.args[0]

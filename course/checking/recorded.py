@@ -22,7 +22,8 @@ class Ref(NamedTuple):
 class Step(msgspec.Struct):
     """One operation on the subject, or one comparison: `do` is then among compare.COMPARISONS.
 
-    likely: between, for a number in which chance has a hand; an outcome keeps only whether it lies there. raises: its
+    likely: between, for a number in which chance has a hand; an outcome keeps only whether it lies there; drawn: among,
+    likewise. raises: its
     arguments are an exception's name (or CUT_OFF) and operations, one of which has to raise it: (number, do, args,
     kwargs) each, with negative numbers for Refs.
     """

@@ -106,14 +106,14 @@ class LocalSubject:
         return found
 
     def construct(self, *args: Any, name: str | None = None, **kwargs: Any) -> Handle:
-        built = self._run(self._named(name or self.name), args, kwargs, copy=False)
+        built = self._run(self._named(name or self.name), args, kwargs)
         handle = Handle(next(self._ids), type(built).__name__)
         self._objects[handle.id] = built
         return handle
 
     def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> str:
         module = self._object(handle)
-        renamed = self._run(lambda given: _load(module, given), (dict(state),), {}, copy=False)
+        renamed = self._run(lambda given: _load(module, given), (state,), {})
         if renamed:
             _RENAMED.setdefault(type(module), {}).update(renamed)
         return f"{'; '.join(_listed_pairs(renamed))}; loaded by shape and order" if renamed else ""
@@ -199,14 +199,18 @@ class LocalSubject:
             raise SubjectError("missing", f"the {type(target).__name__} object has no `{method}`")
         return getattr(target, method)
 
-    def _run(self, function: Callable, args: tuple, kwargs: dict, copy: bool = True) -> Any:
+    def _run(self, function: Callable, args: tuple, kwargs: dict) -> Any:
         self.mutated = []
         args, kwargs = tuple(map(self._opened, args)), {k: self._opened(v) for k, v in kwargs.items()}
-        mine, names = (_copies(args, kwargs)) if copy else ((args, kwargs), {})
+        mine, names = _copies(args, kwargs)
         if not callable(function):
             raise SubjectError("missing", f"`{self.name}` is a {type(function).__name__}, not something to call")
-        result = _guarded(function, *mine)
-        self.mutated = [n for n, (ours, theirs) in names.items() if not _same(ours, theirs)]
+        before = _settings(mine[0])
+        try:
+            result = _guarded(function, *mine)
+        finally:
+            changed = _restored(before, mine[0])
+        self.mutated = [n for n, (ours, theirs) in names.items() if not _same(ours, theirs)] + changed
         return result
 
     def _vjp(
@@ -220,15 +224,23 @@ class LocalSubject:
         params: tuple[str, ...],
     ) -> tuple[Any, tuple, dict]:
         self.mutated = []
-        leaves = {i: args[i].detach().clone().requires_grad_() for i in wrt}
-        fed = tuple(leaves.get(i, self._opened(a)) for i, a in enumerate(args))
-        outputs = _guarded(function, fed, kwargs)
+        args, kwargs = tuple(map(self._opened, args)), {k: self._opened(v) for k, v in kwargs.items()}
+        (args, kwargs), names = _copies(args, kwargs)
+        leaves = {i: clone_with_layout(args[i]).requires_grad_() for i in wrt}
+        names |= {f"argument {i + 1}": (args[i], leaf) for i, leaf in leaves.items()}
+        fed = tuple(leaves.get(i, a) for i, a in enumerate(args))
+        before = _settings(fed)
+        try:
+            outputs = _guarded(function, fed, kwargs)
+        finally:
+            self.mutated = _restored(before, fed)
         weights = dict(module.named_parameters(remove_duplicate=False)) if params else {}
         absent = [p for p in params if p not in weights]
         if absent:
             raise SubjectError("missing", f"the module has no parameter `{absent[0]}`")
         inputs = [leaves[i] for i in wrt] + [weights[p] for p in params]
-        found = _guarded(_pull_back, (outputs, cotangents, inputs), {})
+        found = _guarded(_pull_back, (outputs, _copy(cotangents), inputs), {})
+        self.mutated = [n for n, (ours, theirs) in names.items() if not _same(ours, theirs)] + self.mutated
         grads = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True))
         return _detached(outputs), grads[: len(wrt)], dict(zip(params, grads[len(wrt) :], strict=True))
 
@@ -353,12 +365,32 @@ def _guarded(function: Callable, args: tuple, kwargs: dict) -> Any:
         raise SubjectError(kind, f"it raised {type(error).__name__}: {text}", type(error).__name__) from error
 
 
+def _settings(args: tuple) -> dict[str, Any]:
+    """What a call should leave as it was, beside its arguments' numbers."""
+    modes = {
+        f"the mode (train or eval) of argument {i + 1}": [part.training for part in arg.modules()]
+        for i, arg in enumerate(args)
+        if isinstance(arg, nn.Module)
+    }
+    switches = {"torch's gradient switch": torch.is_grad_enabled(), "torch's default dtype": torch.get_default_dtype()}
+    return switches | modes
+
+
+def _restored(before: dict[str, Any], args: tuple) -> list[str]:
+    """The settings that changed; those of torch are set back."""
+    changed = [name for name, value in _settings(args).items() if value != before.get(name)]
+    switch, dtype = list(before.values())[:2]
+    torch.set_grad_enabled(switch)
+    torch.set_default_dtype(dtype)
+    return changed
+
+
 def _copies(args: tuple, kwargs: dict) -> tuple[tuple[tuple, dict], dict[str, tuple]]:
     """Fresh copies of arguments that could be changed (layout kept), and by name the pair (original, copy)."""
     names: dict[str, tuple] = {}
 
     def fresh(value: Any, name: str) -> Any:
-        if isinstance(value, (Tensor, np.ndarray, list, dict)):
+        if isinstance(value, (Tensor, np.ndarray, list, dict, tuple)):
             names[name] = (value, _copy(value))
             return names[name][1]
         return value

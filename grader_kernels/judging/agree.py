@@ -3,7 +3,7 @@
     error    max|got - exact| / max|exact|, `exact` in float64
     allowed  factor x (the error of plain torch in the inputs' own dtype, or what half a unit in the last place of
              float32 in every input changes, when that is more) + eps, and never less than half a unit in the last place
-             of a half-precision output
+             of a half-precision output; in float64, factor x the error of plain torch + 1e-13
 
 So the precision asked for is part of the answer: what one step less precise makes is an error. Whole numbers and
 booleans must be equal, and so must be the numbers of which the task says what they are exactly.
@@ -19,6 +19,7 @@ import torch
 from grader_kernels.judging import relations
 
 ENOUGH, ONCE = 64, 0.1  # numbers, and the share of them that may be off where they are rounded once
+OF_DOUBLE = 1e-13  # what is allowed of float64 beside plain torch's own error
 HALF_ULP = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 
 
@@ -98,6 +99,8 @@ def _output(
     number = torch.isfinite(exact) & torch.isfinite(exact.to(plain.dtype))
     scale = _largest(exact[number]) or 1.0
     own = _largest((plain.double() - exact)[number & torch.isfinite(plain)])
+    if plain.dtype == torch.float64:
+        return Output(name, exact, plain.dtype, factor * own / scale + OF_DOUBLE)
     torch_error = max(own, _largest((nudged.double() - exact)[number & torch.isfinite(nudged)])) / scale
     return Output(name, exact, plain.dtype, max(factor * torch_error + eps, HALF_ULP.get(plain.dtype, 0.0)))
 

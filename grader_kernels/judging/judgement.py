@@ -13,7 +13,8 @@ safe      no finding in any case; neither the order of the programs nor what mas
 lean      in the cases that say so, at most the floor's bytes (times the case's slack) and the allowed launches; as many
           programs share the work as the task asks for
 compiles  in the cases that say so, for every target; what else is launched, for the first, and no further than the
-          front end where it is smaller than what was compiled (compiling.footprint); within their limits
+          front end where it is smaller than what was compiled (compiling.footprint); within their limits. A kernel that
+          the compiler refuses gets no points for `lean` either
 
 Not here: who runs what (`hands`, `judge`, autograder.judging.remote), and anything that shows on a GPU alone.
 """
@@ -334,6 +335,9 @@ class Judgement:
             self._group("lean", _wasteful(runs)),
             self._group("compiles", self._uncompiled(found.compiled)),
         ]
+        if any(one.error for one in found.compiled):
+            lean = found.group("lean")
+            lean.won, lean.says = 0.0, [*lean.says, "not counted: what no compiler takes runs on no GPU"]
         if share < ENOUGH:
             for group in found.groups[1:]:
                 group.won, group.says = 0.0, group.says or ["no points while less than half of the cases are right"]

@@ -360,3 +360,11 @@ def test_an_input_that_fits_no_line_is_left_out():
     assert _difference(large, lambda x, n: x).given == ""
     long = lambda s, t: t.equal(s(list(range(100))), [0])  # noqa: E731
     assert _difference(long, lambda x: x).given == ""
+
+
+def test_numbers_that_should_all_differ():
+    apart = lambda s, t: t.different([s([5, 6])[0], s([7])[0], s([9])[0]])  # noqa: E731
+    assert _difference(apart, lambda x: x).passed
+    told = _difference(apart, lambda x: [5 if x[0] == 9 else x[0]])
+    assert (told.got, told.expected) == ("2 different ones", "3 different ones")
+    assert "a number" in _difference(apart, lambda x: ["a"]).says

@@ -307,3 +307,37 @@ def test_a_module_whose_state_can_t_be_read_has_raised():
     s = LocalSubject({"Broken": Broken}, "Broken")
     with pytest.raises(SubjectError, match="no state today"):
         s.load_state(s.construct(), {"up.weight": torch.zeros(3, 2)})
+
+
+def _spoils(x, mask):
+    mask.fill_(float("nan"))
+    return x * 1
+
+
+def test_a_call_that_asks_for_gradients_gets_copies_too_and_tells_what_it_changed():
+    s, mask = subject("f", f=_spoils), torch.ones(3)
+    s.grad(torch.ones(3), mask, cotangents=torch.ones(3), wrt=(0,))
+    assert s.mutated == ["argument 2"] and bool((mask == 1).all())
+    s = subject("f", f=lambda x: (x.data.mul_(2), x * 1)[1])
+    s.grad(torch.ones(3), cotangents=torch.ones(3), wrt=(0,))
+    assert s.mutated == ["argument 1"]
+    s = subject("f", f=lambda pair: pair[0].mul_(2))
+    s((torch.ones(3), 5))
+    assert s.mutated == ["argument 1"]
+
+
+def _switches_off(model, x):
+    model.eval()
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    return model(x)
+
+
+def test_settings_that_a_call_leaves_changed_are_told_and_set_back():
+    s = subject("f", f=_switches_off, Linear=nn.Linear)
+    s.call("f", s.construct(2, 2, name="Linear"), torch.ones(1, 2, dtype=torch.float32))
+    assert s.mutated == ["torch's gradient switch", "torch's default dtype", "the mode (train or eval) of argument 1"]
+    assert torch.is_grad_enabled() and torch.get_default_dtype() is torch.float32
+    with pytest.raises(SubjectError):
+        subject("f", f=lambda: (torch.set_grad_enabled(False), 1 / 0))()
+    assert torch.is_grad_enabled()

@@ -102,6 +102,19 @@ def _(subject, trial):
     trial.true(bool((seen == 1).all()), "some element belongs to no program, or to two")
 
 
+@program_offsets.case("the last program of full blocks keeps all its elements", weight=2)
+def _(subject, trial):
+    block, blocks = 2 ** trial.integers(2, 6), trial.integers(2, 9)
+    trial.equal(subject(blocks - 1, block, block * blocks), expected_offsets(blocks - 1, block, block * blocks))
+
+
+@program_offsets.case("numbers beyond 2^24, and beyond 2^31", weight=2)
+def _(subject, trial):
+    for bits in (24, 31):
+        pid = 2 ** (bits - 3) + trial.integers(1, 1000)
+        trial.equal(subject(pid, 8, 8 * pid + 5), expected_offsets(pid, 8, 8 * pid + 5))
+
+
 @program_offsets.case("a program that lies wholly behind the end has nothing to do")
 def _(subject, trial):
     pid, n = trial.integers(4, 9), trial.integers(3, 30)
@@ -150,6 +163,18 @@ def _(subject, trial):
 @count_bytes.case("a broadcast bias is read once, and the result is as large as the broadcast", weight=2)
 def _(subject, trial):
     compare_bytes(subject, trial, [((1, 24), BF16), ((9, 24), BF16)], BF16)
+
+
+@count_bytes.case("shapes are aligned at their last dimension", weight=2)
+def _(subject, trial):
+    rows, columns = trial.integers(2, 9), trial.integers(10, 40)
+    compare_bytes(subject, trial, [((rows, columns), F32), ((columns,), BF16)], F32)
+    compare_bytes(subject, trial, [((columns,), F32), ((rows, 1, 1), BF16)], BF16)
+
+
+@count_bytes.case("a tensor without elements has no bytes")
+def _(subject, trial):
+    compare_bytes(subject, trial, [((trial.integers(2, 9), 0), F32), ((1,), BF16)], F32)
 
 
 @count_bytes.case("a comparison with a single number writes bools")
@@ -355,13 +380,24 @@ def _(subject, trial):
 def _(subject, trial):
     gpu = {"bandwidth": 0.9e12, "vector": 15.7e12, "tensor": 125e12}
     table = {}
-    # Intensity over that of the unit's ridge. The first ones lie between this ridge and the other unit's or the A100's.
-    distances = [0.7, 0.3, 3.0] + [10 ** (trial.rng.uniform(0.05, 2.5) * sign) for sign in (1, -1, 1)]
+    # Intensity over that of the unit's ridge. The first ones lie between this ridge and the other unit's or the A100's;
+    # the next two are nearer than whole FLOPs per byte can tell (the ridges lie at 17.44 and 138.89).
+    distances = [0.7, 0.3, 3.0, 0.998, 1.002]
+    distances += [10 ** (trial.rng.uniform(0.05, 2.5) * sign) for sign in (1, -1, 1)]
     for i, distance in enumerate(each for each in distances for _ in range(2)):
         unit = ("vector", "tensor")[i % 2]
         moved = trial.integers(10**6, 10**9)
         table[f"operation {i}"] = (round(moved * distance * gpu[unit] / gpu["bandwidth"]), moved, unit)
     trial.equal(subject.call("find_memory_bound", table, gpu), slower_in_memory(table, gpu))
+
+
+@memory_bound.case("an operation on the ridge reaches its peak")
+def _(subject, trial):
+    gpu = {"bandwidth": 2.0**40, "vector": 2.0**43, "tensor": 2.0**47}  # ridges at 8 and 128, in exact numbers
+    moved = 1024 * trial.integers(10, 1000)
+    table = {"below": (7 * moved, moved, "vector"), "on it": (8 * moved, moved, "vector")}
+    table |= {"on the other": (128 * moved, moved, "tensor"), "below the other": (127 * moved, moved, "tensor")}
+    trial.equal(subject.call("find_memory_bound", table, gpu), ["below", "below the other"])
 
 
 # leaky_relu

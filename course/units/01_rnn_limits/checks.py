@@ -155,9 +155,10 @@ def _(subject, trial):
 
 @rnn_forward.case("gradients flow through all steps to the first state")
 def _(subject, trial):
-    inputs, cotangents = sequence_inputs(trial, 2, 6, 3, 4), (None, trial.normal((2, 4)))
-    _, grads = subject.grad(*inputs, cotangents=cotangents, wrt=(0, 1, 2, 3, 4))
-    compare_gradients(trial, grads, oracle.gradients(run_all, inputs, cotangents)[1], "x h w_x w_h b", condition=64)
+    inputs = sequence_inputs(trial, 2, 6, 3, 4)
+    for cotangents in ((None, trial.normal((2, 4))), (trial.normal((2, 6, 4)), None)):
+        _, grads = subject.grad(*inputs, cotangents=cotangents, wrt=(0, 1, 2, 3, 4))
+        compare_gradients(trial, grads, oracle.gradients(run_all, inputs, cotangents)[1], "x h w_x w_h b", condition=64)
 
 
 @rnn_forward.case("what stands in the padding does not change the last state")
@@ -228,6 +229,7 @@ def _(subject, trial):
 @norms.case("a small matrix: the gradient vanishes on the way back", weight=2)
 def _(subject, trial):
     compare_norms(subject, trial, walk(trial, 12, 7, radius=0.5))
+    compare_norms(subject, trial, walk(trial, 40, 5, radius=0.3))  # far below 1e-12, and no number is "gone"
 
 
 @norms.case("a large matrix and small states: the gradient explodes")
@@ -280,31 +282,44 @@ def expected_clip(grads, max_norm):
     return [(g.double() * factor).to(dtype) for g in grads], torch.tensor(norm, dtype=torch.float64).to(dtype)
 
 
+def compare_clip(trial, got, expected, condition=1.0):
+    """The clipped tensors, and the norm as a number of any dtype: that is a case of its own."""
+    trial.close(got[0], expected[0], condition=condition)
+    norm, far = float(expected[1]), 64 * 2.0**-24 * condition
+    trial.between(got[1], norm * (1 - far), norm * (1 + far), "the norm")
+
+
 @clip.case("two tensors, one large and one small: both shrink by the same factor", weight=2)
 def _(subject, trial):
     grads = trial.normal((3, 4), spread=5), trial.normal((7,), spread=0.1)
     expected = expected_clip(grads, 1.0)
     got = subject(*grads, max_norm=1.0)
     trial.close(got[0][1], expected[0][1], "the small one must shrink as much as the large one", condition=2)
-    trial.close(got, expected, condition=2)
+    compare_clip(trial, got, expected, condition=2)
 
 
 @clip.case("a norm below the limit: nothing changes", weight=2)
 def _(subject, trial):
     grads = trial.normal((2, 3), (5,), (1, 1, 2), spread=0.1)
-    trial.close(subject(*grads, max_norm=4.0), expected_clip(grads, 4.0), condition=2)
+    compare_clip(trial, subject(*grads, max_norm=4.0), expected_clip(grads, 4.0), condition=2)
 
 
 @clip.case("a single tensor, another limit")
 def _(subject, trial):
     grads = (trial.normal((4, 2, 3), spread=3),)
-    trial.close(subject(*grads, max_norm=2.5), expected_clip(grads, 2.5), condition=2)
+    compare_clip(trial, subject(*grads, max_norm=2.5), expected_clip(grads, 2.5), condition=2)
 
 
 @clip.case("all gradients zero stay zero")
 def _(subject, trial):
     grads = torch.zeros(3), torch.zeros(2, 2)
-    trial.close(subject(*grads, max_norm=1.0), expected_clip(grads, 1.0))
+    compare_clip(trial, subject(*grads, max_norm=1.0), expected_clip(grads, 1.0))
+
+
+@clip.case("the norm is a tensor of the gradients' dtype")
+def _(subject, trial):
+    grads = trial.normal((3,), (2, 2), spread=3)
+    trial.close(subject(*grads, max_norm=1.5)[1], expected_clip(grads, 1.5)[1], condition=2)
 
 
 @clip.case("float64 stays float64, a number without dimensions is a tensor too")
@@ -318,7 +333,7 @@ def _(subject, trial):
     for factor in (0.6, 0.98, 1.02, 40.0):
         grads = trial.normal((6, 5), (1, 3), (2, 2, 2), spread=2)
         limit = float(torch.cat([g.flatten() for g in grads]).norm()) * factor
-        trial.close(subject(*grads, max_norm=limit), expected_clip(grads, limit), condition=4)
+        compare_clip(trial, subject(*grads, max_norm=limit), expected_clip(grads, limit), condition=4)
 
 
 @clip.trial("equals torch's clip_grad_norm_ in float64, direction and all")
@@ -867,7 +882,7 @@ def padding_far_above(trial, lengths, S=7, apart=120.0):
             return query, states, w_q, w_s, v
 
 
-@attention.case("padding whose score lies far above that of all real tokens takes nothing from them", weight=2)
+@attention.case("padding whose score lies far above that of all real tokens takes nothing from them", weight=4)
 def _(subject, trial):
     lengths = (2, 1, 2)
     inputs, mask = padding_far_above(trial, lengths), real_tokens(*lengths, size=7)

@@ -5,6 +5,7 @@ positions with float64 formulas, one pair of coordinates after another. `conditi
 angle is involved: a float32 angle t * theta is wrong by about t roundings.
 """
 
+import itertools
 import math
 import re
 
@@ -181,6 +182,8 @@ def _(subject, trial):
 @merge.case("works on bytes as well as on ids")
 def _(subject, trial):
     trial.equal(subject([b"t", b"h", b"e", b"t", b"h"], (b"t", b"h"), b"th"), [b"th", b"e", b"th"])
+    trial.equal(subject([b"th", b"e", b"th", b"en"], (b"th", b"en"), b"then"), [b"th", b"e", b"then"])
+    trial.equal(subject([400, 1000, 7, 400], (400, 1000), 70000), [70000, 7, 400])
 
 
 @merge.case("right for random lists of few symbols", weight=5)
@@ -241,6 +244,7 @@ def _(subject, trial):
 def _(subject, trial):
     trial.equal(subject("ab", 5), [(b"a", b"b")], "five merges asked of 'ab', which has one pair")
     trial.equal(subject("", 3), [], "three merges asked of the empty string")
+    trial.equal(subject("low low", 0), [], "no merges asked of 'low low'")
 
 
 @train.case("random words over three letters: full of ties", weight=6)
@@ -291,11 +295,19 @@ def _(subject, trial):
     trial.equal(subject("aaaaa aaa", learned), slow_encode("aaaaa aaa", learned), "'aaaaa aaa', a + a, then aa + aa")
 
 
-@encode.case("a merge may make a pair that was learned before it", weight=2)
+@encode.case("a merge may make a pair that was learned before it", weight=5)
 def _(subject, trial):
     a, b, c = letters(trial, 3)
     learned, text = [(a + b, c), (a, b)], b" ".join([a + b + c, a + b, b + c]).decode()
     says = f"{text!r} with the merges {(a + b).decode()} + {c.decode()}, then {a.decode()} + {b.decode()}"
+    trial.equal(subject(text, learned), slow_encode(text, learned), says)
+
+
+@encode.case("all places of a pair are merged before the next pair is looked for", weight=3)
+def _(subject, trial):
+    a, b = letters(trial, 2)
+    learned, text = [(a + b, a), (a, b)], b" ".join([a + b + a + b, a + b, b + a + b + a]).decode()
+    says = f"{text!r} with the merges {(a + b).decode()} + {a.decode()}, then {a.decode()} + {b.decode()}"
     trial.equal(subject(text, learned), slow_encode(text, learned), says)
 
 
@@ -305,6 +317,8 @@ def _(subject, trial):
     learned = [(a, b), (a + b, c), (b, c), (a, b + c), (x, x)]
     text = b" ".join([a + b + c, x + x, b + c, x + x + x]).decode()
     trial.equal(subject(text, learned), slow_encode(text, learned), "a + b, ab + c, b + c, a + bc: abc comes twice")
+    text, says = text + "<e>", "abc comes twice among the merges, and <e> is a special token"
+    trial.equal(subject(text, learned, ("<e>",)), slow_encode(text, learned, ("<e>",)), says)
 
 
 @encode.case("a special token is one id, never cut")
@@ -502,6 +516,8 @@ def _(subject, trial):
 @pad.case("another side raises ValueError instead of being guessed")
 def _(subject, trial):
     trial.raises("ValueError", lambda: subject([[1], [2, 3]], 0, "centre"), "side='centre' must raise ValueError")
+    says = "side='centre' must raise ValueError also where all rows are equally long"
+    trial.raises("ValueError", lambda: subject([[1, 4], [2, 3]], 0, "centre"), says)
 
 
 embedding = Check(
@@ -523,6 +539,24 @@ def rows_of(ids, table):
 def _(subject, trial):
     table, ids = trial.normal((9, 5)), trial.integers(0, 9, (2, 3, 4))
     trial.close(subject(ids, table), rows_of(ids, table))
+
+
+@embedding.case("dimensions of size one stay, and no ids give no rows")
+def _(subject, trial):
+    table = trial.normal((5, 3))
+    for shape in ((1, 4), (1,), (2, 1, 1), (0,), (3, 0)):
+        ids = trial.integers(0, 5, shape)
+        for one_hot in (False, True):
+            want = table[ids]  # torch's own lookup: there is nothing to stack where there are no ids
+            trial.close(subject(ids, table, one_hot), want, f"ids of shape {shape}, one_hot={one_hot}")
+
+
+@embedding.case("a large table of float16: every id is its own")
+def _(subject, trial):
+    table = trial.normal((2100, 2), dtype=torch.float16)
+    ids = torch.tensor([2049, 2048, 2051, 2099, 0])
+    for one_hot in (False, True):
+        trial.close(subject(ids, table, one_hot), rows_of(ids, table), f"one_hot={one_hot}")
 
 
 @embedding.case("the one-hot product gives the same rows")
@@ -646,6 +680,11 @@ def _(subject, trial):
     trial.close(subject(5, 2), slow_sinusoids(5, 2), condition=5)
 
 
+@sinusoids.case("one position is still a table")
+def _(subject, trial):
+    trial.close(subject(1, 6), slow_sinusoids(1, 6))
+
+
 @sinusoids.case("more positions than most texts have")
 def _(subject, trial):
     trial.close(subject(1100, 2), slow_sinusoids(1100, 2), condition=1100)
@@ -748,9 +787,11 @@ def _(subject, trial):
     trial.close(subject(x, at), slow_rope(x, at), "positions 9, 2, 9, 17", condition=20)
     at = torch.tensor([0.5, 1.25, 7.75, 8.0])
     trial.close(subject(x, at, "half"), slow_rope(x, at, "half"), "fractions: interpolated positions", condition=10)
+    at = torch.tensor([-3, 0, -1, 2])
+    trial.close(subject(x, at), slow_rope(x, at), "positions -3, 0, -1, 2", condition=6)
 
 
-@rope.case("another base")
+@rope.case("another base", weight=2)
 def _(subject, trial):
     x, at = trial.normal((3, 5, 8)), torch.arange(5)
     trial.close(subject(x, at, base=300.0), slow_rope(x, at, base=300.0), condition=6)
@@ -784,9 +825,9 @@ def _(subject, trial):
     heads = x.transpose(1, 2)  # (B, H, T, d), not contiguous
     for pairing in ("interleaved", "half"):
         trial.close(subject(heads, at, pairing), slow_rope(heads, at, pairing), condition=6)
-    for layout in ("transposed", "every_other"):
+    for layout, pairing in itertools.product(("transposed", "every_other"), ("interleaved", "half")):
         x = trial.normal((3, 5, 8))
-        trial.close(subject(trial.strided(x, layout), at, "half"), slow_rope(x, at, "half"), condition=6)
+        trial.close(subject(trial.strided(x, layout), at, pairing), slow_rope(x, at, pairing), condition=6)
 
 
 @rope.case("an unknown pairing raises ValueError")
@@ -944,6 +985,11 @@ def _(subject, trial):
 @bias.case("one new query")
 def _(subject, trial):
     trial.close(subject(12, 1, 7), slow_bias(12, 1, 7))  # twelve slopes, some of them no powers of two
+
+
+@bias.case("every distance is its own beyond 2048")
+def _(subject, trial):
+    trial.close(subject(2, 1, 2060), slow_bias(2, 1, 2060))
 
 
 @bias.case("random sizes", weight=4)
@@ -1127,6 +1173,12 @@ def _(subject, trial):
 def _(subject, trial):
     low, high = sorted(letters(trial, 2))
     counts = {(low, high * 4): 3, (high, low): 3, (low + high, low * 3): 3}
+    trial.equal(subject(counts), slow_choice(counts), f"{counts}")
+
+
+@choice.case("bytes that are no text are compared as bytes")
+def _(subject, trial):
+    counts = {(b"\xff", b"a"): 2, (b"\x80", b"z"): 2, (b"\xc3\xa9", b"b"): 2}
     trial.equal(subject(counts), slow_choice(counts), f"{counts}")
 
 

@@ -491,6 +491,16 @@ def _(subject, trial):
     trial.raises("ValueError", used, 'activation="tanh" must raise ValueError')
 
 
+@feed.case("names of activations are what they are: capitals are another name")
+def _(subject, trial):
+    x = trial.normal((1, 4))
+
+    def used():
+        subject.method(subject.construct(4, 6, activation="GELU"), "__call__", x)
+
+    trial.raises("ValueError", used, 'activation="GELU" must raise ValueError')
+
+
 @feed.case("each token on its own, in any leading shape")
 def _(subject, trial):
     state = feed_forward_state(trial, 5, 12)
@@ -520,6 +530,13 @@ glu = Check(
     ),
     kind="class",
 )
+
+
+@glu.case("a gate of several hundred is open or shut, and nothing is NaN")
+def _(subject, trial):
+    x, eye = trial.normal((4, 3), spread=300), torch.eye(3)
+    state = {"gate.weight": eye, "up.weight": torch.full((3, 3), 0.01), "down.weight": eye}
+    trial.close(subject.method(loaded(subject, state, 3, 3), "__call__", x), swiglu(x, state), condition=30)
 
 
 @glu.case("the gate is squashed, the other branch is not", weight=2)
@@ -707,6 +724,35 @@ def _(subject, trial):
     trial.close(subject.method(made, "__call__", x), twice, "post-norm, dropout=1: two norms are left", condition=10)
 
 
+def all_ones(state, name, D):
+    """The state of a layer in which the attention `name` gives ones, whatever its weights are, and all else gives 0."""
+    ones = {f"{name}.w_v.bias": torch.ones(D), f"{name}.w_o.weight": torch.eye(D)}
+    return {key: torch.zeros_like(tensor) for key, tensor in state.items()} | ones
+
+
+def only_outputs_are_dropped(trial, out, D):
+    """Of a layer with dropout 0.5 on a stream of zeros whose attention gives ones. Dropped weights would give halves:
+    that all 64 of these numbers are 0 or 2 then has a chance below 1e-5 (8 queries, 8 keys, 2 heads)."""
+    for query in range(8):
+        for column in range(D):
+            says = "only what a sublayer gives is dropped, not its weights"
+            trial.one_of(out[0][query][column], (0.0, 2.0), says)
+
+
+@encoder.case("in training, nothing but the sublayers' outputs is dropped")
+def _(subject, trial):
+    D = 4
+    made = loaded(subject, all_ones(encoder_state(trial, D, 6), "attention", D), D, 2, 6, dropout=0.5)
+    only_outputs_are_dropped(trial, subject.method(made, "__call__", torch.zeros(1, 8, D)), D)
+
+
+@encoder.case("eps is that of LayerNorm: it shows on a small stream")
+def _(subject, trial):
+    x, state = trial.normal((2, 5, 6), spread=3e-3), encoder_state(trial, 6, 10)
+    got = subject.method(loaded(subject, state, 6, 2, 10), "__call__", x)
+    trial.close(got, encoder_layer(x, state, 2), condition=10)
+
+
 @encoder.case("gradients reach the input, the attention, the feed-forward layer and both norms", weight=2)
 def _(subject, trial):
     x, cotangent, state = *trial.normal((2, 3, 4), (2, 3, 4), spread=1.5), encoder_state(trial, 4, 7)
@@ -844,6 +890,22 @@ def _(subject, trial):
     for name in ("norm1", "norm2", "norm3"):
         want = layer_norm(want, state[f"{name}.weight"], state[f"{name}.bias"])
     trial.close(subject.method(made, "__call__", x, memory), want, "post-norm, dropout=1", condition=10)
+
+
+@decoder.case("in training, nothing but the sublayers' outputs is dropped")
+def _(subject, trial):
+    D = 4
+    for name in ("self_attention", "cross_attention"):
+        made = loaded(subject, all_ones(decoder_state(trial, D, 6), name, D), D, 2, 6, dropout=0.5)
+        out = subject.method(made, "__call__", torch.zeros(1, 8, D), torch.zeros(1, 8, D))
+        only_outputs_are_dropped(trial, out, D)
+
+
+@decoder.case("eps is that of LayerNorm: it shows on a small stream")
+def _(subject, trial):
+    (x, memory), state = trial.normal((2, 5, 6), (2, 4, 6), spread=3e-3), decoder_state(trial, 6, 10)
+    got = subject.method(loaded(subject, state, 6, 2, 10), "__call__", x, memory)
+    trial.close(got, decoder_layer(x, memory, state, 2), condition=10)
 
 
 @decoder.case("gradients reach both sequences, both attentions, the feed-forward layer and all norms", weight=2)

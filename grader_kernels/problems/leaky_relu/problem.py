@@ -51,6 +51,8 @@ def cases(rng, sizes):
         Case("all numbers far below zero", vector(16 * between(3, 7) - between(1, 16), mean=-300, spread=3),
              {"slope": 0.3, "block": 16}, points_to=FORMULA),
         Case("zeros among the numbers", (with_zeros,), {"slope": 0.25, "block": 16}, points_to=FORMULA),
+        Case("a slope above 1", vector(between(17, 30)), {"slope": 1.5, "block": 16}, points_to=FORMULA),
+        Case("a slope below zero", vector(between(17, 30)), {"slope": -0.5, "block": 16}, points_to=FORMULA),
         Case("float16", vector(half * between(2, 5) + between(3, half), dtype=torch.float16),
              {"slope": 0.125, "block": half},
              points_to="The result has the dtype of x."),

@@ -67,7 +67,7 @@ def cases(rng, sizes):
              weight=2),
         Case("every tensor with strides of its own", own, {"block": 16}, points_to=ADDRESS, weight=2),
         Case("gates of several hundred", step(rows, between(18, 31), spread=150), {"block": 32}, points_to=LARGE,
-             weight=2),
+             weight=6),
         Case("the two addends nearly cancel", cancelling, {"block": 32}, points_to=ADDED),
         Case("float16 numbers are added in float32", (half_x, half_h, 20 * half_c), {"block": 64}, points_to=ADDED,
              weight=2),

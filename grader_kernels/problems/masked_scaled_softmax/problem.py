@@ -43,6 +43,8 @@ def cases(rng, sizes):
     hidden[~sparse] = 2e38
     far, some = pair(4, between(35, 46), spread=5)
     far += torch.tensor([[-60000.0], [600.0], [-50.0], [0.0]])
+    late, open_late = pair(4, between(35, 46))
+    open_late[:, :16] = False  # the whole first block
     turned, odd = pair(between(4, 8), between(25, 32))
     odd[0] = torch.arange(odd.shape[1]) < 15
     wide, row = pair(6, between(19, 30))
@@ -61,14 +63,16 @@ def cases(rng, sizes):
              points_to="A column counts when it lies inside the row and the mask allows it."),
         Case("a causal mask, the launcher's own block", (normal(rng, queries, keys, spread=5), causal, scale),
              lean=True, slack=THREE_WALKS, points_to=HIDDEN),
-        Case("a row without any allowed column", (scores, mask, scale), {"block": 16}, weight=2, points_to=EMPTY),
-        Case("very large numbers in the hidden columns", (hidden, sparse, 2.5), {"block": 16}, weight=2,
+        Case("a row without any allowed column", (scores, mask, scale), {"block": 16}, weight=3, points_to=EMPTY),
+        Case("nothing allowed before the second block", (late, open_late, scale), {"block": 16}, points_to=EMPTY),
+        Case("very large numbers in the hidden columns", (hidden, sparse, 2.5), {"block": 16}, weight=3,
              points_to=HIDDEN),
-        Case("scores near -60,000 and near 600", (far, some, scale), {"block": 16}, weight=2,
+        Case("scores near -60,000 and near 600", (far, some, scale), {"block": 16}, weight=6,
              points_to="Subtract the largest allowed scaled score of the row before exp."),
         Case("scores and mask each with strides of their own",
              (strided(turned, "every_other"), strided(odd, "transposed"), scale), {"block": 16}, weight=2,
              points_to=ADDRESS),
+        Case("transposed scores", (strided(late, "transposed"), open_late, scale), {"block": 16}, points_to=ADDRESS),
         Case("one row of a mask for all rows", (wide, row[:1].expand(wide.shape), scale), {"block": 16},
              points_to=ADDRESS),
     ]  # fmt: skip

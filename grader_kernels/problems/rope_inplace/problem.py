@@ -16,7 +16,7 @@ import torch
 from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
 SHARE = "More than one program where there are more than four positions, of all batches together."
-settings = Settings(launches=1, may_change=("x",), share=SHARE)
+settings = Settings(launches=1, may_change=("x",), share=SHARE, once=True)
 
 PAIRS = "Column i forms a pair with column i + d/2, and both new numbers need both old ones: read first, then write."
 WHICH = "The tables are read at the position; which of your program's numbers is the position?"
@@ -45,6 +45,8 @@ def cases(rng, sizes):
         Case("more positions than batches", given(2, 2 * between(4, 7) + 1, 2 * between(5, 8)), points_to=WHICH,
              lean=True),
         Case("more batches than positions", given(2 * between(4, 7) + 1, 3, 2 * between(5, 8)), points_to=WHICH),
+        Case("one batch, many positions", given(1, between(17, 24), 2 * between(5, 8)), points_to=WHICH),
+        Case("one position, many batches", given(between(17, 24), 1, 2 * between(5, 8)), points_to=WHICH),
         Case("positions before batch", given(*shape, lay=exchanged), points_to=STRIDE),
         Case("columns far apart", given(*shape, lay=lambda x: strided(x, "every_other")), points_to=STRIDE),
         Case("columns before positions", given(*shape, lay=strided), points_to=STRIDE),

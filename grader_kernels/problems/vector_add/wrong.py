@@ -74,7 +74,7 @@ edit("tl.program_id(0) * BLOCK", "tl.program_id(0) * (BLOCK // 2)")
 edit("triton.cdiv(n, block)", "triton.cdiv(2 * n, block)")
 
 # %% wrong="lanes_far_apart" loses="compiles" says="bits at a time"
-"""Neighbouring lanes take elements that lie far apart, so a load brings one element at a time.
+"""Neighbouring lanes don't take neighbouring elements in rising order, so a load brings one element at a time.
 
 Which element should the lane beside yours take, for the memory to hand over both at once?
 """

@@ -543,29 +543,6 @@ def vector_add(x, y, block=256):
     vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
     return out
 
-# %% exercise="vector_add" right="helper_and_flipped_lanes"
-"""A helper gives offsets and mask; the lanes run backwards; the program takes its block from the end."""
-@triton.jit
-def mine(n, BLOCK: tl.constexpr):
-    last = tl.num_programs(0) - 1
-    offsets = (last - tl.program_id(0)) * BLOCK + (BLOCK - 1 - tl.arange(0, BLOCK))
-    return offsets, offsets < n
-
-
-@triton.jit
-def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
-    offsets, mask = mine(n, BLOCK)
-    y = tl.load(y_ptr + offsets * y_stride, mask=mask)
-    x = tl.load(x_ptr + offsets * x_stride, mask=mask)
-    tl.store(out_ptr + offsets, y + x, mask=mask)
-
-
-def vector_add(x, y, block=256):
-    (n,) = x.shape
-    out = x.new_empty(n)
-    vector_add_kernel[((n + block - 1) // block,)](x, y, out, n, *x.stride(), *y.stride(), BLOCK=block)
-    return out
-
 # %% exercise="fused_scale_add" right="three_blocks_a_program"
 """Three blocks per program in a loop, y loaded first, the pointers computed once."""
 @triton.jit

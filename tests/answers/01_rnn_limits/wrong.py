@@ -965,14 +965,6 @@ def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], T
         return list(grads), total
     return [g.clamp(-max_norm, max_norm) for g in grads], total
 
-# %% exercise="clip_gradient_norm" wrong="squares_in_half"
-"""Squares in the gradients' own dtype: for float16 gradients in the hundreds the norm is infinite and everything becomes 0."""
-def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
-    total = sum((g * g).sum() for g in grads).sqrt()
-    if total <= max_norm:
-        return list(grads), total
-    return [(g * (max_norm / total)).to(g.dtype) for g in grads], total
-
 # %% exercise="lstm_step" wrong="order_ifog"
 """Blocks read as i, f, o, g (much teaching code)."""
 def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -2191,22 +2183,6 @@ def repaired_windows(
         found.append(torch.autograd.grad(loss, w_h)[0])
     return torch.stack(found), h.detach()
 
-# %% exercise="repaired_windows" wrong="detached_only_at_the_end"
-"""Detaches after each window and uses the caller's w_h: where h comes out of a graph on w_h, the first window's gradient walks back into it."""
-def repaired_windows(
-    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
-) -> tuple[Tensor, Tensor]:
-    if not w_h.requires_grad:
-        w_h = w_h.clone().requires_grad_()
-    found = []
-    for start in range(0, x.shape[1], window):
-        part = slice(start, start + window)
-        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
-        loss = ((outputs - targets[:, part]) ** 2).mean()
-        found.append(torch.autograd.grad(loss, w_h)[0])
-        h = h.detach()
-    return torch.stack(found), h
-
 # %% exercise="rnn_step" wrong="tanh_from_exponentials"
 """tanh is built from exp(z) and exp(-z): NaN as soon as a sum is beyond 88 (float32), though the state must lie in [-1, 1]."""
 def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tensor:
@@ -2374,13 +2350,6 @@ def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], T
         for g in grads:
             g.mul_((max_norm / norm).item())
     return list(grads), norm
-
-# %% exercise="clip_gradient_norm" wrong="half_precision_squares"
-"""Squares are summed in the gradients' own dtype: float16 gradients of 300 have infinite squares, the factor becomes 0 and everything is lost."""
-def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
-    norm = sum((g * g).sum() for g in grads).sqrt()
-    factor = (max_norm / norm).clamp(max=1)
-    return [(g * factor).to(g.dtype) for g in grads], norm
 
 # %% exercise="clip_gradient_norm" wrong="one_dtype_for_all"
 """All gradients go through one long vector by torch.cat: a float16 tensor beside a float32 one comes back as float32."""
@@ -3565,21 +3534,6 @@ def repaired_windows(
         found.append(w.grad.clone())
     return torch.stack(found), h.detach()
 
-# %% exercise="repaired_windows" wrong="old_grad_counts_too"
-"""The caller's w_h itself is used and its .grad only emptied AFTER each window: a gradient that stood there before is added to the first window's."""
-def repaired_windows(
-    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
-) -> tuple[Tensor, Tensor]:
-    w_h.requires_grad_()
-    found = []
-    for start in range(0, x.shape[1], window):
-        part = slice(start, start + window)
-        states, h = rnn_forward(x[:, part], h.detach(), w_x, w_h, b)
-        ((states - targets[:, part]) ** 2).mean().backward()
-        found.append(w_h.grad.clone())
-        w_h.grad = None
-    return torch.stack(found), h.detach()
-
 # %% exercise="repaired_windows" wrong="state_returned_with_its_graph"
 """The gradients are right, but the last state is returned with the last window's graph behind it."""
 def repaired_windows(
@@ -3673,3 +3627,32 @@ def repaired_windows(
         loss = ((states - targets[:, part]) ** 2).mean()
         found.append(torch.autograd.grad(loss, w, retain_graph=True)[0])
     return torch.stack(found), h.detach()
+
+# %% exercise="clip_gradient_norm" wrong="norm_of_norms_2"
+"""The norm of the tensors' norms in float64; nothing is touched, and the same tensors are returned, when it is small enough."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g, dtype=torch.float64) for g in grads]))
+    if norm <= max_norm:
+        return list(grads), norm
+    return [(g.double() * (max_norm / norm)).to(g.dtype) for g in grads], norm
+
+# %% exercise="clip_gradient_norm" wrong="long_vector"
+"""One long float64 vector as in the sentence of the docstring; it is clipped by clamp of the factor and cut up again."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    long = torch.cat([g.to(torch.float64).flatten() for g in grads])
+    norm = (long @ long).sqrt()
+    long = long * torch.clamp(max_norm / norm, max=1.0)
+    pieces = torch.split(long, [g.numel() for g in grads])
+    return [piece.view(g.shape).to(g.dtype) for piece, g in zip(pieces, grads)], norm
+
+# %% exercise="clip_gradient_norm" wrong="copies_scaled_in_place"
+"""Copies of the gradients are scaled in place; the squares are summed in float64 in a loop."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    total = torch.zeros((), dtype=torch.float64, device=grads[0].device)
+    for g in grads:
+        total += g.double().square().sum()
+    norm, mine = total.sqrt(), [g.clone() for g in grads]
+    if norm > max_norm:
+        for g in mine:
+            g *= max_norm / norm.item()
+    return mine, norm

@@ -5271,24 +5271,6 @@ for _d in DIMS:
     for _name, _row in _rows.items():
         saturation_finding[_name].append(_row)
 
-# %% exercise="saturation_finding" wrong="tensor_tables"
-"""Tables are tensors and not lists of lists."""
-DIMS = [16, 64, 256, 1024]
-saturation_finding = {name: [] for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")}
-for _d in DIMS:
-    _rows = {name: [] for name in saturation_finding}
-    for _seed in range(10):
-        _gen = torch.Generator().manual_seed(_seed)
-        _q = torch.randn(64, _d, generator=_gen)
-        _k = torch.randn(64, _d, generator=_gen)
-        for _name, _scale in (("raw", 1.0), ("scaled", 1 / math.sqrt(_d))):
-            _w = stable_softmax(_q @ _k.T * _scale)
-            _rows[_name + "_entropy"].append(attention_entropy(_w).mean().item() / math.log(64))
-            _rows[_name + "_gradient"].append((1 - (_w * _w).sum(-1)).mean().item())
-    for _name, _row in _rows.items():
-        saturation_finding[_name].append(_row)
-saturation_finding = {name: torch.tensor(table) for name, table in saturation_finding.items()}
-
 # %% exercise="repaired_cross_attention" wrong="one_maximum_for_all"
 """Subtracts the largest score of the whole batch: a row hundreds below it becomes 0 / 0."""
 def repaired_cross_attention(

@@ -1955,3 +1955,17 @@ def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10
         return torch.where(even & (near.double() != exact), torch.nextafter(near, towards), near).to(dtype)
 
     return once(angle.cos()), once(angle.sin())
+
+# %% exercise="TiedEmbedding" right="buffer_in_the_state_dict"
+"""The factor is a registered buffer: the state dict holds `scale` beside `weight`."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(vocab_size, d_model) * d_model**-0.5)
+        self.register_buffer("scale", torch.tensor(math.sqrt(d_model)))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.weight[ids] * self.scale
+
+    def logits(self, states: Tensor) -> Tensor:
+        return states @ self.weight.T

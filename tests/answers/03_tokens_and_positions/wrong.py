@@ -2728,20 +2728,6 @@ class TiedEmbedding(nn.Module):
     def logits(self, states: Tensor) -> Tensor:
         return states @ self.unembedding
 
-# %% exercise="TiedEmbedding" wrong="buffer_in_the_state_dict"
-"""The factor is a registered buffer: the state dict holds `scale` beside `weight`."""
-class TiedEmbedding(nn.Module):
-    def __init__(self, vocab_size: int, d_model: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(vocab_size, d_model) * d_model**-0.5)
-        self.register_buffer("scale", torch.tensor(math.sqrt(d_model)))
-
-    def embed(self, ids: Tensor) -> Tensor:
-        return self.weight[ids] * self.scale
-
-    def logits(self, states: Tensor) -> Tensor:
-        return states @ self.weight.T
-
 # %% exercise="TiedEmbedding" wrong="two_tied_layers"
 """Two layers that share a parameter: the state dict has embedding.weight and head.weight, and no `weight`."""
 class TiedEmbedding(nn.Module):
