@@ -160,6 +160,44 @@ def _lane(axes: Axes, element: int, row: int, inside: bool, colour: int) -> None
     axes.annotate(text, (element, row), ha="center", va="center", fontsize=8, color=ink)
 
 
+def machine(name: str, sms: int, sizes: dict[str, str], rates: dict[str, str]) -> Figure:
+    """A GPU's memories as nested boxes: four of its SMs, the L2 cache below all of them, the HBM beside the chip.
+
+    sizes  size as text of "registers" and "shared memory" (of one SM), "L2" and "HBM"
+    rates  bandwidth as text of "SM" (shared memory), "L2" and "HBM", written at the arrow that leads up from it
+    """
+    figure, axes = new(7.0, 3.9)
+    _box(axes, 0.0, 1.55, 10.0, 4.35, "white", f"{name}: the chip", place="top")
+    for i in range(4):
+        _sm(axes, 0.25 + 2.25 * i, sizes)
+    axes.annotate(f"… {sms}\nSMs", (9.5, 4.3), ha="center", va="center", fontsize=9)
+    _box(axes, 0.25, 1.75, 9.5, 0.75, COLOURS[4], f"L2 cache, {sizes['L2']}")
+    _box(axes, 0.25, 0.0, 9.5, 0.8, COLOURS[1], f"HBM, {sizes['HBM']}")
+    for low, high, kind in ((2.5, 3.05, "L2"), (0.8, 1.75, "HBM")):
+        axes.annotate("", (5.0, high), (5.0, low), arrowprops={"arrowstyle": "<->"})
+        axes.annotate(f" {rates[kind]}", (5.0, 0.5 * (low + high)), va="center", fontsize=9)
+    axes.annotate(f"shared memory: {rates['SM']}", (0.25, 2.72), fontsize=9)
+    axes.set(xlim=(-0.1, 10.1), ylim=(-0.1, 6.0))
+    axes.set_axis_off()
+    return figure
+
+
+def _sm(axes: Axes, left: float, sizes: dict[str, str]) -> None:
+    _box(axes, left, 3.05, 2.0, 2.35, "white", "SM", place="top")
+    _box(axes, left + 0.1, 4.1, 1.8, 0.8, COLOURS[2], f"registers\n{sizes['registers']}")
+    _box(axes, left + 0.1, 3.15, 1.8, 0.8, COLOURS[5], f"shared memory\n{sizes['shared memory']}")
+
+
+def _box(
+    axes: Axes, x: float, y: float, width: float, height: float, colour: str, text: str, place: str = "middle"
+) -> None:
+    from matplotlib.patches import Rectangle
+
+    axes.add_patch(Rectangle((x, y), width, height, facecolor=colour, edgecolor="black", linewidth=0.8))
+    at, va = (y + height / 2, "center") if place == "middle" else (y + height - 0.1, "top")
+    axes.annotate(text, (x + width / 2, at), ha="center", va=va, fontsize=9)
+
+
 def roofline(
     attainable: Callable[[np.ndarray, float, float], np.ndarray],
     bandwidth: float,

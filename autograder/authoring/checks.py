@@ -59,7 +59,7 @@ class Check:
     """The judgement of one exercise.
 
     name: the exercise's name, also the name of the object it defines.
-    hints: two sentences or three, each more telling than the one before.
+    hints: two or three sentences, each more telling than the one before.
     forbids: families of library calls that should be written, not called (see course.checking.forbidden); the docstring
         must say each family's rule.
     kind: function, class, generator, value (an experiment's finding) or kernel (see `Kernel`).

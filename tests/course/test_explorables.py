@@ -92,6 +92,8 @@ def figures():
     yield "programs", plots.programs([[0, 1, 2, 3], [4, 5, 6, 7]], n=6)
     parts = {"a": (0, 0, "a", "name"), "f": (1, 0, "f", "gate"), "+": (2, 0, "+", "point"), "b": (3, 1, "b", "step")}
     yield "wiring", plots.wiring(parts, [("main", "a", "f"), ("", "f", "+"), ("dot", (2, 1), "b")], title="t")
+    sizes = {"registers": "1 KB", "shared memory": "2 KB", "L2": "3 MB", "HBM": "4 GB"}
+    yield "machine", plots.machine("a GPU", 108, sizes, {"SM": "9 TB/s", "L2": "5 TB/s", "HBM": "1 TB/s"})
 
 
 @pytest.mark.parametrize("name, figure", list(figures()))

@@ -57,6 +57,7 @@ def _(subject, trial):
 program_offsets = Check(
     "program_offsets",
     hints=(
+        "Write the element numbers of programs 0, 1 and 2 down for block = 4 and n = 10. Which of them exist?",
         "The programs before this one took pid * block elements; torch.arange(block) numbers the lanes of this one.",
         "Add pid * block to torch.arange(block). An element exists when its number is smaller than n, so compare the "
         "offsets, not the lanes, with n.",
@@ -125,6 +126,7 @@ def _(subject, trial):
 count_bytes = Check(
     "count_bytes",
     hints=(
+        "How many numbers does a bias of shape (1, 24) store, and how many has its sum with a (9, 24) tensor?",
         "Work out elements times bytes per element for each input, and once more for the result; then add everything.",
         "math.prod(shape) * dtype.itemsize is the size of one stored tensor. The result has the shape "
         "torch.broadcast_shapes(...) of all input shapes and the dtype out_dtype; inputs keep their own shapes.",
@@ -213,6 +215,7 @@ def thinned(trial, full: tuple[int, ...]) -> tuple[int, ...]:
 roofline = Check(
     "roofline",
     hints=(
+        "If arithmetic were infinitely fast, how many FLOPs a second could the arriving bytes keep busy?",
         "FLOP/byte times byte/s gives FLOP/s: what the memory can feed. The answer is never more than that.",
         "The answer is never more than peak either. Take the smaller of the two, number by number: "
         "`clamp(max=...)` or torch.minimum.",
@@ -269,6 +272,7 @@ def _(subject, trial):
 vector_add = Kernel(
     "vector_add",
     hints=(
+        "Which elements does program 1 stand for, and where in memory does element 5 of x[::2] lie?",
         "The first two lines are program_offsets in Triton: tl.program_id(0) is pid, tl.arange(0, BLOCK) the lanes.",
         "Load x from x_ptr + offsets * x_stride and y from its own pointer and stride, both with mask=offsets < n; "
         "store the sum at out_ptr + offsets with the same mask.",
@@ -280,6 +284,7 @@ vector_add = Kernel(
 fused_scale_add = Kernel(
     "fused_scale_add",
     hints=(
+        "How many programs do 10 elements need with blocks of 4? And what does one element need to be read, once?",
         "The kernel is vector_add's with one more multiplication. The grid is a tuple with one number: n / block, "
         "rounded up.",
         "Launch as vector_add does, with the same grid and with alpha behind n; the kernel's parameter list gives the "
@@ -292,6 +297,7 @@ fused_scale_add = Kernel(
 fusion_bytes = Check(
     "fusion_bytes",
     hints=(
+        "How often does the intermediate result t travel between memory and the chip when there are two kernels?",
         "Write down what each kernel reads and writes: the first x and t, the second t, y and the result.",
         "count_bytes with one input gives the first kernel, with two inputs the second. The fused kernel reads x and y "
         "and writes the result: again count_bytes with two inputs.",
@@ -331,6 +337,7 @@ memory_bound = Check(
     "memory_bound",
     kind="value",
     hints=(
+        "What do you have to know of an operation, and what of a GPU, to place it left or right of the ridge?",
         "An operation's intensity is FLOPs divided by bytes. Ask roofline how far it gets with its own unit's peak.",
         "Keep the name when roofline(intensity, gpu[unit], gpu['bandwidth']) < gpu[unit]. roofline wants a tensor, "
         "so make one of flops / moved, in float64.",
@@ -398,6 +405,8 @@ def _(subject, trial):
 leaky_relu = Kernel(
     "leaky_relu",
     hints=(
+        "Choose lengths that the author did not test and compare every element of the result with torch's own "
+        "leaky_relu.",
         "Work through n = 5 with block = 4 on paper: how many programs does n // block start, and which elements does "
         "each write?",
         "The grid has to be rounded up, (triton.cdiv(n, block),). Then the last program has lanes beyond n, and the "

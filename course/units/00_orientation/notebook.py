@@ -8,7 +8,7 @@ What it does not: anything about attention, or how to make a kernel fast on a pa
 r"""
 # 00 Orientation: checks, GPU programs, and why bytes matter
 
-In about an hour you will write your first two GPU kernels, find the mistake in a third, and be able to say of an
+In an hour or two you will write your first two GPU kernels, find the mistake in a third, and be able to say of an
 operation, before running it, whether arithmetic or memory limits its speed. Python and the basics of PyTorch are
 enough. You do not need a GPU.
 
@@ -18,7 +18,9 @@ enough. You do not need a GPU.
   the arguments; add helper functions and cells wherever you like.
 - **Check.** The cell below it runs your code on prepared inputs and shows what already holds and what does not, with
   your numbers beside the expected ones. Run it as often as you want; nothing is counted.
-- **Hint.** Two folded hints stand above each check. The second says more than the first.
+- **Hint.** Two or three folded hints stand above each check. Each says more than the one before.
+- **Rules that hold for every exercise**, unless its docstring says otherwise. The arguments belong to the caller and
+  stay as they are. Computing in the dtype of the inputs is precise enough. Vectors have one element or more.
 - **Explain.** At the end are questions without a check. A person reads your answer.
 - **Handing in.** Save the notebook and hand in the `.ipynb` file the way your instructor asked for. Points come from
   the same properties on *new* inputs, so an answer that fits only the numbers shown here earns little.
@@ -35,6 +37,7 @@ seed = 0
 device = "cpu"
 
 # %%
+import math
 import time
 
 import torch
@@ -201,8 +204,6 @@ def count_bytes(inputs, out_dtype):
     Difficulty 2 of 5, about 8 minutes.
     """
     ### BEGIN SOLUTION
-    import math
-
     read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
     out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
     return read + math.prod(out_shape) * out_dtype.itemsize
@@ -274,6 +275,63 @@ display(Markdown("\n".join(rows)))
 r"""
 A sum of two fp32 vectors does 1 FLOP for 12 bytes: 0.083 FLOP/byte. Compare that with the table before you go on.
 
+### The machine behind the two numbers
+
+The `bandwidth` of the table is that of the largest and slowest memory, the **HBM** (high-bandwidth memory). Between it
+and the arithmetic lie smaller and faster ones:
+
+- A GPU has about a hundred **streaming multiprocessors** (SMs). A program of a kernel runs on one of them from start to
+  end, and several share an SM. The SM runs it as **warps** of 32 threads each.
+- **Registers** hold what a program computes with: offsets, masks, tiles. They belong to one program.
+- **Shared memory**, on the same SM and of the same store as its L1 cache, lets the threads of one program exchange
+  numbers. Triton uses it for you, in a `tl.sum` for example.
+- The **L2** cache serves all SMs. What one program has read another one may find there.
+
+Programs on different SMs meet in L2 and HBM only. That is why a kernel that hands its result to the next one goes
+through memory, and why doing two steps in *one* program saves the way.
+"""
+
+# %%
+KB, MB = 2**10, 2**20
+MACHINES = {  # per SM: registers, shared memory at most, fp32 units; for all: L2 and what it delivers in a clock
+    "A100 SXM 80GB": {"sms": 108, "registers": 256 * KB, "shared": 164 * KB, "units": 64, "l2": 40 * MB, "clock": 5120},
+    "H100 SXM": {"sms": 132, "registers": 256 * KB, "shared": 228 * KB, "units": 128, "l2": 50 * MB, "clock": None},
+}
+
+
+def rates(name):
+    """Bytes per second of shared memory (all SMs together), of L2 (None where no figure is published) and of HBM."""
+    machine, gpu = MACHINES[name], GPUS[name]
+    hertz = gpu["vector"] / (machine["sms"] * machine["units"] * 2)  # every unit does 2 FLOPs in a clock
+    shared = machine["sms"] * 32 * 4 * hertz  # 32 banks of 4 bytes
+    return shared, machine["clock"] and machine["clock"] * hertz, gpu["bandwidth"]
+
+
+rows = ["| GPU | registers, all SMs | shared memory, all SMs | L2 | HBM |", "| --- | --- | --- | --- | --- |"]
+for name, machine in MACHINES.items():
+    shared, l2, hbm = (f"{rate / 1e12:.1f} TB/s" if rate else "-" for rate in rates(name))
+    registers, together = (machine["sms"] * machine[kind] / MB for kind in ("registers", "shared"))
+    cells = [f"{registers:.0f} MB", f"{together:.0f} MB, {shared}"]
+    cells += [f"{machine['l2'] / MB:.0f} MB, {l2}", f"80 GB, {hbm}"]
+    rows.append(f"| {name}, {machine['sms']} SMs | {' | '.join(cells)} |")
+display(Markdown("\n".join(rows)))
+
+shared, l2, hbm = rates("A100 SXM 80GB")
+figure = plots.machine(
+    "A100 SXM 80GB", 108,
+    {"registers": "256 KB", "shared memory": "164 KB", "L2": "40 MB", "HBM": "80 GB"},
+    {"SM": f"{shared / 1e12:.1f} TB/s, all SMs", "L2": f"{l2 / 1e12:.1f} TB/s", "HBM": f"{hbm / 1e12:.1f} TB/s"},
+)  # fmt: skip
+plots.show(figure, alt="SMs with registers and shared memory above one L2 cache and the HBM; each level is slower.")
+
+# %% [markdown]
+r"""
+(Sizes: NVIDIA A100 and H100 Tensor Core GPU Architecture, white papers; shared memory per SM and its banks: CUDA C++
+Programming Guide, compute capabilities 8.0 and 9.0; the A100's L2 reads 5120 bytes in a clock by its white paper. The
+clock is what the fp32 rate of the data sheet implies.) The registers of all SMs hold more than their shared memory. And
+each level down is several times slower: a number that comes from HBM should be used as often as possible before it is
+let go.
+
 ## 6. Your first kernels in Triton
 
 Triton is a language inside Python for what one program does. What you need today:
@@ -306,7 +364,7 @@ def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.co
     x_stride, y_stride  elements from one input element to the next
     BLOCK               lanes of a program
 
-    Write BLOCK results, or fewer in the last program, and nothing beyond element n-1.
+    The launcher below starts one program for each BLOCK results. Nothing is written beyond element n-1.
     Difficulty 2 of 5, about 8 minutes.
     """
     ### BEGIN SOLUTION
@@ -320,6 +378,8 @@ def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.co
 
 def vector_add(x, y, block=256):
     """x + y by `vector_add_kernel`. x, y (n,) of one dtype, any stride; block: a power of two; returns (n,), dense.
+
+    It is given, and you may write another one.
 
     One launch; copies, conversions and fills by torch count as launches. At least one program for every four blocks.
     """
@@ -346,6 +406,37 @@ show_accesses(vector_add, long, long[:20].repeat(2), block=16)
 
 # %% [markdown]
 r"""
+### What a stride costs
+
+The 32 threads of a warp load together. Memory does not deliver single numbers, it delivers **sectors**: 32 bytes that
+begin at a multiple of 32. The hardware fetches every sector that the warp touches, once (CUDA C++ Best Practices Guide,
+"Coalesced Access to Global Memory"). The load is **coalesced** when the lanes are neighbours in memory: 32 floats are
+128 bytes, 4 sectors, and nothing is wasted. With a stride between the elements the same 128 useful bytes lie in more
+sectors.
+"""
+
+# %%
+def sectors_of_a_warp(stride, itemsize=4, threads=32, sector=32):
+    """Sectors that one load touches: thread i reads element i * stride, and the first one begins a sector."""
+    first_bytes = torch.arange(threads) * stride * itemsize
+    return len(torch.unique(first_bytes // sector))  # an element of 4 bytes lies in one sector
+
+
+strides = list(range(1, 33))
+sectors = [sectors_of_a_warp(stride) for stride in strides]
+title = "Sectors that a warp fetches for 32 floats"
+figure = plots.curves(strides, {"32-byte sectors": sectors}, title=title, x_label="stride, elements", y_label="sectors")
+plots.show(figure, alt="Sectors over stride: 4 at stride 1, rising to 32 at stride 8, and 32 from there on.")
+for stride in (1, 2, 4, 8, 32):
+    fetched = 32 * sectors_of_a_warp(stride)
+    print(f"stride {stride:2}: {fetched:5} bytes fetched for 128 useful ones, {128 / fetched:.1%}")
+
+# %% [markdown]
+r"""
+From stride 8 on every float brings a sector of its own. The kernel asks for the same bytes and the memory moves eight
+times as many, unless somebody uses the rest of a sector while a cache still holds it. A column of a row-major matrix is
+such a vector. So neighbouring lanes should read neighbouring addresses: `tl.arange` along the axis with stride 1.
+
 ### Fusion
 
 `alpha * x + y` written with torch is two operations, hence two kernels: the first writes `alpha * x` to memory, the
@@ -370,7 +461,7 @@ def fused_scale_add(x, y, alpha, block=256):
     """alpha * x + y in one kernel.
 
     x, y     (n,)  one float dtype, any stride; n need not be a multiple of `block`
-    alpha    float
+    alpha    float; for float16 the kernel may round alpha * x to float16 or keep it in float32
     block    int, lanes per program, a power of two
     returns  (n,)  same dtype, dense
 
@@ -400,7 +491,7 @@ def fusion_bytes(n, dtype):
 
     n        int, elements of x and of y
     dtype    torch.dtype of x, y, the intermediate result and the result
-    returns  (unfused, fused), two ints. Unfused: one kernel computes t = alpha * x, a second one t + y.
+    returns  (unfused, fused), a tuple of two ints. Unfused: one kernel computes t = alpha * x, a second one t + y.
              alpha travels with the launch and costs no memory traffic.
 
     Difficulty 2 of 5, about 3 minutes.
@@ -492,8 +583,10 @@ def find_memory_bound(operations, gpu):
 
     operations  dict name -> (FLOPs, bytes moved, unit), unit "vector" or "tensor"
     gpu         dict with "bandwidth" in byte/s and, for each unit, its peak in FLOP/s
-    returns     list of names. Memory-bound: what the operation can reach is below the peak of *its* unit.
+    returns     list of names. Memory-bound: what the operation can reach is below the peak of *its* unit. On
+                the ridge it reaches the peak.
 
+    The check reads `memory_bound` below, and calls this function with other operations and another GPU.
     Difficulty 2 of 5, about 8 minutes.
     """
     ### BEGIN SOLUTION
@@ -506,7 +599,7 @@ def find_memory_bound(operations, gpu):
     ### END SOLUTION
 
 
-# The finding: a dict with the name of each GPU in GPUS -> its list of names.
+# The finding: a dict with the name of each GPU in GPUS -> its list of names. Your function fills it: leave this part.
 memory_bound = None
 if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
     memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
@@ -543,11 +636,9 @@ explorer = panel(roofline, GPUS)
 r"""
 ## 9. Bug hunt
 
-This kernel is written the way such kernels are published, with a test below it that passes. It has **two** real
-mistakes, and the first one hides the second. Repair it in place, or write both functions again below. Then say to
-yourself which input the author's test would have needed. (Code of this kind is in circulation: the review of pull
-request 186 in `ypapadop-amd/ggml` found a vector addition whose mask was commented out, with the question "do we
-need?" beside it.)
+This kernel comes with a test below it that passes. It has **two** real mistakes, and the first one hides the second.
+Repair it in place, or write both functions again below. Then say to yourself which input the author's test would have
+needed.
 """
 
 # %% exercise="leaky_relu"
@@ -564,11 +655,12 @@ def leaky_relu(x, slope=0.01, block=256):
     """Leaky ReLU of a dense vector.
 
     x        (n,)  float, stride 1; n any number from 1 on
-    slope    float, factor for negative numbers
+    slope    float, factor for negative numbers; any number, also above 1 or below 0
     block    int, lanes per program, a power of two
     returns  (n,)  same dtype
 
     One launch; copies, conversions and fills by torch count as launches. At least one program for every four blocks.
+    A program that finds no element to do is no mistake.
 
     Source: Maas, Hannun and Ng 2013, "Rectifier Nonlinearities Improve Neural Network Acoustic Models".
     Difficulty 2 of 5, about 6 minutes.
@@ -609,13 +701,16 @@ if ready(lambda: leaky_relu(sample).sum()):
 
 # %% [markdown]
 r"""
+Such code is in circulation. The review of pull request 186 in `ypapadop-amd/ggml` (2026) found a vector addition whose
+mask was commented out, with the question "do we need?" beside it.
+
 ## 10. Widely repeated, and wrong
 
 > *"Activations, normalisation and residual additions cost next to nothing: they are far below 1 % of the FLOPs."*
 
-You meet it wherever a model's cost is given in FLOPs alone, as in the tables of many papers. The usual FLOP counters
-go one step further: torch's own `torch.utils.flop_counter` counts matrix products, convolutions and attention, and
-reports **zero** for everything else. The share of the FLOPs is right. Whether the cost follows from it, the next cell
+The conclusion is drawn wherever a model's cost is given in FLOPs alone. torch's own `torch.utils.flop_counter` goes one
+step further: it counts matrix products, convolutions and attention, and reports **zero** for everything else. The
+share of the FLOPs is right. Whether the cost follows from it, the next cell
 computes: it shows the counter, then lists the operations of a Transformer layer (the width of BERT-large, 8 sequences
 of 512 tokens, bf16, one kernel per operation) and gives each the time that *your* roofline predicts on an A100.
 """
@@ -735,7 +830,7 @@ Program ids, offsets and masks; bytes, intensity and the roof; two kernels that 
 later unit adds one idea to this: unit 01 fuses the gates of an LSTM (and finds what fusing can't remove), unit 02
 brings reductions, unit 05 matrix products, unit 08 all of it together.
 
-Sources: Williams, Waterman and Patterson 2009 (roofline); NVIDIA A100 and H100 Tensor Core GPU data sheets; the
-Triton documentation, tutorial 01; Karami et al. 2024 (NonGEMM). The counts in sections 7 and 10 are computed by the
-cells above them.
+Sources: Williams, Waterman and Patterson 2009 (roofline); NVIDIA A100 and H100 Tensor Core GPU data sheets and white
+papers; NVIDIA, CUDA C++ Programming Guide and Best Practices Guide (shared memory, sectors); the Triton documentation,
+tutorial 01; Karami et al. 2024 (NonGEMM). The counts in sections 7 and 10 are computed by the cells above them.
 """

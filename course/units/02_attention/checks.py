@@ -32,6 +32,8 @@ def attention_inputs(trial, T, S, d=8, e=5, spread=2.0, lead=(3,)):
 stable_softmax = Check(
     "stable_softmax",
     hints=(
+        "Take the row [300, 299] and the row [-500, -501]. What does exp make of each entry, and which weights should "
+        "come out?",
         "Subtracting the same number from every entry of a row does not change its softmax. Which number makes the "
         "largest exponential exactly 1?",
         "x.amax(dim=dim, keepdim=True) gives each row its own maximum in a shape that broadcasts; the sum needs the "
@@ -144,6 +146,8 @@ def _(subject, trial):
 sdpa = Check(
     "scaled_dot_product_attention",
     hints=(
+        "Write down the shape after each step: which of T, S, d_k and d_v are left after q k^T, and after the weights "
+        "meet v?",
         "Scores are q @ k.transpose(-2, -1) / sqrt(d_k), shape (..., T, S). Only after the mask has acted on them do "
         "they become weights, along the last dimension.",
         "Find the rows in which every score is -inf before the softmax, fill them with 0, and set their weights to 0 "
@@ -267,6 +271,7 @@ def _(subject, trial):
 causal = Check(
     "causal_mask",
     hints=(
+        "Write the mask for 2 queries and 6 keys on paper, and the position of each query beside its row.",
         "Give every query its position in the sequence: with T queries and S keys, row i is position S - T + i. It may "
         "look at key j when j <= its position.",
         "Compare torch.arange(S) with a column of query positions, or use tril with a diagonal that depends on S - T.",
@@ -312,6 +317,7 @@ def _(subject, trial):
 padding = Check(
     "padding_mask",
     hints=(
+        "Take one row of length 3 among 5 keys. Which comparison is True for its real keys and False for the others?",
         "Number the keys from 0 and compare each number with the length of its row: (S,) against (B, 1).",
         "Insert two axes of size 1 between batch and keys, so that the mask spreads over heads and queries: "
         "mask[:, None, None, :].",
@@ -413,6 +419,7 @@ def _(subject, trial):
 split = Check(
     "split_heads",
     hints=(
+        "Which numbers of x[b, t] belong to head 1 when D = 6 and H = 3? They have to stay together.",
         "Cut the last dimension only: (B, T, D) becomes (B, T, H, d). Then two axes have to change places.",
         "Check one number by hand: result[0, 1, 2, 0] must be x[0, 2, d].",
     ),
@@ -455,6 +462,7 @@ def _(subject, trial):
 merge = Check(
     "merge_heads",
     hints=(
+        "In memory, which axis stands next to d: the tokens or the heads? Which one has to, in the result?",
         "Bring the heads next to d first: (B, H, T, d) becomes (B, T, H, d). Then the last two can be flattened.",
         "After a transpose the numbers do not lie in order any more: view refuses, reshape copies.",
     ),
@@ -689,6 +697,7 @@ def _(subject, trial):
 cross = Check(
     "CrossAttention",
     hints=(
+        "Which length has the output: that of x or that of memory? One row belongs to each query.",
         "The one who needs something asks: queries are made from x. The one who is read is found by its keys and "
         "delivers its values: both are made from memory.",
         "Only the arguments of the linear maps differ from MultiHeadAttention: w_q(x), w_k(memory), w_v(memory).",
@@ -780,6 +789,7 @@ def weights_like(trial, *shape, spread=2.0):
 entropy = Check(
     "attention_entropy",
     hints=(
+        "Work out the entropy of [0.5, 0.5, 0] by hand, then let torch do it. Which term differs?",
         "Add -w ln w along the keys. A weight of exactly 0 adds nothing, but 0 * ln 0 is NaN in floating point.",
         "torch.xlogy(w, w) computes w ln w and knows that 0 ln 0 is 0.",
     ),
@@ -813,6 +823,8 @@ def _(subject, trial):
 sink = Check(
     "sink_mass",
     hints=(
+        "Take one head and one query: which weights do you add up? Then: which queries count, and over what is the "
+        "mean?",
         "Add the weights of the first keys for each query: that is the query's sink mass. Then average, but not over "
         "the heads.",
         "Queries before `first` can see nothing but the sink: leave them out with weights[:, :, first:].",
@@ -895,6 +907,8 @@ def _(subject, trial):
 row_softmax = Kernel(
     "row_softmax",
     hints=(
+        "Two numbers must be known of a whole row before its first weight can be written. What must a lane behind the "
+        "end hold, so that it changes neither of them?",
         "Walk three times along the row: for its maximum, for the sum of exponentials, and to write. Lanes past the "
         "end hold -inf, which loses every maximum and adds exp(-inf) = 0.",
         "The address of column c of row r is x_ptr + r * x.stride(0) + c * x.stride(1), and the same with the output's "
@@ -905,6 +919,8 @@ row_softmax = Kernel(
 masked = Kernel(
     "masked_scaled_softmax",
     hints=(
+        "What has to come out of a column that is blocked, of one behind the end, and of a row in which all are "
+        "blocked?",
         "Start from your row_softmax. A column counts when it lies in the row and the mask allows it: combine both in "
         "one tile of booleans, and use tl.where to give all other columns -inf.",
         "In a row without any allowed column the maximum is -inf and the sum 0: replace the maximum by 0 and the sum "
@@ -996,6 +1012,122 @@ def _(subject, trial):
             trial.equal(found[name], round(float(found[name]), 4), f"{name} should be rounded to four decimals")
 
 
+backward = Check(
+    "attention_backward",
+    hints=(
+        "Walk backwards: from out = P V to P and V, from P to the scores S, from S to q and k. After each step compare "
+        "the shape of a gradient with the shape of what it belongs to.",
+        "Put the softmax's Jacobian into the sum over j. The delta leaves one term, the other one is the same sum for "
+        "every score of a row: keep it with keepdim.",
+        "S is q k^T times 1 / sqrt(d_k), plus the mask. A factor of the forward pass is a factor of the backward pass, "
+        "so it reaches dq and dk. It does not stand between V and the output.",
+    ),
+)
+
+NAMES = ("dq", "dk", "dv")
+
+
+def compare_gradients(subject, trial, inputs, mask=None, condition=60, says="", only=NAMES):
+    """inputs: q, k, v, grad_out. Expected: autograd in float64, through the attention that visits query by query."""
+    found = subject(*inputs) if mask is None else subject(*inputs, mask)
+    _, expected = oracle.gradients(lambda *qkv: oracle.attention(*qkv, mask)[0], inputs[:3], [inputs[3]])
+    for number, name in enumerate(NAMES):
+        if name in only:
+            trial.close(found[number], expected[number], f"{name}{says}", condition=condition)
+
+
+def backward_inputs(trial, T, S, d=8, e=5, spread=1.5, lead=(3,)):
+    """q, k, v as for attention, and a gradient of the output."""
+    return (*attention_inputs(trial, T, S, d, e, spread, lead), trial.normal((*lead, T, e)))
+
+
+@backward.case("dv: each value gets what the queries that read it are told, by their weights")
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 6, 9), only=("dv",))
+
+
+@backward.case("dq, for fewer queries than keys", weight=2)
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 6, 9), only=("dq",))
+
+
+@backward.case("dk, for fewer queries than keys", weight=2)
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 6, 9), only=("dk",))
+
+
+@backward.case("as many queries as keys, values as wide as queries, batch and heads", weight=2)
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 6, 6, d=7, e=7, lead=(2, 3)))
+
+
+@backward.case("wide heads: the scale of the scores is in dq and dk, and not in dv")
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 5, 7, d=40, e=3, spread=1.0))
+
+
+@backward.case("a boolean mask: hidden keys get nothing, and the others what they get without them", weight=2)
+def _(subject, trial):
+    inputs = backward_inputs(trial, 6, 9, lead=(2, 3))
+    for shape in ((6, 9), (2, 1, 1, 9)):
+        compare_gradients(subject, trial, inputs, irregular_mask(trial, *shape), says=f" under a mask of shape {shape}")
+
+
+@backward.case("a float mask: biases, and -inf hides")
+def _(subject, trial):
+    inputs = backward_inputs(trial, 6, 6)
+    bias = trial.normal((3, 6, 6), spread=2).masked_fill(~irregular_mask(trial, 3, 6, 6), -INF)
+    compare_gradients(subject, trial, inputs, bias)
+
+
+@backward.case("a query that may look at nothing adds nothing, and its row of dq is 0", weight=2)
+def _(subject, trial):
+    inputs, mask = backward_inputs(trial, 5, 7), irregular_mask(trial, 5, 7)
+    mask[trial.integers(0, 5)] = False
+    compare_gradients(subject, trial, inputs, mask, says=" under a boolean mask")
+    bias = torch.zeros(5, 7).masked_fill(~mask, -INF)
+    compare_gradients(subject, trial, inputs, bias, says=" under a float mask")
+
+
+@backward.case("large scores are safe")
+def _(subject, trial):
+    q, k, v, grad_out = backward_inputs(trial, 4, 6, spread=12)
+    # pairs of keys nearly alike: no key is alone at the top, so gradients pass
+    k[..., 1::2, :] = k[..., ::2, :] + trial.normal(tuple(k[..., ::2, :].shape), spread=0.05)
+    compare_gradients(subject, trial, (q, k, v, grad_out), condition=1000)
+
+
+@backward.case("one query only, and the values of one key")
+def _(subject, trial):
+    compare_gradients(subject, trial, backward_inputs(trial, 1, 5, lead=()), says=" for one query")
+    compare_gradients(subject, trial, backward_inputs(trial, 4, 1), says=" for one key", only=("dv",))
+
+
+@backward.trial("one key only: nothing to choose, so dq and dk are 0")
+def _(subject, trial):
+    q, k, v, grad_out = backward_inputs(trial, 4, 1)
+    dq, dk, _ = subject(q, k, v, grad_out)
+    trial.close(torch.cat([dq, q]), torch.cat([torch.zeros_like(q), q]), "dq for one key", condition=60)
+    trial.close(torch.cat([dk, k]), torch.cat([torch.zeros_like(k), k]), "dk for one key", condition=60)
+
+
+@backward.case("no batch and no heads, and any memory layout")
+def _(subject, trial):
+    inputs = backward_inputs(trial, 6, 10, d=12, e=4, lead=())
+    compare_gradients(subject, trial, inputs)
+    layouts = ("transposed", "every_other", "offset", "transposed")
+    laid = tuple(trial.strided(x, layout) for x, layout in zip(inputs, layouts, strict=True))
+    compare_gradients(subject, trial, laid, says=" for inputs that are not contiguous")
+
+
+@backward.case("float64 stays float64 and keeps its precision: torch's own attention, differentiated by torch")
+def _(subject, trial):
+    inputs, mask = [x.double() for x in backward_inputs(trial, 6, 10)], irregular_mask(trial, 3, 6, 10)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    _, expected = oracle.gradients(lambda *qkv: attend(*qkv, mask), inputs[:3], inputs[3:])
+    trial.close(subject(*inputs, mask), expected, condition=60)
+
+
 # 500 seeds for each width; the ranges are a little wider than what came out.
 SATURATION = {
     "raw_entropy": ((0.24, 0.47), (0.07, 0.23), (0.02, 0.14), (0.005, 0.08)),
@@ -1066,6 +1198,8 @@ def _(subject, trial):
 repaired_cross = Check(
     "repaired_cross_attention",
     hints=(
+        "Print the shapes of queries, keys and values for five words and three words. Which pair does not fit, and "
+        "why does it fit for five and five?",
         "The output needs one row for each decoder position. Which of queries, keys and values sets that number?",
         "Whoever is read supplies both what it is found by (the key) and what it delivers (the value).",
     ),
@@ -1111,6 +1245,7 @@ def _(subject, trial):
 repaired_mask = Check(
     "repaired_masking",
     hints=(
+        "What does 0 say in a mask that is added, and what does it say in one that is asked for truth?",
         "The two conventions can be told apart by dtype: bool says True = may look, float is added. Anything else is a "
         "question only its author can answer.",
         "Turn a boolean mask into 0 and -inf with masked_fill, add, and treat rows that are -inf everywhere as in "

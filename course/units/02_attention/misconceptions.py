@@ -864,6 +864,137 @@ Where does the mask enter? Hand it to both calls of the third comparison.
 """
 edit("attend(x[ORDER], causal) - attend(x, causal)[ORDER]", "attend(x[ORDER]) - attend(x)[ORDER]")
 
+# %% exercise="attention_backward" wrong="no_scale_on_the_way_back"
+"""The scores were divided by sqrt(d_k) on the way forward; dq and dk are missing that factor.
+
+If S = c q k^T, what is the gradient of q k^T, given that of S?
+"""
+edit("(grad_weights - row_sums) / math.sqrt(q.shape[-1])", "(grad_weights - row_sums)")
+
+# %% exercise="attention_backward" wrong="scaled_twice"
+"""dq and dk are divided by d_k: the scale acts once, where the products become scores, and not on the weights as well.
+
+How many times does 1 / sqrt(d_k) stand in the forward pass?
+"""
+edit("math.sqrt(q.shape[-1])", "q.shape[-1]")
+
+# %% exercise="attention_backward" wrong="weights_times_their_gradient"
+"""dS is P times dP alone: a score is taken to move its own weight and no other, and the softmax to be an exponential.
+
+A row of weights sums to 1. What happens to the others when one goes up?
+"""
+edit("weights * (grad_weights - row_sums)", "weights * grad_weights")
+
+# %% exercise="attention_backward" wrong="diagonal_of_the_jacobian"
+"""Only the diagonal of the softmax's Jacobian is used, P (1 - P): what a score does to the other weights is lost.
+
+Write the sum over j out for two keys. How many terms has it?
+"""
+edit("weights * (grad_weights - row_sums)", "weights * (1 - weights) * grad_weights")
+
+# %% exercise="attention_backward" wrong="summed_over_queries"
+"""The sum in the softmax's gradient runs over the queries. A softmax acts on the keys of one query.
+
+Over which axis do the weights sum to 1?
+"""
+edit("(weights * grad_weights).sum(dim=-1, keepdim=True)", "(weights * grad_weights).sum(dim=-2, keepdim=True)")
+
+# %% exercise="attention_backward" wrong="mean_without_weights"
+"""What is subtracted from dP is its plain mean over the keys. The softmax's Jacobian weighs each of them by P.
+
+Which factor stands before the sum over j, and which one inside of it?
+"""
+edit("(weights * grad_weights).sum(dim=-1, keepdim=True)", "grad_weights.mean(dim=-1, keepdim=True)")
+
+# %% exercise="attention_backward" wrong="mask_forgotten"
+"""The weights are computed again without the mask, so gradients reach keys that were hidden.
+
+Which P was it that made the output?
+"""
+edit("scaled_dot_product_attention(q, k, v, mask)", "scaled_dot_product_attention(q, k, v)")
+
+# %% exercise="attention_backward" wrong="nan_in_an_empty_row"
+"""The softmax is computed again, and a query that may look at nothing makes NaN there: it spreads to every key.
+
+What are the weights of such a query in your scaled_dot_product_attention?
+"""
+edit(
+    "_, weights = scaled_dot_product_attention(q, k, v, mask)  # (..., T, S)",
+    """
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    weights = torch.softmax(scores, dim=-1)
+    """,
+)
+
+# %% exercise="attention_backward" wrong="even_weights_in_an_empty_row"
+"""Hidden scores become a large negative number such as -1e9. A query that may look at nothing then looks at all keys
+alike, and sends them gradients.
+
+Such a query has the output 0, whatever the values are. What is the gradient of a constant?
+"""
+edit(
+    "_, weights = scaled_dot_product_attention(q, k, v, mask)  # (..., T, S)",
+    """
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -1e9) if mask.dtype == torch.bool else scores + mask.clamp(min=-1e9)
+    weights = torch.softmax(scores, dim=-1)
+    """,
+)
+
+# %% exercise="attention_backward" wrong="weights_not_transposed"
+"""dv is P dO. That sums over keys; a value gathers from all queries that read it.
+
+Which index of P does dv keep, and over which one does it sum?
+"""
+edit("weights.transpose(-2, -1) @ grad_out", "weights @ grad_out")
+
+# %% exercise="attention_backward" wrong="queries_and_keys_swapped"
+"""The gradients of queries and keys have changed places: dS k belongs to the queries.
+
+Which shape has dS k, and which of q and k has that shape?
+"""
+edit(
+    "return grad_products @ k, grad_products.transpose(-2, -1) @ q, grad_v",
+    "return grad_products.transpose(-2, -1) @ q, grad_products @ k, grad_v",
+)
+
+# %% exercise="attention_backward" wrong="values_scaled_too"
+"""dv carries the factor 1 / sqrt(d_k). The scale acts on the scores; the values are mixed without it.
+
+Does the scale stand between V and the output?
+"""
+edit("weights.transpose(-2, -1) @ grad_out", "weights.transpose(-2, -1) @ grad_out / math.sqrt(q.shape[-1])")
+
+# %% exercise="attention_backward" wrong="changes_the_gradient_it_was_given"
+"""The caller's grad_out is scaled in place: the layer that hands it down still needs it.
+
+Look at grad_out before and after the call. Which operator makes a new tensor?
+"""
+edit(
+    "grad_weights = grad_out @ v.transpose(-2, -1)  # (..., T, S)",
+    """
+    grad_out /= math.sqrt(q.shape[-1])
+    grad_weights = grad_out @ v.transpose(-2, -1)
+    """,
+)
+edit("(grad_weights - row_sums) / math.sqrt(q.shape[-1])", "(grad_weights - row_sums)")
+
+# %% exercise="attention_backward" wrong="always_float32"
+"""The inputs become float32 on the way: float64 comes back with half of its digits.
+
+Which dtype has q, and which have your results?
+"""
+edit(
+    "_, weights = scaled_dot_product_attention(q, k, v, mask)  # (..., T, S)",
+    """
+    q, k, v, grad_out = (x.float() for x in (q, k, v, grad_out))
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+    """,
+)
+
 # %% exercise="saturation_finding" wrong="scaled_by_the_width"
 """The scores are divided by d instead of sqrt(d): then the weights become even, and the entropy approaches 1.
 
@@ -1019,7 +1150,7 @@ edit(
 )
 
 # %% exercise="repaired_masking" wrong="one_float_dtype_only"
-"""A float mask is refused when its dtype is not that of the logits; the docstring allows any float dtype.
+"""A float mask is refused when its dtype is not that of the logits; the docstring allows narrower ones too.
 
 Which question do you ask: is it this dtype, or is it a float?
 """

@@ -3,11 +3,11 @@ r"""
 # 02 · Attention
 
 You write attention from the softmax up: masks, heads, cross-attention, two GPU kernels. Then you measure what it can
-and cannot do, look inside three heads, and repair two published mistakes.
+and cannot do, work out its gradients, look inside three heads, and repair two mistakes.
 
 **You need** unit 01 (why recurrence runs out of room) and unit 00 (programs, offsets, masks in Triton).
 
-**Time:** about five hours for the exercises that `course list attention` names; then questions to answer in words.
+**Time:** a good five hours for the exercises that `course list attention` names; then questions to answer in words.
 
 **Conventions, for the whole unit:**
 
@@ -18,7 +18,14 @@ and cannot do, look inside three heads, and repair two published mistakes.
 | float mask | is **added** to the scaled scores; `-inf` blocks |
 | a query that may look at nothing | weights all zero, output all zero, no NaN |
 
-Below every exercise stand two folded hints and a check. Run the check as often as you like.
+**How answers are judged.** A docstring may say otherwise; where it doesn't,
+
+- arguments stay as they are: tensors, masks and modules' inputs;
+- results have the dtype of the inputs, and computing in that dtype is precise enough; sizes are 1 or more;
+- gradients flow through results, without NaN; kernels have no backward pass here;
+- library functions are allowed, `torch.softmax` too.
+
+Below every exercise stand two or three folded hints and a check. Run the check as often as you like.
 """
 
 # %% tags=["parameters"]
@@ -132,8 +139,8 @@ Write a softmax that does not mind scores of any size.
 def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
     """Softmax along one dimension that neither overflows nor divides zero by zero.
 
-    x        any shape, float; any size of numbers, for example all near 300 or all near -500; entries may be -inf
-             (they get weight 0) as long as each row has one finite entry
+    x        float, one dimension or more; any size of numbers, for example all near 300 or all near -500; entries may
+             be -inf (they get weight 0) as long as each row has one finite entry
     dim      the dimension along which the weights sum to 1
     returns  same shape and dtype as x; x itself stays as it was
 
@@ -175,7 +182,7 @@ def scaled_dot_product_attention(
     k        (..., S, d_k)  keys
     v        (..., S, d_v)  values
     mask     None, or broadcastable to (..., T, S).
-             bool: True = this query may look at this key. float: added to the scaled scores, -inf blocks.
+             bool: True = this query may look at this key. float, of q's dtype: added to the scaled scores, -inf blocks.
     returns  out (..., T, d_v), weights (..., T, S). Rows of the weights sum to 1; a query that may look at no key has
              weights 0 and output 0, and no NaN reaches any gradient.
 
@@ -352,7 +359,7 @@ class MultiHeadAttention(nn.Module):
     """Multi-head self-attention.
 
     d_model    D, width of the input and of the output
-    num_heads  H; raises ValueError when D is not a multiple of H
+    num_heads  H, 1 or more; raises ValueError when D is not a multiple of H
     dropout    probability from 0 to 1 that a weight is set to zero, in training only (nn.Dropout on the weights)
 
     Masks are bool or float, as in scaled_dot_product_attention. A query that may look at no key has weights 0 in every
@@ -409,7 +416,7 @@ class CrossAttention(nn.Module):
     """Multi-head attention from one sequence (the decoder's) to another (the encoder's output, the memory).
 
     d_model    D, width of both sequences
-    num_heads  H, divides D
+    num_heads  H, divides D (no error is asked for where it doesn't)
 
     When all of a source is padding, the weights are 0 and only the bias of w_o is left of the output; no NaN.
 
@@ -434,7 +441,7 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (B, T, D) decoder states, memory (B, S, D) encoder output -> out (B, T, D), weights (B, H, T, S).
 
-        memory_mask  broadcastable to (B, H, T, S), True = may look; usually padding_mask(source_lengths, S)
+        memory_mask  bool, broadcastable to (B, H, T, S), True = may look; usually padding_mask(source_lengths, S)
         """
         ### BEGIN SOLUTION
         q = split_heads(self.w_q(x), self.num_heads)  # (B, H, T, d)
@@ -461,7 +468,7 @@ def attention_entropy(weights: Tensor) -> Tensor:
     """Entropy of each query's attention, in nats.
 
     weights  (..., T, S)  attention weights, rows sum to 1; some may be exactly 0, and 0 ln 0 = 0
-    returns  (..., T)     -sum_s w_s ln(w_s), from 0 (one key) to ln(S) (all keys alike)
+    returns  (..., T)     -sum_s w_s ln(w_s), from 0 (one key) to ln(S) (all keys alike); no gradient is needed
 
     Source: Shannon 1948; watched during training by Zhai et al. 2023, "Stabilizing Transformer Training by Preventing
     Attention Entropy Collapse".
@@ -478,8 +485,9 @@ def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
     """Fraction of attention that falls on the first tokens.
 
     weights  (B, H, T, S)  attention weights, rows sum to 1
-    first    how many leading keys count as the sink
-    returns  (H,)          mean over batch and over queries t >= first
+    first    how many leading keys count as the sink, at least 1 and less than T
+    returns  (H,)          mean over batch and over queries t >= first; t counts rows, also where T is not S. No
+                           gradient is needed.
 
     Source: Xiao et al. 2023, "Efficient Streaming Language Models with Attention Sinks", section 3.
     Difficulty 2 of 5, about 10 minutes.
@@ -504,7 +512,7 @@ def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int =
     """FLOPs and bytes of one multi-head self-attention layer, forward, batch of one.
 
     n                 sequence length (queries and keys)
-    d_model           D; each of the num_heads heads has width D // num_heads
+    d_model           D, a multiple of num_heads; each head has width D // num_heads
     bytes_per_number  4 for float32, 2 for float16
     returns           a dict of ints:
         "projection_flops"  the four (n, D) x (D, D) products: queries, keys, values, output
@@ -564,7 +572,72 @@ if ready(lambda: attention_cost(8, 4, 2)):
 
 # %% [markdown]
 r"""
-The weights are large, and nobody needs to keep them: unit 08 computes the same output without ever storing them.
+### The roofline of attention
+
+The weights are large, and nobody needs to keep them. What would be gained? Count one head of width $d$ on $n$ tokens,
+$b$ bytes per number: once as three kernels, one for each step, and once as one kernel that keeps scores and weights
+on the chip (the next section shows how).
+
+| kernel | reads | writes |
+| --- | --- | --- |
+| $S = Q K^{\top}$ | $2nd$ | $n^2$ |
+| $P = \operatorname{softmax}(S)$, with scale and mask | $n^2$ | $n^2$ |
+| $O = P V$ | $n^2 + nd$ | $nd$ |
+| all in one | $3nd$ | $nd$ |
+
+Both do $4 n^2 d$ FLOPs in their products. (Exponentials are left out; they have a unit and a limit of their own, which
+a fused kernel meets next: Shah et al. 2024, "FlashAttention-3".) The arithmetic intensities are
+
+$$I_{\text{three}} = \frac{4 n^2 d}{b\,(4 n^2 + 4 n d)} = \frac{1}{b} \cdot \frac{n d}{n + d} < \frac{d}{b}, \qquad
+I_{\text{one}} = \frac{4 n^2 d}{4 b\, n d} = \frac{n}{b}.$$
+
+The score matrix takes the share $n / (n + d)$ of the bytes of three kernels: more than half as soon as $n > d$.
+"""
+
+# %%
+GPUS = {  # bytes per second, dense bf16 FLOP per second: the data sheets, as in unit 00
+    "A100 SXM 80GB": (2.039e12, 312e12),
+    "H100 SXM": (3.35e12, 989e12),
+}
+
+
+def attention_bytes(n, d, b=2):
+    """Bytes moved by one head: as three kernels, and as one."""
+    return b * (4 * n * n + 4 * n * d), b * 4 * n * d
+
+
+def seconds_at_least(flops, moved, gpu):
+    """What the roofline allows: the longer one of arithmetic and memory."""
+    bandwidth, peak = GPUS[gpu]
+    return max(flops / peak, moved / bandwidth)
+
+
+lengths = [2**power for power in range(5, 17)]
+figure, axes = plots.new(7, 3.4)
+versions = {"three kernels, d = 64": (64, 0), "three kernels, d = 128": (128, 0), "one kernel, any d": (64, 1)}
+for (name, (d, which)), marker, colour in zip(versions.items(), plots.MARKERS, plots.COLOURS, strict=False):
+    intensity = [4 * n * n * d / attention_bytes(n, d)[which] for n in lengths]
+    axes.loglog(lengths, intensity, marker=marker, color=colour, markersize=5, label=name)
+for (name, (bandwidth, peak)), style in zip(GPUS.items(), ("--", ":"), strict=True):
+    axes.axhline(peak / bandwidth, linestyle=style, color="black", linewidth=1)
+    axes.annotate(f"ridge of the {name}", (lengths[-1], peak / bandwidth), ha="right", va="bottom", fontsize=9)
+axes.set(xlabel="sequence length n", ylabel="FLOP per byte, bf16", title="Arithmetic intensity of attention")
+plots.legend(axes, "upper left")
+plots.show(figure, alt="Intensity over length: flat and far below the ridges for three kernels, rising for one.")
+
+for width in (64, 128):
+    for n in (width, 1024, 16384):
+        many, one = attention_bytes(n, width)
+        ratios = [seconds_at_least(4 * n * n * width, many, gpu) / seconds_at_least(4 * n * n * width, one, gpu)
+                  for gpu in GPUS]
+        print(f"d = {width:3d}, n = {n:6d}: scores are {n / (n + width):4.0%} of the bytes of three kernels; "
+              f"these take {ratios[0]:5.1f} (A100), {ratios[1]:5.1f} (H100) times as long as one")
+
+# %% [markdown]
+r"""
+Three kernels are memory-bound at every length: no $n$ lifts them over $d / b$. One kernel is compute-bound from
+$n = b \cdot \text{ridge}$ on, and from there the ratio of the times no longer grows. Its bytes are a floor: they hold
+as long as keys and values stay in a cache while one block of queries after another reads them.
 
 ## 9. Softmax as a GPU kernel
 
@@ -589,7 +662,7 @@ convert back.
 # %% exercise="row_softmax"
 @triton.jit
 def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
-    """One program: one row, BLOCK columns at a time.
+    """One program: one row, or several, BLOCK columns at a time.
 
     x_row, x_col, out_row, out_col  strides, in elements
     """
@@ -618,12 +691,12 @@ def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, B
 def row_softmax(x: Tensor, block: int = 128) -> Tensor:
     """Softmax of every row, on the GPU (or interpreted, for CPU tensors).
 
-    x        (R, C) float32 or float16, any strides; C may be far larger than block
-    block    columns that a program holds at once, a power of two
-    returns  (R, C) same dtype, new and contiguous
+    x        (R, C) float32 or float16, finite, any strides; C may be far larger than block
+    block    columns that a program holds at once, at most; a power of two
+    returns  (R, C) same dtype, new and contiguous; computed in float32
 
-    One launch; copies, conversions and fills by torch count as launches. More than one program where there are more
-    than four rows.
+    Read x at most three times. One launch; copies, conversions and fills by torch count as launches. More than one
+    program where there are more than four rows.
     You may change the kernel's parameters; keep the names of both functions.
     Difficulty 3 of 5, about 40 minutes.
     """
@@ -640,8 +713,72 @@ def row_softmax(x: Tensor, block: int = 128) -> Tensor:
 
 # %% [markdown]
 r"""
-The middle program of a launch, access by access. Three walks show as three staircases over `x`, a running maximum as
-two; the result is written once.
+### Two walks: the online softmax
+
+Maximum and sum can be found on the same walk (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax",
+arXiv 1805.02867). Let $m_k$ be the largest of the first $k$ entries, and $\ell_k$ the sum of their exponentials as seen
+from there:
+
+$$m_k = \max_{j \le k} x_j, \qquad \ell_k = \sum_{j \le k} e^{x_j - m_k}.$$
+
+The next entry may be a new maximum. Then every term of the sum was measured from the wrong place, and all by the same
+factor:
+
+$$e^{x_j - m_{k+1}} = e^{x_j - m_k} \cdot e^{m_k - m_{k+1}}.$$
+
+So one multiplication puts the whole sum right:
+
+$$m_{k+1} = \max(m_k, x_{k+1}), \qquad \ell_{k+1} = \ell_k\, e^{m_k - m_{k+1}} + e^{x_{k+1} - m_{k+1}}, \qquad
+m_0 = -\infty,\; \ell_0 = 0.$$
+
+Neither exponent is ever positive, so nothing overflows. The factor is 1 as long as the maximum stays. The same rule
+joins blocks, or two parts that different programs have finished: $\ell = \ell_a e^{m_a - m} + \ell_b e^{m_b - m}$ with
+$m = \max(m_a, m_b)$. One case needs care: where a first block is hidden by a mask, $m_a = m = -\infty$, and
+$-\infty - (-\infty)$ is NaN.
+"""
+
+# %%
+def walk_once(row):
+    """After each entry of row (C,): running maximum, running sum, and the sum that forgets the factor."""
+    largest, total, forgetful, history = -math.inf, 0.0, 0.0, []
+    for x in row.tolist():
+        before, largest = largest, max(largest, x)
+        total = total * math.exp(before - largest) + math.exp(x - largest)
+        forgetful = forgetful + math.exp(x - largest)
+        history.append((largest, total, forgetful))
+    return torch.tensor(history, dtype=torch.float64).T
+
+
+row = 2 * torch.randn(60, generator=torch.Generator().manual_seed(seed + 3), dtype=torch.float64)
+row += torch.linspace(0, 5, 60, dtype=torch.float64)  # rising, so that the maximum changes often
+maxima, sums, forgetful = walk_once(row)
+figure = Figure(figsize=(9, 3.0), layout="constrained")
+left, right = figure.subplots(1, 2)
+left.plot(row, "o", markersize=4, color=plots.COLOURS[0], label="entries")
+left.step(range(60), maxima, where="post", color=plots.COLOURS[1], label="running maximum")
+left.set(xlabel="entries read", ylabel="score")
+right.step(range(60), sums, where="post", color=plots.COLOURS[1], label="rescaled")
+right.step(range(60), forgetful, "--", where="post", color=plots.COLOURS[2], label="never rescaled")
+right.axhline((row - row.max()).exp().sum(), color="black", linestyle=":", linewidth=1, label="the softmax's sum")
+right.set(xlabel="entries read", ylabel="running sum")
+plots.legend(left)
+plots.legend(right)
+plots.show(figure, alt="Left: scores and their running maximum. Right: the sum drops with each new maximum.")
+print(f"sum of the softmax {(row - row.max()).exp().sum():.6f}   "
+      f"one walk {sums[-1]:.6f}   without the factor {forgetful[-1]:.6f}")
+
+# %% [markdown]
+r"""
+A row softmax then walks twice, $12C$ bytes instead of $16C$. Attention gains more. Its output is a sum over the keys as
+well, so it takes the same factor:
+
+$$o_{k+1} = o_k\, e^{m_k - m_{k+1}} + e^{x_{k+1} - m_{k+1}}\, v_{k+1}, \qquad \text{output} = o_S / \ell_S.$$
+
+No weight is needed a second time, so none has to be stored. This is how one kernel reads $Q$, $K$ and $V$ and writes
+$O$ and nothing else: FlashAttention (Dao et al. 2022, algorithm 1), which unit 08 builds.
+
+The middle program of a launch of yours, access by access. Three walks show as three staircases over `x`, a running
+maximum as two; the result is written once.
 """
 
 # %%
@@ -660,7 +797,7 @@ def masked_scaled_softmax_kernel(
     scores_ptr, mask_ptr, out_ptr, scale, n_cols,
     scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program: one row. Blocked columns count as -inf; a row without any allowed column becomes zeros."""
+    """One program: a row, or several. Blocked columns count as -inf; a row without any allowed column becomes zeros."""
     ### BEGIN SOLUTION
     row = tl.program_id(0)
     scores_ptr += row * scores_row
@@ -694,10 +831,10 @@ def masked_scaled_softmax_kernel(
 def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
     """softmax(scale * scores) over the allowed columns of every row.
 
-    scores   (R, C) float32, any strides, any size of numbers
+    scores   (R, C) float32, finite, any strides, any size of numbers: scale * score may overflow where it is blocked
     mask     (R, C) bool, True = allowed, any strides (a stride of 0 too: an expanded row)
     scale    a positive float, usually 1 / sqrt(d)
-    block    columns that a program holds at once, a power of two; C may be larger
+    block    columns that a program holds at once, at most; a power of two; C may be larger
     returns  (R, C) float32, new and contiguous; blocked columns are exactly 0, and so is a row with no allowed column
 
     Read scores and mask at most three times. One launch; copies, conversions and fills by torch count as launches. More
@@ -732,8 +869,8 @@ if ready(lambda: (row_softmax(torch.zeros(1, 3, device=device)), stable_softmax(
 r"""
 ## 10. Experiment: does attention know the order of words?
 
-It is often said that self-attention cannot tell *"Ravi killed the lion"* from *"the lion killed Ravi"* because both
-give the same output. Measure it. Each word gets a fixed random vector; queries, keys and values are those vectors.
+A claim: self-attention cannot tell *"Ravi killed the lion"* from *"the lion killed Ravi"*, because both give the same
+output. Measure it. Each word gets a fixed random vector; queries, keys and values are those vectors.
 The second sentence is the first one in another order.
 """
 
@@ -761,7 +898,7 @@ def permutation_finding(runs: list[int]) -> dict[str, float]:
     "same_word"    A(x[ORDER]) against A(x)[ORDER]: word by word
     "causal_word"  C(x[ORDER]) against C(x)[ORDER]: word by word, with the causal mask
 
-    runs     seeds, at least one
+    runs     seeds, an odd number of them
     returns  three floats under these names
 
     Difficulty 2 of 5, about 15 minutes.
@@ -796,13 +933,94 @@ attention is **equivariant** to permutations, not invariant. A model that adds u
 the sentences apart; one that reads "what is at position 0" can. And with a causal mask not even equivariance holds:
 the mask itself says who came first. That is why decoders without any position encoding still learn something about
 order (Haviv et al. 2022, "Transformer Language Models without Positional Encodings Still Learn Positional
-Information").
+Information"). A table that says *order: transformer yes, MLP no* speaks of a transformer with position encodings or
+with a causal mask. Without both it permutes, and an MLP over the concatenated words does not.
 
-## 11. Experiment: what the square root is for
+## 11. The way back
+
+Training needs the gradients of a loss for $Q$, $K$ and $V$. The layer above hands down $dO$, the gradient for the
+output $O$. Autograd finds the rest from the operations that you wrote. A fused kernel is one operation to autograd, so
+it has to bring its own backward pass (unit 08). Write it by hand once:
+
+$$S = \frac{Q K^{\top}}{\sqrt{d_k}} + \text{mask}, \qquad P = \operatorname{softmax}(S), \qquad O = P V.$$
+
+**A product.** For $C = AB$ the gradients are $dA = dC\, B^{\top}$ and $dB = A^{\top} dC$. So $O = PV$ gives
+
+$$dV = P^{\top} dO, \qquad dP = dO\, V^{\top}.$$
+
+**The softmax** acts on each row by itself. Within row $i$,
+
+$$\frac{\partial P_{ij}}{\partial S_{il}} = P_{ij}\, (\delta_{jl} - P_{il}), \qquad \delta_{jl} = 1 \text{ if } j = l,
+\text{ else } 0.$$
+
+A score moves *all* weights of its row: its own goes up, the others make room. Write down $dS_{il} = \sum_j dP_{ij}\,
+\partial P_{ij} / \partial S_{il}$, simplify it until no $\delta$ is left, and go on to $dQ$ and $dK$.
+"""
+
+# %% exercise="attention_backward"
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the output of scaled_dot_product_attention for queries, keys and values.
+
+    q         (..., T, d_k)  queries, float32 or float64; the others have the same dtype and leading dimensions
+    k         (..., S, d_k)  keys
+    v         (..., S, d_v)  values
+    grad_out  (..., T, d_v)  gradient of a loss for the output
+    mask      None, bool or float, as in scaled_dot_product_attention; it gets no gradient
+    returns   dq, dk, dv with the shapes and the dtype of q, k, v. A query that may look at no key adds nothing to any
+              of them, and its row of dq is 0. The results need no graph.
+
+    You may call your scaled_dot_product_attention.
+    Not allowed: autograd in any form (.backward(), torch.autograd, torch.func).
+
+    Source: Dao et al. 2022, "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness", appendix
+    B.2.
+    Difficulty 3 of 5, about 25 minutes.
+    """
+    ### BEGIN SOLUTION
+    _, weights = scaled_dot_product_attention(q, k, v, mask)  # (..., T, S)
+    grad_v = weights.transpose(-2, -1) @ grad_out  # (..., S, d_v)
+    grad_weights = grad_out @ v.transpose(-2, -1)  # (..., T, S)
+    row_sums = (weights * grad_weights).sum(dim=-1, keepdim=True)  # (..., T, 1)
+    grad_products = weights * (grad_weights - row_sums) / math.sqrt(q.shape[-1])  # of q k^T, before the scale
+    return grad_products @ k, grad_products.transpose(-2, -1) @ q, grad_v
+    ### END SOLUTION
+
+# %% check="attention_backward" points=4
+
+# %% [markdown]
+r"""
+The sum over the keys that the softmax brings in is a number for each query, and it needs no weights at all:
+
+$$\sum_j P_{ij}\, dP_{ij} = \sum_j P_{ij} \sum_e dO_{ie} V_{je} = \sum_e dO_{ie}\, O_{ie}.$$
+
+The right-hand side reads two tensors of shape $(T, d_v)$. FlashAttention's backward pass keeps that number and the
+logarithm of the softmax's denominator for each query, and computes each block of $P$ and $dP$ anew (Dao et al. 2022,
+appendix B). It has five products where the forward pass has two: $P$ once more, then $dV$, $dP$, $dQ$ and $dK$.
+"""
+
+# %%
+if ready(lambda: attention_backward(*torch.zeros(4, 2, 3))):
+    gen = torch.Generator().manual_seed(seed)
+    inputs = [torch.randn(*shape, generator=gen, dtype=torch.float64) for shape in ((5, 8), (7, 8), (7, 6), (5, 6))]
+    leaves = [x.clone().requires_grad_() for x in inputs[:3]]
+    output, shares = scaled_dot_product_attention(*leaves)
+    by_autograd = torch.autograd.grad(output, leaves, inputs[3])
+    for name, mine, theirs in zip(("dq", "dk", "dv"), attention_backward(*inputs), by_autograd, strict=True):
+        print(f"{name}: largest difference from autograd {(mine - theirs).abs().max().item():.1e}")
+    long_way = (shares * (inputs[3] @ inputs[2].T)).sum(-1)
+    short_way = (inputs[3] * output).sum(-1)
+    print(f"sum over keys of P dP against sum over the width of dO O: {(long_way - short_way).abs().max().item():.1e}")
+
+# %% [markdown]
+r"""
+## 12. Experiment: what the square root is for
 
 Why $1/\sqrt{d_k}$? If the numbers in $q$ and $k$ are independent with variance 1, then $q \cdot k$ has variance $d_k$.
 The wider the head, the larger the scores, and the closer the softmax to picking one key. A softmax that has picked
-passes no gradient: $\partial w_i / \partial s_i = w_i (1 - w_i)$ is zero at both ends.
+passes no gradient: $\partial w_i / \partial s_i = w_i (1 - w_i)$ is zero at both ends, and so is every other entry of
+the Jacobian of section 11.
 
 Measure both. Draw 64 queries and 64 keys from a normal distribution for widths 16, 64, 256 and 1024, with and without
 the scale, over ten seeds.
@@ -817,7 +1035,8 @@ the scale, over ten seeds.
 #   "raw_gradient"     1 - sum_s w_s^2, the trace of the softmax's Jacobian: 0 = no gradient passes; without any scale
 #   "scaled_gradient"  the same with the scores divided by sqrt(d)
 #
-# Use your stable_softmax and attention_entropy, and torch.Generator().manual_seed(...) for each seed.
+# Use your stable_softmax and attention_entropy, and torch.Generator().manual_seed(seed) for each seed. Draw queries and
+# keys in any order; one generator may serve all widths of a seed, or each width begins with a new one.
 # Difficulty 2 of 5, about 20 minutes.
 DIMS = [16, 64, 256, 1024]
 ### BEGIN SOLUTION
@@ -861,7 +1080,7 @@ With the scale both curves are flat: the softmax behaves the same whatever the w
 read one key and pass almost no gradient. The assumption behind it, independent numbers with variance 1, holds at the
 start of training and no longer: trained heads can become as sharp as they need to be.
 
-## 12. Explore: three heads
+## 13. Explore: three heads
 
 Three heads, built by hand from rules that trained models are known to learn (Elhage et al. 2021, "A Mathematical
 Framework for Transformer Circuits"; Olsson et al. 2022, "In-context Learning and Induction Heads"):
@@ -884,18 +1103,16 @@ attention_explorer.show("<s> the cat saw the dog and the cat ran".split(), atten
 
 # %% [markdown]
 r"""
-## 13. Bug hunt
+## 14. Bug hunt
 
-Both pieces look like code and text that many people have read. Both run without an error message on the sizes their
-authors tried.
+Two pieces of code. Both run without an error message on the sizes that their authors tried.
 
-**The first.** A widely read tutorial explains cross-attention like this: *the encoder supplies the queries and the
-keys, the decoder supplies the values.* Taken at its word:
+**The first** lets a decoder read the states of an encoder, with one head.
 """
 
 # %%
 def published_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v):
-    """As the tutorial describes it. decoder_states (B, T, D), encoder_states (B, S, D), w_* (D, D)."""
+    """Attention from decoder to encoder. decoder_states (B, T, D), encoder_states (B, S, D), w_* (D, D)."""
     queries = encoder_states.matmul(w_q)
     keys = encoder_states.matmul(w_k)
     values = decoder_states.matmul(w_v)
@@ -917,7 +1134,7 @@ except RuntimeError as error:
 def repaired_cross_attention(
     decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
 ) -> Tensor:
-    """Cross-attention with the right supplier for each of queries, keys and values.
+    """Attention from the decoder's states to the encoder's, as in section 6: one head, no biases, no output projection.
 
     decoder_states  (B, T, D)
     encoder_states  (B, S, D), S may differ from T
@@ -937,8 +1154,11 @@ def repaired_cross_attention(
 
 # %% [markdown]
 r"""
-**The second.** A mask built for one function, handed to another. The mask is additive: 0 where a query may look, `-inf`
-where it may not. The function expects 1 where a query may look and 0 where it may not.
+The code did what a sentence says that is wrong: *the encoder supplies the queries and the keys, the decoder supplies
+the values.* With as many words on both sides every shape is right. Then only the numbers tell, or the question whose
+rows the output should have.
+
+**The second** makes the weights of five queries on five keys with equal scores. No query may read the future.
 """
 
 # %%
@@ -960,9 +1180,7 @@ torch.set_printoptions(profile="default")
 
 # %% [markdown]
 r"""
-Read the rows: every query but the last attends to the future and to nothing else, and the last one is NaN. Where that
-last row is left out, as padding often is, nothing fails: the training loss falls fast, because the answer is in the
-input.
+Compare each row with what section 4 asks for. Then repair it so that it can't happen again.
 """
 
 # %% exercise="repaired_masking"
@@ -970,10 +1188,10 @@ def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
     """Attention weights under a mask of either convention, told apart by its dtype.
 
     logits   (..., T, S)  scaled scores, of any size
-    mask     broadcastable to (..., T, S); it stays as it is. bool: True = may look. float, of any float dtype: added to
-             the logits; -inf hides, a finite number is a bias (as ALiBi uses it, unit 03). Any other dtype: raise
-             TypeError instead of guessing.
-    returns  (..., T, S)  weights; a row that may look at nothing is all zero
+    mask     broadcastable to (..., T, S). bool: True = may look. float, of any float dtype no wider than that of the
+             logits: added to them; -inf hides, a finite number is a bias (as ALiBi uses it, unit 03). Any other dtype:
+             raise TypeError instead of guessing.
+    returns  (..., T, S)  weights, of the logits' dtype; a row that may look at nothing is all zero
 
     Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
@@ -995,7 +1213,19 @@ def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
 
 # %% [markdown]
 r"""
-## 14. Widely repeated, and wrong
+Two conventions met. To the mask, 0 means *add nothing*, so *may look*; to the function, 0 means *hidden*. All queries
+but the last attended to the future and to nothing else, and the last one to nothing at all. Where its NaN is left out
+of the loss, as padding is, nothing fails: the loss falls fast, because the answer is in the input. Code of both kinds
+is in use. The Annotated Transformer (Rush 2018) hides `mask == 0`; torch's
+`nn.Transformer.generate_square_subsequent_mask` makes 0 and `-inf`:
+"""
+
+# %%
+print(nn.Transformer.generate_square_subsequent_mask(3))
+
+# %% [markdown]
+r"""
+## 15. Widely repeated, and wrong
 
 **"Words with a low softmax weight are discarded."** They are turned down, and nothing is discarded: no softmax weight
 of finite scores is zero (until it underflows), many small weights add up, and the gradient still reaches every one of
@@ -1043,10 +1273,24 @@ for name, got in (("F.scaled_dot_product_attention", as_function), ("nn.Multihea
 # %% [markdown]
 r"""
 The last query of the second line may look at nothing at all; its NaN is what PyTorch returns there. (In this unit you
-return zeros.) The third claim of this kind you have already measured: *"both sentences give the same output"* (section
-10), and the fourth was the first bug: *"the encoder gives queries and keys, the decoder values"*.
+return zeros.)
 
-## 15. Explain
+**"Under a causal mask each position attends only to previous positions."** And to itself. Taken at its word, the first
+position has nothing to read:
+"""
+
+# %%
+only_previous = torch.ones(4, 4, dtype=torch.bool).tril(-1)
+for name, allowed in (("previous positions only", only_previous), ("and itself", only_previous | torch.eye(4).bool())):
+    share = torch.softmax(torch.zeros(4, 4).masked_fill(~allowed, -math.inf), dim=-1)
+    print(f"{name:24s} weights of position 0: {share[0].tolist()}, of position 1: {share[1].tolist()}")
+
+# %% [markdown]
+r"""
+Two more claims of this kind you have met already: *"both sentences give the same output"* (section 10) and *"the
+encoder gives queries and keys, the decoder values"*, the first bug.
+
+## 16. Explain
 
 Answer in your own words, in four to eight sentences each. These are read and marked by a person.
 """
@@ -1062,7 +1306,8 @@ head of full width, and what the output projection is for.
 - 0.5 points: the cost is about the same as one head of full width: H products of width D / H. (The weights take H
   times the memory.)
 - 0.5 points: the output projection mixes the heads; without it each head only ever writes to its own slice.
-- No credit for "more heads are more accurate" alone. Accept that many trained heads can be removed with little loss.
+- No credit for "more heads are more accurate" alone. Accept that many trained heads can be removed with little loss
+  (Michel, Levy and Neubig 2019).
 === END MARK SCHEME ===
 """
 

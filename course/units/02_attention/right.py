@@ -282,6 +282,30 @@ def permutation_finding(runs):
             found[name].append(gap.abs().max().item())
     return {name: round(median(gaps), 4) for name, gaps in found.items()}
 
+# %% exercise="attention_backward" right="jacobian_of_every_row"
+def attention_backward(q, k, v, grad_out, mask=None):
+    P = scaled_dot_product_attention(q, k, v, mask)[1]
+    jacobian = torch.diag_embed(P) - torch.einsum("...tj,...tl->...tjl", P, P)
+    dP = torch.einsum("...te,...se->...ts", grad_out, v)
+    dS = torch.einsum("...tj,...tjl->...tl", dP, jacobian) * q.shape[-1] ** -0.5
+    dq = torch.einsum("...ts,...sd->...td", dS, k)
+    dk = torch.einsum("...ts,...td->...sd", dS, q)
+    return dq, dk, torch.einsum("...ts,...te->...se", P, grad_out)
+
+# %% exercise="attention_backward" right="query_by_query_in_float64"
+def attention_backward(q, k, v, grad_out, mask=None):
+    out, weights = scaled_dot_product_attention(q.double(), k.double(), v.double(),
+                                                mask if mask is None or mask.dtype == torch.bool else mask.double())
+    dq, dk, dv = (torch.zeros(x.shape, dtype=torch.float64) for x in (q, k, v))
+    for t in range(q.shape[-2]):
+        told, w = grad_out[..., t, :].double(), weights[..., t, :]
+        common = (told * out[..., t, :]).sum(-1, keepdim=True)
+        ds = w * ((v.double() * told[..., None, :]).sum(-1) - common) / math.sqrt(k.shape[-1])
+        dq[..., t, :] = (ds[..., None] * k.double()).sum(-2)
+        dk += ds[..., None] * q[..., t, None, :].double()
+        dv += w[..., None] * told[..., None, :]
+    return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype)
+
 # %% exercise="saturation_finding" right="loops"
 DIMS = [16, 64, 256, 1024]
 saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
