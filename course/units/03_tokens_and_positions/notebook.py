@@ -1257,8 +1257,8 @@ r"""
 - 0.5 points: ALiBi holds beyond the trained length as it is; RoPE does not (the loss rose by about half a nat).
 - 0.5 points: RoPE reaches the lower loss inside the trained length; ALiBi's penalty makes far content hard to reach,
   so it holds by looking close, which is not the same as using a long context.
-- 0.5 points: RoPE with interpolation or NTK scaling is extended after training, usually with some fine-tuning; most
-  current models do this. Accept other reasoned choices.
+- 0.5 points: RoPE with interpolation or NTK scaling is extended after training, with some fine-tuning (Chen et al.
+  2023; Llama 3.1's `rope_scaling` is of this kind). Accept other reasoned choices.
 === END MARK SCHEME ===
 """
 
