@@ -885,9 +885,10 @@ four times as long:
 
 # %%
 shown = [LENGTHS.index(length) for length in (64, 128, 512)]
-print(f"{recorded['longer']['steps']:,} steps, nats per character, ten recorded seeds: median (smallest to largest)")
+longer = recorded["longer"]["nats_per_character"]
+print(f"{recorded['longer']['steps']:,} steps, {len(longer['learned'])} recorded seeds: median (smallest to largest)")
 print(" " * 10 + "".join(f"windows of {LENGTHS[place]}".rjust(23) for place in shown))
-for name, by_seed in recorded["longer"]["nats_per_character"].items():
+for name, by_seed in longer.items():
     columns = torch.tensor(list(by_seed.values())).T[shown]  # (3, seeds)
     parts = [f"{losses.median():8.2f} ({losses.min():5.2f} to {losses.max():5.2f})" for losses in columns]
     print(f"{name:10s}" + "".join(part.rjust(23) for part in parts))
