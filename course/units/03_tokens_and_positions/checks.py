@@ -200,6 +200,7 @@ def _(subject, trial):
 train = Check(
     "bpe_train",
     hints=(
+        "Three loops: over merges, over distinct pieces, over neighbours in a piece. What do you keep between merges?",
         "Keep each piece as a list of bytes objects. Counter over zip(tokens, tokens[1:]) counts its pairs; multiply "
         "by how often the piece occurs.",
         "max(counts, key=lambda pair: (counts[pair], pair)) takes the most frequent pair and, on a tie, the greater "
@@ -368,6 +369,7 @@ def _(subject, trial):
 decode = Check(
     "bpe_decode",
     hints=(
+        "Which ids does '€' have without any merges, and what is each of them as text?",
         "vocabulary(merges, specials) maps every id to bytes. What do you have to do before decoding?",
         'b"".join(...) of all tokens first, then one .decode("utf-8", errors="replace").',
     ),
@@ -593,6 +595,7 @@ def _(subject, trial):
 tied = Check(
     "TiedEmbedding",
     hints=(
+        "How many parameters may the model have? Both methods read the same one.",
         "One nn.Parameter named weight, of shape (V, D), used in both methods.",
         "embed: self.weight[ids] * math.sqrt(D). logits: states @ self.weight.T, without the factor.",
     ),
@@ -707,8 +710,9 @@ def _(subject, trial):
 frequencies = Check(
     "rope_frequencies",
     hints=(
+        "For d = 4 there are two: 1 and 1 / sqrt(base). What are they for d = 6?",
         "There are d/2 of them. The exponents are 0, -2/d, -4/d ... : torch.arange(0, d, 2) / d, with a minus.",
-        "base ** (-torch.arange(0, d, 2) / d). The first is 1; the last is a little above 1 / base.",
+        "base ** (-torch.arange(0, d, 2) / d). The first is 1, and each is smaller than the one before by one factor.",
     ),
 )
 
@@ -957,6 +961,7 @@ def _(subject, trial):
 bias = Check(
     "alibi_bias",
     hints=(
+        "Which position does the first query have when there are 2 queries and 6 keys?",
         "Query row i is position S - T + i. Distance is the query's position minus the key's, a (T, S) table.",
         "-slopes[:, None, None] * distance, then masked_fill where the distance is negative with -inf.",
     ),
@@ -1106,7 +1111,7 @@ extrapolation = Check(
     "extrapolation_finding",
     hints=(
         "The first number of each column is the median of ten seeds. For the first two questions look for the smallest "
-        "in the first and in the second column.",
+        "in the first and in the second column, among the names without a comma.",
         "Subtract 0.1 from the median of \"none\" at 512: which arms lie below that?",
     ),
     kind="value",
@@ -1137,6 +1142,7 @@ def _(subject, trial):
 choice = Check(
     "repaired_choice",
     hints=(
+        "Sort the three pairs of the first tie by hand, once as bytes and once as `show` writes them.",
         "Python compares bytes by their values and tuples from the left: no table is needed.",
         "max(counts, key=lambda pair: (counts[pair], pair))",
     ),
@@ -1215,6 +1221,7 @@ def _(subject, trial):
 rotations = Check(
     "repaired_rotations",
     hints=(
+        "Print t, the frequencies and their product in bfloat16 beside float64, for t around 300. Where do they part?",
         "Which step can bfloat16 not represent: the position, the frequency, their product, or the cosine?",
         "Compute positions, frequencies and the product in float64, take cos and sin there, and convert last.",
     ),
