@@ -62,7 +62,8 @@ class Check:
     hints: two or three sentences, each more telling than the one before.
     forbids: families of library calls that should be written, not called (see course.checking.forbidden); the docstring
         must say each family's rule.
-    kind: function, class, generator, value (an experiment's finding) or kernel (see `Kernel`).
+    kind: function, class, generator, value (an experiment's finding; what is expected is never shown) or kernel (see
+        `Kernel`).
     mutates: argument names ("argument 1", "out") the exercise is meant to change in place.
     legal: arguments -> does the docstring allow them? Asked by the mutation run (autograder.proof.behaviour), which
         draws inputs that no trial has; needed only where the solution gives something for arguments that it need not

@@ -85,6 +85,13 @@ FAMILIES = {
         "rnn_tanh_cell rnn_relu_cell lstm_cell gru_cell rnn_tanh.input rnn_relu.input lstm.input gru.input "
         "mkldnn_rnn_layer",
     ),
+    "autograd": _family(
+        "autograd",
+        "Not allowed: autograd in any form (.backward(), torch.autograd, torch.func).",
+        "torch.autograd torch.func torch._functorch functorch torch.Tensor.backward",
+        "backward",
+        "",
+    ),
     "normalisation": _family(
         "a library normalisation",
         "Not allowed: library normalisations (F.layer_norm, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d and the like).",

@@ -64,7 +64,27 @@ def test_a_cell_that_is_no_python_stops_nothing():
 
 def test_families_name_operators_to_poison():
     assert "_softmax" in poisons(["softmax"])
-    assert set(FAMILIES) == {"softmax", "attention", "recurrence", "normalisation"}
+    assert {name for name, family in FAMILIES.items() if family.operators} == FAMILIES.keys() - {"autograd"}
+
+
+AUTOGRAD = {
+    "grad": "def f(x):\n    x = x.clone().requires_grad_()\n    return torch.autograd.grad(x.sum(), x)[0]",
+    "backward": "def f(x):\n    x = x.clone().requires_grad_()\n    (x * x).sum().backward()\n    return x.grad",
+    "functional": "from torch.autograd.functional import vjp\ndef f(x): return vjp(torch.exp, x)[1]",
+    "func": "from torch import func\ndef f(x): return func.vjp(torch.exp, x)[1](x)[0]",
+    "an alias": "pull = torch.Tensor.backward\ndef f(x):\n    pull(x.sum())\n    return x.grad",
+    "a Function": "class F(torch.autograd.Function):\n    pass\ndef f(x): return F.apply(x)",
+}
+
+
+@pytest.mark.parametrize("code", AUTOGRAD.values(), ids=AUTOGRAD)
+def test_autograd_is_found(code):
+    assert any(each.kind == "shortcut" for each in read_source([PRELUDE, code], "f", ["autograd"]))
+
+
+@pytest.mark.parametrize("code", ["def f(x): return x.detach()", "def f(grad): return grad * 2"])
+def test_what_is_no_autograd_is_left_alone(code):
+    assert read_source([PRELUDE, code], "f", ["autograd"]) == []
 
 
 @pytest.mark.parametrize("call", ["F.layer_norm(x, x.shape[-1:])", "nn.RMSNorm(8)(x)", "nn.BatchNorm1d(8)(x)"])

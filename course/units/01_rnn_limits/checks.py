@@ -763,22 +763,22 @@ recall = Check(
 )
 
 
-@recall.case("a plain RNN is out of its depth at 40")
+@recall.case("how far the plain RNN gets")
 def _(subject, trial):
     trial.among(subject.value()["rnn"], [5, 20], "how far does the plain RNN get? The distances are 5, 20 and 40")
 
 
-@recall.case("an LSTM with forget bias 0 does not reach 20")
+@recall.case("how far the LSTM with forget bias 0 gets")
 def _(subject, trial):
     trial.equal(subject.value()["lstm, forget bias 0"], 5, "how far does the LSTM with forget bias 0 get?")
 
 
-@recall.case("an LSTM with forget bias 3 reaches 40", weight=2)
+@recall.case("how far the LSTM with forget bias 3 gets", weight=2)
 def _(subject, trial):
     trial.equal(subject.value()["lstm, forget bias 3"], 40, "how far does the LSTM with forget bias 3 get?")
 
 
-@recall.case("a dilated convolution reaches 40")
+@recall.case("how far the dilated convolution gets")
 def _(subject, trial):
     trial.equal(subject.value()["dilated convolution"], 40, "how far does the dilated convolution get?")
 
@@ -923,23 +923,23 @@ bottleneck = Check(
 )
 
 
-@bottleneck.case("two words fit into one vector")
+@bottleneck.case("one vector, 2 words")
 def _(subject, trial):
-    trial.between(subject.value()["one vector"][0], 0.85, 1.0, "with 2 words, one vector should get nearly all right")
+    trial.between(subject.value()["one vector"][0], 0.85, 1.0, "the median for 2 words: read it again in the table")
 
 
-@bottleneck.case("five words do not, and twelve even less", weight=2)
+@bottleneck.case("one vector, 5 and 12 words", weight=2)
 def _(subject, trial):
     found = subject.value()["one vector"]
     trial.between(found[1], 0.4, 0.75, "the median for 5 words: read it again in the table")
     trial.between(found[2], 0.32, 0.5, "the median for 12 words: read it again in the table")
 
 
-@bottleneck.case("attention does not mind the length", weight=2)
+@bottleneck.case("attention, 2, 5 and 12 words", weight=2)
 def _(subject, trial):
     found = subject.value()["attention"]
     for at, words in enumerate((2, 5, 12)):
-        trial.between(found[at], 0.9, 1.0, f"with attention, nearly every one of {words} words should come out right")
+        trial.between(found[at], 0.9, 1.0, f"the median for {words} words: read it again in the table")
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -1022,6 +1022,7 @@ backward = Check(
         "S is q k^T times 1 / sqrt(d_k), plus the mask. A factor of the forward pass is a factor of the backward pass, "
         "so it reaches dq and dk. It does not stand between V and the output.",
     ),
+    forbids=("autograd",),
 )
 
 NAMES = ("dq", "dk", "dv")

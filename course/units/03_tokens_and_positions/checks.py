@@ -439,19 +439,19 @@ language = Check(
 )
 
 
-@language.case("the language the merges were learned from is the cheapest")
+@language.case("the cheapest language")
 def _(subject, trial):
     trial.equal(subject.value()["cheapest"], "en", "which row has the smallest median?")
 
 
-@language.case("the dearest has letters of three bytes")
+@language.case("the dearest language")
 def _(subject, trial):
     trial.equal(subject.value()["dearest"], "hi", "which row has the largest median?")
 
 
-@language.case("the dearest needs between three and four times as many tokens")
+@language.case("how many times as many tokens the dearest needs")
 def _(subject, trial):
-    trial.between(subject.value()["times"], 3.2, 4.2, "the median of the dearest language, English = 1")
+    trial.between(subject.value()["times"], 3.4, 3.8, "the median of the dearest language, English = 1")
 
 
 # padding and embeddings -----------------------------------------------------------------------------------------------
@@ -1118,23 +1118,23 @@ extrapolation = Check(
 )
 
 
-@extrapolation.case("within the trained length RoPE is best")
+@extrapolation.case("the best arm in windows of 64")
 def _(subject, trial):
     trial.equal(subject.value()["best_at_64"], "rope", "which median is the smallest in windows of 64?")
 
 
-@extrapolation.case("at eight times the length ALiBi is best")
+@extrapolation.case("the best arm in windows of 512")
 def _(subject, trial):
     trial.equal(subject.value()["best_at_512"], "alibi", "which median is the smallest in windows of 512?")
 
 
-@extrapolation.case("RoPE loses about half a nat, ALiBi nothing", weight=2)
+@extrapolation.case("how much the losses of rope and alibi rise", weight=2)
 def _(subject, trial):
-    trial.between(subject.value()["rope_rises"], 0.3, 0.8, "the median of 512 minus 64, for rope")
-    trial.between(subject.value()["alibi_rises"], -0.1, 0.1, "the median of 512 minus 64, for alibi")
+    trial.between(subject.value()["rope_rises"], 0.55, 0.65, "the median of 512 minus 64, for rope")
+    trial.between(subject.value()["alibi_rises"], -0.05, 0.05, "the median of 512 minus 64, for alibi")
 
 
-@extrapolation.case("at that length nothing else beats having no positions at all")
+@extrapolation.case("which arms beat having no positions")
 def _(subject, trial):
     trial.equal(subject.value()["beats_none"], ["alibi"], "which medians at 512 lie 0.1 or more below that of none?")
 

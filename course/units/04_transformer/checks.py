@@ -1333,22 +1333,22 @@ found = Check(
 )
 
 
-@found.case("post-norm: the last layer's gradient does not know how deep the stack is")
+@found.case("post-norm: the last layer's gradient in 24 layers against 6")
 def _(subject, trial):
     trial.between(subject.value()["post_last"], 0.8, 1.2, "last layer of 24 / last layer of 6, post-norm")
 
 
-@found.case("pre-norm: four times as deep, about half the gradient in the last layer")
+@found.case("pre-norm: the last layer's gradient in 24 layers against 6")
 def _(subject, trial):
     trial.between(subject.value()["pre_last"], 0.35, 0.6, "last layer of 24 / last layer of 6, pre-norm")
 
 
-@found.case("pre-norm: the first layer gets several times the last one's gradient")
+@found.case("pre-norm: the first layer's gradient against the last one's")
 def _(subject, trial):
     trial.between(subject.value()["pre_first"], 4.0, 6.5, "first / last layer of 24, pre-norm")
 
 
-@found.case("post-norm: first and last layer get about the same")
+@found.case("post-norm: the first layer's gradient against the last one's")
 def _(subject, trial):
     trial.between(subject.value()["post_first"], 0.6, 1.6, "first / last layer of 24, post-norm")
 
@@ -1929,12 +1929,12 @@ translation = Check(
 )
 
 
-@translation.case("your translator is nearly always right", weight=2)
+@translation.case("the share of right answers", weight=2)
 def _(subject, trial):
     trial.between(subject.value()["right"], 0.97, 1.0, "the share of outputs that are a right answer")
 
 
-@translation.case("exact match stays below its ceiling", weight=2)
+@translation.case("the ceiling of exact match", weight=2)
 def _(subject, trial):
     trial.between(subject.value()["ceiling"], 0.945, 0.965, "the best exact match that anybody can reach")
     trial.between(subject.value()["exact"], 0.92, 0.965, "your exact match")
