@@ -1966,8 +1966,8 @@ dropout switched on, was reported for PyTorch's own translation tutorial (pytorc
 mistakes stand beside it: each batch counts the same however many tokens it holds, and a graph is built for a backward
 pass that never comes.
 
-`model.train(mode)` sets all parts to one mode. Where a part is frozen in evaluation mode while the rest is trained,
-each module's own mode has to be remembered: `{m: m.training for m in model.modules()}`.
+`model.train()` and `model.eval()` set all parts alike. Where a part is frozen in evaluation mode while the rest is
+trained, each module's own mode has to be remembered: `{m: m.training for m in model.modules()}`.
 """
 
 # %% [markdown]
