@@ -982,7 +982,7 @@ def rmsnorm_backward(
     Work in float32, the partial sums too, and round once. Read each row of dy and x once: r is worked out again, that
     costs no bytes. No atomics. You may change the kernels' parameters, and use other kernels.
     At most 2 launches; copies, conversions and fills by torch count as launches. min(programs, R) programs share the
-    rows. Each of them has a row at least; where there is only one, a single launch will do.
+    rows. A share may come out empty, its partial sum is 0 then. One program alone may do with a single launch.
 
     Source: the derivation above. Triton's layer-norm tutorial sums its weight gradients in two stages too.
     Difficulty 4 of 5, about 50 minutes.
