@@ -78,6 +78,8 @@ def layer_norm(x, weight, bias, eps=1e-5):
 layer = Check(
     "LayerNorm",
     hints=(
+        "Which numbers share a mean: those of one vector, or those of one column of the batch? What keeps the mean in "
+        "a shape that can be subtracted?",
         "Mean and variance belong to one vector: over the last dimension, kept, so that they broadcast.",
         "centred = x - x.mean(-1, keepdim=True); the variance is the mean of centred squared. Then divide by "
         "sqrt(variance + eps), times weight, plus bias.",
@@ -299,6 +301,8 @@ def batch_state(trial, D):
 batch = Check(
     "BatchNorm",
     hints=(
+        "What is averaged over, and what is left? Then write down for each mode which mean and variance it uses, and "
+        "what it changes.",
         "Flatten all leading axes to one: (N, D). Training takes mean and variance over N; evaluation takes the "
         "running ones. The rest of the formula is the same.",
         "var(dim=0, correction=0) divides by N and normalises; var(dim=0) divides by N - 1 and goes into running_var. "
@@ -525,6 +529,7 @@ def swiglu(x, state):
 glu = Check(
     "SwiGLU",
     hints=(
+        "Count the matrices, and write the shape behind each of them. Where do two tensors of the same shape meet?",
         "Three linear maps: two widen (gate and up), one narrows. Which of the two wide ones goes through silu?",
         "self.down(nn.functional.silu(self.gate(x)) * self.up(x)), and bias=False three times.",
     ),
@@ -1273,6 +1278,8 @@ def depth_norms(states, x, direction, norm, heads=4):
 depths = Check(
     "gradient_norms_by_depth",
     hints=(
+        "What does autograd need? Layers that hold these weights, a loss that comes out of them, and the weights whose "
+        "gradients are asked for.",
         "Build one EncoderLayer for each state with load_state_dict and send x through all of them. The hidden width "
         "is the number of rows of feed_forward.up.weight.",
         "torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack]) gives all gradients in order; "
@@ -1358,6 +1365,7 @@ def _(subject, trial):
 norm_forward = Kernel(
     "rmsnorm_forward",
     hints=(
+        "What is the sum of a row if the surplus lanes hold 0? By which number do you divide it: lanes or columns?",
         "One program for each row, grid (R,). Load the row into BLOCK lanes, 0 in the lanes past its end, convert to "
         "float32, and divide the sum of the squares by n_cols, not by BLOCK.",
         "tl.sum(x * x, axis=0) is the sum over the row; eps comes to its mean before tl.sqrt. Store at "
@@ -1368,6 +1376,8 @@ norm_forward = Kernel(
 norm_backward = Kernel(
     "rmsnorm_backward",
     hints=(
+        "Two results, two kinds of sums: dx needs one along each row, dweight one over all rows. Which one can a "
+        "program finish on its own, and what does it leave behind of the other?",
         "Program p takes rows p, p + P, p + 2P ... of P = tl.num_programs(0): range(p, n_rows, P) leaves none out. It "
         "keeps a tl.zeros((BLOCK,), tl.float32) and adds dy * x * r of each of its rows.",
         "The mean in dx is one tl.sum(..., axis=0) / n_cols of dy * weight * x * r. Store the partial sums at "
@@ -1379,6 +1389,7 @@ norm_backward = Kernel(
 fused_norm = Kernel(
     "residual_rmsnorm",
     hints=(
+        "Which number do both results need, and where is it when you have just computed it?",
         "Load both rows, each with its own strides, and add them in float32. From here on it is rmsnorm_forward, with "
         "the sum in the place of x.",
         "Two stores, one into each result: the normalised sum first, the sum itself second. Both results are new; the "
@@ -1389,6 +1400,8 @@ fused_norm = Kernel(
 entropy = Kernel(
     "cross_entropy",
     hints=(
+        "What must be known about a whole row before the first number of its gradient can be stored? Which parts of "
+        "that can you carry along from block to block?",
         "One program for each row. First walk: a running maximum, a running sum that is multiplied by "
         "exp(old maximum - new maximum) before a block is added, and the logit at the target, found with "
         "tl.where(at == target, x, 0).",
@@ -1411,6 +1424,8 @@ def ragged(trial, lengths, vocabulary, longest=None):
 shift = Check(
     "shift_right",
     hints=(
+        "Write one target of three tokens, and below it what the decoder is given at each position. How many columns "
+        "has the result?",
         "Position t is given what stands at t - 1 of the target. What is position 0 given? What happens to the last "
         "column?",
         "torch.full_like(target[:, :1], BOS) is a column of BOS; torch.cat puts it before target[:, :-1].",
@@ -1451,6 +1466,8 @@ def _(subject, trial):
 smoothed = Check(
     "smoothed_cross_entropy",
     hints=(
+        "Put q into the sum over the classes and take it apart: one part belongs to the right class, the other to all "
+        "classes. Which mean is taken over which axis?",
         "Log-softmax first, (B, T, V): logits minus their maximum, minus the log of the sum of the exponentials. One "
         "term of the loss needs the entry of the right class, the other one the mean over all classes.",
         "log_probs.gather(-1, target[..., None])[..., 0] is (B, T). Put the two terms together, and take the mean over "
@@ -1598,6 +1615,7 @@ def _(subject, trial):
 greedy = Check(
     "greedy_decode",
     hints=(
+        "What is the same in every step, and what grows? What do you have to remember of a row that has ended?",
         "Encode once. Keep a (B, 1) column of BOS that grows by one column a step, and a (B,) bool tensor: which rows "
         "have ended? Only logits[:, -1] says something new.",
         "In each step: argmax, then PAD where the row had ended BEFORE this step, then update `ended` with token == "
@@ -1754,6 +1772,7 @@ def _(subject, trial):
 score = Check(
     "bleu",
     hints=(
+        "What is added up over the whole corpus, and what is decided sentence by sentence?",
         "For one n: walk over all sentences and add up two whole numbers, the clipped matches and the n-grams of the "
         "candidate. Divide only after the last sentence.",
         "Counter | Counter takes the larger count of each n-gram (over the references), Counter & Counter the smaller "

@@ -23,7 +23,15 @@ in Triton).
 | `norm="pre"` / `"post"` | normalise what goes **into** a sublayer / the **sum** behind it |
 
 Attention was unit 02's exercise and sinusoidal positions were unit 03's: both are given here, in `course.models`.
-Below every exercise stand two folded hints and a check. Run the check as often as you like.
+Below every exercise stand two or three folded hints and a check. Run the check as often as you like.
+
+**How answers are judged.** Unless a docstring says otherwise:
+
+- Arguments stay as they are: tensors, lists and state dicts belong to the caller.
+- Gradients flow from a result to the tensors and the parameters that it was computed from.
+- Floating-point numbers are finite, float32 or float64. A layer's input has the dtype of its parameters, and so has its
+  output.
+- Every size is at least 1.
 """
 
 # %% tags=["parameters"]
@@ -158,7 +166,7 @@ class LayerNorm(nn.Module):
         ### END SOLUTION
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (..., D) -> (..., D), same dtype."""
+        """x (..., D) float32 or float64, like the parameters -> (..., D), same dtype."""
         ### BEGIN SOLUTION
         centred = x - x.mean(dim=-1, keepdim=True)
         variance = centred.square().mean(dim=-1, keepdim=True)
@@ -170,8 +178,8 @@ class LayerNorm(nn.Module):
 # %% [markdown]
 r"""
 RMSNorm leaves the mean alone. It is cheaper by one reduction, Zhang and Sennrich found it as good as LayerNorm in
-their experiments, and Llama and many later language models use it. Half precision needs care: 400 squared is 160,000,
-and float16 ends at 65,504.
+their experiments, and Llama uses it (Touvron et al. 2023, "LLaMA: Open and Efficient Foundation Language Models",
+section 2.2). Half precision needs care: 400 squared is 160,000, and float16 ends at 65,504.
 """
 
 # %% exercise="RMSNorm"
@@ -185,8 +193,10 @@ class RMSNorm(nn.Module):
 
         y = x / sqrt(mean(x^2) + eps) * weight
 
-    float16 and bfloat16 vectors are squared, averaged and scaled in float32; the result is rounded to x's dtype at the
-    end. float32 and float64 stay what they are.
+    float16 and bfloat16 vectors are squared, averaged and multiplied by the weight in float32, be the weight float32 or
+    of their dtype; the result is rounded to x's dtype once, at the end. float32 and float64 stay what they are.
+
+    Elsewhere: Llama's own code (llama/model.py) rounds before it multiplies by the weight.
 
     Not allowed: library normalisations (F.layer_norm, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d and the like).
 
@@ -202,7 +212,7 @@ class RMSNorm(nn.Module):
         ### END SOLUTION
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (..., D) -> (..., D), same dtype."""
+        """x (..., D) float16, bfloat16, float32 or float64 -> (..., D), same dtype."""
         ### BEGIN SOLUTION
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         mean_square = wide.square().mean(dim=-1, keepdim=True)
@@ -254,7 +264,7 @@ class BatchNorm(nn.Module):
         ### END SOLUTION
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (..., D) -> (..., D)."""
+        """x (..., D) float32 or float64, like parameters and buffers -> (..., D), same dtype."""
         ### BEGIN SOLUTION
         mean, variance = self.running_mean, self.running_var
         if self.training:
@@ -349,7 +359,8 @@ class FeedForward(nn.Module):
 # %% [markdown]
 r"""
 Gated layers multiply two branches. They have three matrices, so their hidden width is cut to two thirds ($F = 8D/3$)
-when the number of weights should stay the same (Shazeer 2020, section 3). Llama uses this one.
+when the number of weights should stay the same (Shazeer 2020, section 3). Llama uses this one (section
+2.2).
 """
 
 # %% exercise="SwiGLU"
@@ -388,7 +399,8 @@ class SwiGLU(nn.Module):
 r"""
 ## 4. Layers
 
-The original layer normalises the **sum**; most later models normalise what goes **into** the sublayer:
+The original layer normalises the **sum**. GPT-2 (Radford et al. 2019, section 2.3) and Llama (section 2.2) normalise
+what goes **into** the sublayer:
 
 ```
 post-norm (2017)    x = norm(x + f(x))       the stream itself is normalised, 2 times in each encoder layer
@@ -396,8 +408,9 @@ pre-norm            x = x + f(norm(x))       nothing ever touches the stream but
 ```
 
 One line differs. Section 6 measures what it does. The mask follows unit 02: boolean, broadcastable to (B, H, queries,
-keys), `True` = may look. `MultiHeadAttention` from `course.models` returns `(out, weights)`; with a third argument it
-reads another sequence: `attention(x, mask, memory)`.
+keys), `True` = may look. `MultiHeadAttention(width, heads)` from `course.models` makes a layer `attention`;
+`attention(x, mask)` returns `(out, weights)`, and with a third argument it reads another sequence: `attention(x, mask,
+memory)`.
 """
 
 # %% exercise="EncoderLayer"
@@ -410,7 +423,7 @@ class EncoderLayer(nn.Module):
     norm        "pre":  x = x + dropout(sublayer(norm(x)))
                 "post": x = norm(x + dropout(sublayer(x)));  anything else raises ValueError, when the layer is called
                 at the latest
-    activation  of FeedForward, "relu" or "gelu"
+    activation  of FeedForward, "relu" or "gelu"; anything else raises ValueError, too
     dropout     probability from 0 to 1 that a number of a sublayer's output is set to zero, in training only; others
                 grow by 1 / (1 - dropout), as in nn.Dropout. Nothing else is dropped.
 
@@ -459,7 +472,7 @@ The decoder's layer has one sublayer more. It writes the target, so it looks at 
 class DecoderLayer(nn.Module):
     """Self-attention, cross-attention to the encoder's output, feed-forward: three sublayers, each added to the stream.
 
-    Arguments as in EncoderLayer.
+    Arguments and errors as in EncoderLayer.
 
     Parts, by their names in the state dict, in the order in which they act: `self_attention` with `norm1`,
     `cross_attention` with `norm2`, `feed_forward` with `norm3`.
@@ -520,7 +533,8 @@ r"""
 
 Why the factor $\sqrt{D}$? The embedding is also the output head. As a head it wants numbers of size $1/\sqrt{D}$, so
 that a fresh model's logits are about as large as 1. As an input it is added to sinusoids of size about $0.7$ and
-wants to be as loud as they are. The factor serves both.
+wants to be as loud as they are. The factor serves both. `sinusoidal_encoding(length, width)` from `course.models` gives
+the positions, a (length, width) float32 table, for an even width.
 """
 
 # %% exercise="Transformer"
@@ -529,7 +543,8 @@ class Transformer(nn.Module):
 
     source_vocab, target_vocab  sizes of the two vocabularies
     width, heads, layers, hidden  D, H, layers of the encoder and as many of the decoder, F
-    norm, activation, dropout   of every layer; dropout also acts on the sum of embedding and position
+    norm, activation, dropout   of every layer, errors as in EncoderLayer; dropout also acts on the sum of embedding and
+                                position
     max_length                  longest sequence; a longer one raises ValueError
 
     Parts, by their names in the state dict: `source_embedding` and `target_embedding`, each an nn.Embedding;
@@ -541,7 +556,9 @@ class Transformer(nn.Module):
       standard deviation 1 / sqrt(D).
     - The output head is the target embedding: logits = x @ target_embedding.weight.T, no bias.
     - Position t of the target sees targets 0 to t. Padding of the source is hidden from every query, in the encoder and
-      in the decoder. Padding of the target stands behind its tokens, so the causal mask hides it from them.
+      in the decoder; each source has a token that is no padding. Padding of the target stands behind its tokens, so the
+      causal mask hides it from them. What happens at the padded places of a target, and whether PAD's embedding is
+      trained (padding_idx), is up to you.
 
     Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
@@ -640,11 +657,8 @@ r"""
 
 Post-norm models need a warm-up: a learning rate that starts small. Without it Xiong et al. 2020 ("On Layer
 Normalization in the Transformer Architecture", section 3.2) got 8.45 BLEU on a translation task, with it about 34.
-They asked why, and looked at the gradients *before the first step*. Their theorem 1 bounds the gradient of the last
-layer's feed-forward weights: by something that does not depend on the depth $L$ for post-norm, and by something that
-falls like $1/\sqrt{L}$ for pre-norm.
-
-First the measurement, then what it says.
+They asked why, and looked at the gradients *before the first step*: at those of the feed-forward weights, for stacks of
+different depth. You measure the same quantity. What their theorem says about it stands behind your finding.
 """
 
 # %% exercise="gradient_norms_by_depth"
@@ -736,7 +750,7 @@ if ready(lambda: gradient_norms_by_depth(fresh_states(1, torch.Generator()), *to
         print(f"{norm:5s} last layer of 24 / last layer of 6, seed by seed: {told(last[24] / last[6])}")
 
 # %% exercise="depth_finding"
-# What the table shows: a dict of four medians, one decimal each:
+# What the table shows: a dict of four medians, as printed or rounded to one decimal:
 #
 #   "post_last"   gradient of the last layer of 24, divided by that of the last layer of 6, with post-norm
 #   "pre_last"    the same with pre-norm
@@ -752,32 +766,36 @@ depth_finding = {"post_last": 1.0, "pre_last": 0.4, "pre_first": 5.1, "post_firs
 
 # %% [markdown]
 r"""
-What came out, of 100 seeds in groups of ten (medians of each group):
+What came out, in words:
 
-- **The last layer behaves like the bounds of theorem 1.** Post-norm: 24 layers have 0.93 to 1.02 times the gradient
-  of 6 layers. Pre-norm: 0.43 to 0.48 times, and $\sqrt{6/24} = 0.5$.
-- **Pre-norm gradients are not the same at every depth.** The first layer's is 4.5 to 5.6 times the last one's. The
-  three curves lie on each other: what a layer gets depends on how many layers stand before it, not on how many
-  follow.
-- **Post-norm gradients do not vanish towards the input**, though this is often said. First and last layer are about
-  equal (0.8 to 1.3); single seeds scatter from 0.3 to 4.7.
+- **The last layer behaves like the bounds of theorem 1** (Xiong et al. 2020). They bound the gradient of the last
+  layer's feed-forward weights by something that does not depend on the depth $L$ for post-norm, and by something that
+  falls like $1/\sqrt{L}$ for pre-norm. The next cell puts your medians beside that.
+- **Pre-norm gradients are not the same at every depth.** They fall from the first layer to the last. The three curves
+  lie on each other: what a layer gets depends on how many layers stand before it, not on how many follow.
+- **Post-norm gradients do not vanish towards the input** here, though the norm behind the sum has been called the main
+  source of vanishing gradients (Takase et al. 2023, "B2T Connection: Serving Stability and Performance in Deep
+  Transformers", abstract). The medians of first and last layer are alike; single seeds scatter.
 
-The check takes 0.8 to 1.2, 0.35 to 0.6, 4 to 6.5 and 0.6 to 1.6. Read it for what it is: relu layers of width 64,
-random inputs, one kind of initial weights. The same measurement with the small initial weights of the first GPT,
-normal with deviation 0.02 (Radford et al. 2018, section 4.1):
+Read it for what it is: relu layers of width 64, random inputs, one kind of initial weights. The cell also makes the
+measurement with the small initial weights of the first GPT, normal with deviation 0.02 (Radford et al. 2018, section
+4.1):
 """
 
 # %%
 if gradients is not None:
+    for norm, bound in (("post", 1.0), ("pre", math.sqrt(6 / 24))):
+        ratio = (gradients[norm, 24][:, -1] / gradients[norm, 6][:, -1]).median()
+        print(f"{norm:5s} last layer, 24 layers against 6: measured {ratio:.2f}, the bounds {bound:.2f}")
     for norm in ("post", "pre"):
         small = measured(norm, 12, range(seed, seed + 10), deviation=0.02)
         print(f"{norm:5s} 12 layers, deviation 0.02: first / last {told(small[:, 0] / small[:, -1])}")
 
 # %% [markdown]
 r"""
-All differences are gone: such weights make each sublayer's output so small beside a stream of width 64 that the place
-of the norm hardly matters yet. What a gradient is worth also depends on the optimiser: Adam divides by its size.
-Xiong et al. show training runs; here only the first step's gradients were measured.
+With the small weights all differences are gone: they make each sublayer's output so small beside a stream of width 64
+that the place of the norm hardly matters yet. What a gradient is worth also depends on the optimiser: Adam divides by
+its size. Xiong et al. show training runs; here only the first step's gradients were measured.
 """
 
 # %% [markdown]
@@ -812,6 +830,9 @@ For $y = f(x)$ and a loss $L$ it gets $x$ and $dy = \partial L / \partial y$ and
 Autograd calls it, you write it; no graph is recorded inside a kernel.
 
 The kernels see matrices: a stream of shape $(B, T, D)$ is $R = B \cdot T$ rows of $C = D$ columns.
+
+For all four: a launcher allocates its results and launches. Every number in them comes from a kernel of yours; a sum by
+torch, for example, is not allowed. Results have no graph.
 
 ### RMSNorm, forward
 
@@ -961,7 +982,7 @@ def rmsnorm_backward(
     Work in float32, the partial sums too, and round once. Read each row of dy and x once: r is worked out again, that
     costs no bytes. No atomics. You may change the kernels' parameters, and use other kernels.
     At most 2 launches; copies, conversions and fills by torch count as launches. min(programs, R) programs share the
-    rows.
+    rows. A share may come out empty, its partial sum is 0 then. One program alone may do with a single launch.
 
     Source: the derivation above. Triton's layer-norm tutorial sums its weight gradients in two stages too.
     Difficulty 4 of 5, about 50 minutes.
@@ -1171,17 +1192,17 @@ def cross_entropy_kernel(
 def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
     """Cross-entropy of every row, and its gradient.
 
-    logits   (N, V) float32, float16 or bfloat16, any strides, any size of numbers; V may be larger than block
+    logits   (N, V) float32, float16 or bfloat16, any strides, finite numbers of any size; V may be larger than block
     target   (N,) int64, contiguous: a class 0 ... V - 1, or `ignore`
-    block    columns that a program holds at once, a power of two
+    block    how many columns a program holds at once, at most; a power of two
     ignore   the target of rows that don't count
     returns  loss (N,) float32, new: log(sum(exp(logits))) - logits[target] of each row, 0 where the target is ignore;
              grad (N, V) dtype of logits, new and contiguous: the gradient of the row's own loss,
              softmax(logits) - one_hot(target), all 0 where the target is ignore
 
-    Work in float32. Read a row that fits in a block once, a wider one twice. Nothing is divided by N: who wants the
-    mean divides afterwards. One launch; copies, conversions and fills by torch count as launches. More than one program
-    where there are more than four rows.
+    Work in float32. Read a row that fits in a block once, a wider one twice; one that is ignored need not be read.
+    Nothing is divided by N: who wants the mean divides afterwards. One launch; copies, conversions and fills by torch
+    count as launches. More than one program where there are more than four rows.
 
     Source: Milakov and Gimelshein 2018, "Online normalizer calculation for softmax", algorithm 3, for the first walk.
     Difficulty 4 of 5, about 45 minutes.
@@ -1303,8 +1324,8 @@ if ready(every_kernel):
 r"""
 ## 9. What goes in, what should come out
 
-The model is there. Training it takes three small pieces, each of which is wrong in some published code: what the
-decoder is given, how its answer is scored, and how fast it learns.
+The model is there. Training it takes three small pieces: what the decoder is given, how its answer is scored, and how
+fast it learns.
 
 A decoder is trained on all positions at once: at position $t$ it is given the **true** tokens before $t$ and has to
 predict token $t$ (*teacher forcing*). Its input is therefore the target, moved to the right by one place, with BOS in
@@ -1325,7 +1346,8 @@ def shift_right(target: Tensor) -> Tensor:
 
     target   (B, T) int64, tokens and then EOS in each row, PAD behind it; T is at least 1
     returns  (B, T) int64, a new tensor: BOS (1) first, then the target without its last column. `target` stays as it
-             was. What stands behind EOS in the result does not matter to the loss: nothing has to be cleaned up.
+             was. EOS and PAD move like the other tokens: what stands behind EOS does not matter to the loss, so nothing
+             is replaced.
 
     Elsewhere: T5 begins with PAD, BART with EOS, instead of a BOS.
 
@@ -1342,8 +1364,7 @@ def shift_right(target: Tensor) -> Tensor:
 # %% [markdown]
 r"""
 **Label smoothing** asks for a little less than certainty. The target of a token is not 1 at the right class and 0
-elsewhere; a share $\epsilon$ of it is spread over the vocabulary. There are three conventions, and papers rarely say
-which one they mean:
+elsewhere; a share $\epsilon$ of it is spread over the vocabulary. At least three conventions are in use:
 
 | who | the right class gets | every other class gets |
 | --- | --- | --- |
@@ -1359,7 +1380,7 @@ in the number it is divided by. Otherwise the loss depends on what else happened
 def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
     """Mean cross-entropy over the real tokens of a batch, with smoothed targets.
 
-    logits     (B, T, V) float, any size of numbers
+    logits     (B, T, V) float32 or float64, finite numbers of any size
     target     (B, T) int64; PAD (0) does not count, everything else does, BOS too; at least one token is real
     smoothing  epsilon, from 0 to 1. The target distribution of a token is
                q = (1 - epsilon) * one_hot(token) + epsilon / V, over all V classes, PAD among them
@@ -1395,7 +1416,7 @@ def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1
 
     step     counts from 1, one for each update of the weights (not for each epoch); below 1: raise ValueError
     width    D
-    warmup   the step at which the rate is largest
+    warmup   the step at which the rate is largest, at least 1
     factor   multiplies everything; 1 in the paper
     returns  factor * D^(-1/2) * min(step^(-1/2), step * warmup^(-3/2)), a float; a tensor of one number counts as one
 
@@ -1555,9 +1576,7 @@ r"""
 
 Now your parts work together. The data are days from 1930 to 2049, written in English and in French or German, in three
 styles of Unicode's CLDR tables (through Babel): short, medium and long. A source begins with the language that is
-wanted. The split is by day, and that takes care. The short style has two digits for the year, so 1926 and 2026 are the
-same text: the side of a day is decided by its year *without century*, its month and its day. No text of the held-out
-side occurs in training.
+wanted. The split is by day, and no text of the held-out side occurs in training.
 """
 
 # %%
@@ -1594,7 +1613,7 @@ The model has two layers, width 48 and four heads; it is trained for 350 steps o
 (section 5.3: betas 0.9 and 0.98), your loss and your schedule. At the end stands the mean of its last five checkpoints,
 as in the paper's section 6.1: the steps are large, and each single one leaves the weights a little off. All this takes
 less than a minute. The fast profile trains one translator, `pre-norm`. Four arms were recorded by the course's authors,
-each with ten seeds, with a model made of PyTorch's own layers:
+each with ten seeds, with a model made of PyTorch's own layers; their table stands behind your finding:
 
 - `pre-norm`, and `post-norm`: the same but for the place of the normalisation;
 - `not shifted`: the decoder is given the target itself;
@@ -1678,23 +1697,11 @@ if parts_ready:
         if translator is None:
             translator, outputs = model, texts
 
-# %%
-print("recorded: number of seeds, then median (smallest to largest)")
-print(f"{'':16s}" + "".join(f"{title:>21s}" for title in ("token accuracy", "exact match", "right", "BLEU")))
-for name, by_seed in recorded["runs"].items():
-    line = f"{name:14s}{len(by_seed):2d}"
-    for measure in ("tokens", "exact", "right", "bleu"):
-        values = sorted(run[measure] for run in by_seed.values())
-        line += f"{values[len(values) // 2]:.3f} ({values[0]:.3f}-{values[-1]:.3f})".rjust(21)
-    print(line)
-for name, by_seed in recorded["runs"].items():
-    print(f"{name:15s} its first seed writes {min(by_seed.items())[1]['first']}")
-
 # %% [markdown]
 r"""
 `token accuracy` is measured with teacher forcing, all the others on what `greedy_decode` wrote. `right` counts every
 answer that is the translation of its source *somewhere* in the held-out data. Why is it larger than exact match? Look
-at the errors before you go on.
+at the errors before you go on. In the largest group, does the source say all that the reference needs?
 """
 
 # %%
@@ -1729,31 +1736,20 @@ if outputs:
 
 # %% [markdown]
 r"""
-Two of the groups are no mistakes of the model. *5/16/35* is 1935 or 2035, and French writes the whole year: the answer
-is not in the input. *May 16, 1935* is the medium style and also the long style, because *May* has no shorter form; in
-German the two differ (16.05.1935 and 16. Mai 1935). Nobody can know which one is meant, and whoever guesses is wrong
-half of the time. So exact match has a **ceiling** that belongs to the data. A translator gives one answer for each
-source; with k right answers in the data it meets one of k.
+Where a source has several right answers, whoever guesses is wrong now and then. So exact match has a **ceiling** that
+belongs to the data. A translator gives one answer for each source; with k right answers in the data it meets one of k.
 """
 
 # %%
 ceiling = sum(1 / len(right_answers[asked(pair)]) for pair in held_pairs) / len(held_pairs)
 print(f"the best exact match that any translator can reach: {ceiling:.4f}")
-for name in ("pre-norm", "post-norm"):
-    runs = recorded["runs"][name].values()
-    groups, wrong = Counter(), Counter()
-    for run in runs:
-        groups.update(run["not_exact"])
-        wrong.update(run["not_right"])
-    print(f"{name}, {len(runs)} seeds together, not the reference:", dict(groups.most_common(3)))
-    print("    wrong by any reference:", dict(wrong.most_common(4)), f"of {len(runs) * recorded['pairs']:,}")
 
 # %% exercise="translation_finding"
 # What came out: a dict with
 #
-#   "right"    share of YOUR translator's outputs that are a right answer, three decimals
-#   "exact"    its exact match, three decimals
-#   "ceiling"  the best exact match that any translator can reach on these pairs, three decimals
+#   "right"    share of YOUR translator's outputs that are a right answer, three decimals or more
+#   "exact"    its exact match, three decimals or more
+#   "ceiling"  the best exact match that any translator can reach on these pairs, three decimals or more
 #   "group"    the language and style with the most outputs that are not their reference: "fr long", for example
 #   "missing"  what the source of that group does not say: "day", "month", "year" or "language"
 #
@@ -1766,11 +1762,37 @@ translation_finding = {"right": 0.999, "exact": 0.953, "ceiling": 0.954, "group"
 
 # %% [markdown]
 r"""
-The check accepts what the ten recorded seeds gave and a little more. Of the answers 0.985 to 1.000 were
-right (0.97 counts), 0.939 to 0.954 equalled their reference (0.92 counts), and French short dates were the largest
-group in all ten. What is wrong by any reference is mostly in
-short dates, too: 72 of 76 in the ten seeds together, for example a year of three digits.
+Two of the groups are no mistakes of the model. *5/16/35* is 1935 or 2035, and French writes the whole year: the answer
+is not in the input. (That is why the split takes care: the short style writes 1926 and 2026 alike, so the side of a day
+is decided by its year without century, its month and its day.) *May 16, 1935* is the medium style and also the long
+style, because *May* has no shorter form; in German the two differ (16.05.1935 and 16. Mai 1935). Nobody can know which
+one is meant. What is wrong by any reference is mostly in short dates, too, for example a year of three digits.
 
+The recorded arms, and what was wrong in them:
+"""
+
+# %%
+print("recorded: number of seeds, then median (smallest to largest)")
+print(f"{'':16s}" + "".join(f"{title:>21s}" for title in ("token accuracy", "exact match", "right", "BLEU")))
+for name, by_seed in recorded["runs"].items():
+    line = f"{name:14s}{len(by_seed):2d}"
+    for measure in ("tokens", "exact", "right", "bleu"):
+        values = sorted(run[measure] for run in by_seed.values())
+        line += f"{values[len(values) // 2]:.3f} ({values[0]:.3f}-{values[-1]:.3f})".rjust(21)
+    print(line)
+for name, by_seed in recorded["runs"].items():
+    print(f"{name:15s} its first seed writes {min(by_seed.items())[1]['first']}")
+for name in ("pre-norm", "post-norm"):
+    runs = recorded["runs"][name].values()
+    groups, wrong = Counter(), Counter()
+    for run in runs:
+        groups.update(run["not_exact"])
+        wrong.update(run["not_right"])
+    print(f"{name}, {len(runs)} seeds together, not the reference:", dict(groups.most_common(3)))
+    print("    wrong by any reference:", dict(wrong.most_common(4)), f"of {len(runs) * recorded['pairs']:,}")
+
+# %% [markdown]
+r"""
 Two arms deserve a look. `not shifted` has the best token accuracy of all, exactly 1, and not one right date: it learned
 to copy its input, and when it translates there is nothing to copy. `shifted twice` looks healthy too, and what it
 writes begins with the second piece: the first one it was never asked for. `post-norm` does as well as
@@ -1827,13 +1849,15 @@ if outputs:
 # %% [markdown]
 r"""
 BLEU does not know that one digit is the whole point. It was made to rank systems on whole corpora of free text, where
-no output equals its reference and where judgements of people agree with the ranking; for a date, a price or a dose it
-answers another question. With several references, as the paper meant it, the undecidable dates cost nothing any more.
+no output equals its reference and where judgements of people agree with the ranking (Papineni et al. 2002, section 5);
+for a date, a price or a dose it answers another question. With several references, as the paper meant it, the
+undecidable dates cost nothing any more.
 
 ## 13. Bug hunt
 
-**The first: count the shifts.** A model class prepares its decoder's input by itself and then computes its loss with
-the library's function for language models:
+**The first: a training loss.** A model class prepares its decoder's input by itself and then computes its loss with
+the library's function for language models. A good model was fine-tuned with it. The loss fell and the token accuracy on
+the validation set looked healthy, but what the model wrote became worse.
 """
 
 # %%
@@ -1848,31 +1872,13 @@ def published_loss(model, source, target):
     decoder_input = torch.cat([torch.full((batch_size, 1), BOS), target[:, : length - 1]], dim=1)
     return causal_lm_loss(model(source, decoder_input), target)
 
-
-for name in ("not shifted", "pre-norm", "shifted twice"):
-    middle = {m: sorted(run[m] for run in recorded["runs"][name].values()) for m in ("tokens", "exact")}
-    print(f"{name:14s} median token accuracy {middle['tokens'][len(middle['tokens']) // 2]:.3f}, "
-          f"exact match {middle['exact'][len(middle['exact']) // 2]:.3f}")
-
-# %% [markdown]
-r"""
-Each function is right on its own. Together they shift twice: given the tokens *before* t, the model is asked for token
-t + 1, and token t is never asked for. In the transformers library a common loss function brought this into
-`VisionEncoderDecoderModel` (pull request 40185 names release 4.50 as the first), and in 2026 the same was found in
-Moonshine, CohereASR, Florence-2 and PPFormulaNet (46784, 46895, 46898, issue 46901). The opposite, no shift at all, was
-in MONAI's GenerativeModels until its issue 314.
-
-What it costs: loss and token accuracy look healthy, on the validation set too, because both are measured with the same
-two shifts. Fine-tuning damages a good model, step by step, and the first one to notice is whoever reads what it writes.
-"""
-
 # %% exercise="repaired_loss"
 def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
     """Training loss of an encoder-decoder.
 
     model    called as model(source, decoder_input) -> logits (B, T, V); it does not shift anything by itself
     source   (B, S) int64
-    target   (B, T) int64, tokens and EOS, PAD behind
+    target   (B, T) int64, tokens and EOS, PAD behind; each row has its EOS at least
     returns  () mean cross-entropy in nats, without smoothing, over all real tokens of the batch, the first token and
              EOS among them; gradients flow through it. The model stays in its mode (train or eval).
 
@@ -1886,7 +1892,27 @@ def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
 
 # %% [markdown]
 r"""
-**The second: what validation leaves behind.** This is called every thousand steps, in the middle of an epoch:
+Each function is right on its own. Together they shift twice: given the tokens *before* t, the model is asked for token
+t + 1, and token t is never asked for. In the transformers library a common loss function brought this into
+`VisionEncoderDecoderModel` (pull request 40185 names release 4.50 as the first), and in 2026 the same was found in
+Moonshine, CohereASR, Florence-2 and PPFormulaNet (46784, 46895, 46898, issue 46901). The opposite, no shift at all, was
+in MONAI's GenerativeModels until its issue 314.
+
+What it costs: loss and token accuracy look healthy, on the validation set too, because both are measured with the same
+two shifts. Fine-tuning damages a good model, step by step, and the first one to notice is whoever reads what it writes.
+The recorded arms of section 12 again:
+"""
+
+# %%
+for name in ("not shifted", "pre-norm", "shifted twice"):
+    middle = {m: sorted(run[m] for run in recorded["runs"][name].values()) for m in ("tokens", "exact")}
+    print(f"{name:14s} median token accuracy {middle['tokens'][len(middle['tokens']) // 2]:.3f}, "
+          f"exact match {middle['exact'][len(middle['exact']) // 2]:.3f}")
+
+# %% [markdown]
+r"""
+**The second: a validation loss.** This is called every thousand steps, in the middle of an epoch. Three things are
+wrong with it, and none of them raises an error:
 """
 
 # %%
@@ -1896,28 +1922,13 @@ def published_validation(model, batches):
     losses = [repaired_loss(model, source, target) for source, target in batches]
     return (sum(losses) / len(losses)).item()
 
-
-if ready(lambda: repaired_loss(ScriptedModel(torch.zeros(2, 4)), word, word)):
-    probe = ScriptedModel(torch.zeros(2, 4)).train()
-    published_validation(probe, [(word, word)])
-    print("after a validation the model is in", "training" if probe.training else "evaluation", "mode")
-
-# %% [markdown]
-r"""
-Nobody calls `model.train()` afterwards. From the first validation to the end of the epoch the model trains without
-dropout. fartashf/vsepp, the code of a published paper, did this (issue 4); the repair changed its results noticeably,
-and became an option, so that the published numbers could still be reproduced. The reverse, measuring with dropout
-switched on, was reported for PyTorch's own translation tutorial (pytorch/tutorials, issue 208). Two smaller mistakes
-stand beside it: each batch counts the same however many tokens it holds, and a graph is built for a backward pass
-that never comes.
-"""
-
 # %% exercise="repaired_validation"
 def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
     """Mean loss on the validation set.
 
-    model    an nn.Module, called as model(source, decoder_input) -> logits (B, T, V), in training or evaluation mode
-    batches  (source, target) pairs as in repaired_loss; the batches differ in their number of tokens
+    model    an nn.Module, called as model(source, decoder_input) -> logits (B, T, V), with all of its parts in training
+             mode or all in evaluation mode
+    batches  a list of (source, target) pairs as in repaired_loss; the batches differ in their number of tokens
     returns  a float (a tensor of one number counts as one): cross-entropy in nats per real token, every token of all
              batches counting the same; measured in evaluation mode, without recording gradients
 
@@ -1940,9 +1951,30 @@ def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
 
 # %% check="repaired_validation" points=2
 
+# %%
+if ready(lambda: repaired_loss(ScriptedModel(torch.zeros(2, 4)), word, word)):
+    probe = ScriptedModel(torch.zeros(2, 4)).train()
+    published_validation(probe, [(word, word)])
+    print("after a validation the model is in", "training" if probe.training else "evaluation", "mode")
+
+# %% [markdown]
+r"""
+The published loop never calls `model.train()` again. From the first validation to the end of the epoch the model trains
+without dropout. fartashf/vsepp, the code of a published paper, did this (issue 4); the repair changed its results
+noticeably, and became an option, so that the published numbers could still be reproduced. The reverse, measuring with
+dropout switched on, was reported for PyTorch's own translation tutorial (pytorch/tutorials, issue 208). Two smaller
+mistakes stand beside it: each batch counts the same however many tokens it holds, and a graph is built for a backward
+pass that never comes.
+
+`model.train()` and `model.eval()` set all parts alike. Where a part is frozen in evaluation mode while the rest is
+trained, each module's own mode has to be remembered: `{m: m.training for m in model.modules()}`.
+"""
+
 # %% [markdown]
 r"""
 ## 14. Widely repeated, and wrong
+
+Where a claim was read somewhere, the text is named. The others are conclusions that come easily.
 
 **"97 % of the tokens are right, so nearly all translations are."** The accuracy that training loops print is measured
 with teacher forcing: every guess is made with all earlier tokens right. A date is right when all of its pieces are, and
@@ -1991,10 +2023,11 @@ nothing. Measure both on the plain cross-entropy.
 
 # %% [markdown]
 r"""
-**"Batch normalisation fails on text because sentences have different lengths."** Lengths are no obstacle: pick the
-real tokens with `keep`, and batch normalisation sees N vectors and no padding. The cell pads the same sentences to 12
-and to 40 tokens. What stays is what section 2 measured, and a gap between the two modes: in training the statistics
-of a small batch, in evaluation those of many.
+**"Batch normalisation fails on text because sentences have different lengths."** So say pages that prepare for
+interviews (for example mlprep.co, "Batch Norm vs Layer Norm"). Lengths are no obstacle: pick the real tokens with
+`keep`, and batch normalisation sees N vectors and no padding. The cell pads the same sentences to 12 and to 40 tokens.
+What stays is what section 2 measured, and a gap between the two modes: in training the statistics of a small batch, in
+evaluation those of many.
 """
 
 # %%
@@ -2019,7 +2052,9 @@ if ready(lambda: BatchNorm(2)(torch.zeros(2, 2))):
 # %% [markdown]
 r"""
 All batches here come from one distribution, which is the best case. Shen et al. 2020 measured that the batch
-statistics of real text fluctuate much more than those of images, throughout training, and name this as the cause.
+statistics of real text fluctuate much more than those of images, throughout training, and name this as the cause. Wang,
+Wu and Huang 2022 ("Understanding the Failure of Batch Normalization for Transformers in NLP", abstract) found the gap
+between the two modes to be the leading one.
 
 **"Layer normalisation uses the statistics of training at inference."** That is batch normalisation. Layer
 normalisation computes mean and variance anew from each vector, in training and after it (Ba et al. 2016, section 3).
@@ -2039,6 +2074,54 @@ def asked_after_training(torchs):
 for torchs_norm in (nn.LayerNorm, nn.BatchNorm1d):
     by_eval, remembered = asked_after_training(torchs_norm(16))
     print(f"{torchs_norm.__name__:12s} largest change by eval(): {by_eval:.3f}; it keeps {remembered}")
+
+# %% [markdown]
+r"""
+**"Language models are still built and trained with the settings of 2017."** Attention, the residual stream and Adam
+with a warm-up have stayed. Little else has, for example in Llama (7B):
+
+| | Vaswani et al. 2017 (sections 3.1 to 3.5, 5.3, 5.4) | Touvron et al. 2023 (sections 2.2 and 2.3, table 2) |
+| --- | --- | --- |
+| norm | LayerNorm, of the sum | RMSNorm, of what goes in |
+| feed-forward | ReLU | SwiGLU |
+| positions | sinusoids, added once | rotary, in every layer |
+| optimiser | Adam, betas 0.9 and 0.98 | AdamW, betas 0.9 and 0.95, weight decay 0.1, clipping at 1.0 |
+| smoothing | 0.1, and dropout 0.1 | none is named |
+| learning rate | up for 4,000 steps, then as step^(-1/2) | up for 2,000 steps, then a cosine to a tenth of its peak |
+
+How much does the last row change? Llama saw a trillion tokens, four million in each step:
+"""
+
+# %%
+TOTAL, UP, HIGHEST = 10**12 // (4 * 10**6), 2000, 3e-4  # steps, warm-up, largest rate
+
+
+def cosine_share(step):
+    """The rate as a share of its peak: a line up, then half a cosine from 1 to 0.1."""
+    return step / UP if step < UP else 0.1 + 0.45 * (1 + math.cos(math.pi * (step - UP) / (TOTAL - UP)))
+
+
+if ready(lambda: warmup_schedule(1, 4)):
+    peak, steps = warmup_schedule(UP, 4096, UP), range(1, TOTAL + 1, 250)
+    shares = {
+        "2017: inverse root": [warmup_schedule(step, 4096, UP) / peak for step in steps],
+        "Llama: cosine": [cosine_share(step) for step in steps],
+    }
+    figure, axes = plots.new(7, 2.6)
+    for (name, values), style in zip(shares.items(), ("-", "--"), strict=True):
+        axes.plot(steps, values, style, label=name)
+        print(f"{name:20s} half way: {values[len(values) // 2]:.2f} of its peak, at the end {values[-1]:.2f}, "
+              f"on average {sum(values) / len(values):.2f}")
+    axes.set(xlabel="step", ylabel="share of the peak")
+    plots.legend(axes, "upper right")
+    plots.show(figure, alt="Share of the peak rate over steps: the inverse root falls at once, the cosine slowly.")
+    print(f"the peak that the formula of 2017 gives for D = 4096 and {UP:,} steps: {peak:.1e}; Llama's: {HIGHEST:.1e}")
+
+# %% [markdown]
+r"""
+Peak and end nearly agree. Between them the cosine keeps the rate high, and it has to know in advance how many steps
+there will be; the inverse root does not.
+"""
 
 # %% [markdown]
 r"""
