@@ -5492,55 +5492,6 @@ def rmsnorm_backward(
     rmsnorm_sum_kernel[(triton.cdiv(cols, 128),)](partial, dweight, programs, cols, BLOCK=128)
     return dx, dweight
 
-# %% exercise="rmsnorm_backward" wrong="too_many_programs"
-"""Launches `programs` programs also when there are fewer rows."""
-@triton.jit
-def rmsnorm_rows_kernel(
-    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
-    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
-):  # fmt: skip
-    p = tl.program_id(0)
-    cols = tl.arange(0, BLOCK)
-    inside = cols < n_cols
-    weight = tl.load(weight_ptr + cols, mask=inside, other=0.0).to(tl.float32)
-    partial = tl.zeros((BLOCK,), tl.float32)
-    for row in range(p, n_rows, tl.num_programs(0)):
-        dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=inside, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=inside, other=0.0).to(tl.float32)
-        r = 1.0 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
-        x_hat = x * r
-        g = dy * weight
-        inner = tl.sum(g * x_hat, axis=0) / n_cols
-        dx = r * (g - x_hat * inner)
-        tl.store(dx_ptr + row * n_cols + cols, dx.to(dx_ptr.dtype.element_ty), mask=inside)
-        partial += dy * x_hat
-    tl.store(partial_ptr + p * n_cols + cols, partial, mask=inside)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
-    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = cols < n_cols
-    total = tl.zeros((BLOCK,), tl.float32)
-    for p in range(n_partial):
-        total += tl.load(partial_ptr + p * n_cols + cols, mask=inside, other=0.0)
-    tl.store(dweight_ptr + cols, total.to(dweight_ptr.dtype.element_ty), mask=inside)
-
-
-def rmsnorm_backward(
-    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
-) -> tuple[Tensor, Tensor]:
-    rows, cols = x.shape
-    dx = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
-    dweight = torch.empty((cols,), dtype=x.dtype, device=x.device)
-    partial = torch.empty((programs, cols), dtype=torch.float32, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, partial, rows, cols, eps,
-        dy.stride(0), dy.stride(1), x.stride(0), x.stride(1), BLOCK=triton.next_power_of_2(cols),
-    )  # fmt: skip
-    rmsnorm_sum_kernel[(triton.cdiv(cols, 128),)](partial, dweight, programs, cols, BLOCK=128)
-    return dx, dweight
-
 # %% exercise="rmsnorm_backward" wrong="strides_of_x_for_dy"
 """Reads dy with the strides of x."""
 @triton.jit
@@ -9232,53 +9183,6 @@ def rmsnorm_backward(
     dx = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
     dweight = torch.empty((cols,), dtype=weight.dtype, device=x.device)
     partial = torch.empty((programs, cols), dtype=x.dtype, device=x.device)
-    rmsnorm_rows_kernel[(programs,)](
-        dy, x, weight, dx, partial, rows, cols, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(cols)
-    )
-    rmsnorm_sum_kernel[(triton.cdiv(cols, 128),)](partial, dweight, programs, cols, BLOCK=128)
-    return dx, dweight
-
-# %% exercise="rmsnorm_backward" wrong="idle_programs"
-"""Launches `programs` programs even when there are fewer rows, not min(programs, R)."""
-@triton.jit
-def rmsnorm_rows_kernel(
-    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
-    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
-):  # fmt: skip
-    first = tl.program_id(0)
-    columns = tl.arange(0, BLOCK)
-    inside = columns < n_cols
-    weight = tl.load(weight_ptr + columns, mask=inside, other=0.0).to(tl.float32)
-    share = tl.zeros((BLOCK,), tl.float32)
-    for row in range(first, n_rows, tl.num_programs(0)):
-        dy = tl.load(dy_ptr + row * dy_row + columns * dy_col, mask=inside, other=0.0).to(tl.float32)
-        x = tl.load(x_ptr + row * x_row + columns * x_col, mask=inside, other=0.0).to(tl.float32)
-        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
-        hat = x * r
-        g = dy * weight
-        dx = r * (g - hat * (tl.sum(g * hat, axis=0) / n_cols))
-        tl.store(dx_ptr + row * n_cols + columns, dx, mask=inside)
-        share += dy * hat
-    tl.store(partial_ptr + first * n_cols + columns, share, mask=inside)
-
-
-@triton.jit
-def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
-    columns = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = columns < n_cols
-    total = tl.zeros((BLOCK,), tl.float32)
-    for row in range(n_partial):
-        total += tl.load(partial_ptr + row * n_cols + columns, mask=inside, other=0.0)
-    tl.store(dweight_ptr + columns, total, mask=inside)
-
-
-def rmsnorm_backward(
-    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
-) -> tuple[Tensor, Tensor]:
-    rows, cols = x.shape
-    dx = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
-    dweight = torch.empty((cols,), dtype=weight.dtype, device=x.device)
-    partial = torch.empty((programs, cols), dtype=torch.float32, device=x.device)
     rmsnorm_rows_kernel[(programs,)](
         dy, x, weight, dx, partial, rows, cols, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(cols)
     )
