@@ -819,14 +819,15 @@ def _(subject, trial):
     trial.close(subject.method(made, "__call__", x), x, "every sublayer gets ones, and has weights that make 0 of them")
 
 
-@encoder.case("a norm that is neither pre nor post raises ValueError")
+@encoder.case("an unknown norm or activation raises ValueError")
 def _(subject, trial):
     x = trial.normal((1, 3, 6))
 
-    def used():
-        subject.method(subject.construct(6, 2, 8, norm="layer"), "__call__", x)
+    def used(**options):
+        subject.method(subject.construct(6, 2, 8, **options), "__call__", x)
 
-    trial.raises("ValueError", used, 'norm="layer" must raise ValueError')
+    trial.raises("ValueError", lambda: used(norm="layer"), 'norm="layer" must raise ValueError')
+    trial.raises("ValueError", lambda: used(activation="tanh"), 'activation="tanh" must raise ValueError')
 
 
 decoder = Check(
@@ -982,14 +983,15 @@ def _(subject, trial):
     trial.close(subject.method(made, "__call__", x, memory), x, says)
 
 
-@decoder.case("a norm that is neither pre nor post raises ValueError")
+@decoder.case("an unknown norm or activation raises ValueError")
 def _(subject, trial):
     x, memory = trial.normal((1, 3, 6), (1, 2, 6))
 
-    def used():
-        subject.method(subject.construct(6, 2, 8, norm="layer"), "__call__", x, memory)
+    def used(**options):
+        subject.method(subject.construct(6, 2, 8, **options), "__call__", x, memory)
 
-    trial.raises("ValueError", used, 'norm="layer" must raise ValueError')
+    trial.raises("ValueError", lambda: used(norm="layer"), 'norm="layer" must raise ValueError')
+    trial.raises("ValueError", lambda: used(activation="tanh"), 'activation="tanh" must raise ValueError')
 
 
 # the whole model ------------------------------------------------------------------------------------------------------
@@ -1247,6 +1249,17 @@ def _(subject, trial):
     trial.raises("ValueError", lambda: subject.method(made, "__call__", source[:, :3], source), "target of 7, limit 6")
     got, want = subject.method(made, "__call__", source[:, :6], source[:, :6]), source[:, :6]
     trial.close(got, logits(want, want, state, 2, 1), "6 tokens must fit into max_length=6", condition=16)
+
+
+@model.case("an unknown norm or activation raises ValueError")
+def _(subject, trial):
+    source, target = trial.integers(1, 9, (1, 3), (1, 2))
+
+    def used(**options):
+        subject.method(subject.construct(9, 9, 4, 2, 1, 5, **options), "__call__", source, target)
+
+    trial.raises("ValueError", lambda: used(norm="layer"), 'norm="layer" must raise ValueError')
+    trial.raises("ValueError", lambda: used(activation="tanh"), 'activation="tanh" must raise ValueError')
 
 
 @model.case("256 tokens fit unless told, one more raises ValueError")
