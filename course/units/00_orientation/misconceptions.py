@@ -518,6 +518,22 @@ In which unit is your ridge: FLOP/byte, or byte/FLOP?
 """
 edit('roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]', 'intensity < gpu["bandwidth"] / gpu[unit]')
 
+# %% exercise="memory_bound" wrong="intensity_in_whole_numbers"
+"""The intensity is cut to a whole number of FLOPs per byte: `//` instead of `/`. Just right of a ridge at 17.4 an
+operation with 17.9 FLOP/byte falls to the left of it.
+
+What is 2 // 3? How many FLOP/byte has an operation with two FLOPs on three bytes?
+"""
+edit("flops / moved", "flops // moved")
+
+# %% exercise="memory_bound" wrong="intensity_and_ridge_in_whole_numbers"
+"""Intensity and ridge are both cut to whole numbers of FLOPs per byte: between 17 and a ridge at 17.4, both are 17, and
+what lies left of the ridge is not found.
+
+What is 17.1 < 17.4, and what is 17 < 17?
+"""
+edit('roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]', 'flops // moved < gpu[unit] // gpu["bandwidth"]')
+
 # %% exercise="memory_bound" wrong="reaching_peak_counts_too"
 """`<=` lets every operation through: roofline never gives more than peak.
 
