@@ -99,6 +99,14 @@ What should the offset of a lane be that has no element?
 """
 edit("pid * block + torch.arange(block)", "(pid * block + torch.arange(block)).clamp(max=n - 1)")
 
+# %% exercise="program_offsets" wrong="surplus_lanes_hold_the_last_number"
+"""The mask is right, but the surplus lanes are given the number of the last element. The offsets number the lanes that
+have no element, too: what keeps those away from memory is the mask alone.
+
+In a kernel, is there anything left to clamp where the mask is False?
+"""
+edit("return offsets, offsets < n", "return offsets.clamp(max=n - 1), offsets < n")
+
 # %% exercise="program_offsets" wrong="drops_the_surplus_lanes"
 """The surplus lanes are cut off, so the vectors are shorter than `block`. In a kernel their length is fixed.
 
@@ -162,6 +170,30 @@ edit(
     """,
 )
 
+# %% exercise="count_bytes" wrong="result_as_large_as_the_largest_input"
+"""The result is taken to be as large as the largest input. When each input is broadcast along another dimension, the
+result is larger than both.
+
+What is the shape of (5, 1) + (1, 8)?
+"""
+edit("math.prod(out_shape)", "max(math.prod(shape) for shape, _ in inputs)")
+
+# %% exercise="count_bytes" wrong="equal_inputs_counted_once"
+"""Inputs of the same shape and dtype are counted once, as in a set. They are two tensors, and each of them lies in
+memory.
+
+For x + y with two vectors: how many vectors are read?
+"""
+edit("for shape, dtype in inputs)", "for shape, dtype in set(inputs))")
+
+# %% exercise="count_bytes" wrong="a_single_number_is_free"
+"""An input of shape () is counted as nothing. It is a tensor with one number, and that is read from memory like all
+others.
+
+What is `math.prod(())`?
+"""
+edit("for shape, dtype in inputs)", "for shape, dtype in inputs if shape)")
+
 # %% exercise="count_bytes" wrong="result_shaped_like_the_first_input"
 """The result is counted with the shape of the first input. When that one is broadcast, the result is larger.
 
@@ -175,6 +207,40 @@ edit("torch.broadcast_shapes(*(shape for shape, _ in inputs))", "inputs[0][0]")
 How many bytes has one entry of x > y?
 """
 edit("out_dtype.itemsize", "inputs[0][1].itemsize")
+
+# %% exercise="count_bytes" wrong="everything_in_the_dtype_of_the_result"
+"""The inputs are counted in `out_dtype`, as if they had been converted first. They are read as they are stored.
+
+How many bytes does x > y read for each element of x, and how many does it write?
+"""
+edit("math.prod(shape) * dtype.itemsize", "math.prod(shape) * out_dtype.itemsize")
+
+# %% exercise="count_bytes" wrong="inputs_in_the_dtype_of_the_first"
+"""All inputs are counted in the dtype of the first one. Each has a dtype of its own.
+
+A bf16 tensor plus an fp64 tensor: how many bytes has an element of each?
+"""
+edit("math.prod(shape) * dtype.itemsize", "math.prod(shape) * inputs[0][1].itemsize")
+
+# %% exercise="count_bytes" wrong="a_bool_is_a_bit"
+"""A bool is counted as one bit. Memory is addressed in bytes, and torch stores each bool in one of its own.
+
+What is `torch.bool.itemsize`?
+"""
+edit(
+    """
+    read = sum(math.prod(shape) * dtype.itemsize for shape, dtype in inputs)
+    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
+    return read + math.prod(out_shape) * out_dtype.itemsize
+    """,
+    """
+    out_shape = torch.broadcast_shapes(*(shape for shape, _ in inputs))
+    bits = 0
+    for shape, dtype in [*inputs, (out_shape, out_dtype)]:
+        bits += math.prod(shape) * (1 if dtype == torch.bool else 8 * dtype.itemsize)
+    return math.ceil(bits / 8)
+    """,
+)
 
 # %% exercise="count_bytes" wrong="a_float_for_an_int"
 """The number is right, but it is a float: numpy's product of an empty shape is 1.0, and a division makes floats too.
@@ -219,6 +285,61 @@ Write the units beside each factor. What is left?
 """
 edit("intensity * bandwidth", "bandwidth / intensity")
 
+# %% exercise="roofline" wrong="divides_by_the_bandwidth"
+"""The intensity is divided by the bandwidth. FLOP/s = FLOP/byte times byte/s.
+
+Write the units beside each factor. Should a faster memory make your answer smaller?
+"""
+edit("intensity * bandwidth", "intensity / bandwidth")
+
+# %% exercise="roofline" wrong="ridge_upside_down"
+"""The ridge is taken to lie at bandwidth / peak, so nearly every operation is said to reach peak. The two limits meet
+where intensity * bandwidth equals peak.
+
+Solve that for the intensity. Is the ridge of an A100 above or below 1 FLOP/byte?
+"""
+edit(
+    "(intensity * bandwidth).clamp(max=peak)",
+    "torch.where(intensity >= bandwidth / peak, torch.full_like(intensity, peak), intensity * bandwidth)",
+)
+
+# %% exercise="roofline" wrong="one_side_for_the_whole_tensor"
+"""The tensor is taken as one operation: as soon as one number lies right of the ridge, all of them are given peak. Each
+number has a side of its own.
+
+What should come out for [0.25, 4000]?
+"""
+edit(
+    "return (intensity * bandwidth).clamp(max=peak)",
+    """
+    if (intensity * bandwidth >= peak).any():
+        return torch.full_like(intensity, peak)
+    return intensity * bandwidth
+    """,
+)
+
+# %% exercise="roofline" wrong="smallest_intensity_for_all"
+"""One number comes out for the whole tensor, that of the smallest intensity. Each number of `intensity` is an operation
+of its own.
+
+`min(a, b)` and `torch.minimum(a, b)`: which of them compares number by number?
+"""
+edit(
+    "(intensity * bandwidth).clamp(max=peak)",
+    "torch.full_like(intensity, min(peak, intensity.min().item() * bandwidth))",
+)
+
+# %% exercise="roofline" wrong="peak_in_float32"
+"""peak passes through a float32 tensor: `torch.tensor(peak)` keeps seven digits of it, also where `intensity` is
+float64.
+
+What is `torch.tensor(989e12).double().item()`? Which dtype should the tensor have from the start?
+"""
+edit(
+    "(intensity * bandwidth).clamp(max=peak)",
+    "torch.minimum(intensity * bandwidth, torch.tensor(peak).to(intensity.dtype))",
+)
+
 # %% exercise="roofline" wrong="adds_the_times"
 """Time for arithmetic and time for memory are added, as if one waited for the other. They run at the same time.
 
@@ -248,6 +369,13 @@ Where does t wait between the two kernels?
 """
 edit("scale + add, add", "add, add")
 
+# %% exercise="fusion_bytes" wrong="two_inputs_for_each_kernel"
+"""Both kernels are counted with two inputs. The first one, t = alpha * x, reads a single vector.
+
+List the reads and the writes of each kernel. How many vectors cross the memory bus in all?
+"""
+edit("scale + add, add", "add + add, add")
+
 # %% exercise="fusion_bytes" wrong="counts_flops"
 """These are FLOPs: two per element, fused or not. Fusing does not change them.
 
@@ -269,6 +397,44 @@ Which arguments of your kernel are pointers?
 """
 edit("count_bytes([vector], dtype)", "count_bytes([vector, vector], dtype)")
 edit("scale + add, add", "scale + add, count_bytes([vector, vector, vector], dtype)")
+
+# %% exercise="fusion_bytes" wrong="alpha_read_from_memory"
+"""alpha is counted as a number that is read from memory. It comes with the launch, like n and the strides.
+
+Which arguments of your kernel are pointers?
+"""
+edit("count_bytes([vector], dtype)", "count_bytes([vector, ((), dtype)], dtype)")
+edit("scale + add, add", "scale + add, count_bytes([vector, vector, ((), dtype)], dtype)")
+
+# %% exercise="fusion_bytes" wrong="counts_elements"
+"""These are elements, not bytes.
+
+How many bytes does one element of each dtype take?
+"""
+edit("scale + add, add", "5 * n, 3 * n")
+
+# %% exercise="fusion_bytes" wrong="intermediate_in_float32"
+"""The intermediate result is counted as fp32. t has the dtype of x, y and the result, says the docstring.
+
+In which dtype would torch store alpha * x for a bf16 vector x?
+"""
+edit("scale, add = count_bytes([vector], dtype), ", "scale, add = count_bytes([vector], torch.float32), ")
+edit("scale + add, add", "scale + count_bytes([vector, ((n,), torch.float32)], dtype), add")
+
+# %% exercise="fusion_bytes" wrong="fused_result_free"
+"""The write of the fused kernel is not counted, as if its result could stay where y was. It has to be written like any
+other.
+
+How many vectors does the fused kernel read, and how many does it write?
+"""
+edit("scale + add, add", "scale + add, add - n * dtype.itemsize")
+
+# %% exercise="fusion_bytes" wrong="floats_for_ints"
+"""The numbers are right, but they are floats. Bytes are whole, so the docstring asks for two ints.
+
+Which operation makes a float of ints: a division, `float(...)`, or a 1.0?
+"""
+edit("scale + add, add", "1.0 * (scale + add), 1.0 * add")
 
 # %% exercise="fusion_bytes" wrong="four_bytes_for_everything"
 """Every element is counted with four bytes, whatever its dtype.
@@ -304,6 +470,90 @@ edit("gpu[unit]", 'gpu["vector"]', times=2)
 Which numbers of the second GPU did you use?
 """
 edit("names = []", 'names, gpu = [], GPUS["A100 SXM 80GB"]')
+
+# %% exercise="memory_bound" wrong="lists_exchanged"
+"""The function is right, but in the finding each GPU has the other one's list.
+
+Which GPU has more FLOP/s for each byte/s, and so the longer list?
+"""
+edit(
+    "memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}",
+    """
+    found = [find_memory_bound(list_operations(), gpu) for gpu in GPUS.values()]
+    memory_bound = dict(zip(GPUS, reversed(found)))
+    """,
+)
+
+# %% exercise="memory_bound" wrong="one_list_under_both_names"
+"""The function is right, but the finding has the A100's list under both names. More operations are memory-bound on the
+H100.
+
+How often is find_memory_bound called, and with which GPUs?
+"""
+edit(
+    "memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}",
+    """
+    memory_bound = dict.fromkeys(GPUS, find_memory_bound(list_operations(), GPUS["A100 SXM 80GB"]))
+    """,
+)
+
+# %% exercise="memory_bound" wrong="bandwidth_of_the_h100"
+"""The bandwidth is always that of the H100. The function is given the GPU it should ask about.
+
+Which argument holds the bandwidth?
+"""
+edit('gpu["bandwidth"]', 'GPUS["H100 SXM"]["bandwidth"]')
+
+# %% exercise="memory_bound" wrong="bytes_per_flop"
+"""The intensity is upside down: bytes per FLOP, so that what moves much seems to compute much.
+
+What is the intensity of adding two fp32 vectors: 12, or a twelfth?
+"""
+edit("flops / moved", "moved / flops")
+
+# %% exercise="memory_bound" wrong="ridge_upside_down"
+"""The ridge is taken to lie at bandwidth / peak. Hardly any operation has an intensity below that.
+
+In which unit is your ridge: FLOP/byte, or byte/FLOP?
+"""
+edit('roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]', 'intensity < gpu["bandwidth"] / gpu[unit]')
+
+# %% exercise="memory_bound" wrong="intensity_in_whole_numbers"
+"""The intensity is cut to a whole number of FLOPs per byte: `//` instead of `/`. Just right of a ridge at 17.4 an
+operation with 17.9 FLOP/byte falls to the left of it.
+
+What is 2 // 3? How many FLOP/byte has an operation with two FLOPs on three bytes?
+"""
+edit("flops / moved", "flops // moved")
+
+# %% exercise="memory_bound" wrong="intensity_and_ridge_in_whole_numbers"
+"""Intensity and ridge are both cut to whole numbers of FLOPs per byte: between 17 and a ridge at 17.4, both are 17, and
+what lies left of the ridge is not found.
+
+What is 17.1 < 17.4, and what is 17 < 17?
+"""
+edit('roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit]', 'flops // moved < gpu[unit] // gpu["bandwidth"]')
+
+# %% exercise="memory_bound" wrong="reaching_peak_counts_too"
+"""`<=` lets every operation through: roofline never gives more than peak.
+
+What does an operation reach that is not memory-bound?
+"""
+edit('gpu["bandwidth"]) < gpu[unit]', 'gpu["bandwidth"]) <= gpu[unit]')
+
+# %% exercise="memory_bound" wrong="sorted_by_name"
+"""The right names, in the order of the alphabet. The docstring has the order of the table.
+
+In which order does a dict hand out its items? Do you need to sort?
+"""
+edit("return names", "return sorted(names)")
+
+# %% exercise="memory_bound" wrong="sorted_by_intensity"
+"""The right names, ordered by their intensity. The docstring has the order of the table.
+
+In which order does a dict hand out its items? Do you need to sort?
+"""
+edit("return names", "return sorted(names, key=lambda name: operations[name][0] / operations[name][1])")
 
 # %% exercise="memory_bound" wrong="below_one_flop_per_byte"
 """An operation is called memory-bound below 1 FLOP/byte. The GPU's two limits meet at a far higher intensity.

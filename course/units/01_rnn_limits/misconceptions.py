@@ -39,6 +39,14 @@ Set all weights to zero. What should the new state be?
 """
 edit("h @ w_h.T + b", "h @ w_h.T")
 
+# %% exercise="rnn_step" wrong="bias_twice"
+"""The bias is added with each of the two products, so it is in the sum twice. torch's nn.RNNCell has two biases, one
+for each product; this step has one b for both.
+
+Set all weights to zero. Is the new state tanh(b), or tanh(2 b)?
+"""
+edit("x @ w_x.T + h @ w_h.T + b", "(x @ w_x.T + b) + (h @ w_h.T + b)")
+
 # %% exercise="rnn_step" wrong="state_ignored"
 """The old state does not enter: each step sees its own input and nothing before it.
 
@@ -73,6 +81,20 @@ edit(
     """,
 )
 
+# %% exercise="rnn_step" wrong="tanh_from_one_exponential"
+"""tanh is written as (exp(2z) - 1) / (exp(2z) + 1): from z = 45 on exp(2z) is infinite, and infinity over infinity is
+NaN. Sums far below zero come out right.
+
+What is torch.exp(torch.tensor(100.0))? Which torch function knows tanh for every number?
+"""
+edit(
+    "return torch.tanh(x @ w_x.T + h @ w_h.T + b)",
+    """
+    e = torch.exp(2 * (x @ w_x.T + h @ w_h.T + b))
+    return (e - 1) / (e + 1)
+    """,
+)
+
 # %% exercise="rnn_forward" wrong="last_column_of_padding"
 """`last` is the state at T - 1 for every row, also for rows that ended earlier and went on reading padding.
 
@@ -93,6 +115,42 @@ edit("lengths - 1", "(lengths - 2).clamp(min=0)")
 Indices count from 0. Which index does the third input have?
 """
 edit("lengths - 1", "lengths.clamp(max=x.shape[1] - 1)")
+
+# %% exercise="rnn_forward" wrong="end_of_the_longest_row"
+"""`last` is taken at the same time step in every row, at the end of the longest one. The shorter rows have read padding
+by then.
+
+How many numbers are in lengths - 1, and how many of them did you use?
+"""
+edit("states[torch.arange(len(states)), lengths - 1]", "states[:, lengths.max() - 1]")
+
+# %% exercise="rnn_forward" wrong="state_kept_on_padding"
+"""`last` is right, but the state stands still once a row has ended. The docstring asks for the state after every input,
+padding included: `lengths` says which state is the last one and changes none.
+
+A row of length 2 has 7 inputs. How many times does rnn_step run for it?
+"""
+edit(
+    "h = rnn_step(x[:, t], h, w_x, w_h, b)",
+    """
+    new = rnn_step(x[:, t], h, w_x, w_h, b)
+    h = new if lengths is None else torch.where((t < lengths)[:, None], new, h)
+    """,
+)
+
+# %% exercise="rnn_forward" wrong="zeros_on_padding"
+"""`last` is right, but the states of the padding are set to zero, as pad_packed_sequence does it. The docstring asks
+for the state after every input, padding included.
+
+What does states[:, t] hold where input t is padding: nothing, or what rnn_step made of it?
+"""
+edit(
+    "return states, states[torch.arange(len(states)), lengths - 1]",
+    """
+    real = torch.arange(x.shape[1]) < lengths[:, None]
+    return states * real[:, :, None], states[torch.arange(len(states)), lengths - 1]
+    """,
+)
 
 # %% exercise="rnn_forward" wrong="first_state_ignored"
 """The sequence starts from zeros instead of from the state h that was handed over.
@@ -131,6 +189,19 @@ Which argument of torch.stack makes time the second axis?
 """
 edit("torch.stack(states, dim=1)", "torch.stack(states)")
 edit("states[torch.arange(len(states)), lengths - 1]", "states[lengths - 1, torch.arange(len(x))]")
+
+# %% exercise="rnn_forward" wrong="reshaped_instead_of_transposed"
+"""The states are stacked as (T, B, H) and then given the shape (B, T, H) by reshape or view. That moves no axis: it
+reads the same numbers in the same order, so the rows of the batch are mixed up with the time steps.
+
+torch.arange(6).reshape(2, 3): what do .reshape(3, 2) and .transpose(0, 1) make of it?
+"""
+edit("torch.stack(states, dim=1)", "torch.stack(states)")
+edit("return states, h", "return states.reshape(x.shape[0], x.shape[1], -1), h")
+edit(
+    "return states, states[torch.arange(len(states)), lengths - 1]",
+    "return states.reshape(x.shape[0], x.shape[1], -1), states[lengths - 1, torch.arange(len(x))]",
+)
 
 # %% exercise="rnn_forward" wrong="reads_from_the_end"
 """The sequence is read from its end to its beginning.
@@ -210,6 +281,42 @@ To reach the first state the gradient must cross ALL steps. What do you multiply
 """
 edit("(1 - state * state) * grad", "(1 - state * state) * last_grad")
 
+# %% exercise="gradient_norms_through_time" wrong="norms_multiplied"
+"""Each step multiplies by the norm of its whole Jacobian. That is an upper bound on how much a gradient can grow; the
+gradient itself is a vector, and each step turns it, too.
+
+Can a matrix of norm 2 make a vector shorter? Carry the vector along, and take its norm at every stop.
+"""
+edit("grad, norms = last_grad, [last_grad.norm()]", "bound, norms = last_grad.norm(), [last_grad.norm()]")
+edit(
+    """
+    grad = w_h.T @ ((1 - state * state) * grad)
+    norms.append(grad.norm())
+    """,
+    """
+    bound = bound * torch.linalg.matrix_norm((1 - state * state)[:, None] * w_h, 2)
+    norms.append(bound)
+    """,
+)
+
+# %% exercise="gradient_norms_through_time" wrong="norm_of_the_matrix_times_the_largest_slope"
+"""Each step multiplies by the norm of W and by the largest slope of tanh. That is the paper's upper bound on how much a
+gradient can grow, not the norm of this gradient.
+
+What does W^T do to a vector that it hardly stretches? Carry the vector along, and take its norm at every stop.
+"""
+edit("grad, norms = last_grad, [last_grad.norm()]", "bound, norms = last_grad.norm(), [last_grad.norm()]")
+edit(
+    """
+    grad = w_h.T @ ((1 - state * state) * grad)
+    norms.append(grad.norm())
+    """,
+    """
+    bound = bound * torch.linalg.matrix_norm(w_h, 2) * (1 - state * state).max()
+    norms.append(bound)
+    """,
+)
+
 # %% exercise="clip_gradient_norm" wrong="each_tensor_alone"
 """Each tensor is clipped by its own norm: small ones stay, large ones shrink, and the direction changes.
 
@@ -245,6 +352,14 @@ What is the norm of a gradient with the single number 3?
 """
 edit("torch.cat([grad.flatten() for grad in grads]).norm()", "sum(grad.pow(2).sum() for grad in grads)")
 
+# %% exercise="clip_gradient_norm" wrong="squared_norm_in_the_factor"
+"""The norm that comes back is right, but the factor is max_norm divided by the SQUARED norm: gradients that are too
+large come out far below max_norm.
+
+What should the norm of your clipped gradients be?
+"""
+edit("max_norm / norm", "max_norm / norm**2")
+
 # %% exercise="clip_gradient_norm" wrong="norm_after_clipping"
 """The norm that comes back is the one after clipping: nobody can see any more that a gradient exploded.
 
@@ -253,7 +368,7 @@ Which of the two norms would you plot to find out whether training is stable?
 edit("[grad * scale for grad in grads], norm", "[grad * scale for grad in grads], norm.clamp(max=max_norm)")
 
 # %% exercise="clip_gradient_norm" wrong="zero_divided_by_zero"
-"""When all gradients are zero, 0 * (max_norm / 0) is NaN, and one such step destroys the model.
+"""When all gradients are zero their norm is 0, too, and the division by it makes NaN: one such step destroys the model.
 
 What should clipping do with a norm of zero? When does it have to divide at all?
 """
@@ -279,6 +394,29 @@ edit("i, f, g, o =", "i, f, o, g =")
 Print the order in which you cut the 4H rows, and compare it with the table at the top of the notebook.
 """
 edit("i, f, g, o =", "i, g, f, o =")
+
+# %% exercise="lstm_step" wrong="gates_next_to_each_other"
+"""The 4H sums are taken as H groups of four, the gates of a unit next to each other. The weights hold four blocks of H
+rows: first i of all units, then f of all units.
+
+For H = 3: which gate of which unit is row 4?
+"""
+edit(".chunk(4, dim=-1)", ".reshape(len(x), -1, 4).unbind(-1)")
+
+# %% exercise="lstm_step" wrong="no_bias"
+"""The bias b is accepted and never used.
+
+Set the weights and c to zero, and the bias of f to 40. Which gates are open?
+"""
+edit("x @ w_x.T + h @ w_h.T + b", "x @ w_x.T + h @ w_h.T")
+
+# %% exercise="lstm_step" wrong="bias_twice"
+"""The bias is added with each of the two products, so it is in the sums twice. torch's nn.LSTMCell has two biases, one
+for each product; this step has one b for both.
+
+How often does b stand in the formula at the top of the notebook?
+"""
+edit("x @ w_x.T + h @ w_h.T + b", "(x @ w_x.T + b) + (h @ w_h.T + b)")
 
 # %% exercise="lstm_step" wrong="no_tanh_on_the_cell"
 """h = o * c: the tanh of the cell is forgotten, so the state can grow as large as the cell.
@@ -309,6 +447,22 @@ Which of your four blocks is never used?
 """
 edit("torch.sigmoid(i)", "(1 - torch.sigmoid(f))")
 
+# %% exercise="lstm_step" wrong="forget_gate_is_one_minus_input"
+"""The forget gate is replaced by 1 - i: what is written pushes out what was there, as in a GRU. This LSTM has a forget
+gate of its own, and may keep all of the cell and add to it.
+
+Which of your four blocks is never used?
+"""
+edit("torch.sigmoid(f) * c", "(1 - torch.sigmoid(i)) * c")
+
+# %% exercise="lstm_step" wrong="one_added_to_the_forget_gate"
+"""1 is added to the sum of the forget gate, as some libraries do inside the cell. Here a forget bias is a part of b:
+whoever wants one has put it there.
+
+All weights, x, h and b are zero. How much of c should be kept?
+"""
+edit("torch.sigmoid(f) * c", "torch.sigmoid(f + 1) * c")
+
 # %% exercise="lstm_step" wrong="candidate_through_a_sigmoid"
 """The candidate g goes through a sigmoid: nothing negative can ever be written into the cell.
 
@@ -337,6 +491,14 @@ What is torch.exp(torch.tensor(100.0))? Which torch function knows tanh for ever
 """
 edit("torch.sigmoid(o) * torch.tanh(c)", "torch.sigmoid(o) * (c.exp() - (-c).exp()) / (c.exp() + (-c).exp())")
 
+# %% exercise="lstm_step" wrong="tanh_from_one_exponential"
+"""tanh of the cell is written as (exp(2c) - 1) / (exp(2c) + 1). A cell may grow into the hundreds: exp(2c) is infinite
+there, and infinity over infinity is NaN.
+
+What is torch.exp(torch.tensor(100.0))? Which torch function knows tanh for every number?
+"""
+edit("torch.sigmoid(o) * torch.tanh(c)", "torch.sigmoid(o) * ((2 * c).exp() - 1) / ((2 * c).exp() + 1)")
+
 # %% exercise="lstm_step" wrong="sigmoid_from_exponentials"
 """The sigmoid is written as exp(z) / (1 + exp(z)): from z = 89 on that is infinity over infinity, NaN.
 
@@ -363,6 +525,20 @@ edit(
     """
     reset = torch.sigmoid(x_r + h_r) * h
     n = torch.tanh(x_n + reset @ w_h.chunk(3)[2].T + b_h.chunk(3)[2])
+    """,
+)
+
+# %% exercise="gru_step" wrong="reset_before_the_product_and_on_the_bias"
+"""The reset gate is applied to h before the product with W_h, as in the first paper, and to the bias once more. Here it
+acts on what comes out: r * (W h + b).
+
+r differs from unit to unit. Is W (r * h) the same as r * (W h)?
+"""
+edit(
+    "n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)",
+    """
+    r = torch.sigmoid(x_r + h_r)
+    n = torch.tanh(x_n + (r * h) @ w_h.chunk(3)[2].T + r * b_h.chunk(3)[2])
     """,
 )
 
@@ -396,6 +572,14 @@ What is r meant to hide from the candidate?
 """
 edit("x_n + torch.sigmoid(x_r + h_r) * h_n", "torch.sigmoid(x_r + h_r) * (x_n + h_n)")
 
+# %% exercise="gru_step" wrong="reset_on_the_kept_state"
+"""The reset gate multiplies the part of the old state that is kept, too: z * r * h. It decides only what the candidate
+sees.
+
+Set the bias of z to +40 and that of r to -40. What should be left of h?
+"""
+edit("(1 - z) * n + z * h", "(1 - z) * n + z * torch.sigmoid(x_r + h_r) * h")
+
 # %% exercise="gru_step" wrong="candidate_through_a_sigmoid"
 """The candidate n goes through a sigmoid: the state can never become negative.
 
@@ -410,6 +594,14 @@ The two weights of old and new must add up to one.
 """
 edit("(1 - z) * n + z * h", "(1 - z) * n + h")
 
+# %% exercise="gru_step" wrong="kept_state_detached"
+"""The numbers are right, but the h in z * h is cut off from its history: the way back along the kept state, the one on
+which a gradient hardly fades, is gone.
+
+With z near one, what should the gradient of the new state with respect to h be?
+"""
+edit("(1 - z) * n + z * h", "(1 - z) * n + z * h.detach()")
+
 # %% exercise="gru_step" wrong="tanh_from_exponentials"
 """tanh is written with exponentials: exp(2z) is infinite from z = 45 on, and infinity over infinity is NaN.
 
@@ -423,6 +615,14 @@ edit(
     """,
 )
 
+# %% exercise="gru_step" wrong="sigmoid_from_exponentials"
+"""The sigmoid is written as exp(z) / (1 + exp(z)): from z = 89 on that is infinity over infinity, NaN.
+
+Which gate is wide open, and what should its sigmoid be? torch.sigmoid knows it for every number.
+"""
+edit("torch.sigmoid(x_z + h_z)", "(x_z + h_z).exp() / (1 + (x_z + h_z).exp())")
+edit("torch.sigmoid(x_r + h_r)", "(x_r + h_r).exp() / (1 + (x_r + h_r).exp())")
+
 # %% exercise="causal_dilated_conv" wrong="same_padding"
 """Half of the padding stands on each side ("same" padding): an output reads inputs that come after it.
 
@@ -430,12 +630,31 @@ How many future samples lie inside the kernel at time t? Change the last input a
 """
 edit("(reach, 0)", "(reach // 2, reach - reach // 2)")
 
+# %% exercise="causal_dilated_conv" wrong="future_taps_set_to_zero"
+"""A "same" convolution in which the taps behind the middle are set to zero. It sees no future, but the last tap should
+meet the present, and here the middle one does: half of the taps are lost.
+
+Which inputs should an output with 3 taps read? Move the input, and keep all taps.
+"""
+def causal_dilated_conv(x, weight, bias, dilation=1):
+    taps = weight.shape[-1]
+    past = torch.arange(taps) <= taps // 2
+    return torch.nn.functional.conv1d(x, weight * past, bias, dilation=dilation, padding="same")
+
 # %% exercise="causal_dilated_conv" wrong="padding_without_dilation"
 """K - 1 zeros are not enough when there are gaps: the output is too short, and shifted against its input.
 
 How far does a kernel of K taps reach back when each tap lies `dilation` behind the next?
 """
 edit("(weight.shape[-1] - 1) * dilation", "weight.shape[-1] - 1")
+
+# %% exercise="causal_dilated_conv" wrong="rest_of_the_padding_behind"
+"""K - 1 zeros stand in front, and what the length still lacks behind the input. The length is right now, but with a
+dilation above 1 every output reads the future.
+
+How far does a kernel of K taps reach back when each tap lies `dilation` behind the next? All of that belongs in front.
+"""
+edit("(reach, 0)", "(weight.shape[-1] - 1, reach - (weight.shape[-1] - 1))")
 
 # %% exercise="causal_dilated_conv" wrong="padding_on_the_right"
 """The zeros stand behind the input, or the first outputs were cut off: every output reads the future, not the past.
@@ -450,6 +669,39 @@ edit("(reach, 0)", "(0, reach)")
 Cut off what is too long, at the right end, or pad on the left only.
 """
 edit("(reach, 0)", "(reach, reach)")
+
+# %% exercise="causal_dilated_conv" wrong="result_padded"
+"""The zeros stand in front of the result instead of the input. The first outputs read fewer inputs than the others, but
+they do read some, and the bias belongs to each of them.
+
+Which taps does the output at t = 0 have an input for? What is its value when the weight is zero?
+"""
+def causal_dilated_conv(x, weight, bias, dilation=1):
+    reach = (weight.shape[-1] - 1) * dilation
+    if reach >= x.shape[-1]:
+        return torch.zeros(x.shape[0], weight.shape[0], x.shape[-1], dtype=x.dtype)
+    found = torch.nn.functional.conv1d(x, weight, bias, dilation=dilation)
+    return torch.nn.functional.pad(found, (reach, 0))
+
+# %% exercise="causal_dilated_conv" wrong="end_comes_in_at_the_start"
+"""The input is shifted in a circle (torch.roll, or circular padding): what is pushed out at the end comes in at the
+start, so the first outputs read the last inputs.
+
+What stands before the start, says the docstring?
+"""
+def causal_dilated_conv(x, weight, bias, dilation=1):
+    taps = weight.shape[-1]
+    out = bias[:, None]
+    for tap in range(taps):
+        out = out + weight[:, :, tap] @ x.roll((taps - 1 - tap) * dilation, dims=-1)
+    return out
+
+# %% exercise="causal_dilated_conv" wrong="first_input_repeated"
+"""In front of the input stand copies of its first value. The docstring has zeros there.
+
+Which outputs are right, and which of them reach back before the start?
+"""
+edit("pad(x, (reach, 0))", 'pad(x, (reach, 0), mode="replicate")')
 
 # %% exercise="causal_dilated_conv" wrong="kernel_flipped"
 """The kernel is turned round: its FIRST tap meets the present. Textbook convolution does that, torch's does not.
@@ -501,6 +753,20 @@ How many inputs does one layer with K = 3 and dilation 1 see?
 """
 edit("(kernel_size - 1) * sum(dilations)", "kernel_size * sum(dilations)")
 
+# %% exercise="receptive_field" wrong="fields_added_up"
+"""The receptive fields of the layers are added, so the present input is counted once for each layer.
+
+Kernels of one tap read the present input alone. What does your function say for three such layers?
+"""
+edit("1 + (kernel_size - 1) * sum(dilations)", "sum((kernel_size - 1) * dilation + 1 for dilation in dilations) or 1")
+
+# %% exercise="receptive_field" wrong="two_taps_assumed"
+"""1 plus the sum of the dilations is right for kernels of two taps only: kernel_size is not used.
+
+How many gaps of size `dilation` lie between the first and the last of K taps?
+"""
+edit("(kernel_size - 1) * sum(dilations)", "sum(dilations)")
+
 # %% exercise="receptive_field" wrong="dilation_ignored"
 """Every layer is taken to add K - 1 inputs: the dilations are counted, but not added up.
 
@@ -514,6 +780,13 @@ edit("sum(dilations)", "len(dilations)")
 The output reads K positions of the layer below. How far back does each of those read?
 """
 edit("sum(dilations)", "max(dilations, default=0)")
+
+# %% exercise="receptive_field" wrong="kernel_times_the_last_dilation"
+"""K times the last dilation is a rule of thumb for dilations 1, K, K^2, ... For any others it is wrong.
+
+What does your formula say about dilations 8, 4, 2, 1? Does their order matter?
+"""
+edit("1 + (kernel_size - 1) * sum(dilations)", "kernel_size * dilations[-1] if dilations else 1")
 
 # %% exercise="receptive_field" wrong="power_of_the_kernel"
 """K to the power of the number of layers: that holds only when the dilations are 1, K, K^2, ...
@@ -562,6 +835,35 @@ edit("layers = next(enough)", "layers = max(1, math.ceil(math.log(n) / math.log(
 Do 5 layers of kernel 2 see 50 inputs?
 """
 edit("kernel_size**layers >= n", "kernel_size ** (layers + 1) > n")
+
+# %% exercise="path_length_and_sequential_ops" wrong="one_layer_too_many_at_powers"
+"""A stack that sees exactly n inputs is called too small, so exact powers of the kernel get one layer too many.
+
+Three layers of kernel 2 see 8 inputs. Is that enough for n = 8?
+"""
+edit("kernel_size**layers >= n", "kernel_size**layers > n")
+
+# %% exercise="path_length_and_sequential_ops" wrong="no_layer_for_one_input"
+"""A single input gets a stack of no layers. The docstring says "as few as reach, but at least one".
+
+With which number of layers does your search begin?
+"""
+edit("range(1, n + 1)", "range(n + 1)")
+
+# %% exercise="path_length_and_sequential_ops" wrong="kernel_size_ignored"
+"""The layers are counted for kernels of two taps, whatever kernel_size says.
+
+How many inputs do three layers of kernel 5 see?
+"""
+edit("kernel_size**layers >= n", "2**layers >= n")
+
+# %% exercise="path_length_and_sequential_ops" wrong="convolution_trains_in_one_step"
+"""Training is counted as 1 for the convolution, as in the paper's table. That is a single layer; here the whole stack
+counts, and a layer has to wait for the one below it.
+
+How many layers does a stack for 50 inputs have? Which of them can start at once?
+"""
+edit('"path": layers, "training": layers', '"path": layers, "training": 1')
 
 # %% exercise="path_length_and_sequential_ops" wrong="convolutions_sample_in_parallel"
 """A convolution is taken to write all n outputs at once. It trains that way; when it writes, input t + 1 IS output t.
@@ -664,6 +966,22 @@ Below which number does no score lie? What is exp of it?
 """
 edit("masked_fill(~mask, -math.inf)", "masked_fill(~mask, -100.0)")
 
+# %% exercise="additive_attention" wrong="hundred_subtracted"
+"""100 is subtracted from the scores of padding. Scores may be in the hundreds: padding that lies further above the real
+tokens than that still takes the weight.
+
+Which number must a score become, so that its weight is exactly 0 wherever it came from?
+"""
+edit("scores.masked_fill(~mask, -math.inf)", "scores - 100.0 * ~mask")
+
+# %% exercise="additive_attention" wrong="softmax_without_the_maximum"
+"""The softmax is written as exp divided by the sum of exps: from a score of 89 on exp is infinite, and infinity over
+infinity is NaN. Far below zero all exps are 0, and 0 / 0 is NaN, too.
+
+What happens to the weights when the same number is subtracted from all scores? Which number would keep exp in range?
+"""
+edit("torch.softmax(scores, dim=-1)", "scores.exp() / scores.exp().sum(-1, keepdim=True)")
+
 # %% exercise="additive_attention" wrong="squeezed_too_much"
 """`squeeze()` without a number drops every axis of size one: with a single sentence, or sentences of one token, the
 batch or the time is gone.
@@ -705,12 +1023,39 @@ In this course True means "may look". Which of mask and ~mask do you fill with -
 """
 edit("scores.masked_fill(~mask, -math.inf)", "scores.masked_fill(mask, -1e30)")
 
+# %% exercise="additive_attention" wrong="polarity_inverted_with_infinity"
+"""The mask is read the wrong way round: the real tokens get minus infinity. A sentence without padding is hidden whole,
+and its softmax is NaN.
+
+In this course True means "may look". Which of mask and ~mask do you fill with -inf?
+"""
+edit("scores.masked_fill(~mask, -math.inf)", "scores.masked_fill(mask, -math.inf)")
+
 # %% exercise="additive_attention" wrong="no_tanh"
 """The tanh is missing. Then the query adds the same number to every score, and the softmax does not notice it at all.
 
 Without tanh, do your weights depend on the query?
 """
 edit("torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)", "(query @ w_q.T)[:, None, :] + states @ w_s.T")
+
+# %% exercise="additive_attention" wrong="tanh_of_each_part"
+"""tanh is taken of the query's part and of the states' part, and then they are added. The query then adds the same
+number to every score of a sentence, and the softmax does not notice it at all.
+
+Where do the brackets of tanh close in the formula? Change the query: do your weights change?
+"""
+edit(
+    "torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)",
+    "torch.tanh(query @ w_q.T)[:, None, :] + torch.tanh(states @ w_s.T)",
+)
+
+# %% exercise="additive_attention" wrong="scaled"
+"""The scores are divided by the root of A, as those of a transformer are (unit 02). Bahdanau's formula has no such
+factor: v is learned, and can be as large or small as it has to be.
+
+What stands between the scores and the softmax in the formula?
+"""
+edit("scores = hidden @ v", "scores = hidden @ v / math.sqrt(len(v))")
 
 # %% exercise="additive_attention" wrong="softmax_over_the_batch"
 """The softmax runs over the batch: the sentences compete with each other instead of the words of one sentence.
@@ -719,6 +1064,20 @@ For one query, what must add up to one?
 """
 edit("torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=0)")
 edit("scores.masked_fill(~mask, -math.inf)", "scores.masked_fill(~mask, -1e30)")
+
+# %% exercise="additive_attention" wrong="softmax_over_the_units"
+"""The softmax runs over the A hidden units, before the product with v, instead of over the words of the sentence. What
+you divide by its sum afterwards may well be negative.
+
+Which axis should be gone before the softmax? For one query, what must add up to one?
+"""
+def additive_attention(query, states, w_q, w_s, v, mask=None):
+    hidden = torch.softmax(torch.tanh((query @ w_q.T)[:, None] + states @ w_s.T), dim=-1)
+    weights = hidden @ v
+    if mask is not None:
+        weights = weights.masked_fill(~mask, 0)
+    weights = weights / weights.sum(1, keepdim=True)
+    return (weights[..., None] * states).sum(1), weights
 
 # %% exercise="additive_attention" wrong="dot_product_instead"
 """The projected query and state are multiplied. That is dot-product attention (unit 02); this one adds them.
@@ -764,6 +1123,21 @@ edit(
     'bottleneck_finding = {"one vector": [1.0, 0.59, 0.4], "attention": [1.0, 1.0, 1.0]}',
     'bottleneck_finding = {"one vector": [1.0, 1.0, 1.0], "attention": [1.0, 0.59, 0.4]}',
 )
+
+# %% exercise="bottleneck_finding" wrong="longest_first"
+"""Your list begins with the longest sentences. Asked for are 2, 5 and 12 words, in this order.
+
+Which sentences fit into one vector: those of 2 words, or those of 12?
+"""
+edit("[1.0, 0.59, 0.4]", "[0.4, 0.59, 1.0]")
+
+# %% exercise="bottleneck_finding" wrong="shares_of_errors"
+"""These are the shares of words that come out wrong. The table and the question have those that come out right.
+
+Attention gets nearly all words right. Which number says so?
+"""
+edit("[1.0, 0.59, 0.4]", "[0.0, 0.41, 0.6]")
+edit("[1.0, 1.0, 1.0]", "[0.0, 0.0, 0.0]")
 
 # %% exercise="bottleneck_finding" wrong="twelve_words_guessed"
 """You say that one vector does no better than guessing at twelve words: with four words to choose from, a guess is
@@ -839,6 +1213,22 @@ edit(
     """,
 )
 
+# %% exercise="repaired_windows" wrong="one_tensor_n_times"
+"""All your gradients are those of the last window: w_h.grad is one tensor, and the list holds it N times. Zeroing and
+filling it anew changes every entry.
+
+What does `grads[0] is grads[1]` say of your list? What would .clone() have put into it?
+"""
+edit(
+    "grads += torch.autograd.grad(loss, w_h)",
+    """
+    if w_h.grad is not None:
+        w_h.grad.zero_()
+    loss.backward()
+    grads.append(w_h.grad)
+    """,
+)
+
 # %% exercise="repaired_windows" wrong="state_with_its_graph"
 """The gradients are right, but the state that you return still has the graph of the last window behind it: whoever
 goes on with it walks back into this text.
@@ -860,3 +1250,19 @@ edit("range(0, x.shape[1], window)", "range(0, x.shape[1] - window + 1, window)"
 By which factor does your gradient change when the batch is twice as large?
 """
 edit(".mean()", ".sum()")
+
+# %% exercise="repaired_windows" wrong="last_state_of_the_window_only"
+"""The loss looks at the last state of each window only. The docstring compares all states of the window with their
+targets.
+
+How many states does a window of 4 steps have, and how many targets?
+"""
+edit("((states - targets[:, part]) ** 2).mean()", "((h - targets[:, part][:, -1]) ** 2).mean()")
+
+# %% exercise="repaired_windows" wrong="divided_by_a_full_window"
+"""The squares are divided by the size of a full window, also in a last window that is shorter: its gradient comes out
+too small.
+
+How many squared differences does a window of 3 steps have when `window` is 4?
+"""
+edit(".mean()", ".sum() / (window * h.numel())")

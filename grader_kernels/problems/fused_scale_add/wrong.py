@@ -7,12 +7,28 @@ How many programs cover the last element when n is not a multiple of block?
 """
 edit("(triton.cdiv(n, block),)", "(n // block,)")
 
+# %% wrong="grid_without_the_tail_but_one" loses="right" says="never written by a kernel"
+"""`n // block` programs, or one where that is none: vectors shorter than a block come out right, but behind the last
+full block of a longer one nothing is computed.
+
+How many programs cover 300 elements when block is 256?
+"""
+edit("(triton.cdiv(n, block),)", "(max(1, n // block),)")
+
 # %% wrong="one_program_for_all" loses="right" says="never written by a kernel"
 """The grid has a single program, so only the first block of the result is written.
 
 How many blocks does n need?
 """
 edit("(triton.cdiv(n, block),)", "(1,)")
+
+# %% wrong="grid_for_blocks_of_256" loses="right" says="never written by a kernel"
+"""The grid is counted for blocks of 256, but a program holds `block` elements. For a smaller block there are too few
+programs, and the end of the vector is never written.
+
+n = 100 and block = 16: how many programs does your launcher start, and how many elements do those reach?
+"""
+edit("triton.cdiv(n, block)", "triton.cdiv(n, 256)")
 
 # %% wrong="no_masks" loses="safe" says="are outside"
 """A load has no mask: the last program reads memory that belongs to somebody else. The store needs one, too.
@@ -56,6 +72,13 @@ edit("alpha * x + y, mask", "alpha * (x + y), mask")
 Read the formula again: which vector is scaled?
 """
 edit("alpha * x + y, mask", "x + alpha * y, mask")
+
+# %% wrong="alpha_as_an_int" loses="right" says="alpha multiplies"
+"""alpha is cut to a whole number on its way to the kernel: 1.7 becomes 1, and 0.5 becomes 0.
+
+What is int(0.5)? Which kind of number does the docstring promise?
+"""
+edit("out, n, alpha,", "out, n, int(alpha),")
 
 # %% wrong="half_precision_inside" loses="right" says="float16"
 """The product is rounded to half precision on its way: the answer is right to three digits only.

@@ -1,12 +1,21 @@
 """What goes wrong: the group that it loses, and words that the verdict holds."""
 
 # %% wrong="as_published" loses="right" says="never written by a kernel"
-"""Nothing is repaired yet: the last elements are never computed.
+"""The grid is not repaired yet: n // block programs, so the last elements are never computed, whatever the kernel
+masks.
 
 Print the number of programs for n = 1000 and block = 256. Who computes element 999?
 """
 edit("tl.where(x > 0, x, slope * x), mask=inside", "tl.where(x > 0, x, slope * x)")
 edit("(triton.cdiv(x.numel(), block),)", "(x.numel() // block,)")
+
+# %% wrong="grid_without_the_tail_but_one" loses="right" says="never written by a kernel"
+"""`n // block` programs, or one where that is none: vectors shorter than a block come out right, but behind the last
+full block of a longer one nothing is computed.
+
+How many programs cover 300 elements when block is 256?
+"""
+edit("(triton.cdiv(x.numel(), block),)", "(max(1, x.numel() // block),)")
 
 # %% wrong="store_not_masked" loses="safe" says="are outside"
 """The grid is repaired, and now the second mistake shows: the last program writes beyond the end of the result.
@@ -29,6 +38,20 @@ edit("(triton.cdiv(x.numel(), block),)", "(x.numel() // block,)")
 What should leaky_relu(3) be?
 """
 edit("tl.where(x > 0, x, slope * x), mask", "slope * x, mask")
+
+# %% wrong="sides_exchanged" loses="right" says="Positive numbers"
+"""The two sides are exchanged: positive numbers are multiplied by the slope, negative ones stay what they are.
+
+What should leaky_relu(3) be, and what leaky_relu(-3)?
+"""
+edit("tl.where(x > 0, x, slope * x), mask", "tl.where(x < 0, x, slope * x), mask")
+
+# %% wrong="slope_fixed" loses="right" says="multiplied by the slope"
+"""The kernel multiplies by 0.01 and never looks at the argument `slope`.
+
+What should leaky_relu(-4) be with a slope of 0.25?
+"""
+edit("tl.where(x > 0, x, slope * x), mask", "tl.where(x > 0, x, 0.01 * x), mask")
 
 # %% wrong="calls_torch" loses="right" says="torch computed it"
 """The kernel was replaced by torch. The task is to repair it.

@@ -10,6 +10,21 @@ edit("(g + tl.load(h_ptr + (unit + 2 * width)", "(g + tl.load(h_ptr + (unit + 3 
 edit("o = tl.load(x_ptr + (unit + 3 * width)", "o = tl.load(x_ptr + (unit + 2 * width)")
 edit("(o + tl.load(h_ptr + (unit + 3 * width)", "(o + tl.load(h_ptr + (unit + 2 * width)")
 
+# %% wrong="gates_next_to_each_other" loses="right" says="order i, f, g, o"
+"""The gates of a unit are taken to stand next to each other, gate k of unit u in column 4 u + k. They stand in four
+blocks of H columns: first i of all units, then f of all units.
+
+For H = 3: which gate of which unit is column 4?
+"""
+edit("x_ptr + unit * x_col", "x_ptr + 4 * unit * x_col")
+edit("h_ptr + unit * h_col", "h_ptr + 4 * unit * h_col")
+edit("(unit + width) * x_col", "(4 * unit + 1) * x_col")
+edit("(unit + width) * h_col", "(4 * unit + 1) * h_col")
+edit("(unit + 2 * width) * x_col", "(4 * unit + 2) * x_col")
+edit("(unit + 2 * width) * h_col", "(4 * unit + 2) * h_col")
+edit("(unit + 3 * width) * x_col", "(4 * unit + 3) * x_col")
+edit("(unit + 3 * width) * h_col", "(4 * unit + 3) * h_col")
+
 # %% wrong="no_tanh_on_the_cell" loses="right" says="tanh is applied to the new one"
 """The new cell goes into h without tanh.
 
@@ -17,12 +32,27 @@ What bounds h when the cell is 20?
 """
 edit("o * (2 * tl.sigmoid(2 * c_new) - 1)", "o * c_new")
 
+# %% wrong="state_from_the_old_cell" loses="right" says="tanh is applied to the new one"
+"""h is made of the cell before the step: what was just written is not shown.
+
+In which order do the two formulas of lstm_step come: c_new first, or h_new?
+"""
+edit("o * (2 * tl.sigmoid(2 * c_new) - 1)", "o * (2 * tl.sigmoid(2 * c) - 1)")
+
 # %% wrong="forgets_with_f" loses="right" says="old cell state"
 """1 - f is kept of the old cell instead of f: with f = 1 everything is lost.
 
 What does the forget gate say: how much to forget, or how much to keep?
 """
 edit("c_new = f * c + i * g", "c_new = (1 - f) * c + i * g")
+
+# %% wrong="one_added_to_the_forget_gate" loses="right" says="old cell state"
+"""1 is added to the sum of the forget gate, as some libraries do inside the cell. Here a forget bias is a part of
+from_x already.
+
+All numbers of from_x and from_h are zero. How much of c should be kept?
+"""
+edit("f = tl.sigmoid(f + tl.load(", "f = tl.sigmoid(1 + f + tl.load(")
 
 # %% wrong="tanh_is_two_sigmoids_minus_one" loses="right" says="2 sigmoid(2 x) - 1"
 """tanh is written as 2 * sigmoid(x) - 1, which is tanh(x / 2): the inner factor 2 is missing.
@@ -51,6 +81,14 @@ edit("f + tl.load(h_ptr + (unit + width) * h_col, mask=inside, other=0.0).to(tl.
 edit("g + tl.load(h_ptr + (unit + 2 * width) * h_col, mask=inside, other=0.0).to(tl.float32)", "g")
 edit("o + tl.load(h_ptr + (unit + 3 * width) * h_col, mask=inside, other=0.0).to(tl.float32)", "o")
 
+# %% wrong="second_addend_of_o_forgotten" loses="right" says="from_x + from_h"
+"""Three gates are the sum of from_x and from_h. The output gate takes from_x alone, so what is shown does not depend on
+the old state. c_new is right.
+
+Count the loads of your kernel: how many do four gates and a cell need?
+"""
+edit("o + tl.load(h_ptr + (unit + 3 * width) * h_col, mask=inside, other=0.0).to(tl.float32)", "o")
+
 # %% wrong="rows_of_4_h" loses="right" says="a gap between the elements of the input from_x"
 """The rows of from_x are taken to lie 4H elements apart. A slice of a longer sequence has other strides.
 
@@ -67,6 +105,14 @@ edit(" * x_col", "", times=4)
 edit(" * h_col", "", times=4)
 edit(" * c_col", "")
 
+# %% wrong="columns_of_from_x_taken_for_neighbours" loses="right" says="strides"
+"""The column stride of from_x is ignored: neighbours in memory are taken for neighbours in the row. The other tensors
+are read with their strides.
+
+Where does column 3 of a transposed tensor lie?
+"""
+edit(" * x_col", "", times=4)
+
 # %% wrong="masked_at_4_h" loses="safe" says="are outside"
 """The mask ends at 4H instead of at H: the last lanes work on the next gate's columns and write into the next row.
 
@@ -80,6 +126,14 @@ edit("inside = unit < width", "inside = unit < 4 * width")
 How many programs cover the last unit when H is no multiple of block?
 """
 edit("(rows, triton.cdiv(width, block))", "(rows, width // block)")
+
+# %% wrong="grid_without_the_tail_but_one" loses="right" says="never written by a kernel"
+"""H // block programs for each row, or one where that is none: rows shorter than a block come out right, but behind the
+last full block of a longer row nothing is computed.
+
+How many programs does a row of 100 units need when block is 64?
+"""
+edit("(rows, triton.cdiv(width, block))", "(rows, max(1, width // block))")
 
 # %% wrong="one_block_for_each_row" loses="right" says="never written by a kernel"
 """Each row gets one program, and the program works on its first block only.
