@@ -1180,6 +1180,13 @@ Which number stands in the middle when the values are sorted?
 """
 edit("sorted(found)[len(found) // 2]", "sum(found) / len(found)")
 
+# %% exercise="permutation_finding" wrong="first_run_only"
+"""Only the first run counts: the numbers of the others are made and not looked at.
+
+How many numbers does each list hold for 11 runs, and which of them stands in the middle when they are sorted?
+"""
+edit("sorted(found)[len(found) // 2]", "found[0]")
+
 # %% exercise="permutation_finding" wrong="causal_mask_forgotten"
 """The third number is zero like the second: the causal mask is missing there, or it was reordered together with the
 words. It belongs to positions, not to words.
@@ -1289,6 +1296,13 @@ edit(
 Which one does the text above the tables ask for?
 """
 edit("attention_entropy(drawn).mean(dim=-1)", "attention_entropy(drawn).amax(dim=-1)")
+edit("1 - drawn.square().sum(dim=-1).mean(dim=-1)", "(1 - drawn.square().sum(dim=-1)).amax(dim=-1)")
+
+# %% exercise="saturation_finding" wrong="largest_gradient_of_the_queries"
+"""The gradient tables hold the largest value of the 64 queries instead of their mean.
+
+Which one does the text above the tables ask for? The entropies have it.
+"""
 edit("1 - drawn.square().sum(dim=-1).mean(dim=-1)", "(1 - drawn.square().sum(dim=-1)).amax(dim=-1)")
 
 # %% exercise="saturation_finding" wrong="last_query_only"
@@ -1436,6 +1450,20 @@ For one word of the translation, what must add up to one?
 """
 edit("scaled_dot_product_attention(q, k, v)[0]", "stable_softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=1) @ v")
 
+# %% exercise="repaired_cross_attention" wrong="sum_over_queries"
+"""The maximum is taken of each row, but the sum runs over the decoder's positions: no row of the weights sums to one.
+
+The published code is right there. Which `dim` do maximum and sum share?
+"""
+edit(
+    "return scaled_dot_product_attention(q, k, v)[0]",
+    """
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    powers = (scores - scores.amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-2, keepdim=True) @ v
+    """,
+)
+
 # %% exercise="repaired_cross_attention" wrong="one_maximum_for_all_rows"
 """One maximum is subtracted from all scores: a row hundreds below it underflows to zero over zero.
 
@@ -1478,7 +1506,7 @@ def repaired_masking(logits, mask):
     return torch.nan_to_num(torch.softmax(logits + mask.to(logits.dtype), -1))
 
 # %% exercise="repaired_masking" wrong="biases_lost"
-"""A float mask is only asked whether it is -inf: its finite numbers, which are biases, are lost.
+"""A float mask is only asked which keys it hides: its finite numbers, which are biases, are lost.
 
 A float mask is added, all of it.
 """
