@@ -19,7 +19,7 @@ Take the maximum along `dim` and keep that dimension, so that every row has its 
 edit("x.amax(dim=dim, keepdim=True)", "x.max()")
 
 # %% exercise="stable_softmax" wrong="maximum_starts_at_zero"
-"""The subtracted maximum never goes below zero, so rows that are negative everywhere still underflow.
+"""The number that is subtracted never goes below zero, so rows that are negative everywhere still underflow.
 
 What is exp(-500), and what would you have to subtract so that one entry of such a row becomes exp(0)?
 """
@@ -40,11 +40,11 @@ What must add up to one: the tensor, or every row of it?
 edit("shifted.sum(dim=dim, keepdim=True)", "shifted.sum()")
 
 # %% exercise="stable_softmax" wrong="subtracts_the_mean"
-"""The mean is subtracted instead of the maximum: one large entry still overflows.
+"""The mean is subtracted instead of the maximum: one large entry still overflows, and one of -inf makes it -inf.
 
 How large can x - mean(x) get? How large can x - max(x) get?
 """
-edit("x.amax(dim=dim, keepdim=True)", "x.nan_to_num(neginf=0.0).mean(dim=dim, keepdim=True)")
+edit("x.amax(dim=dim, keepdim=True)", "x.mean(dim=dim, keepdim=True)")
 
 # %% exercise="stable_softmax" wrong="changes_its_argument"
 """The maximum is subtracted in place (`-=`): the caller's scores are changed.
@@ -72,6 +72,36 @@ edit("(x - x.amax(dim=dim, keepdim=True)).exp()", "(x - x.amax(dim=dim, keepdim=
 Which dtype has x, and which has your result?
 """
 edit("(x - x.amax(dim=dim, keepdim=True)).exp()", "(x.float() - x.float().amax(dim=dim, keepdim=True)).exp()")
+
+# %% exercise="stable_softmax" wrong="mean_of_the_finite_entries"
+"""The mean of the finite entries is subtracted instead of the maximum: one large entry still overflows.
+
+How large can x - mean(x) get? How large can x - max(x) get?
+"""
+edit(
+    "shifted = (x - x.amax(dim=dim, keepdim=True)).exp()",
+    """
+    finite = x > -math.inf
+    mean = torch.where(finite, x, 0.0).sum(dim=dim, keepdim=True) / finite.sum(dim=dim, keepdim=True)
+    shifted = (x - mean).exp()
+    """,
+)
+
+# %% exercise="stable_softmax" wrong="divides_by_the_maximum"
+"""The scores are divided by their maximum instead of being lowered by it: the distances between them shrink, and the
+weights come out nearly even.
+
+Take the scores 1 and 2. What is exp(2) / exp(1), and what becomes of it when you halve both, or take 2 from both?
+"""
+edit("(x - x.amax(dim=dim, keepdim=True)).exp()", "(x / x.amax(dim=dim, keepdim=True)).exp()")
+
+# %% exercise="stable_softmax" wrong="maximum_along_the_last_dimension"
+"""The maximum is always taken along the last dimension, the sum along `dim`: entries that are summed together were
+lowered by different numbers.
+
+What may differ from row to row, and must be the same within a row? Give both reductions the same `dim`.
+"""
+edit("x.amax(dim=dim, keepdim=True)", "x.amax(dim=-1, keepdim=True)")
 
 # %% exercise="scaled_dot_product_attention" wrong="no_scale"
 """The scores are not divided by sqrt(d_k): the wider the head, the sharper its softmax.
@@ -211,6 +241,22 @@ edit(
     """,
 )
 
+# %% exercise="scaled_dot_product_attention" wrong="nan_covered_up_under_every_mask"
+"""The NaN of an empty row is replaced after the softmax: the output looks right, but the gradient of queries and keys
+is still NaN.
+
+The backward pass goes through the softmax of that row. Give it finite numbers before the softmax, zeros after it.
+"""
+edit("scores.masked_fill(~mask, -math.inf)", "scores + torch.zeros(mask.shape).masked_fill(~mask, -math.inf)")
+edit("stable_softmax(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)", "stable_softmax(scores).nan_to_num()")
+
+# %% exercise="scaled_dot_product_attention" wrong="empty_rows_of_boolean_masks_only"
+"""Rows that may look at nothing are treated under a boolean mask only: under a float mask of -inf they are still NaN.
+
+Ask the scores after the mask has acted, not the mask: which rows are -inf everywhere?
+"""
+edit("(scores == -math.inf)", "(~mask if mask.dtype == torch.bool else mask.isnan())")
+
 # %% exercise="causal_mask" wrong="cannot_see_itself"
 """A token may not look at itself: the diagonal is blocked, and the first token has nothing to read at all.
 
@@ -336,6 +382,13 @@ edit(
     "given = [mask for mask in masks if mask is not None]",
     "given = [torch.tensor(True), *(torch.tensor(False) if mask is None else mask for mask in masks)]",
 )
+
+# %% exercise="combine_masks" wrong="two_masks_only"
+"""Only the first two masks are combined: a third one has no effect.
+
+How many masks may be handed over? Walk through all of them.
+"""
+edit("given[1:]", "given[1:2]")
 
 # %% exercise="split_heads" wrong="no_transpose"
 """The memory is only cut anew, without moving an axis: tokens and heads are scrambled although the shape is right.
@@ -470,9 +523,11 @@ With dropout=1.0 in training every weight is dropped. What is left of the output
 edit("self.dropout(weights) @ v", "weights @ v")
 
 # %% exercise="MultiHeadAttention" wrong="dropout_on_the_mixed_values"
-"""Dropout is applied to the mixed values: single numbers of the output are dropped instead of weights.
+"""Dropout does not act on the weights as nn.Dropout does: single numbers of the mixed values are dropped instead, or
+the weights that stay do not grow by 1 / (1 - p).
 
-A query that reads 400 keys alike loses about half of its weights with dropout 0.5. Does it lose its whole answer?
+A query that reads 400 keys alike loses about half of its weights with dropout 0.5. What should its mean over values
+that are all 1 be?
 """
 edit("self.dropout(weights) @ v", "self.dropout(weights @ v)")
 
@@ -556,6 +611,79 @@ edit("merge_heads(mixed)", "mixed.reshape(x.shape)")
 Use your merge_heads. Which axis must be next to d before you flatten?
 """
 edit("merge_heads(mixed)", "mixed.reshape(x.shape)")
+
+# %% exercise="MultiHeadAttention" wrong="no_scale"
+"""The scores are not divided by sqrt(d), the width of a head: the weights are too sharp.
+
+Your scaled_dot_product_attention divides. If you wrote the product again here, what is missing?
+"""
+edit(
+    "scaled_dot_product_attention(q, k, v, mask)",
+    "scaled_dot_product_attention(q * math.sqrt(q.shape[-1]), k, v, mask)",
+)
+
+# %% exercise="MultiHeadAttention" wrong="split_without_moving_an_axis"
+"""The projections are viewed as (B, H, T, d) without moving an axis: each head reads pieces of the wrong tokens. The
+way back is right, so the shapes hide it.
+
+Use your split_heads, or cut the last dimension only and let two axes change places.
+"""
+edit("split_heads(linear(x), self.num_heads)", "linear(x).reshape(len(x), self.num_heads, x.shape[1], -1)")
+
+# %% exercise="MultiHeadAttention" wrong="values_by_w_k"
+"""The values are made with w_k: w_v is never called, so what is found and what is delivered are the same.
+
+Set w_v to zero: does anything change?
+"""
+edit("(self.w_q, self.w_k, self.w_v)", "(self.w_q, self.w_k, self.w_k)")
+
+# %% exercise="MultiHeadAttention" wrong="queries_and_keys_exchanged"
+"""w_k makes the queries and w_q the keys: the scores are transposed, and row t says who looks for token t, not what
+token t looks for.
+
+Which map makes the question of a token, and which one that by which it is found?
+"""
+edit("(self.w_q, self.w_k, self.w_v)", "(self.w_k, self.w_q, self.w_v)")
+
+# %% exercise="MultiHeadAttention" wrong="softmax_over_heads"
+"""The softmax runs over the heads: at each pair of tokens the heads share a weight of 1, and no row sums to 1.
+
+In scores of shape (B, H, T, T), which axis holds the keys?
+"""
+edit(
+    "_, weights = scaled_dot_product_attention(q, k, v, mask)  # (B, H, T, T)",
+    """
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    empty = (scores == -math.inf).all(dim=-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), dim=1).masked_fill(empty, 0.0)
+    """,
+)
+
+# %% exercise="MultiHeadAttention" wrong="softmax_over_queries"
+"""The softmax runs over the queries: columns of the weights sum to one instead of rows.
+
+For one query, what must add up to one?
+"""
+edit(
+    "_, weights = scaled_dot_product_attention(q, k, v, mask)  # (B, H, T, T)",
+    """
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    empty = (scores == -math.inf).all(dim=-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), dim=-2).masked_fill(empty, 0.0)
+    """,
+)
+
+# %% exercise="MultiHeadAttention" wrong="dropout_on_the_output"
+"""Dropout is applied to the layer's output, behind w_o. The docstring asks for it on the weights.
+
+With probability 1 no weight is left. What does w_o make of values that are all 0?
+"""
+edit("self.dropout(weights) @ v", "weights @ v")
+edit("self.w_o(merge_heads(mixed))", "self.dropout(self.w_o(merge_heads(mixed)))")
 
 # %% exercise="CrossAttention" wrong="memory_ignored"
 """Keys and values come from the decoder: this is self-attention, and the encoder's output is never read.
@@ -645,6 +773,130 @@ edit("split_heads(self.w_k(memory), self.num_heads)", "self.w_k(memory)[:, None]
 edit("split_heads(self.w_v(memory), self.num_heads)", "self.w_v(memory)[:, None]")
 edit("self.w_o(merge_heads(out)), weights", "self.w_o(out[:, 0]), weights.expand(-1, self.num_heads, -1, -1)")
 
+# %% exercise="CrossAttention" wrong="decoder_read_as_well"
+"""Keys and values are made of both sequences, one behind the other: the decoder reads itself as well as the encoder.
+
+How many keys does each query of cross-attention have: S, or S + T?
+"""
+edit("self.w_k(memory)", "self.w_k(torch.cat([memory, x], dim=1))")
+edit("self.w_v(memory)", "self.w_v(torch.cat([memory, x], dim=1))")
+edit(
+    "out, weights = scaled_dot_product_attention(q, k, v, memory_mask)",
+    """
+    if memory_mask is not None:
+        own = torch.ones(*memory_mask.shape[:-1], x.shape[1], dtype=torch.bool)
+        memory_mask = torch.cat([memory_mask, own], dim=-1)
+    out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+    weights = weights[..., : memory.shape[1]]
+    """,
+)
+
+# %% exercise="CrossAttention" wrong="key_and_value_maps_exchanged"
+"""w_v makes the keys and w_k the values. Both read the memory, so every shape fits.
+
+Which map says what a word is found by, and which one what it delivers?
+"""
+edit(
+    """
+    k = split_heads(self.w_k(memory), self.num_heads)  # (B, H, S, d)
+    v = split_heads(self.w_v(memory), self.num_heads)
+    """,
+    """
+    k = split_heads(self.w_v(memory), self.num_heads)  # (B, H, S, d)
+    v = split_heads(self.w_k(memory), self.num_heads)
+    """,
+)
+
+# %% exercise="CrossAttention" wrong="queries_by_w_k"
+"""The queries are made with w_k: w_q is never called.
+
+Set w_q to zero: all scores of a query must become equal. Do they?
+"""
+edit("self.w_q(x)", "self.w_k(x)")
+
+# %% exercise="CrossAttention" wrong="values_by_w_k"
+"""The values are made with w_k: w_v is never called, so what is found and what is delivered are the same.
+
+Set w_v to zero: does anything change?
+"""
+edit("self.w_v(memory)", "self.w_k(memory)")
+
+# %% exercise="CrossAttention" wrong="values_made_of_the_keys"
+"""The values are made from the keys: the memory goes through w_k first, and only then through w_v.
+
+From which tensor do both maps start? If a name is used again, what does it hold by then?
+"""
+edit("self.w_v(memory)", "self.w_v(self.w_k(memory))")
+
+# %% exercise="CrossAttention" wrong="scale_by_d_model"
+"""The scale is 1/sqrt(d_model). The dot product was taken over one head's width, d_model / num_heads.
+
+Over which dimension does the product of one head sum?
+"""
+edit(
+    "scaled_dot_product_attention(q, k, v, memory_mask)",
+    "scaled_dot_product_attention(q / math.sqrt(self.num_heads), k, v, memory_mask)",
+)
+
+# %% exercise="CrossAttention" wrong="softmax_over_queries"
+"""The softmax runs over the decoder's positions: columns of the weights sum to one instead of rows.
+
+For one word of the translation, what must add up to one?
+"""
+edit(
+    "out, weights = scaled_dot_product_attention(q, k, v, memory_mask)",
+    """
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if memory_mask is not None:
+        scores = scores.masked_fill(~memory_mask, -math.inf)
+    empty = (scores == -math.inf).all(dim=-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), dim=-2).masked_fill(empty, 0.0)
+    out = weights @ v
+    """,
+)
+
+# %% exercise="CrossAttention" wrong="even_weights_for_a_source_of_padding"
+"""Hidden scores become a large negative number such as -1e9: when all of a source is padding they are all equal, and
+the decoder reads the padding evenly.
+
+What does a softmax make of equal scores? Use -inf, and treat a row without any allowed key separately.
+"""
+edit(
+    "scaled_dot_product_attention(q, k, v, memory_mask)",
+    "scaled_dot_product_attention(q, k, v, None if memory_mask is None else ~memory_mask * -1e9)",
+)
+
+# %% exercise="CrossAttention" wrong="split_without_moving_an_axis"
+"""The projections are viewed as (B, H, T, d) without moving an axis: each head reads pieces of the wrong tokens. The
+way back is right, so the shapes hide it.
+
+Use your split_heads, or cut the last dimension only and let two axes change places.
+"""
+edit("split_heads(self.w_q(x), self.num_heads)", "self.w_q(x).reshape(len(x), self.num_heads, x.shape[1], -1)")
+edit(
+    "split_heads(self.w_k(memory), self.num_heads)",
+    "self.w_k(memory).reshape(len(x), self.num_heads, memory.shape[1], -1)",
+)
+edit(
+    "split_heads(self.w_v(memory), self.num_heads)",
+    "self.w_v(memory).reshape(len(x), self.num_heads, memory.shape[1], -1)",
+)
+
+# %% exercise="CrossAttention" wrong="no_output_projection"
+"""The merged heads are returned as they are; w_o is never called.
+
+What mixes the heads with each other?
+"""
+edit("self.w_o(merge_heads(out))", "merge_heads(out)")
+
+# %% exercise="CrossAttention" wrong="decoder_states_added"
+"""The decoder's states are added to the output. That residual connection belongs to the block around this layer (unit
+04), not into it.
+
+What does the formula give when all values are 0: x, or only the bias of w_o?
+"""
+edit("self.w_o(merge_heads(out)), weights", "x + self.w_o(merge_heads(out)), weights")
+
 # %% exercise="attention_entropy" wrong="log_of_zero"
 """A weight of exactly zero gives 0 * ln 0 = 0 * -inf = NaN.
 
@@ -688,7 +940,7 @@ edit(".sum(dim=-1)", ".sum(dim=-2)")
 
 0 ln 0 can be had exactly: torch.xlogy, or a logarithm of the positive weights only.
 """
-edit("torch.xlogy(weights, weights)", "(weights * (weights + 1e-2).log())")
+edit("torch.xlogy(weights, weights)", "(weights * (weights + 1e-3).log())")
 
 # %% exercise="attention_entropy" wrong="share_of_the_maximum"
 """The entropy is divided by ln S. The exercise asks for nats.
@@ -699,6 +951,28 @@ edit(
     "return -torch.xlogy(weights, weights).sum(dim=-1)",
     "return -torch.xlogy(weights, weights).sum(dim=-1) / math.log(weights.shape[-1])",
 )
+
+# %% exercise="attention_entropy" wrong="logarithms_not_weighted"
+"""The logarithms are averaged over the keys as if all of them counted alike; each has to be weighted by its own w.
+
+A key that is hardly read has a large -ln w. How much should it add?
+"""
+edit("torch.xlogy(weights, weights).sum(dim=-1)", "weights.log().nan_to_num(neginf=0.0).mean(dim=-1)")
+
+# %% exercise="attention_entropy" wrong="logarithm_of_the_sum_of_squares"
+"""This is -ln of the sum of squares, another entropy (Rényi's of order 2). Where all weights that are not 0 are equal
+the two agree, elsewhere it is smaller.
+
+Shannon's is a weighted mean of -ln w. What comes first there, the logarithm or the sum?
+"""
+edit("torch.xlogy(weights, weights).sum(dim=-1)", "weights.square().sum(dim=-1).log()")
+
+# %% exercise="attention_entropy" wrong="nan_replaced_after_the_sum"
+"""The NaN is replaced after the sum: every query with one weight of exactly 0 gets entropy 0.
+
+One NaN spoils the whole sum. Where do you have to catch it, before or after you add?
+"""
+edit("-torch.xlogy(weights, weights).sum(dim=-1)", "-(weights * weights.log()).sum(dim=-1).nan_to_num()")
 
 # %% exercise="sink_mass" wrong="early_queries_counted"
 """The first queries are counted too. They have nothing but the sink to look at, which inflates the number.
@@ -748,6 +1022,55 @@ edit("weights[:, :, first:, :first]", "weights[:, :, first + 1 :, :first]")
 Call it with first=1 and first=2.
 """
 edit("weights[:, :, first:, :first]", "weights[:, :, 4:, :4]")
+
+# %% exercise="sink_mass" wrong="one_sink_key_too_many"
+"""Off by one: the sink has one key too many, number `first`.
+
+Four leading keys are 0, 1, 2 and 3. Where does the slice have to end?
+"""
+edit("weights[:, :, first:, :first]", "weights[:, :, first:, : first + 1]")
+
+# %% exercise="sink_mass" wrong="largest_sink_key"
+"""The largest weight on the sink is taken instead of the sum of all its weights.
+
+A query that spends a quarter of its attention on each of the first four keys: what is its sink mass?
+"""
+edit(".sum(dim=-1)", ".amax(dim=-1)")
+
+# %% exercise="sink_mass" wrong="first_sequence_only"
+"""Only the first sequence of the batch is looked at.
+
+Change the second sequence: does the result change? Over which axes does the docstring ask for a mean?
+"""
+edit("on_sink.mean(dim=(0, 2))", "on_sink[0].mean(dim=-1)")
+
+# %% exercise="sink_mass" wrong="median_over_queries"
+"""The median over the queries is taken; the docstring asks for the mean over batch and queries.
+
+Two queries look at nothing but the sink, three never look there. What is the median, and what is the mean?
+"""
+edit("on_sink.mean(dim=(0, 2))", "on_sink.median(dim=2).values.mean(dim=0)")
+
+# %% exercise="sink_mass" wrong="median_over_batch_and_queries"
+"""The median over batch and queries is taken; the docstring asks for their mean.
+
+Two queries look at nothing but the sink, three never look there. What is the median, and what is the mean?
+"""
+edit("on_sink.mean(dim=(0, 2))", "on_sink.transpose(0, 1).flatten(1).median(dim=1).values")
+
+# %% exercise="sink_mass" wrong="always_four_keys"
+"""The queries begin at `first`, but the sink always has four keys.
+
+Call it with first=1 and first=2: how many keys do you add?
+"""
+edit("weights[:, :, first:, :first]", "weights[:, :, first:, :4]")
+
+# %% exercise="sink_mass" wrong="queries_and_keys_exchanged"
+"""The two slices have changed places: the first queries and the later keys. Under a causal mask that is always 0.
+
+In (B, H, T, S), which axis holds the queries and which the keys?
+"""
+edit("weights[:, :, first:, :first]", "weights[:, :, :first, first:]")
 
 # %% exercise="attention_cost" wrong="one_flop_per_term"
 """A multiplication and the addition after it are counted as one operation; by the convention here they are two.
@@ -857,12 +1180,65 @@ Which number stands in the middle when the values are sorted?
 """
 edit("sorted(found)[len(found) // 2]", "sum(found) / len(found)")
 
-# %% exercise="permutation_finding" wrong="causal_mask_forgotten"
-"""The third number is computed without the causal mask, so it is zero like the second.
+# %% exercise="permutation_finding" wrong="first_run_only"
+"""Only the first run counts: the numbers of the others are made and not looked at.
 
-Where does the mask enter? Hand it to both calls of the third comparison.
+How many numbers does each list hold for 11 runs, and which of them stands in the middle when they are sorted?
+"""
+edit("sorted(found)[len(found) // 2]", "found[0]")
+
+# %% exercise="permutation_finding" wrong="causal_mask_forgotten"
+"""The third number is zero like the second: the causal mask is missing there, or it was reordered together with the
+words. It belongs to positions, not to words.
+
+Who may look at whom in the second sentence? Hand the same mask to both calls of the third comparison.
 """
 edit("attend(x[ORDER], causal) - attend(x, causal)[ORDER]", "attend(x[ORDER]) - attend(x)[ORDER]")
+
+# %% exercise="permutation_finding" wrong="causal_compared_by_place"
+"""The third number compares position by position; the docstring asks for word by word there, too.
+
+Which sentence's outputs have to be put in the order of the other before you subtract?
+"""
+edit("attend(x, causal)[ORDER]", "attend(x, causal)")
+
+# %% exercise="permutation_finding" wrong="order_applied_twice"
+"""ORDER is applied to the outputs of the second sentence, which are in that order already. Going twice does not lead
+back: ORDER is not its own inverse.
+
+Word ORDER[0] stands first in the second sentence. In which row of A(x) is its output?
+"""
+edit("attend(x[ORDER]) - attend(x)[ORDER]", "attend(x[ORDER])[ORDER] - attend(x)")
+edit("attend(x[ORDER], causal) - attend(x, causal)[ORDER]", "attend(x[ORDER], causal)[ORDER] - attend(x, causal)")
+
+# %% exercise="permutation_finding" wrong="mask_on_the_second_sentence_only"
+"""The third number compares a sentence with a causal mask to one without: it measures what the mask does, not what the
+order does.
+
+C is the attention with the mask. How often does it stand in the docstring's third line?
+"""
+edit("attend(x, causal)[ORDER]", "attend(x)[ORDER]")
+
+# %% exercise="permutation_finding" wrong="mean_of_the_differences"
+"""The differences are averaged over the elements; the docstring asks for the largest.
+
+One element of 64 is off by 3, all others agree. What is the mean of the differences, and which is the largest?
+"""
+edit(".abs().max()", ".abs().mean()", times=3)
+
+# %% exercise="permutation_finding" wrong="sign_kept"
+"""The largest difference is taken without the absolute value: one of -3 is overlooked beside one of 0.5.
+
+What is max(-3, 0.5), and which of the two differences is larger?
+"""
+edit(".abs().max()", ".max()", times=3)
+
+# %% exercise="permutation_finding" wrong="weights_instead_of_outputs"
+"""The weights are compared instead of the outputs: scaled_dot_product_attention returns both, the output first.
+
+What is the shape of A(x): (T, 16), or (T, T)?
+"""
+edit("scaled_dot_product_attention(x, x, x, mask)[0]", "scaled_dot_product_attention(x, x, x, mask)[1]")
 
 # %% exercise="attention_backward" wrong="no_scale_on_the_way_back"
 """The scores were divided by sqrt(d_k) on the way forward; dq and dk are missing that factor.
@@ -1026,6 +1402,74 @@ The Jacobian's diagonal is w (1 - w). What does it add up to?
 """
 edit("1 - drawn.square()", "drawn.square()")
 
+# %% exercise="saturation_finding" wrong="uniform_numbers"
+"""The numbers are drawn evenly from 0 to 1 (torch.rand), not from a normal distribution (torch.randn): all dot products
+are large and differ little.
+
+What are mean and variance of a number from torch.rand? The square root is derived for mean 0 and variance 1.
+"""
+edit("torch.randn", "torch.rand", times=2)
+
+# %% exercise="saturation_finding" wrong="keys_are_the_queries"
+"""The keys are the same numbers as the queries, for example from a generator seeded again: every query finds itself,
+with a score of about d.
+
+The argument for sqrt(d) needs independent q and k. What does the second draw from one generator give?
+"""
+edit(
+    "@ torch.randn(64, width, generator=gen).mT for gen",
+    "@ torch.randn(64, width, generator=torch.Generator().manual_seed(gen.initial_seed())).mT for gen",
+)
+
+# %% exercise="saturation_finding" wrong="largest_of_the_queries"
+"""The largest value of the 64 queries is taken instead of their mean.
+
+Which one does the text above the tables ask for?
+"""
+edit("attention_entropy(drawn).mean(dim=-1)", "attention_entropy(drawn).amax(dim=-1)")
+edit("1 - drawn.square().sum(dim=-1).mean(dim=-1)", "(1 - drawn.square().sum(dim=-1)).amax(dim=-1)")
+
+# %% exercise="saturation_finding" wrong="largest_gradient_of_the_queries"
+"""The gradient tables hold the largest value of the 64 queries instead of their mean.
+
+Which one does the text above the tables ask for? The entropies have it.
+"""
+edit("1 - drawn.square().sum(dim=-1).mean(dim=-1)", "(1 - drawn.square().sum(dim=-1)).amax(dim=-1)")
+
+# %% exercise="saturation_finding" wrong="last_query_only"
+"""Each number is that of one query; it should be the mean over all 64.
+
+What happens to the result of the first query when the second comes? Collect them, or average along their axis.
+"""
+edit("attention_entropy(drawn).mean(dim=-1)", "attention_entropy(drawn)[:, -1]")
+edit("drawn.square().sum(dim=-1).mean(dim=-1)", "drawn.square().sum(dim=-1)[:, -1]")
+
+# %% exercise="saturation_finding" wrong="squares_averaged_over_keys"
+"""The squares are averaged over the keys instead of added, so 1 minus them is near 1 whatever the weights are.
+
+The Jacobian's diagonal is w (1 - w), one entry for each key. Its trace is their sum: along which axis?
+"""
+edit("drawn.square().sum(dim=-1).mean(dim=-1)", "drawn.square().mean(dim=-1).mean(dim=-1)")
+
+# %% exercise="saturation_finding" wrong="rows_are_seeds"
+"""The tables have a row for each seed and a number for each width. It should be the other way round: four rows of ten.
+
+What should len(saturation_finding["raw_entropy"]) be? Exchange your two loops, or transpose the tables.
+"""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
+for run in range(10):
+    rows = {name: [] for name in saturation_finding}
+    for width in DIMS:
+        gen = torch.Generator().manual_seed(run)
+        products = torch.randn(64, width, generator=gen) @ torch.randn(64, width, generator=gen).mT
+        for kind, logits in (("raw", products), ("scaled", products / math.sqrt(width))):
+            drawn = stable_softmax(logits)
+            rows[f"{kind}_entropy"].append((attention_entropy(drawn).mean() / math.log(64)).item())
+            rows[f"{kind}_gradient"].append((1 - drawn.square().sum(dim=-1).mean()).item())
+    for name, row in rows.items():
+        saturation_finding[name].append(row)
+
 # %% exercise="repaired_cross_attention" wrong="as_published"
 """This is still the published version: the encoder asks, and the values come from the decoder.
 
@@ -1081,6 +1525,90 @@ edit(
     """,
 )
 
+# %% exercise="repaired_cross_attention" wrong="encoder_rows_cut_off"
+"""The encoder asks and reads itself, and the result is cut to the decoder's length: the shape fits, the decoder is not
+read at all.
+
+Change decoder_states: does the output change? Whose needs are the queries?
+"""
+edit("decoder_states @ w_q", "encoder_states @ w_q")
+edit(
+    "scaled_dot_product_attention(q, k, v)[0]",
+    "scaled_dot_product_attention(q, k, v)[0][:, : decoder_states.shape[1]]",
+)
+
+# %% exercise="repaired_cross_attention" wrong="key_and_value_maps_exchanged"
+"""w_v makes the keys and w_k the values. Both read the encoder, so every shape fits.
+
+Which map says what a word is found by, and which one what it delivers?
+"""
+edit("encoder_states @ w_k, encoder_states @ w_v", "encoder_states @ w_v, encoder_states @ w_k")
+
+# %% exercise="repaired_cross_attention" wrong="maps_transposed"
+"""The maps are applied transposed, states @ w.T, as nn.Linear keeps its weight. Here they are meant from the right.
+
+What does the docstring say about w_q, w_k and w_v? For square matrices no shape gives it away.
+"""
+edit(
+    "decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v",
+    "decoder_states @ w_q.mT, encoder_states @ w_k.mT, encoder_states @ w_v.mT",
+)
+
+# %% exercise="repaired_cross_attention" wrong="causal_mask_added"
+"""A causal mask is laid over the source: early words of the translation may not read the end of the sentence.
+
+Is any part of the source in the future of the translation?
+"""
+edit(
+    "return scaled_dot_product_attention(q, k, v)[0]",
+    """
+    causal = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool).tril()
+    return scaled_dot_product_attention(q, k, v, causal)[0]
+    """,
+)
+
+# %% exercise="repaired_cross_attention" wrong="scale_by_the_number_of_keys"
+"""The scores are divided by the root of the number of keys, not of the width D.
+
+Over which dimension does q k^T sum: the keys, or the columns of a query?
+"""
+edit("scaled_dot_product_attention(q, k, v)[0]", "stable_softmax(q @ k.mT / math.sqrt(k.shape[1])) @ v")
+
+# %% exercise="repaired_cross_attention" wrong="softmax_over_queries"
+"""The weights are normalised over the decoder's positions: columns sum to one instead of rows.
+
+For one word of the translation, what must add up to one?
+"""
+edit("scaled_dot_product_attention(q, k, v)[0]", "stable_softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=1) @ v")
+
+# %% exercise="repaired_cross_attention" wrong="sum_over_queries"
+"""The maximum is taken of each row, but the sum runs over the decoder's positions: no row of the weights sums to one.
+
+The published code is right there. Which `dim` do maximum and sum share?
+"""
+edit(
+    "return scaled_dot_product_attention(q, k, v)[0]",
+    """
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    powers = (scores - scores.amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-2, keepdim=True) @ v
+    """,
+)
+
+# %% exercise="repaired_cross_attention" wrong="one_maximum_for_all_rows"
+"""One maximum is subtracted from all scores: a row hundreds below it underflows to zero over zero.
+
+The published code takes the largest score of each row, and is right there. Which `dim` does that need?
+"""
+edit(
+    "return scaled_dot_product_attention(q, k, v)[0]",
+    """
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    powers = (scores - scores.max()).exp()
+    return powers / powers.sum(-1, keepdim=True) @ v
+    """,
+)
+
 # %% exercise="repaired_masking" wrong="as_published"
 """This is still the published version: it hides the keys where the mask is 0, and in an additive mask these are the
 allowed ones.
@@ -1109,13 +1637,11 @@ def repaired_masking(logits, mask):
     return torch.nan_to_num(torch.softmax(logits + mask.to(logits.dtype), -1))
 
 # %% exercise="repaired_masking" wrong="biases_lost"
-"""A float mask is only asked whether it is -inf: its finite numbers, which are biases, are lost.
+"""A float mask is only asked which keys it hides: its finite numbers, which are biases, are lost.
 
 A float mask is added, all of it.
 """
-def repaired_masking(logits, mask):
-    may = mask if mask.dtype == torch.bool else mask > -torch.inf
-    return torch.nan_to_num(torch.softmax(logits.masked_fill(~may, -torch.inf), -1))
+edit("bias = mask", "bias = torch.zeros_like(mask).masked_fill(mask.isneginf(), -math.inf)")
 
 # %% exercise="repaired_masking" wrong="nan_in_an_empty_row"
 """A row that may look at nothing is NaN: its softmax divides zero by zero.
@@ -1175,3 +1701,17 @@ edit(
     return (powers / powers.sum(-1, keepdim=True)).masked_fill(empty, 0.0)
     """,
 )
+
+# %% exercise="repaired_masking" wrong="true_means_hide"
+"""The boolean mask is read the wrong way round: keys with True are hidden. The additive one is right.
+
+In this unit True means "may look". What does row 0 of a causal mask look like?
+"""
+edit("masked_fill(~mask, -math.inf)", "masked_fill(mask, -math.inf)")
+
+# %% exercise="repaired_masking" wrong="softmax_over_queries"
+"""The softmax runs over the queries: columns of the weights sum to one instead of rows.
+
+For one query, what must add up to one?
+"""
+edit("stable_softmax(biased.masked_fill(empty, 0.0))", "stable_softmax(biased.masked_fill(empty, 0.0), dim=-2)")

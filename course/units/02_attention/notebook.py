@@ -1044,7 +1044,7 @@ saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [
 for width in DIMS:
     generators = [torch.Generator().manual_seed(run) for run in range(10)]
     products = torch.stack([
-        torch.randn(64, width, generator=gen) @ torch.randn(width, 64, generator=gen) for gen in generators
+        torch.randn(64, width, generator=gen) @ torch.randn(64, width, generator=gen).mT for gen in generators
     ])  # (10, 64, 64)
     for kind, logits in (("raw", products), ("scaled", products / math.sqrt(width))):
         drawn = stable_softmax(logits)

@@ -7,6 +7,36 @@ Trace the argument `scale` through the kernel: which line reads it?
 """
 edit(".to(tl.float32) * scale", ".to(tl.float32)", times=3)
 
+# %% wrong="divided_by_the_scale" loses="right" says="scale first"
+"""The scores are divided by the scale; they should be multiplied by it.
+
+For d = 64, is the scale 8 or 1/8? See what the launcher's docstring says.
+"""
+edit(".to(tl.float32) * scale", ".to(tl.float32) / scale", times=3)
+
+# %% wrong="root_of_the_scale" loses="right" says="scale first"
+"""The scores are multiplied by the root of the scale: the root of d is in it already.
+
+The launcher gets 1 / sqrt(d), ready to use. What does another root make of it?
+"""
+edit("scores, mask, out, scale, n_cols", "scores, mask, out, scale**0.5, n_cols")
+
+# %% wrong="scale_on_the_weights" loses="right" says="scale first"
+"""The scale multiplies the weights, after the softmax: rows add up to the scale, and the scores stay too sharp.
+
+What should a row with allowed columns add up to? Which numbers does 1 / sqrt(d) belong to?
+"""
+edit(".to(tl.float32) * scale", ".to(tl.float32)", times=3)
+edit("0.0) / total", "0.0) / total * scale")
+
+# %% wrong="lanes_past_the_end_allowed" loses="right" says="lies inside the row"
+"""Lanes past the end of the row count as allowed columns, with a score of 0: each adds exp(0 - maximum) to the sum.
+
+What does tl.load give for a lane that its mask leaves out? Choose other= so that such a lane is not allowed.
+"""
+edit("other=0) != 0", "other=1) != 0", times=3)
+edit('mask=allowed, other=-float("inf")', "mask=at < n_cols, other=0.0", times=3)
+
 # %% wrong="nan_in_an_empty_row" loses="right" says="NaN where a number is expected"
 """A row without any allowed column is NaN: -inf - (-inf) and then zero over zero.
 
@@ -107,6 +137,14 @@ edit(
     largest = tl.maximum(largest, tl.max(x, axis=0))
     """,
 )
+
+# %% wrong="zero_in_the_maximum" loses="right" says="before exp"
+"""Hidden columns, or lanes past the end, hold 0 when the maximum is taken: where all allowed scores lie far below 0 it
+wins, and nothing is left of their exponentials.
+
+What value can never win a maximum?
+"""
+edit('tl.max(tl.where(allowed, x, -float("inf")), axis=0)', "tl.max(tl.where(allowed, x, 0.0), axis=0)")
 
 # %% wrong="scores_without_other" loses="safe" says="has no other="
 """Hidden scores are not loaded, and no value is given to their lanes: the maximum takes in whatever the hardware leaves

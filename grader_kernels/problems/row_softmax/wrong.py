@@ -8,7 +8,8 @@ You wrote stable_softmax once. Which walk over the row is missing here?
 edit("tl.exp(x - largest)", "tl.exp(x)", times=2)
 
 # %% wrong="zero_in_the_maximum" loses="right" says="past the end"
-"""The lanes past the end of the row hold 0 when the maximum is taken: in a row that is negative everywhere they win.
+"""A 0 takes part in the maximum, from the lanes past the end of the row or as its first value: in a row that is
+negative everywhere it wins.
 
 What value can never win a maximum?
 """
@@ -22,6 +23,13 @@ edit(
     largest = tl.maximum(largest, tl.max(x, axis=0))
     """,
 )
+
+# %% wrong="maximum_starts_at_minus_100" loses="right" says="subtract the row's maximum first"
+"""The maximum starts at a finite number, -100 for example: in a row that lies below it, this number is subtracted.
+
+What value can never win a maximum?
+"""
+edit('largest = -float("inf")', "largest = -100.0")
 
 # %% wrong="zero_in_the_sum" loses="right" says="past the end"
 """The lanes past the end of the row hold 0 when the exponentials are summed: each of them adds exp(0 - maximum).
@@ -38,6 +46,13 @@ edit(
     total += tl.sum(tl.exp(x - largest), axis=0)
     """,
 )
+
+# %% wrong="never_divided" loses="right" says="check the formula"
+"""The exponentials are written as they are: they are never divided by their sum, so no row adds up to 1.
+
+You computed the sum. Which line uses it?
+"""
+edit("tl.exp(x - largest) / total", "tl.exp(x - largest)")
 
 # %% wrong="no_other" loses="safe" says="has no other="
 """Masked lanes are given no value, and the maximum and the sum take in whatever the hardware leaves there.
