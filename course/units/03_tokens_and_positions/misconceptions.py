@@ -833,11 +833,16 @@ In which of the two lines does the formula have a minus?
 edit("a * cos - b * sin", "a * cos + b * sin", times=2)
 
 # %% exercise="apply_rope" wrong="angles_in_half_precision"
-"""The positions are converted to the dtype of x. float16 holds no odd numbers beyond 2048: neighbours share an angle.
+"""Positions, frequencies and angles all have the dtype of x. In float16 position 2049 becomes 2048, and an angle of
+that size has no digits behind the point.
 
-Which number is 2049 in float16?
+Which parts of the work may be float16, and which become wrong by whole turns?
 """
-edit("positions.double()", "positions.to(x.dtype)")
+edit(
+    "positions.double()[:, None] * base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)",
+    "positions.to(x.dtype)[:, None] * (base ** (-torch.arange(0, d, 2) / d)).to(x.dtype)",
+)
+edit("torch.promote_types(x.dtype, torch.float32)", "x.dtype")
 
 # %% exercise="apply_rope" wrong="contiguous_only"
 """`view` wants numbers that lie side by side; the heads of unit 02 come out of a transpose.
@@ -889,18 +894,6 @@ edit("positions.double()", "positions.long().double()")
 What does table[-1] mean in Python, and what does position -1 mean?
 """
 edit("positions.double()", "torch.where(positions < 0, positions + positions.abs().max() + 1, positions).double()")
-
-# %% exercise="apply_rope" wrong="everything_in_the_dtype_of_x"
-"""Positions, frequencies and angles all have the dtype of x. In float16 position 2049 becomes 2048, and an angle of
-that size has no digits behind the point.
-
-Which parts of the work may be float16, and which become wrong by whole turns?
-"""
-edit(
-    "positions.double()[:, None] * base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)",
-    "positions.to(x.dtype)[:, None] * (base ** (-torch.arange(0, d, 2) / d)).to(x.dtype)",
-)
-edit("torch.promote_types(x.dtype, torch.float32)", "x.dtype")
 
 # %% exercise="apply_rope" wrong="angles_of_an_earlier_call"
 """Angles are kept from the first call of each size, so a later call with other positions turns by the old ones.
@@ -1298,14 +1291,14 @@ edit("base * scale ** (d / (d - 2))", "float(round(base * scale ** (d / (d - 2))
 
 The slowest pair has the exponent -(d - 2) / d. What must yours be, so that the product is -1?
 """
-edit("d - 2", "d - 1")
+edit("scale ** (d / (d - 2))", "scale ** (d / (d - 1))")
 
 # %% exercise="ntk_scaled_base" wrong="pairs_instead_of_width"
 """The number of pairs d/2 stands where the width d belongs, so the base grows far too much.
 
 What is `d` in the docstring: how wide a head is, or how many pairs it has?
 """
-edit("(d / (d - 2))", "(d / (d - 4) if d > 4 else 1)")
+edit("scale ** (d / (d - 2))", "scale ** (d / (d - 4) if d > 4 else 1)")
 
 # %% exercise="ntk_scaled_base" wrong="cut_to_a_whole_number"
 """The base is cut to a whole number. Nothing needs that, and small bases change by much.
