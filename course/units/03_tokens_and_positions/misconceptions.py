@@ -85,6 +85,13 @@ def bpe_merge(tokens, pair, merged):
             out.append(token)
     return out
 
+# %% exercise="bpe_merge" wrong="token_zero_dropped"
+"""The result is filtered by truth, so the id 0 disappears like the places that were used up.
+
+Which value can mark a used place without being a token? Or can you do without marks?
+"""
+edit("return out", "return [token for token in out if token]")
+
 # %% exercise="bpe_train" wrong="first_seen_wins_a_tie"
 """On a tie the pair that was seen first wins; the exercise asks for the greater pair of byte strings.
 
@@ -153,6 +160,47 @@ When does the exercise say that training ends?
 """
 edit("if not counts:", "if not counts or max(counts.values()) < 2:")
 
+# %% exercise="bpe_train" wrong="ids_compared"
+"""On a tie the ids are compared, so every learned token is greater than every single byte, whatever its bytes are.
+
+Which comes first as bytes: "AB", which was learned, or "B", which was always there?
+"""
+def bpe_train(text, num_merges):
+    known = [bytes([b]) for b in range(256)]
+    words = [(list(piece.encode()), times) for piece, times in Counter(pretokenize(text)).items()]
+    merges = []
+    for _ in range(num_merges):
+        counts = Counter()
+        for ids, times in words:
+            for neighbours in zip(ids, ids[1:]):
+                counts[neighbours] += times
+        if not counts:
+            break
+        best = max(counts, key=lambda neighbours: (counts[neighbours], neighbours))
+        left, right = (known[i] for i in best)
+        merges.append((left, right))
+        words = [(bpe_merge(ids, best, len(known)), times) for ids, times in words]
+        known.append(left + right)
+    return merges
+
+# %% exercise="bpe_train" wrong="overlaps_counted_once"
+"""In a run of one letter you count the pairs that can be merged; asked for are all neighbours: aaa holds (a, a) twice.
+
+How many pairs does zip(tokens, tokens[1:]) give for "aaaaa"?
+"""
+edit(
+    """
+    for neighbours in zip(tokens, tokens[1:]):
+        counts[neighbours] += times
+    """,
+    """
+    last = None
+    for neighbours in zip(tokens, tokens[1:]):
+        last = None if neighbours == last else neighbours
+        counts[neighbours] += times if last else 0
+    """,
+)
+
 # %% exercise="bpe_encode" wrong="merged_as_found"
 """Merges are applied as they are met from left to right, not by the order in which they were learned.
 
@@ -193,7 +241,7 @@ Two specials match at the same place. Which should win?
 edit("sorted(specials, key=len, reverse=True)", "specials")
 
 # %% exercise="bpe_encode" wrong="specials_are_cut"
-"""Special tokens are encoded like ordinary text, byte by byte.
+"""Special tokens are encoded like ordinary text: nobody looked for them, or the text was cut into pieces before.
 
 How many ids should "<|end|>" become when it is registered?
 """
@@ -237,6 +285,58 @@ edit(
     """,
 )
 
+# %% exercise="bpe_encode" wrong="one_place_at_a_time"
+"""After each single merge you look for the best pair again. A pair that this merge made overtakes the other places.
+
+With (ab, a) before (a, b), what becomes of "abab" when both ab are merged in one step?
+"""
+edit(
+    "tokens = bpe_merge(tokens, first, first[0] + first[1])",
+    """
+    at = list(zip(tokens, tokens[1:])).index(first)
+    tokens[at : at + 2] = [first[0] + first[1]]
+    """,
+)
+
+# %% exercise="bpe_encode" wrong="id_from_the_rank"
+"""A token's id is 256 plus the place of its merge. A merge whose result is a token already gets no id, so all later ids
+are too high by one.
+
+vocabulary(merges) says what each id is: look the token up there.
+"""
+edit(
+    "ids = {token: i for i, token in vocabulary(merges).items()}",
+    """
+    ids = {bytes([b]): b for b in range(256)}
+    for i, (left, right) in enumerate(merges):
+        ids.setdefault(left + right, 256 + i)
+    """,
+)
+edit("first_special = len(ids)", "first_special = len(vocabulary(merges))")
+
+# %% exercise="bpe_encode" wrong="specials_behind_all_merges"
+"""The first special token is 256 + len(merges), but merges with the same result share one id: count the tokens.
+
+How many entries has vocabulary(merges) when two merges give "abc"?
+"""
+edit("first_special = len(ids)", "first_special = 256 + len(merges)")
+
+# %% exercise="bpe_encode" wrong="specials_not_escaped"
+"""Special tokens go into the pattern as they are: the bars of "<|end|>" then mean "or", and the token itself is cut.
+
+Which function of `re` takes the meaning away from such signs?
+"""
+edit("map(re.escape, longest_first)", "longest_first")
+edit("pretokenize(part)", 'pretokenize(part or "")')
+
+# %% exercise="bpe_encode" wrong="empty_pattern_without_specials"
+"""Without special tokens the pattern is empty. It matches between all characters: each becomes a piece of its own, and
+nothing is merged.
+
+What does re.split("()", "abc") give?
+"""
+edit(" if specials else [text]", "")
+
 # %% exercise="bpe_decode" wrong="each_token_decoded_alone"
 """Each token is decoded on its own, so a character spread over two tokens becomes U+FFFD.
 
@@ -275,6 +375,31 @@ What should come out for the id of "<e>"?
 """
 edit("vocabulary(merges, specials)", "vocabulary(merges)")
 edit("for i in ids", "for i in ids if i in known")
+
+# %% exercise="bpe_decode" wrong="an_id_for_each_merge"
+"""Every merge gets an id, also one whose result is a token already: all later ids are shifted, those of specials, too.
+
+vocabulary(merges, specials) says what each id is.
+"""
+edit(
+    "known = vocabulary(merges, specials)",
+    "known = [*(bytes([b]) for b in range(256)), *(a + b for a, b in merges), *(word.encode() for word in specials)]",
+)
+
+# %% exercise="bpe_decode" wrong="unfinished_end_lost"
+"""A character that is cut off at the very end disappears: an incremental decoder waits for bytes that never come.
+
+How does the decoder learn that there is no more? Or do you have all bytes at once?
+"""
+edit(
+    'return b"".join(known[i] for i in ids).decode("utf-8", errors="replace")',
+    """
+    import codecs
+
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    return "".join(decoder.decode(known[i]) for i in ids)
+    """,
+)
 
 # %% exercise="language_finding" wrong="greek_is_dearest"
 """Two bytes for each letter is not the most there is: Devanagari needs three.
@@ -348,7 +473,7 @@ def pad_batch(rows, pad_id, side="right"):
     return torch.tensor(rows), mask, (mask.cumsum(dim=1) - 1) * mask
 
 # %% exercise="pad_batch" wrong="another_side_is_left"
-"""Every `side` but "right" pads on the left, also one that does not exist. The docstring asks for a ValueError.
+"""A `side` that does not exist is taken for one of the two. The docstring asks for a ValueError.
 
 What does your function do when somebody writes "centre", or "Right"?
 """
@@ -359,6 +484,30 @@ edit(
     """,
     "",
 )
+
+# %% exercise="pad_batch" wrong="padding_repeats_the_last_position"
+"""Padding on the right keeps the position of the last real token; the docstring asks for 0 there.
+
+What does cumsum do where the mask is False? What makes a 0 of it?
+"""
+edit(".clamp(min=0) * mask", ".clamp(min=0)")
+
+# %% exercise="pad_batch" wrong="padding_counted_on"
+"""Padding on the right is counted on, as if tokens stood there; the docstring asks for 0.
+
+Which of your positions belong to real tokens, and what should all the others be?
+"""
+edit(
+    "(mask.cumsum(dim=1) - 1).clamp(min=0) * mask",
+    '(torch.arange(longest) - (side == "left") * (longest - mask.sum(dim=1, keepdim=True))).clamp(min=0)',
+)
+
+# %% exercise="pad_batch" wrong="padding_at_position_one"
+"""Padding stands at position 1, as in the code of `transformers`; here it stands at 0.
+
+Nobody reads these positions, so any number would do. Which one did the docstring choose?
+"""
+edit("(mask.cumsum(dim=1) - 1).clamp(min=0) * mask", "(mask.cumsum(dim=1) - 1).masked_fill(~mask, 1)")
 
 # %% exercise="embed" wrong="columns_looked_up"
 """Columns of the table are read instead of rows.
@@ -405,6 +554,35 @@ Which row never moves in your version?
 """
 edit("return table[ids]", "return nn.functional.embedding(ids, table, padding_idx=0)")
 
+# %% exercise="embed" wrong="gradients_averaged"
+"""A token that stands in several places gets the mean of their gradients, as with scale_grad_by_freq; asked is the sum.
+
+The loss depends on row 2 through three places. What does the chain rule do with three paths?
+"""
+edit("return table[ids]", "return nn.functional.embedding(ids, table, scale_grad_by_freq=True)")
+
+# %% exercise="embed" wrong="seen_ids_renumbered"
+"""The one-hot vectors number the ids that occur, so they read the first rows of the table and not those of the ids.
+
+How long is the one-hot vector of id 5 when only the ids 2 and 5 occur?
+"""
+edit(
+    "hot = (ids[..., None] == torch.arange(table.shape[0])).to(table.dtype)  # (..., V)",
+    """
+    seen, place = ids.unique(return_inverse=True)
+    hot = nn.functional.one_hot(place, len(seen)).to(table.dtype)
+    """,
+)
+edit("hot @ table", "hot @ table[: len(seen)]")
+
+# %% exercise="embed" wrong="ids_compared_as_floats"
+"""Ids are compared in the table's dtype. float16 holds no odd numbers beyond 2048: neighbours share a one-hot vector.
+
+Which number is 2049 in float16?
+"""
+edit("ids[..., None] ==", "ids[..., None].to(table.dtype) ==")
+edit("torch.arange(table.shape[0])", "torch.arange(table.shape[0]).to(table.dtype)")
+
 # %% exercise="TiedEmbedding" wrong="head_is_a_copy"
 """The head has its own copy of the matrix: equal at the start, different after one step.
 
@@ -439,6 +617,27 @@ edit("states @ self.weight.T", "states @ self.weight.T * math.sqrt(self.weight.s
 Which call cuts a tensor off from its history?
 """
 edit("states @ self.weight.T", "states @ self.weight.detach().T + 0 * self.weight.sum()")
+
+# %% exercise="TiedEmbedding" wrong="factor_rounded_down"
+"""The factor is a whole number: isqrt rounds the root down, which is right only where D is a square.
+
+What is sqrt(6), and what does math.isqrt(6) give?
+"""
+edit("math.sqrt(self.weight.shape[1])", "math.isqrt(self.weight.shape[1])")
+
+# %% exercise="TiedEmbedding" wrong="divided_by_the_factor"
+"""The rows are divided by sqrt(D), as scores are in attention; an embedding is multiplied by it.
+
+A row's numbers have a size of about 1 / sqrt(D) at the start. Which of the two brings them to 1?
+"""
+edit("self.weight[ids] * math", "self.weight[ids] / math")
+
+# %% exercise="TiedEmbedding" wrong="factor_taken_out_again"
+"""The logits are divided by sqrt(D), to take the factor of `embed` out again; but they hold no such factor.
+
+What do the states consist of when they arrive at the head: rows of the table, or what a model made of them?
+"""
+edit("states @ self.weight.T", "states @ self.weight.T / math.sqrt(self.weight.shape[1])")
 
 # %% exercise="sinusoidal_encoding" wrong="exponent_doubled"
 """The exponent is doubled: `i` runs in steps of two already, and 2i is used on top.
@@ -476,6 +675,34 @@ Which columns belong to the same angle?
 edit("torch.arange(0, d_model, 2, dtype=torch.float64)", "torch.arange(d_model, dtype=torch.float64)")
 edit("[turn.sin(), turn.cos()]", "[turn[:, 0::2].sin(), turn[:, 1::2].cos()]")
 
+# %% exercise="sinusoidal_encoding" wrong="exponent_halved"
+"""The index i runs over 0, 1, 2 ... and the 2 of the formula is missing: the slowest clock turns far too fast.
+
+With D = 6 the exponents should be 0, 2/6 and 4/6.
+"""
+edit("torch.arange(0, d_model, 2, dtype=torch.float64)", "torch.arange(d_model // 2, dtype=torch.float64)")
+
+# %% exercise="sinusoidal_encoding" wrong="ends_at_10000"
+"""The slowest clock has the frequency 1/10000 exactly, as in tensor2tensor. The paper divides by D, not by D - 2.
+
+With D = 6 the exponents should be 0, 2/6 and 4/6. Which is your last one?
+"""
+edit(
+    "(-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)",
+    "-torch.linspace(0, 1, d_model // 2, dtype=torch.float64)",
+)
+
+# %% exercise="sinusoidal_encoding" wrong="angles_in_half_precision"
+"""Positions, frequencies and their products are bfloat16: with 8 binary digits, far positions share an angle.
+
+Which number is 257 in bfloat16?
+"""
+edit("t = torch.arange(length, dtype=torch.float64)[:, None]", "t = torch.arange(length).bfloat16()[:, None]")
+edit(
+    "turn = t * 10000.0 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)",
+    "turn = (t * (10000.0 ** (-torch.arange(0, d_model, 2) / d_model)).bfloat16()).float()",
+)
+
 # %% exercise="rope_frequencies" wrong="exponent_doubled"
 """The frequencies are squared: the exponent is divided by d/2 instead of d.
 
@@ -510,6 +737,27 @@ edit("base **", "10000.0 **")
 How many pairs has a head of width d?
 """
 edit(".float()", ".float().repeat_interleave(2)")
+
+# %% exercise="rope_frequencies" wrong="ends_at_one_over_base"
+"""The exponents run from 0 to -1 with both ends, so the last frequency is 1 / base and all but the first are off.
+
+With d = 8 the exponents should be 0, -2/8, -4/8, -6/8. Which is your last one?
+"""
+edit("(-torch.arange(0, d, 2, dtype=torch.float64) / d)", "-torch.linspace(0, 1, d // 2, dtype=torch.float64)")
+
+# %% exercise="rope_frequencies" wrong="counted_from_one"
+"""The pairs are counted from 1, so even the fastest pair turns by less than 1 for each position.
+
+What is base^0, and which pair has it?
+"""
+edit("torch.arange(0, d, 2, dtype", "torch.arange(2, d + 1, 2, dtype")
+
+# %% exercise="rope_frequencies" wrong="slowest_first"
+"""The frequencies are right and stand in the opposite order.
+
+Which pair turns fastest, the first or the last?
+"""
+edit(".float()", ".float().flip(0)")
 
 # %% exercise="apply_rope" wrong="identity"
 """Nothing is turned. Lengths and shapes look right, and so does the dot product at equal positions.
@@ -585,11 +833,16 @@ In which of the two lines does the formula have a minus?
 edit("a * cos - b * sin", "a * cos + b * sin", times=2)
 
 # %% exercise="apply_rope" wrong="angles_in_half_precision"
-"""The positions are converted to the dtype of x. float16 holds no odd numbers beyond 2048: neighbours share an angle.
+"""Positions, frequencies and angles all have the dtype of x. In float16 position 2049 becomes 2048, and an angle of
+that size has no digits behind the point.
 
-Which number is 2049 in float16?
+Which parts of the work may be float16, and which become wrong by whole turns?
 """
-edit("positions.double()", "positions.to(x.dtype)")
+edit(
+    "positions.double()[:, None] * base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)",
+    "positions.to(x.dtype)[:, None] * (base ** (-torch.arange(0, d, 2) / d)).to(x.dtype)",
+)
+edit("torch.promote_types(x.dtype, torch.float32)", "x.dtype")
 
 # %% exercise="apply_rope" wrong="contiguous_only"
 """`view` wants numbers that lie side by side; the heads of unit 02 come out of a transpose.
@@ -599,8 +852,7 @@ Which function gives a new shape to any tensor, and copies where it has to?
 edit("d = x.shape[-1]", "d, x = x.shape[-1], x.view(-1, *x.shape[-2:]).view(x.shape)")
 
 # %% exercise="apply_rope" wrong="another_pairing_is_interleaved"
-"""Every `pairing` but "half" is taken for "interleaved", also one that does not exist: a typing error turns the wrong
-pairs without a message.
+"""A `pairing` that does not exist is taken for one of the two: a typing error turns the wrong pairs without a message.
 
 What does the docstring say about anything else?
 """
@@ -611,6 +863,58 @@ edit(
     """,
     "",
 )
+
+# %% exercise="apply_rope" wrong="half_put_back_interleaved"
+"""For "half" the pairs are taken apart by halves, but put back side by side: right numbers in wrong places.
+
+Pair i came from the columns i and i + d/2. Where do its two new numbers belong?
+"""
+edit(
+    "torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)",
+    "torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)",
+)
+
+# %% exercise="apply_rope" wrong="base_not_passed_on"
+"""The base is always 10000.
+
+Does your function use its last argument?
+"""
+edit("[:, None] * base **", "[:, None] * 10000.0 **")
+
+# %% exercise="apply_rope" wrong="whole_positions_only"
+"""Positions are cut to whole numbers, so 0.5 turns like 0. Position interpolation lives on fractions.
+
+Does a cosine need a whole number?
+"""
+edit("positions.double()", "positions.long().double()")
+
+# %% exercise="apply_rope" wrong="negative_positions_from_the_end"
+"""Angles are looked up in a table by position: there -1 is the last row, not the angle minus one.
+
+What does table[-1] mean in Python, and what does position -1 mean?
+"""
+edit("positions.double()", "torch.where(positions < 0, positions + positions.abs().max() + 1, positions).double()")
+
+# %% exercise="apply_rope" wrong="angles_of_an_earlier_call"
+"""Angles are kept from the first call of each size, so a later call with other positions turns by the old ones.
+
+On what do the angles depend? All of that must be part of the key.
+"""
+kept = {}
+
+
+def apply_rope(x, positions, pairing="interleaved", base=10000.0):
+    if pairing not in ("interleaved", "half"):
+        raise ValueError(pairing)
+    d = x.shape[-1]
+    key = len(positions), d, base
+    if key not in kept:
+        kept[key] = positions.double()[:, None] * base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    cos, sin = kept[key].cos(), kept[key].sin()
+    a, b = (x[..., 0::2], x[..., 1::2]) if pairing == "interleaved" else x.chunk(2, -1)
+    turned = [a * cos - b * sin, a * sin + b * cos]
+    out = torch.stack(turned, -1).flatten(-2) if pairing == "interleaved" else torch.cat(turned, -1)
+    return out.to(x.dtype)
 
 # %% exercise="rotary_qkv" wrong="keys_not_turned"
 """Queries are turned and keys are not, so scores depend on the query's position, not on the distance.
@@ -663,6 +967,67 @@ edit(
     """,
 )
 
+# %% exercise="rotary_qkv" wrong="input_turned_in_each_head"
+"""The input's own pieces are turned and then projected; the projections mix what was turned, so no score is relative.
+
+In which order do projection and rotation come?
+"""
+edit(
+    "q, k, v = (part.unflatten(-1, (num_heads, -1)).transpose(1, 2) for part in (x @ w_q, x @ w_k, x @ w_v))",
+    """
+    heads = apply_rope(x.unflatten(-1, (num_heads, -1)).transpose(1, 2), positions)
+    turned = heads.transpose(1, 2).flatten(2)
+    parts = (turned @ w_q, turned @ w_k, x @ w_v)
+    q, k, v = (part.unflatten(-1, (num_heads, -1)).transpose(1, 2) for part in parts)
+    """,
+)
+edit("return apply_rope(q, positions), apply_rope(k, positions), v", "return q, k, v")
+
+# %% exercise="rotary_qkv" wrong="reshaped_without_a_transpose"
+"""(B, T, D) is reshaped to (B, H, T, d) at once, so heads hold pieces of several positions.
+
+Which axis do the D columns of one position belong to? Split that one first, then exchange two axes.
+"""
+edit(
+    "part.unflatten(-1, (num_heads, -1)).transpose(1, 2)",
+    "part.reshape(part.shape[0], num_heads, part.shape[1], -1)",
+)
+
+# %% exercise="rotary_qkv" wrong="every_hth_column"
+"""Head h gets the columns h, h + H, h + 2H ...; in unit 02 it gets d columns side by side.
+
+For D = 12 and 3 heads: which columns belong to head 0?
+"""
+edit("part.unflatten(-1, (num_heads, -1)).transpose(1, 2)", "part.unflatten(-1, (-1, num_heads)).permute(0, 3, 1, 2)")
+
+# %% exercise="rotary_qkv" wrong="weights_transposed"
+"""The weights are transposed, as nn.Linear does with its own; here they are applied as they are, x @ w.
+
+Which axis of w numbers the columns of x?
+"""
+edit("(x @ w_q, x @ w_k, x @ w_v)", "(x @ w_q.T, x @ w_k.T, x @ w_v.T)")
+
+# %% exercise="rotary_qkv" wrong="half_pairs"
+"""The pairs are (i, i + d/2); this exercise turns interleaved ones. Scores are relative all the same, but other ones.
+
+Which `pairing` does the docstring ask for?
+"""
+edit("apply_rope(q, positions)", 'apply_rope(q, positions, "half")')
+edit("apply_rope(k, positions)", 'apply_rope(k, positions, "half")')
+
+# %% exercise="rotary_qkv" wrong="positions_ignored"
+"""The tokens are numbered from 0, whatever `positions` says.
+
+A cache asks for token 11 alone. By which angle must it turn?
+"""
+edit(
+    "return apply_rope(q, positions), apply_rope(k, positions), v",
+    """
+    own = torch.arange(x.shape[1])
+    return apply_rope(q, own), apply_rope(k, own), v
+    """,
+)
+
 # %% exercise="alibi_slopes" wrong="start_at_one"
 """The slopes are h / H; the paper's are powers of two, 2^(-8h/H).
 
@@ -698,6 +1063,50 @@ edit("slopes + between[: num_heads - power]", "[2.0**-h for h in range(1, num_he
 Which head has the largest slope in the paper?
 """
 edit("slopes + between[: num_heads - power]", "(slopes + between[: num_heads - power])[::-1]")
+
+# %% exercise="alibi_slopes" wrong="steps_of_one_half_and_between"
+"""The first slopes halve whatever P is; only for 8 heads is the ratio 1/2. All ranges end at 2^-8.
+
+Which slope is the last one for 4 heads?
+"""
+edit("-8 * h / power)", "-h)")
+edit("-8 * h / (2 * power)", "-h / 2")
+
+# %% exercise="alibi_slopes" wrong="second_ones_from_between"
+"""Of the slopes for 2P the second, fourth ... are taken: those are the slopes for P once more, so heads are doubled.
+
+Which of 2^(-4h/P) lie between the slopes for P: those of odd h, or of even h?
+"""
+edit("range(1, 2 * power + 1, 2)", "range(2, 2 * power + 1, 2)")
+
+# %% exercise="alibi_slopes" wrong="none_skipped"
+"""The first slopes for 2P are taken without leaving any out, so some of them are there already.
+
+Print the slopes for P and for 2P: which ones of the second list are new?
+"""
+edit("range(1, 2 * power + 1, 2)", "range(1, 2 * power + 1)")
+
+# %% exercise="alibi_slopes" wrong="sorted"
+"""The slopes are right, but sorted. In published weights those for P come first, and those from between behind them.
+
+Which slope does the ninth of twelve heads have?
+"""
+edit("slopes + between[: num_heads - power]", "sorted(slopes + between[: num_heads - power], reverse=True)")
+
+# %% exercise="alibi_slopes" wrong="next_power_cut_off"
+"""The slopes for the next power of two are cut off after H; the authors start with the power of two below H.
+
+For 12 heads: is P 8 or 16?
+"""
+edit("math.floor(math.log2(num_heads))", "math.ceil(math.log2(num_heads))")
+edit("slopes + between[: num_heads - power]", "slopes[:num_heads]")
+
+# %% exercise="alibi_slopes" wrong="power_strictly_below"
+"""A power of two is not taken for itself: for 8 heads P is 4, which gives the right slopes in another order.
+
+What is the largest power of two that is not above 8?
+"""
+edit("math.floor(math.log2(num_heads))", "max(0, math.ceil(math.log2(num_heads)) - 1)")
 
 # %% exercise="alibi_bias" wrong="far_keys_favoured"
 """The sign is positive: far keys are favoured.
@@ -745,6 +1154,34 @@ edit(
     "bias = alibi_slopes(num_heads)[:, None, None] * position.expand_as(back)",
 )
 
+# %% exercise="alibi_bias" wrong="own_key_hidden"
+"""The query's own key is hidden, too; for the first query nothing is left.
+
+Which distance does a query have from itself, and is that the future?
+"""
+edit("back < 0", "back <= 0")
+
+# %% exercise="alibi_bias" wrong="mask_without_the_offset"
+"""The distances know that the queries are the last positions, the mask does not: it hides keys before the query, too.
+
+With one query and seven keys: which keys does triu(1) hide, and which should be hidden?
+"""
+edit("back < 0", "torch.ones_like(back).triu(1) > 0")
+
+# %% exercise="alibi_bias" wrong="distance_from_one"
+"""The query's own key counts as distance 1. The softmax is the same, but the bias is not what is asked.
+
+What should stand on the diagonal?
+"""
+edit("[:, None, None] * back", "[:, None, None] * (back + 1)")
+
+# %% exercise="alibi_bias" wrong="distance_from_the_last_position"
+"""In all rows the distance is counted from the last position; each query counts from where it stands itself.
+
+What should stand on the diagonal?
+"""
+edit("[:, None, None] * back", "[:, None, None] * (n_keys - 1 - position).expand_as(back)")
+
 # %% exercise="position_interpolation" wrong="stretched"
 """The positions are stretched: the factor is upside down.
 
@@ -776,10 +1213,48 @@ Which position should the last token of a text of twice the length get, and whic
 """
 edit("positions.float() * min(1.0, train_length / length)", "positions.float().clamp(max=train_length - 1)")
 
-# %% exercise="ntk_scaled_base" wrong="base_times_scale"
-"""The base is multiplied by the scale itself, so the slowest pair is squeezed a little too little.
+# %% exercise="position_interpolation" wrong="last_on_last"
+"""The factor is (L - 1) / (L' - 1), so that the last position falls on L - 1; the paper's is L / L'.
 
-With exponent d / (d - 2) the slowest frequency becomes exactly 1/scale of what it was. Yours?
+With L = 64 and L' = 512, how far apart are two neighbours in the paper?
+"""
+edit("min(1.0, train_length / length)", "min(1.0, (train_length - 1) / (length - 1))")
+
+# %% exercise="position_interpolation" wrong="length_from_the_tensor"
+"""The number of positions given is taken for the text's length. A part of a text is squeezed too little, or not at all.
+
+A cache asks for one position of a text of 512. Which argument says 512?
+"""
+edit("train_length / length", "train_length / len(positions)")
+
+# %% exercise="position_interpolation" wrong="length_from_the_positions"
+"""The largest position given is taken for the text's end. A part of a text is then squeezed by another factor.
+
+Which argument says how long the text is?
+"""
+edit("train_length / length", "train_length / (int(positions.max()) + 1)")
+
+# %% exercise="position_interpolation" wrong="only_positions_beyond"
+"""Only positions beyond the trained length are squeezed: they fall between those that stayed where they were.
+
+May a later token stand before an earlier one? Every position has the same factor.
+"""
+edit(
+    "positions.float() * min(1.0, train_length / length)",
+    "torch.where(positions < train_length, positions.float(), positions.float() * (train_length / length))",
+)
+
+# %% exercise="position_interpolation" wrong="whole_factor"
+"""The factor is rounded to one over a whole number: a text of 1.5 times the length is not squeezed at all.
+
+Which operator divides without cutting anything off?
+"""
+edit("positions.float() * min(1.0, train_length / length)", "positions / max(1, length // train_length)")
+
+# %% exercise="ntk_scaled_base" wrong="base_times_scale"
+"""The base is multiplied by the scale itself, with 1 as its exponent: the slowest pair is squeezed a little too little.
+
+With exponent d / (d - 2) the slowest frequency becomes exactly 1/scale of what it was. Yours? (And d // (d - 2) is 1.)
 """
 edit("scale ** (d / (d - 2))", "scale")
 
@@ -810,6 +1285,27 @@ edit("base * scale", "base / scale")
 Does a rotation need a whole number as its base?
 """
 edit("base * scale ** (d / (d - 2))", "float(round(base * scale ** (d / (d - 2))))")
+
+# %% exercise="ntk_scaled_base" wrong="d_minus_one"
+"""The exponent is d / (d - 1).
+
+The slowest pair has the exponent -(d - 2) / d. What must yours be, so that the product is -1?
+"""
+edit("scale ** (d / (d - 2))", "scale ** (d / (d - 1))")
+
+# %% exercise="ntk_scaled_base" wrong="pairs_instead_of_width"
+"""The number of pairs d/2 stands where the width d belongs, so the base grows far too much.
+
+What is `d` in the docstring: how wide a head is, or how many pairs it has?
+"""
+edit("scale ** (d / (d - 2))", "scale ** (d / (d - 4) if d > 4 else 1)")
+
+# %% exercise="ntk_scaled_base" wrong="cut_to_a_whole_number"
+"""The base is cut to a whole number. Nothing needs that, and small bases change by much.
+
+Does a rotation need a whole number as its base?
+"""
+edit("base * scale ** (d / (d - 2))", "int(base * scale ** (d / (d - 2)))")
 
 # %% exercise="extrapolation_finding" wrong="rope_extrapolates"
 """RoPE is named best at 512; the table says otherwise, although it is often repeated.
@@ -885,6 +1381,30 @@ How does Python compare b"b" and b"aaaa"?
 """
 edit("(counts[neighbours], neighbours)", "(counts[neighbours], len(neighbours[0] + neighbours[1]), neighbours)")
 
+# %% exercise="repaired_choice" wrong="smaller_pair_wins_a_tie"
+"""On a tie the smaller pair wins; here the greater one does.
+
+Sorting puts the smallest first. Which end do you take?
+"""
+edit(
+    "max(counts, key=lambda neighbours: (counts[neighbours], neighbours))",
+    "min(counts, key=lambda neighbours: (-counts[neighbours], neighbours))",
+)
+
+# %% exercise="repaired_choice" wrong="compared_as_numbers"
+"""Tokens are compared as numbers, where more bytes always mean more; byte strings are compared from the left.
+
+Which comes later in a dictionary, "f" or "af"?
+"""
+edit("(counts[neighbours], neighbours)", '(counts[neighbours], [int.from_bytes(side, "big") for side in neighbours])')
+
+# %% exercise="repaired_choice" wrong="decoded_text_compared"
+"""Tokens are decoded before they are compared. Bytes that are no text all become U+FFFD, and are then equal.
+
+What do b"\\x80" and b"\\xff" decode to?
+"""
+edit("(counts[neighbours], neighbours)", '(counts[neighbours], [s.decode("utf-8", "replace") for s in neighbours])')
+
 # %% exercise="repaired_rotations" wrong="as_published"
 """This is the published version: positions are numbered in the low precision already.
 
@@ -926,3 +1446,42 @@ edit("table.cos().to(dtype), table.sin().to(dtype)", "table.cos(), table.sin()")
 Does your function use its last argument?
 """
 edit("base ** (-torch", "10000.0 ** (-torch")
+
+# %% exercise="repaired_rotations" wrong="positions_rounded"
+"""Frequencies and products are exact now, but the positions are still numbered in the low precision.
+
+Which whole numbers between 256 and 512 can bfloat16 hold?
+"""
+edit("torch.arange(length, dtype=torch.float64)", "torch.arange(length).to(dtype).double()")
+
+# %% exercise="repaired_rotations" wrong="float32_throughout"
+"""Everything is float32. That is enough for bfloat16, but the float32 cosine of an angle near 400 lacks digits.
+
+By how much may an angle near 400 be wrong in float32, and how exact should a float32 cosine be?
+"""
+edit("torch.arange(length, dtype=torch.float64)", "torch.arange(length, dtype=torch.float32)")
+edit("base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)", "1.0 / base ** (torch.arange(0, d, 2).float() / d)")
+
+# %% exercise="repaired_rotations" wrong="frequencies_in_float32"
+"""The frequencies are rounded to float32, as rope_frequencies gives them, and every position multiplies that error.
+
+Of which numbers does a float64 product of a position and a frequency need all digits?
+"""
+edit(
+    "base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)",
+    "(base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)).float().double()",
+)
+
+# %% exercise="repaired_rotations" wrong="through_float32"
+"""Cosine and sine go through float32 on their way, so a float64 result holds float32 numbers.
+
+How many digits are left after .float().double()?
+"""
+edit("table.cos().to(dtype), table.sin().to(dtype)", "table.cos().float().to(dtype), table.sin().float().to(dtype)")
+
+# %% exercise="repaired_rotations" wrong="sine_first"
+"""The sines come first; the docstring asks for cosines, then sines.
+
+Which of the two is 1 at position 0?
+"""
+edit("table.cos().to(dtype), table.sin().to(dtype)", "table.sin().to(dtype), table.cos().to(dtype)")

@@ -21,6 +21,13 @@ How often must a program step when a row is wider than a block?
 """
 edit("range(0, width, BLOCK)", "range(0, BLOCK, BLOCK)")
 
+# %% wrong="tail_forgotten" loses="right" says="never written by a kernel"
+"""Only whole blocks are copied: the columns of the last, partial block are never written.
+
+How many blocks does a row of 70 columns need with blocks of 32?
+"""
+edit("range(0, width, BLOCK)", "range(0, width // BLOCK * BLOCK, BLOCK)")
+
 # %% wrong="no_masks" loses="safe" says="are outside"
 """A load has no mask, so the last step reads past the end of the row. The store needs one, too.
 

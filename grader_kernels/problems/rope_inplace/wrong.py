@@ -28,12 +28,29 @@ pid // T and pid % T: which of the two is the position?
 """
 edit("t * table_row", "batch % length * table_row", times=2)
 
+# %% wrong="table_row_from_another_split" loses="right" says="which of your program"
+"""x is split by the number of positions, the tables by the number of batches: angles of another position.
+
+Program 7 of 2 batches and 5 positions: which position does it turn, and by which row of the tables?
+"""
+edit("x_ptr, cos_ptr, sin_ptr, length, half", "x_ptr, cos_ptr, sin_ptr, batches, length, half")
+edit("t * table_row", "tl.program_id(0) // batches * table_row", times=2)
+edit("x, cos, sin, T, d // 2", "x, cos, sin, N, T, d // 2")
+
 # %% wrong="sign_of_the_sine" loses="right" says="pair"
 """Both sines are added, so this is no rotation: lengths change.
 
 In which of the two lines does the formula have a minus?
 """
 edit("a * cos - b * sin", "a * cos + b * sin")
+
+# %% wrong="turned_backwards" loses="right" says="pair"
+"""Everything is turned the other way, by minus the angle.
+
+The pair (1, 0) becomes (cos, sin): which sign has the second number?
+"""
+edit("a * cos - b * sin", "a * cos + b * sin")
+edit("a * sin + b * cos", "b * cos - a * sin")
 
 # %% wrong="no_masks" loses="safe" says="are outside"
 """Nothing is masked: where d/2 is no power of two, lanes past the half turn numbers of the other half, or of nobody.
@@ -42,6 +59,13 @@ How many lanes has the block, and how many pairs has the head?
 """
 edit(", mask=inside", "", times=6)
 
+# %% wrong="block_rounded_down" loses="right" says="need not fill the block"
+"""The block is the power of two below d/2, so the last pairs stay as they were.
+
+Which power of two has room for 7 pairs?
+"""
+edit("triton.next_power_of_2(d // 2)", "1 << ((d // 2).bit_length() - 1)")
+
 # %% wrong="layout_assumed" loses="right" says="stride"
 """The addresses are those of a tensor that lies in memory in the order of its axes.
 
@@ -49,6 +73,21 @@ Ask x for its three strides.
 """
 edit("batch * x_batch + t * x_time + pair * x_col", "tl.program_id(0) * 2 * half + pair")
 edit("first + half * x_col", "first + half")
+
+# %% wrong="columns_assumed_contiguous" loses="right" says="stride"
+"""The columns of x are taken for neighbours in memory.
+
+How far is the next column in x[:, :, ::2]?
+"""
+edit("pair * x_col", "pair")
+edit("half * x_col", "half")
+
+# %% wrong="rows_evenly_spaced" loses="right" says="stride"
+"""Vector n * T + t is looked for at (n * T + t) * x.stride(1): a batch need not begin where the last one ended.
+
+How far apart are two batches when x is a transposed (T, N, d) tensor?
+"""
+edit("batch * x_batch + t * x_time", "tl.program_id(0) * x_time")
 
 # %% wrong="turns_a_copy" loses="right" says="x itself"
 """A copy of x is turned and returned: x stays as it was, and the copy costs as many bytes as the turning.
@@ -105,6 +144,15 @@ def rope_inplace(x, cos, sin):
 In which dtype are the tables, and in which do you compute with them?
 """
 edit("t * table_row + pair, mask=inside)", "t * table_row + pair, mask=inside).to(tl.bfloat16).to(tl.float32)", times=2)
+
+# %% wrong="turned_in_the_dtype_of_x" loses="right" says="round once, at the end"
+"""Cosine, sine and the products have the dtype of x: in float16 each is rounded, and a difference keeps all errors.
+
+How often may a number be rounded between its load and its store?
+"""
+edit("a = tl.load(first, mask=inside).to(tl.float32)", "a = tl.load(first, mask=inside)")
+edit("b = tl.load(second, mask=inside).to(tl.float32)", "b = tl.load(second, mask=inside)")
+edit("t * table_row + pair, mask=inside)", "t * table_row + pair, mask=inside).to(a.dtype)", times=2)
 
 # %% wrong="two_launches" loses="lean" says="launch"
 """One kernel writes the turned numbers to a second tensor and another one copies them back: every number moves twice.
