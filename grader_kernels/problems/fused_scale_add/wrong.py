@@ -59,6 +59,15 @@ Which numbers does your kernel add when y is every other element of a longer vec
 """
 edit("offsets * y_stride", "offsets")
 
+# %% wrong="blocks_of_256_always" loses="compiles" says="bits at a time"
+"""The programs hold 256 elements whatever `block` says. With 128 threads that is two elements for each, so a load can't
+bring four at once.
+
+Which block size does the caller ask for, and where in your launcher does it arrive?
+"""
+edit("triton.cdiv(n, block)", "triton.cdiv(n, 256)")
+edit("BLOCK=block", "BLOCK=256")
+
 # %% wrong="alpha_on_the_sum" loses="right" says="alpha multiplies"
 """alpha multiplies the sum: this is alpha * (x + y).
 
