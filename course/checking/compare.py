@@ -253,7 +253,9 @@ def _numbers(got: Any, expected: float, condition: float | None, where: str) -> 
     limit = 64 * 2.0**-24 * max(condition or 1.0, 1.0) * abs(expected) + 1e-30
     same = number == expected or (math.isnan(number) and math.isnan(expected))
     if not same and not abs(number - expected) <= (0 if condition is None else limit):
-        return Difference(f"{where or 'the number'} is wrong", f"{number:.6g}", f"{expected:.6g}")
+        shown = [f"{n:.6g}" for n in (number, expected)]
+        shown = [f"{n:.12g}" for n in (number, expected)] if shown[0] == shown[1] else shown
+        return Difference(f"{where or 'the number'} is wrong", *shown)
     return None
 
 
@@ -296,6 +298,8 @@ def _items(got: tuple | list, expected: tuple | list, what: str) -> Difference |
     if first == len(got) == len(expected):
         return None
     shown = _window(got, first), _window(expected, first)
+    if shown[0] == shown[1] and len(got) == len(expected):
+        return _kind(got[first], f"{_article(expected[first])}, {_small(expected[first])}", f"{what}[{first}]")
     if len(got) != len(expected):
         return Difference(f"{what} has {len(got)} items instead of {len(expected)}, first wrong at [{first}]", *shown)
     return Difference(f"{what} is wrong, first at [{first}]", *shown)

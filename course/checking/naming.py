@@ -20,6 +20,7 @@ from course.checking import compare
 from course.checking.recorded import Case, CheckCases, Misconception, Outcome, Ref, Step
 from grader_kernels.judging.verdict import Named
 
+CLOSE_BY = 1e-4  # of the width of a range: what rounding makes of an experiment's number
 TELLING = 3  # different numbers that a wrong value must hold before it says anything about where it comes from
 
 
@@ -54,9 +55,15 @@ def _compared(case: Case) -> list[Step]:
 
 
 def _alike(step: Step, ours: Any, theirs: Any, slack: float) -> bool:
-    """One compared value: equal, or both in the range that was asked for (a new weight is another one each time)."""
-    if step.do == "between" and not any(compare.between(value, *step.args[1:]) for value in (ours, theirs)):
-        return True
+    """One compared value: equal, or both in the range that was asked for (a new weight is another one each time), or
+    outside of it and a small part of its width apart."""
+    if step.do == "between":
+        low, high = step.args[1:]
+        if not any(compare.between(value, low, high) for value in (ours, theirs)):
+            return True
+        room = slack * CLOSE_BY * (high - low)
+        if all(isinstance(value, (int, float)) for value in (ours, theirs)) and abs(ours - theirs) <= room:
+            return True
     return compare.close(ours, theirs, max(step.condition, 1.0) * slack) is None
 
 

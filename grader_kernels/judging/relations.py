@@ -92,11 +92,17 @@ def _scaled(ours: torch.Tensor, right: torch.Tensor, alike: Alike) -> str:
         return "every number is the square of the expected one"
     if bool((right > 0).all()) and alike(ours * ours, right, 2 * float(ours.abs().max())):
         return "every number is the square root of the expected one"
-    if bool((right != 0).all()) and alike(ours * right, torch.ones_like(right), float(ours.abs().max()) + size):
-        return "every number is 1 divided by the expected one"
-    if bool((right > 0).all()) and alike(ours, right.log(), 1 / float(right.min())):
+    if bool((right != 0).all()) and _nearly(ours * right, torch.ones_like(right)):
+        if alike(ours * right, torch.ones_like(right), float(ours.abs().max()) + size):
+            return "every number is 1 divided by the expected one"
+    if bool((right > 0).all()) and _nearly(ours, right.log()) and alike(ours, right.log(), 1 / float(right.min())):
         return "every number is the logarithm of the expected one"
     return ""
+
+
+def _nearly(ours: torch.Tensor, right: torch.Tensor) -> bool:
+    """Is each number the other one to three digits? What is allowed of large numbers would be anything of small ones."""
+    return bool(((ours - right).abs() <= 1e-3 * right.abs().clamp(min=1e-30)).all())
 
 
 def _exchanged(ours: torch.Tensor, right: torch.Tensor, alike: Alike) -> str:

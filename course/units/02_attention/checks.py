@@ -87,7 +87,7 @@ def _(subject, trial):
     x, hidden = trial.normal((3, 6), mean=-20000), trial.integers(0, 6)
     x[:, hidden] = -INF
     got = subject(x)
-    trial.close(got, oracle.softmax(x), condition=10)
+    trial.close(got, oracle.softmax(x), condition=2e4)  # whoever subtracts a logarithm of the sum has no more digits
     for row in range(3):
         trial.equal(got[row][hidden], torch.tensor(0.0), "the weight of an entry of -inf is exactly 0")
 
@@ -600,6 +600,7 @@ def _(subject, trial):
     for query in range(0, size, 100):
         says = "weights should be dropped, or grow by 1 / (1 - p), before they mix the values"
         trial.likely(out[0][query][0], 0.7, 1.3, says)
+        trial.likely(out[0][query][0], 0.4, 1.6, says)  # 0 or 2 where the mixed values are dropped
 
 
 @mha.case("in evaluation, dropout is off")

@@ -26,9 +26,9 @@ ORDER = (
     "new one, and h_new comes first."
 )
 TAIL = "H is no multiple of the block: the last lanes of a gate belong to the next gate, or to nobody."
-ADDRESS = "from_x may be a slice: its rows do not lie 4 H elements apart. Ask each tensor for its strides."
+ADDRESS = "Rows need not lie 4 H elements apart, nor columns side by side: ask each tensor for both of its strides."
 LARGE = "exp overflows above 88. Write tanh so that it is 1 or -1 there: as 2 sigmoid(2 x) - 1, or with exp(-2 |x|)."
-ADDED = "Work in float32: what is rounded to float16 half way is rounded again later."
+ADDED = "Work in float32, with the cell too: what is rounded to float16 half way is rounded again later."
 
 
 def cases(rng, sizes):
