@@ -119,9 +119,9 @@ class MultiHeadAttention(nn.Module):
         for h, start in enumerate(range(0, x.shape[-1], self.width)):
             own = slice(start, start + self.width)
             q, k, v = self.w_q(x)[..., own], self.w_k(x)[..., own], self.w_v(x)[..., own]
-            mine = mask[:, h] if mask is not None and mask.dim() == 4 and mask.shape[1] > 1 else mask
-            if mine is not None and mine.dim() == 4:
-                mine = mine[:, 0]
+            mine = mask
+            if mask is not None and mask.dim() > 2:  # (..., H or 1, T, T)
+                mine = mask[..., h if mask.shape[-3] > 1 else 0, :, :]
             _, w = scaled_dot_product_attention(q, k, v, mine)
             all_weights.append(w)
             heads.append(nn.functional.dropout(w, self.p, training=self.training) @ v)
