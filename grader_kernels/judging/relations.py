@@ -95,7 +95,8 @@ def _scaled(ours: torch.Tensor, right: torch.Tensor, alike: Alike) -> str:
     if bool((right != 0).all()) and _nearly(ours * right, torch.ones_like(right)):
         if alike(ours * right, torch.ones_like(right), float(ours.abs().max()) + size):
             return "every number is 1 divided by the expected one"
-    if bool((right > 0).all()) and _nearly(ours, right.log()) and alike(ours, right.log(), 1 / float(right.min())):
+    logarithm = right.log() if bool((right > 0).all()) else None
+    if logarithm is not None and _nearly(ours, logarithm) and alike(ours, logarithm, 1 / float(right.min())):
         return "every number is the logarithm of the expected one"
     return ""
 
