@@ -89,6 +89,15 @@ How far apart are two batches when x is a transposed (T, N, d) tensor?
 """
 edit("batch * x_batch + t * x_time", "tl.program_id(0) * x_time")
 
+# %% wrong="smaller_step_for_all" loses="right" says="stride"
+"""The smaller of two strides is taken for the step from vector to vector. Where positions come before batches in
+memory, vectors are turned by the angles of other positions.
+
+Vector n * T + t of x: how far is it from the first one, with both strides of x?
+"""
+edit("batch * x_batch + t * x_time", "tl.program_id(0) * x_time")
+edit("*x.stride(), cos.stride(0)", "x.stride(0), min(x.stride()[:2]), x.stride(2), cos.stride(0)")
+
 # %% wrong="turns_a_copy" loses="right" says="x itself"
 """A copy of x is turned and returned: x stays as it was, and the copy costs as many bytes as the turning.
 
