@@ -80,6 +80,45 @@ Which step of yours takes a root before eps is added?
 """
 edit("centred.square().mean(dim=-1, keepdim=True)", "centred.square().mean(dim=-1, keepdim=True).sqrt() ** 2")
 
+# %% exercise="LayerNorm" wrong="statistics_over_all_axes_but_the_first"
+"""Mean and variance are taken over all axes but the first: the tokens of a sentence share them. Each token needs its own.
+
+Change one token: should the output at another position move?
+"""
+edit("dim=-1", "dim=tuple(range(1, x.dim())) or -1", times=2)
+
+# %% exercise="LayerNorm" wrong="statistics_over_axis_one"
+"""Mean and variance are taken over axis 1. That is the vector of (N, D); of (B, T, D) it is the positions of a sentence.
+
+Which axis holds the D numbers, however many stand before it?
+"""
+edit("dim=-1", "dim=min(1, x.dim() - 1)", times=2)
+
+# %% exercise="LayerNorm" wrong="bias_before_weight"
+"""The bias is added before the weight multiplies, so it is scaled, too.
+
+What should come out for a vector of equal numbers: the bias, or the bias times the weight?
+"""
+edit("* self.weight + self.bias", "* self.weight + self.bias * self.weight")
+
+# %% exercise="LayerNorm" wrong="variance_as_a_difference_above_zero"
+"""The variance is mean(x^2) - mean^2, kept from falling below 0. Near 2000 both are about four million, and float32 has
+no digits left for their difference; the floor only hides that.
+
+Subtract the mean first: how large are the numbers that you square then?
+"""
+edit(
+    "centred.square().mean(dim=-1, keepdim=True)",
+    "(x.square().mean(dim=-1, keepdim=True) - x.mean(dim=-1, keepdim=True).square()).clamp(min=0)",
+)
+
+# %% exercise="LayerNorm" wrong="eps_as_a_floor"
+"""eps is the smallest variance that you allow; it should be added to every variance.
+
+What does a variance of eps become under the root: eps, or 2 eps?
+"""
+edit("variance + self.eps", "variance.clamp(min=self.eps)")
+
 # %% exercise="RMSNorm" wrong="subtracts_the_mean"
 """The mean is subtracted first. That is layer normalisation without a bias.
 
@@ -142,6 +181,45 @@ edit(".mean(dim=-1, keepdim=True)", ".mean()")
 Set the weight to 3: what should the output do?
 """
 edit(" * self.weight", "")
+
+# %% exercise="RMSNorm" wrong="squares_before_widening"
+"""x is squared in its own dtype and widened afterwards: 400 squared does not fit into float16, and 1 / inf is 0.
+
+Which comes first, the square or the conversion to float32?
+"""
+edit("wide.square().mean(", "x.square().to(wide.dtype).mean(")
+
+# %% exercise="RMSNorm" wrong="bfloat16_not_widened"
+"""Only float16 is widened. bfloat16 does not overflow, but with 8 binary digits every square and quotient is rounded.
+
+Which dtypes are half precision? Both should be float32 until the end.
+"""
+edit("x.dtype in (torch.float16, torch.bfloat16)", "x.dtype == torch.float16")
+
+# %% exercise="RMSNorm" wrong="rounded_before_the_weight"
+"""The normalised vector is rounded to the dtype of x before the weight multiplies, as in Llama's code: it is rounded
+twice.
+
+Where does your last conversion stand: before the weight, or behind it?
+"""
+edit(
+    "(wide * torch.rsqrt(mean_square + self.eps) * self.weight).to(x.dtype)",
+    "((wide * torch.rsqrt(mean_square + self.eps)).to(x.dtype) * self.weight).to(x.dtype)",
+)
+
+# %% exercise="RMSNorm" wrong="float64_through_float32"
+"""float64 goes through float32, too, and loses half of its digits.
+
+Which dtypes need to become wider, and which is wider already?
+"""
+edit("x.float() if x.dtype in (torch.float16, torch.bfloat16) else x", "x.float()")
+
+# %% exercise="RMSNorm" wrong="root_detached"
+"""The root mean square is computed without gradient. The forward numbers are right, the gradients are not.
+
+If x doubles the output stays. What must x times its gradient add up to?
+"""
+edit("wide.square().mean(", "wide.detach().square().mean(")
 
 # %% exercise="BatchNorm" wrong="batch_statistics_in_evaluation"
 """In evaluation the statistics of the batch at hand are used: the answer for one sentence depends on its
@@ -230,9 +308,10 @@ edit(
     vectors = x.reshape(-1, x.shape[-1])
     if self.training:
         mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
-    with torch.no_grad():
-        self.running_mean.lerp_(vectors.mean(dim=0), self.momentum)
-        self.running_var.lerp_(vectors.var(dim=0), self.momentum)
+    if len(vectors) > 1:
+        with torch.no_grad():
+            self.running_mean.lerp_(vectors.mean(dim=0), self.momentum)
+            self.running_var.lerp_(vectors.var(dim=0), self.momentum)
     """,
 )
 
@@ -259,9 +338,10 @@ edit(
 )
 
 # %% exercise="BatchNorm" wrong="statistics_are_no_buffers"
-"""running_mean and running_var are plain attributes: they are not in the state dict, so a saved model forgets them.
+"""running_mean and running_var are not in the state dict, so a saved model forgets them: they are plain attributes, or
+buffers that are not persistent.
 
-What does register_buffer do that an assignment does not?
+What does register_buffer do that an assignment does not, and what does its argument `persistent` say?
 """
 edit('self.register_buffer("running_mean", torch.zeros(width))', "self.running_mean = torch.zeros(width)")
 edit('self.register_buffer("running_var", torch.ones(width))', "self.running_var = torch.ones(width)")
@@ -348,8 +428,8 @@ Equation 2 of the paper has b1 and b2.
 edit("nn.Linear(width, hidden)", "nn.Linear(width, hidden, bias=False)")
 edit("nn.Linear(hidden, width)", "nn.Linear(hidden, width, bias=False)")
 
-# %% exercise="FeedForward" wrong="another_activation_is_relu"
-"""Every `activation` that you don't know becomes relu without a word; the docstring asks for a ValueError.
+# %% exercise="FeedForward" wrong="another_activation_is_accepted"
+"""An `activation` other than "relu" and "gelu" is accepted without a word; the docstring asks for a ValueError.
 
 What happens to somebody who writes "GELU"?
 """
@@ -361,6 +441,13 @@ edit(
     """,
     "self.activation = known.get(activation, nn.functional.relu)",
 )
+
+# %% exercise="FeedForward" wrong="leaky_relu"
+"""The relu is a leaky one: a small part of a negative number passes.
+
+What does relu give for -1?
+"""
+edit('"relu": nn.functional.relu', '"relu": nn.functional.leaky_relu')
 
 # %% exercise="SwiGLU" wrong="gate_and_up_swapped"
 """The branch `up` is squashed and `gate` is not. With weights from elsewhere the result is wrong.
@@ -410,6 +497,20 @@ edit("nn.functional.silu(self.gate(x)) * self.up(x)", "nn.functional.silu(self.g
 Look at the last words of the line about parameters.
 """
 edit("bias=False", "bias=True", times=3)
+
+# %% exercise="SwiGLU" wrong="softmax_gate"
+"""The gate is a softmax: its coordinates compete, and all of them together let through 1. silu takes each by itself.
+
+silu(z) = z * sigmoid(z).
+"""
+edit("nn.functional.silu(self.gate(x))", "self.gate(x).softmax(dim=-1)")
+
+# %% exercise="SwiGLU" wrong="one_map_for_both_branches"
+"""gate and up are one and the same linear map: both branches have the same weights.
+
+What does `self.up = self.gate` copy: the layer, or a reference to it?
+"""
+edit("self.up = nn.Linear(width, hidden, bias=False)", "self.up = self.gate")
 
 # %% exercise="EncoderLayer" wrong="residual_adds_the_normalised_stream"
 """What is carried around the sublayer is the normalised stream, not the stream itself. All that earlier layers
@@ -547,6 +648,55 @@ edit(
     "",
 )
 
+# %% exercise="EncoderLayer" wrong="one_norm_object"
+"""norm1 and norm2 are one and the same LayerNorm: both sublayers share scale and shift.
+
+What does `self.norm2 = self.norm1` copy: the layer, or a reference to it?
+"""
+edit("FeedForward(width, hidden, activation), LayerNorm(width)", "FeedForward(width, hidden, activation), self.norm1")
+
+# %% exercise="EncoderLayer" wrong="norms_exchanged"
+"""norm2 goes with the attention and norm1 with the feed-forward layer. With weights from elsewhere the result is wrong.
+
+The norms are numbered in the order in which the sublayers act.
+"""
+edit(
+    """
+        x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+        return x + self.dropout(self.feed_forward(self.norm2(x)))
+    x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+    return self.norm2(x + self.dropout(self.feed_forward(x)))
+    """,
+    """
+        x = x + self.dropout(self.attention(self.norm2(x), mask)[0])
+        return x + self.dropout(self.feed_forward(self.norm1(x)))
+    x = self.norm2(x + self.dropout(self.attention(x, mask)[0]))
+    return self.norm1(x + self.dropout(self.feed_forward(x)))
+    """,
+)
+
+# %% exercise="EncoderLayer" wrong="mask_turned_round"
+"""The mask is turned round before it goes to the attention: only padding is read. nn.Transformer wants True = hidden, your
+own attention wants True = may look.
+
+Which of the two conventions does the docstring of this layer name?
+"""
+edit(
+    "if self.pre:",
+    """
+    mask = None if mask is None else ~mask
+    if self.pre:
+    """,
+)
+
+# %% exercise="EncoderLayer" wrong="dropout_only_behind_attention"
+"""Dropout acts on the attention's output alone; that of the feed-forward layer is left out.
+
+With dropout=1 a pre-norm layer in training gives back its input.
+"""
+edit("self.dropout(self.feed_forward(self.norm2(x)))", "self.feed_forward(self.norm2(x))")
+edit("self.dropout(self.feed_forward(x))", "self.feed_forward(x)")
+
 # %% exercise="DecoderLayer" wrong="masks_swapped"
 """The memory mask goes to the self-attention and the causal mask to the cross-attention.
 
@@ -676,6 +826,41 @@ edit(
         raise ValueError(f"norm is 'pre' or 'post', not {norm!r}")
     """,
     "",
+)
+
+# %% exercise="DecoderLayer" wrong="hides_the_future_by_itself"
+"""The layer makes a causal mask of its own when it is given none. It should hide nothing by itself.
+
+Who decides what may be seen: the layer, or the masks that it is given?
+"""
+edit(
+    "sublayers = (",
+    """
+    if mask is None:
+        mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+    sublayers = (
+    """,
+)
+
+# %% exercise="DecoderLayer" wrong="one_attention_for_both"
+"""Self-attention and cross-attention are one and the same module with two names: they share all weights.
+
+What does `self.cross_attention = self.self_attention` copy: the layer, or a reference to it?
+"""
+edit("self.cross_attention, self.norm2 = MultiHeadAttention(width, heads)", "self.cross_attention, self.norm2 = self.self_attention")
+
+# %% exercise="DecoderLayer" wrong="cross_attention_reads_the_raw_stream"
+"""In pre-norm the queries of the cross-attention come from the stream as it is: norm2 is left out.
+
+What is x inside of your sublayer: the stream, or the normalised stream?
+"""
+edit(
+    "for norm, sublayer in sublayers:",
+    """
+    if self.pre:
+        sublayers = (sublayers[0], (nn.Identity(), sublayers[1][1]), sublayers[2])
+    for norm, sublayer in sublayers:
+    """,
 )
 
 # %% exercise="Transformer" wrong="embeddings_not_scaled"
@@ -822,6 +1007,64 @@ edit(
     "",
 )
 
+# %% exercise="Transformer" wrong="memory_normalised_by_the_decoder"
+"""decoder_norm is applied to the memory, too. The encoder has already finished it.
+
+What stands directly before the head, and only there?
+"""
+edit(
+    "for layer in self.decoder:",
+    """
+    memory = self.decoder_norm(memory)
+    for layer in self.decoder:
+    """,
+)
+
+# %% exercise="Transformer" wrong="no_closing_norm_in_the_decoder"
+"""With pre-norm decoder_norm is made and not applied: nothing normalises the decoder's stream before the head.
+
+In pre-norm, which norm acts on what the last layer adds?
+"""
+edit("self.decoder_norm(x) @", "x @")
+
+# %% exercise="Transformer" wrong="causal_mask_one_too_far"
+"""The causal mask lets a position see one further: it reads the word that follows its own, which it has to predict.
+
+Position t sees targets 0 to t. What does tril(diagonal=1) allow?
+"""
+edit(".tril()", ".tril(diagonal=1)")
+
+# %% exercise="Transformer" wrong="encoder_mask_on_the_queries"
+"""In the encoder the mask lies along the queries: padding may not look, and real words read the padding.
+
+Which axis of (B, H, S, S) are the keys? Something is hidden by hiding keys.
+"""
+edit("layer(x, keep[:, None, None, :])", "layer(x, keep[:, None, :, None])")
+
+# %% exercise="Transformer" wrong="bos_counts_as_padding"
+"""BOS in a source counts as padding. Only PAD is padding; any other token may stand in a source.
+
+With which number do you compare the tokens, and which tokens are on each side of it?
+"""
+edit("source != PAD", "source > BOS")
+
+# %% exercise="Transformer" wrong="positions_not_dropped"
+"""Dropout acts on the embedding before the position is added; it should act on their sum.
+
+With dropout=1 nothing of the input is left, positions included.
+"""
+edit(
+    "self.dropout(table(ids) * math.sqrt(D) + self.positions[:T])",
+    "self.dropout(table(ids) * math.sqrt(D)) + self.positions[:T]",
+)
+
+# %% exercise="Transformer" wrong="decoder_without_dropout"
+"""The argument dropout reaches the encoder's layers and not the decoder's.
+
+How does a DecoderLayer learn which dropout you want?
+"""
+edit("DecoderLayer(*options)", "DecoderLayer(*options[:-1])")
+
 # %% exercise="gradient_norms_by_depth" wrong="no_closing_norm"
 """With pre-norm the closing norm behind the last layer is missing, so the loss is another one.
 
@@ -906,6 +1149,27 @@ edit("EncoderLayer(width, heads, hidden, norm)", "EncoderLayer(width, heads, hid
 What does create_graph=True keep, and who needs it here?
 """
 edit("for layer in stack])", "for layer in stack], create_graph=True)")
+
+# %% exercise="gradient_norms_by_depth" wrong="mean_over_the_batch"
+"""The loss is the mean over the B sentences, not over the B * T tokens: the norms are T times too large.
+
+How many dot products <output, direction> do you add up, and by how many do you divide?
+"""
+edit("(x * direction).sum(dim=-1).mean()", "(x * direction).sum(dim=(1, 2)).mean()")
+
+# %% exercise="gradient_norms_by_depth" wrong="mean_absolute_value"
+"""The mean absolute value of each gradient is returned, not its Frobenius norm.
+
+sqrt of the sum of squares: torch.Tensor.norm does it.
+"""
+edit("grad.norm()", "grad.abs().mean()")
+
+# %% exercise="gradient_norms_by_depth" wrong="spectral_norm"
+"""The norms are the largest singular values (ord=2 for a matrix); asked for are Frobenius norms.
+
+sqrt of the sum of the squares of all entries: which `ord` of torch.linalg.matrix_norm is that?
+"""
+edit("grad.norm()", "torch.linalg.matrix_norm(grad, ord=2)")
 
 # %% exercise="depth_finding" wrong="the_papers_one_over_depth"
 """The pre-norm ratios are those of 1 / L: four times as deep, a quarter of the gradient.
