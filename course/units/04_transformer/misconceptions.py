@@ -204,7 +204,7 @@ Where does your last conversion stand: before the weight, or behind it?
 """
 edit(
     "(wide * torch.rsqrt(mean_square + self.eps) * self.weight).to(x.dtype)",
-    "((wide * torch.rsqrt(mean_square + self.eps)).to(x.dtype) * self.weight).to(x.dtype)",
+    "(wide * torch.rsqrt(mean_square + self.eps)).to(x.dtype) * self.weight.to(x.dtype)",
 )
 
 # %% exercise="RMSNorm" wrong="float64_through_float32"
