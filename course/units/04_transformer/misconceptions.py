@@ -1359,6 +1359,67 @@ Which number does the docstring name?
 """
 edit("target != PAD", "target > BOS")
 
+# %% exercise="smoothed_cross_entropy" wrong="shares_exchanged"
+"""epsilon and 1 - epsilon have changed places: the right class gets the small share.
+
+What should be left of the smoothing when epsilon is 0?
+"""
+edit("-(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)", "-smoothing * right - (1 - smoothing) * log_probs.mean(dim=-1)")
+
+# %% exercise="smoothed_cross_entropy" wrong="bits"
+"""Your loss is in bits, the docstring asks for nats.
+
+Which logarithm did you take, or by which number did you divide?
+"""
+edit("losses[target != PAD].mean()", "losses[target != PAD].mean() / math.log(2)")
+
+# %% exercise="smoothed_cross_entropy" wrong="pad_hidden_in_the_softmax"
+"""PAD's logit is taken out before the softmax. PAD is a class like the others, and with smoothing it even has a share:
+its log probability is in the loss.
+
+Where does PAD not count: among the classes, or among the targets?
+"""
+edit(
+    "shifted = logits - logits.amax(dim=-1, keepdim=True)",
+    """
+    logits = logits.index_fill(-1, torch.tensor([PAD]), -1e4)
+    shifted = logits - logits.amax(dim=-1, keepdim=True)
+    """,
+)
+
+# %% exercise="smoothed_cross_entropy" wrong="no_share_for_the_class_of_padding"
+"""You spread epsilon over all classes but PAD, so a class gets epsilon / (V - 1). Here PAD has its share, too.
+
+Which classes does V count in the docstring?
+"""
+edit("log_probs.mean(dim=-1)", "log_probs[..., 1:].mean(dim=-1)")
+
+# %% exercise="smoothed_cross_entropy" wrong="epsilon_for_every_class"
+"""Every class gets epsilon itself; it should share epsilon with the V - 1 others.
+
+Add up one row of your target distribution.
+"""
+edit("log_probs.mean(dim=-1)", "log_probs.sum(dim=-1)")
+
+# %% exercise="smoothed_cross_entropy" wrong="one_maximum_for_all_tokens"
+"""The largest logit of the whole batch is subtracted from all tokens. A token whose logits lie far below it is left with
+exponentials of zero.
+
+Which logits share a softmax, and so a maximum?
+"""
+edit("logits.amax(dim=-1, keepdim=True)", "logits.max()")
+
+# %% exercise="smoothed_cross_entropy" wrong="small_number_in_the_logarithm"
+"""A small number is added inside the logarithm, so that it never sees 0. A loss can't be larger than about 20 then, and
+where it should be there is no gradient.
+
+What is log(exp(a) / sum) without computing exp(a)?
+"""
+edit(
+    "shifted - shifted.exp().sum(dim=-1, keepdim=True).log()",
+    "(shifted.exp() / shifted.exp().sum(dim=-1, keepdim=True) + 1e-9).log()",
+)
+
 # %% exercise="warmup_schedule" wrong="no_warmup"
 """Your rate begins at its largest value: the rising part is missing.
 
@@ -1420,6 +1481,13 @@ edit(
     """,
     "",
 )
+
+# %% exercise="warmup_schedule" wrong="times_the_root_of_the_width"
+"""The rate is multiplied by sqrt(D) instead of divided: a wide model takes larger steps than a narrow one.
+
+Which sign has the exponent of D in equation 3?
+"""
+edit("width**-0.5", "width**0.5")
 
 # %% exercise="greedy_decode" wrong="never_stops"
 """You always take max_length steps: what a row says after its EOS is in your result.
@@ -1532,6 +1600,27 @@ Does the docstring say that some tokens may not be chosen?
 """
 edit("[:, -1].argmax(dim=-1)", "[:, -1, EOS:].argmax(dim=-1) + EOS")
 
+# %% exercise="greedy_decode" wrong="always_max_length"
+"""You always take max_length steps: the columns after the last EOS are full of PAD, and a whole decode is paid for each.
+
+L is the length of the longest row. When does your loop know that all rows have ended?
+"""
+edit(
+    """
+    if ended.all():
+        break
+    """,
+    "",
+)
+
+# %% exercise="greedy_decode" wrong="only_the_newest_tokens_asked"
+"""You stop when all rows say EOS in the same step. Rows that have ended say PAD, so with rows of different length that
+step never comes.
+
+Which variable remembers that a row has ended before?
+"""
+edit("ended.all()", "(tokens[:, -1] == EOS).all()")
+
 # %% exercise="bleu" wrong="not_clipped"
 """You do not clip: "the the the" gets full marks for each "the".
 
@@ -1639,6 +1728,43 @@ What is the length of an empty candidate, and of its reference?
 """
 edit("list(zip(candidates, references))", "[(cand, refs) for cand, refs in zip(candidates, references) if cand]")
 
+# %% exercise="bleu" wrong="penalty_turned_round"
+"""The penalty is exp(1 - c / r): long candidates pay, short ones do not.
+
+For which of the two is the exponent 1 - r / c below 0?
+"""
+edit("math.exp(1 - r / c)", "math.exp(1 - c / r)")
+
+# %% exercise="bleu" wrong="arithmetic_mean_of_precisions"
+"""You take the arithmetic mean of the precisions; the formula has the geometric one.
+
+Which mean is a product with a root, or the exponential of a mean of logarithms?
+"""
+edit("product = 1.0", "added = 0.0")
+edit("product *= matched / total", "added += matched / total")
+edit("product ** (1 / max_n)", "added / max_n")
+
+# %% exercise="bleu" wrong="sets_of_ngrams"
+"""You count each n-gram once, however often it stands there: repetitions are missing above and below the line.
+
+How many of the seven words in "the the the the the the the" does the paper count, and out of how many?
+"""
+edit("return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))", "return Counter({tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)})")
+
+# %% exercise="bleu" wrong="always_the_fourth_root"
+"""The root is always the fourth, also where max_n is not 4.
+
+How many precisions have you multiplied?
+"""
+edit("product ** (1 / max_n)", "product ** 0.25")
+
+# %% exercise="bleu" wrong="clipped_at_the_whole_corpus"
+"""An n-gram is clipped at the references of the whole corpus: it may be found in another sentence's reference.
+
+Which references belong to a candidate?
+"""
+edit("for reference in refs:", "for reference in (text for texts in references for text in texts):")
+
 # %% exercise="translation_finding" wrong="exact_and_right_exchanged"
 """`right` and `exact` have changed places: an output that is not its reference can still be right, not the other way.
 
@@ -1728,6 +1854,50 @@ edit(
     """,
 )
 
+# %% exercise="repaired_loss" wrong="last_position_missing"
+"""One shift, and the last position is cut off on both sides: the last token of the longest rows, their EOS, is never
+learned.
+
+shift_right has dropped the token that is not needed. Is there anything left to cut?
+"""
+edit("model(source, shift_right(target)), target", "model(source, shift_right(target))[:, :-1], target[:, :-1]")
+
+# %% exercise="repaired_loss" wrong="first_token_never_asked"
+"""You hand the whole target to the decoder and score its logits on the next token. That is one shift, but nothing is ever
+asked after BOS: the first token is never learned, and translating begins with BOS.
+
+How many of the tokens of a sentence are scored?
+"""
+edit("model(source, shift_right(target)), target", "model(source, target)[:, :-1], target[:, 1:]")
+
+# %% exercise="repaired_loss" wrong="mean_of_sentences"
+"""You take the mean of each sentence and then the mean of these: a token of a short sentence counts more.
+
+How much does each real token of the batch count?
+"""
+edit(
+    "return smoothed_cross_entropy(model(source, shift_right(target)), target, smoothing=0.0)",
+    """
+    rows = zip(model(source, shift_right(target)), target)
+    return torch.stack([smoothed_cross_entropy(row[None], own[None], smoothing=0.0) for row, own in rows]).mean()
+    """,
+)
+
+# %% exercise="repaired_loss" wrong="eos_does_not_count"
+"""EOS does not count in your loss: the model never learns when to stop.
+
+Which number in a target is no token?
+"""
+edit("target, smoothing=0.0", "target.masked_fill(target == EOS, PAD), smoothing=0.0")
+
+# %% exercise="repaired_loss" wrong="divided_by_all_positions"
+"""Padding adds nothing to the sum, but you divide by all positions, padding too: batches with much padding get a small
+loss and small gradients.
+
+Over how many tokens do you add up?
+"""
+edit("smoothing=0.0)", "smoothing=0.0) * (target != PAD).sum() / target.numel()")
+
 # %% exercise="repaired_validation" wrong="always_back_to_training"
 """You always end in training mode: a model that came in evaluation mode leaves in training mode, with dropout on.
 
@@ -1770,3 +1940,34 @@ edit("real = (target != PAD).sum().item()", "real = len(target)")
 Which context manager belongs around the loop?
 """
 edit("torch.no_grad()", "torch.enable_grad()")
+
+# %% exercise="repaired_validation" wrong="weighted_by_positions"
+"""You weigh each batch by all of its positions, padding among them.
+
+The docstring says that every token counts the same. How many real tokens has a batch?
+"""
+edit("real = (target != PAD).sum().item()", "real = target.numel()")
+
+# %% exercise="repaired_validation" wrong="perplexity"
+"""You return the perplexity, exp of the loss; the docstring asks for the cross-entropy in nats.
+
+Which of the two is 0 for a model that knows every token?
+"""
+edit("return total / tokens", "return math.exp(total / tokens)")
+
+# %% exercise="repaired_validation" wrong="sum_over_tokens"
+"""You return the sum over all tokens; the docstring asks for nats per token.
+
+A validation set twice as large: should its loss double?
+"""
+edit("return total / tokens", "return total")
+
+# %% exercise="repaired_validation" wrong="smoothed"
+"""You measure the smoothed loss of training. Its smallest value is not 0 and depends on epsilon.
+
+What is the default of smoothed_cross_entropy, and which loss does the docstring ask for?
+"""
+edit(
+    "repaired_loss(model, source, target)",
+    "smoothed_cross_entropy(model(source, shift_right(target)), target)",
+)
