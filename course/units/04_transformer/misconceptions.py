@@ -80,6 +80,45 @@ Which step of yours takes a root before eps is added?
 """
 edit("centred.square().mean(dim=-1, keepdim=True)", "centred.square().mean(dim=-1, keepdim=True).sqrt() ** 2")
 
+# %% exercise="LayerNorm" wrong="statistics_over_all_axes_but_the_first"
+"""Mean and variance are taken over all axes but the first: the tokens of a sentence share them. Each token needs its own.
+
+Change one token: should the output at another position move?
+"""
+edit("dim=-1", "dim=tuple(range(1, x.dim())) or -1", times=2)
+
+# %% exercise="LayerNorm" wrong="statistics_over_axis_one"
+"""Mean and variance are taken over axis 1. That is the vector of (N, D); of (B, T, D) it is the positions of a sentence.
+
+Which axis holds the D numbers, however many stand before it?
+"""
+edit("dim=-1", "dim=min(1, x.dim() - 1)", times=2)
+
+# %% exercise="LayerNorm" wrong="bias_before_weight"
+"""The bias is added before the weight multiplies, so it is scaled, too.
+
+What should come out for a vector of equal numbers: the bias, or the bias times the weight?
+"""
+edit("* self.weight + self.bias", "* self.weight + self.bias * self.weight")
+
+# %% exercise="LayerNorm" wrong="variance_as_a_difference_above_zero"
+"""The variance is mean(x^2) - mean^2, kept from falling below 0. Near 2000 both are about four million, and float32 has
+no digits left for their difference; the floor only hides that.
+
+Subtract the mean first: how large are the numbers that you square then?
+"""
+edit(
+    "centred.square().mean(dim=-1, keepdim=True)",
+    "(x.square().mean(dim=-1, keepdim=True) - x.mean(dim=-1, keepdim=True).square()).clamp(min=0)",
+)
+
+# %% exercise="LayerNorm" wrong="eps_as_a_floor"
+"""eps is the smallest variance that you allow; it should be added to every variance.
+
+What does a variance of eps become under the root: eps, or 2 eps?
+"""
+edit("variance + self.eps", "variance.clamp(min=self.eps)")
+
 # %% exercise="RMSNorm" wrong="subtracts_the_mean"
 """The mean is subtracted first. That is layer normalisation without a bias.
 
@@ -142,6 +181,45 @@ edit(".mean(dim=-1, keepdim=True)", ".mean()")
 Set the weight to 3: what should the output do?
 """
 edit(" * self.weight", "")
+
+# %% exercise="RMSNorm" wrong="squares_before_widening"
+"""x is squared in its own dtype and widened afterwards: 400 squared does not fit into float16, and 1 / inf is 0.
+
+Which comes first, the square or the conversion to float32?
+"""
+edit("wide.square().mean(", "x.square().to(wide.dtype).mean(")
+
+# %% exercise="RMSNorm" wrong="bfloat16_not_widened"
+"""Only float16 is widened. bfloat16 does not overflow, but with 8 binary digits every square and quotient is rounded.
+
+Which dtypes are half precision? Both should be float32 until the end.
+"""
+edit("x.dtype in (torch.float16, torch.bfloat16)", "x.dtype == torch.float16")
+
+# %% exercise="RMSNorm" wrong="rounded_before_the_weight"
+"""The normalised vector is rounded to the dtype of x before the weight multiplies, as in Llama's code: it is rounded
+twice.
+
+Where does your last conversion stand: before the weight, or behind it?
+"""
+edit(
+    "(wide * torch.rsqrt(mean_square + self.eps) * self.weight).to(x.dtype)",
+    "(wide * torch.rsqrt(mean_square + self.eps)).to(x.dtype) * self.weight.to(x.dtype)",
+)
+
+# %% exercise="RMSNorm" wrong="float64_through_float32"
+"""float64 goes through float32, too, and loses half of its digits.
+
+Which dtypes need to become wider, and which is wider already?
+"""
+edit("x.float() if x.dtype in (torch.float16, torch.bfloat16) else x", "x.float()")
+
+# %% exercise="RMSNorm" wrong="root_detached"
+"""The root mean square is computed without gradient. The forward numbers are right, the gradients are not.
+
+If x doubles the output stays. What must x times its gradient add up to?
+"""
+edit("wide.square().mean(", "wide.detach().square().mean(")
 
 # %% exercise="BatchNorm" wrong="batch_statistics_in_evaluation"
 """In evaluation the statistics of the batch at hand are used: the answer for one sentence depends on its
@@ -230,9 +308,10 @@ edit(
     vectors = x.reshape(-1, x.shape[-1])
     if self.training:
         mean, variance = vectors.mean(dim=0), vectors.var(dim=0, correction=0)
-    with torch.no_grad():
-        self.running_mean.lerp_(vectors.mean(dim=0), self.momentum)
-        self.running_var.lerp_(vectors.var(dim=0), self.momentum)
+    if len(vectors) > 1:
+        with torch.no_grad():
+            self.running_mean.lerp_(vectors.mean(dim=0), self.momentum)
+            self.running_var.lerp_(vectors.var(dim=0), self.momentum)
     """,
 )
 
@@ -259,9 +338,10 @@ edit(
 )
 
 # %% exercise="BatchNorm" wrong="statistics_are_no_buffers"
-"""running_mean and running_var are plain attributes: they are not in the state dict, so a saved model forgets them.
+"""running_mean and running_var are not in the state dict, so a saved model forgets them: they are plain attributes, or
+buffers that are not persistent.
 
-What does register_buffer do that an assignment does not?
+What does register_buffer do that an assignment does not, and what does its argument `persistent` say?
 """
 edit('self.register_buffer("running_mean", torch.zeros(width))', "self.running_mean = torch.zeros(width)")
 edit('self.register_buffer("running_var", torch.ones(width))', "self.running_var = torch.ones(width)")
@@ -348,8 +428,8 @@ Equation 2 of the paper has b1 and b2.
 edit("nn.Linear(width, hidden)", "nn.Linear(width, hidden, bias=False)")
 edit("nn.Linear(hidden, width)", "nn.Linear(hidden, width, bias=False)")
 
-# %% exercise="FeedForward" wrong="another_activation_is_relu"
-"""Every `activation` that you don't know becomes relu without a word; the docstring asks for a ValueError.
+# %% exercise="FeedForward" wrong="another_activation_is_accepted"
+"""An `activation` other than "relu" and "gelu" is accepted without a word; the docstring asks for a ValueError.
 
 What happens to somebody who writes "GELU"?
 """
@@ -361,6 +441,13 @@ edit(
     """,
     "self.activation = known.get(activation, nn.functional.relu)",
 )
+
+# %% exercise="FeedForward" wrong="leaky_relu"
+"""The relu is a leaky one: a small part of a negative number passes.
+
+What does relu give for -1?
+"""
+edit('"relu": nn.functional.relu', '"relu": nn.functional.leaky_relu')
 
 # %% exercise="SwiGLU" wrong="gate_and_up_swapped"
 """The branch `up` is squashed and `gate` is not. With weights from elsewhere the result is wrong.
@@ -410,6 +497,20 @@ edit("nn.functional.silu(self.gate(x)) * self.up(x)", "nn.functional.silu(self.g
 Look at the last words of the line about parameters.
 """
 edit("bias=False", "bias=True", times=3)
+
+# %% exercise="SwiGLU" wrong="softmax_gate"
+"""The gate is a softmax: its coordinates compete, and all of them together let through 1. silu takes each by itself.
+
+silu(z) = z * sigmoid(z).
+"""
+edit("nn.functional.silu(self.gate(x))", "self.gate(x).softmax(dim=-1)")
+
+# %% exercise="SwiGLU" wrong="one_map_for_both_branches"
+"""gate and up are one and the same linear map: both branches have the same weights.
+
+What does `self.up = self.gate` copy: the layer, or a reference to it?
+"""
+edit("self.up = nn.Linear(width, hidden, bias=False)", "self.up = self.gate")
 
 # %% exercise="EncoderLayer" wrong="residual_adds_the_normalised_stream"
 """What is carried around the sublayer is the normalised stream, not the stream itself. All that earlier layers
@@ -547,6 +648,55 @@ edit(
     "",
 )
 
+# %% exercise="EncoderLayer" wrong="one_norm_object"
+"""norm1 and norm2 are one and the same LayerNorm: both sublayers share scale and shift.
+
+What does `self.norm2 = self.norm1` copy: the layer, or a reference to it?
+"""
+edit("FeedForward(width, hidden, activation), LayerNorm(width)", "FeedForward(width, hidden, activation), self.norm1")
+
+# %% exercise="EncoderLayer" wrong="norms_exchanged"
+"""norm2 goes with the attention and norm1 with the feed-forward layer. With weights from elsewhere the result is wrong.
+
+The norms are numbered in the order in which the sublayers act.
+"""
+edit(
+    """
+        x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+        return x + self.dropout(self.feed_forward(self.norm2(x)))
+    x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+    return self.norm2(x + self.dropout(self.feed_forward(x)))
+    """,
+    """
+        x = x + self.dropout(self.attention(self.norm2(x), mask)[0])
+        return x + self.dropout(self.feed_forward(self.norm1(x)))
+    x = self.norm2(x + self.dropout(self.attention(x, mask)[0]))
+    return self.norm1(x + self.dropout(self.feed_forward(x)))
+    """,
+)
+
+# %% exercise="EncoderLayer" wrong="mask_turned_round"
+"""The mask is turned round before it goes to the attention: only padding is read. nn.Transformer wants True = hidden, your
+own attention wants True = may look.
+
+Which of the two conventions does the docstring of this layer name?
+"""
+edit(
+    "if self.pre:",
+    """
+    mask = None if mask is None else ~mask
+    if self.pre:
+    """,
+)
+
+# %% exercise="EncoderLayer" wrong="dropout_only_behind_attention"
+"""Dropout acts on the attention's output alone; that of the feed-forward layer is left out.
+
+With dropout=1 a pre-norm layer in training gives back its input.
+"""
+edit("self.dropout(self.feed_forward(self.norm2(x)))", "self.feed_forward(self.norm2(x))")
+edit("self.dropout(self.feed_forward(x))", "self.feed_forward(x)")
+
 # %% exercise="DecoderLayer" wrong="masks_swapped"
 """The memory mask goes to the self-attention and the causal mask to the cross-attention.
 
@@ -676,6 +826,41 @@ edit(
         raise ValueError(f"norm is 'pre' or 'post', not {norm!r}")
     """,
     "",
+)
+
+# %% exercise="DecoderLayer" wrong="hides_the_future_by_itself"
+"""The layer makes a causal mask of its own when it is given none. It should hide nothing by itself.
+
+Who decides what may be seen: the layer, or the masks that it is given?
+"""
+edit(
+    "sublayers = (",
+    """
+    if mask is None:
+        mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+    sublayers = (
+    """,
+)
+
+# %% exercise="DecoderLayer" wrong="one_attention_for_both"
+"""Self-attention and cross-attention are one and the same module with two names: they share all weights.
+
+What does `self.cross_attention = self.self_attention` copy: the layer, or a reference to it?
+"""
+edit("self.cross_attention, self.norm2 = MultiHeadAttention(width, heads)", "self.cross_attention, self.norm2 = self.self_attention")
+
+# %% exercise="DecoderLayer" wrong="cross_attention_reads_the_raw_stream"
+"""In pre-norm the queries of the cross-attention come from the stream as it is: norm2 is left out.
+
+What is x inside of your sublayer: the stream, or the normalised stream?
+"""
+edit(
+    "for norm, sublayer in sublayers:",
+    """
+    if self.pre:
+        sublayers = (sublayers[0], (nn.Identity(), sublayers[1][1]), sublayers[2])
+    for norm, sublayer in sublayers:
+    """,
 )
 
 # %% exercise="Transformer" wrong="embeddings_not_scaled"
@@ -822,6 +1007,64 @@ edit(
     "",
 )
 
+# %% exercise="Transformer" wrong="memory_normalised_by_the_decoder"
+"""decoder_norm is applied to the memory, too. The encoder has already finished it.
+
+What stands directly before the head, and only there?
+"""
+edit(
+    "for layer in self.decoder:",
+    """
+    memory = self.decoder_norm(memory)
+    for layer in self.decoder:
+    """,
+)
+
+# %% exercise="Transformer" wrong="no_closing_norm_in_the_decoder"
+"""With pre-norm decoder_norm is made and not applied: nothing normalises the decoder's stream before the head.
+
+In pre-norm, which norm acts on what the last layer adds?
+"""
+edit("self.decoder_norm(x) @", "x @")
+
+# %% exercise="Transformer" wrong="causal_mask_one_too_far"
+"""The causal mask lets a position see one further: it reads the word that follows its own, which it has to predict.
+
+Position t sees targets 0 to t. What does tril(diagonal=1) allow?
+"""
+edit(".tril()", ".tril(diagonal=1)")
+
+# %% exercise="Transformer" wrong="encoder_mask_on_the_queries"
+"""In the encoder the mask lies along the queries: padding may not look, and real words read the padding.
+
+Which axis of (B, H, S, S) are the keys? Something is hidden by hiding keys.
+"""
+edit("layer(x, keep[:, None, None, :])", "layer(x, keep[:, None, :, None])")
+
+# %% exercise="Transformer" wrong="bos_counts_as_padding"
+"""BOS in a source counts as padding. Only PAD is padding; any other token may stand in a source.
+
+With which number do you compare the tokens, and which tokens are on each side of it?
+"""
+edit("source != PAD", "source > BOS")
+
+# %% exercise="Transformer" wrong="positions_not_dropped"
+"""Dropout acts on the embedding before the position is added; it should act on their sum.
+
+With dropout=1 nothing of the input is left, positions included.
+"""
+edit(
+    "self.dropout(table(ids) * math.sqrt(D) + self.positions[:T])",
+    "self.dropout(table(ids) * math.sqrt(D)) + self.positions[:T]",
+)
+
+# %% exercise="Transformer" wrong="decoder_without_dropout"
+"""The argument dropout reaches the encoder's layers and not the decoder's.
+
+How does a DecoderLayer learn which dropout you want?
+"""
+edit("DecoderLayer(*options)", "DecoderLayer(*options[:-1])")
+
 # %% exercise="gradient_norms_by_depth" wrong="no_closing_norm"
 """With pre-norm the closing norm behind the last layer is missing, so the loss is another one.
 
@@ -906,6 +1149,27 @@ edit("EncoderLayer(width, heads, hidden, norm)", "EncoderLayer(width, heads, hid
 What does create_graph=True keep, and who needs it here?
 """
 edit("for layer in stack])", "for layer in stack], create_graph=True)")
+
+# %% exercise="gradient_norms_by_depth" wrong="mean_over_the_batch"
+"""The loss is the mean over the B sentences, not over the B * T tokens: the norms are T times too large.
+
+How many dot products <output, direction> do you add up, and by how many do you divide?
+"""
+edit("(x * direction).sum(dim=-1).mean()", "(x * direction).sum(dim=(1, 2)).mean()")
+
+# %% exercise="gradient_norms_by_depth" wrong="mean_absolute_value"
+"""The mean absolute value of each gradient is returned, not its Frobenius norm.
+
+sqrt of the sum of squares: torch.Tensor.norm does it.
+"""
+edit("grad.norm()", "grad.abs().mean()")
+
+# %% exercise="gradient_norms_by_depth" wrong="spectral_norm"
+"""The norms are the largest singular values (ord=2 for a matrix); asked for are Frobenius norms.
+
+sqrt of the sum of the squares of all entries: which `ord` of torch.linalg.matrix_norm is that?
+"""
+edit("grad.norm()", "torch.linalg.matrix_norm(grad, ord=2)")
 
 # %% exercise="depth_finding" wrong="the_papers_one_over_depth"
 """The pre-norm ratios are those of 1 / L: four times as deep, a quarter of the gradient.
@@ -1095,6 +1359,67 @@ Which number does the docstring name?
 """
 edit("target != PAD", "target > BOS")
 
+# %% exercise="smoothed_cross_entropy" wrong="shares_exchanged"
+"""epsilon and 1 - epsilon have changed places: the right class gets the small share.
+
+What should be left of the smoothing when epsilon is 0?
+"""
+edit("-(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)", "-smoothing * right - (1 - smoothing) * log_probs.mean(dim=-1)")
+
+# %% exercise="smoothed_cross_entropy" wrong="bits"
+"""Your loss is in bits, the docstring asks for nats.
+
+Which logarithm did you take, or by which number did you divide?
+"""
+edit("losses[target != PAD].mean()", "losses[target != PAD].mean() / math.log(2)")
+
+# %% exercise="smoothed_cross_entropy" wrong="pad_hidden_in_the_softmax"
+"""PAD's logit is taken out before the softmax. PAD is a class like the others, and with smoothing it even has a share:
+its log probability is in the loss.
+
+Where does PAD not count: among the classes, or among the targets?
+"""
+edit(
+    "shifted = logits - logits.amax(dim=-1, keepdim=True)",
+    """
+    logits = logits.index_fill(-1, torch.tensor([PAD]), -1e4)
+    shifted = logits - logits.amax(dim=-1, keepdim=True)
+    """,
+)
+
+# %% exercise="smoothed_cross_entropy" wrong="no_share_for_the_class_of_padding"
+"""You spread epsilon over all classes but PAD, so a class gets epsilon / (V - 1). Here PAD has its share, too.
+
+Which classes does V count in the docstring?
+"""
+edit("log_probs.mean(dim=-1)", "log_probs[..., 1:].mean(dim=-1)")
+
+# %% exercise="smoothed_cross_entropy" wrong="epsilon_for_every_class"
+"""Every class gets epsilon itself; it should share epsilon with the V - 1 others.
+
+Add up one row of your target distribution.
+"""
+edit("log_probs.mean(dim=-1)", "log_probs.sum(dim=-1)")
+
+# %% exercise="smoothed_cross_entropy" wrong="one_maximum_for_all_tokens"
+"""The largest logit of the whole batch is subtracted from all tokens. A token whose logits lie far below it is left with
+exponentials of zero.
+
+Which logits share a softmax, and so a maximum?
+"""
+edit("logits.amax(dim=-1, keepdim=True)", "logits.max()")
+
+# %% exercise="smoothed_cross_entropy" wrong="small_number_in_the_logarithm"
+"""A small number is added inside the logarithm, so that it never sees 0. A loss can't be larger than about 20 then, and
+where it should be there is no gradient.
+
+What is log(exp(a) / sum) without computing exp(a)?
+"""
+edit(
+    "shifted - shifted.exp().sum(dim=-1, keepdim=True).log()",
+    "(shifted.exp() / shifted.exp().sum(dim=-1, keepdim=True) + 1e-9).log()",
+)
+
 # %% exercise="warmup_schedule" wrong="no_warmup"
 """Your rate begins at its largest value: the rising part is missing.
 
@@ -1156,6 +1481,13 @@ edit(
     """,
     "",
 )
+
+# %% exercise="warmup_schedule" wrong="times_the_root_of_the_width"
+"""The rate is multiplied by sqrt(D) instead of divided: a wide model takes larger steps than a narrow one.
+
+Which sign has the exponent of D in equation 3?
+"""
+edit("width**-0.5", "width**0.5")
 
 # %% exercise="greedy_decode" wrong="never_stops"
 """You always take max_length steps: what a row says after its EOS is in your result.
@@ -1268,6 +1600,27 @@ Does the docstring say that some tokens may not be chosen?
 """
 edit("[:, -1].argmax(dim=-1)", "[:, -1, EOS:].argmax(dim=-1) + EOS")
 
+# %% exercise="greedy_decode" wrong="always_max_length"
+"""You always take max_length steps: the columns after the last EOS are full of PAD, and a whole decode is paid for each.
+
+L is the length of the longest row. When does your loop know that all rows have ended?
+"""
+edit(
+    """
+    if ended.all():
+        break
+    """,
+    "",
+)
+
+# %% exercise="greedy_decode" wrong="only_the_newest_tokens_asked"
+"""You stop when all rows say EOS in the same step. Rows that have ended say PAD, so with rows of different length that
+step never comes.
+
+Which variable remembers that a row has ended before?
+"""
+edit("ended.all()", "(tokens[:, -1] == EOS).all()")
+
 # %% exercise="bleu" wrong="not_clipped"
 """You do not clip: "the the the" gets full marks for each "the".
 
@@ -1375,6 +1728,43 @@ What is the length of an empty candidate, and of its reference?
 """
 edit("list(zip(candidates, references))", "[(cand, refs) for cand, refs in zip(candidates, references) if cand]")
 
+# %% exercise="bleu" wrong="penalty_turned_round"
+"""The penalty is exp(1 - c / r): long candidates pay, short ones do not.
+
+For which of the two is the exponent 1 - r / c below 0?
+"""
+edit("math.exp(1 - r / c)", "math.exp(1 - c / r)")
+
+# %% exercise="bleu" wrong="arithmetic_mean_of_precisions"
+"""You take the arithmetic mean of the precisions; the formula has the geometric one.
+
+Which mean is a product with a root, or the exponential of a mean of logarithms?
+"""
+edit("product = 1.0", "added = 0.0")
+edit("product *= matched / total", "added += matched / total")
+edit("product ** (1 / max_n)", "added / max_n")
+
+# %% exercise="bleu" wrong="sets_of_ngrams"
+"""You count each n-gram once, however often it stands there: repetitions are missing above and below the line.
+
+How many of the seven words in "the the the the the the the" does the paper count, and out of how many?
+"""
+edit("return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))", "return Counter({tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)})")
+
+# %% exercise="bleu" wrong="always_the_fourth_root"
+"""The root is always the fourth, also where max_n is not 4.
+
+How many precisions have you multiplied?
+"""
+edit("product ** (1 / max_n)", "product ** 0.25")
+
+# %% exercise="bleu" wrong="clipped_at_the_whole_corpus"
+"""An n-gram is clipped at the references of the whole corpus: it may be found in another sentence's reference.
+
+Which references belong to a candidate?
+"""
+edit("for reference in refs:", "for reference in (text for texts in references for text in texts):")
+
 # %% exercise="translation_finding" wrong="exact_and_right_exchanged"
 """`right` and `exact` have changed places: an output that is not its reference can still be right, not the other way.
 
@@ -1464,6 +1854,50 @@ edit(
     """,
 )
 
+# %% exercise="repaired_loss" wrong="last_position_missing"
+"""One shift, and the last position is cut off on both sides: the last token of the longest rows, their EOS, is never
+learned.
+
+shift_right has dropped the token that is not needed. Is there anything left to cut?
+"""
+edit("model(source, shift_right(target)), target", "model(source, shift_right(target))[:, :-1], target[:, :-1]")
+
+# %% exercise="repaired_loss" wrong="first_token_never_asked"
+"""You hand the whole target to the decoder and score its logits on the next token. That is one shift, but nothing is ever
+asked after BOS: the first token is never learned, and translating begins with BOS.
+
+How many of the tokens of a sentence are scored?
+"""
+edit("model(source, shift_right(target)), target", "model(source, target)[:, :-1], target[:, 1:]")
+
+# %% exercise="repaired_loss" wrong="mean_of_sentences"
+"""You take the mean of each sentence and then the mean of these: a token of a short sentence counts more.
+
+How much does each real token of the batch count?
+"""
+edit(
+    "return smoothed_cross_entropy(model(source, shift_right(target)), target, smoothing=0.0)",
+    """
+    rows = zip(model(source, shift_right(target)), target)
+    return torch.stack([smoothed_cross_entropy(row[None], own[None], smoothing=0.0) for row, own in rows]).mean()
+    """,
+)
+
+# %% exercise="repaired_loss" wrong="eos_does_not_count"
+"""EOS does not count in your loss: the model never learns when to stop.
+
+Which number in a target is no token?
+"""
+edit("target, smoothing=0.0", "target.masked_fill(target == EOS, PAD), smoothing=0.0")
+
+# %% exercise="repaired_loss" wrong="divided_by_all_positions"
+"""Padding adds nothing to the sum, but you divide by all positions, padding too: batches with much padding get a small
+loss and small gradients.
+
+Over how many tokens do you add up?
+"""
+edit("smoothing=0.0)", "smoothing=0.0) * (target != PAD).sum() / target.numel()")
+
 # %% exercise="repaired_validation" wrong="always_back_to_training"
 """You always end in training mode: a model that came in evaluation mode leaves in training mode, with dropout on.
 
@@ -1506,3 +1940,34 @@ edit("real = (target != PAD).sum().item()", "real = len(target)")
 Which context manager belongs around the loop?
 """
 edit("torch.no_grad()", "torch.enable_grad()")
+
+# %% exercise="repaired_validation" wrong="weighted_by_positions"
+"""You weigh each batch by all of its positions, padding among them.
+
+The docstring says that every token counts the same. How many real tokens has a batch?
+"""
+edit("real = (target != PAD).sum().item()", "real = target.numel()")
+
+# %% exercise="repaired_validation" wrong="perplexity"
+"""You return the perplexity, exp of the loss; the docstring asks for the cross-entropy in nats.
+
+Which of the two is 0 for a model that knows every token?
+"""
+edit("return total / tokens", "return math.exp(total / tokens)")
+
+# %% exercise="repaired_validation" wrong="sum_over_tokens"
+"""You return the sum over all tokens; the docstring asks for nats per token.
+
+A validation set twice as large: should its loss double?
+"""
+edit("return total / tokens", "return total")
+
+# %% exercise="repaired_validation" wrong="smoothed"
+"""You measure the smoothed loss of training. Its smallest value is not 0 and depends on epsilon.
+
+What is the default of smoothed_cross_entropy, and which loss does the docstring ask for?
+"""
+edit(
+    "repaired_loss(model, source, target)",
+    "smoothed_cross_entropy(model(source, shift_right(target)), target)",
+)

@@ -123,8 +123,8 @@ edit(
 edit("BLOCK=triton.next_power_of_2(n_cols)", "BLOCK=32")
 
 # %% wrong="one_program_for_all_rows" loses="compiles" says="stack" of="four_rows_per_program"
-"""One program of one warp holds the whole matrix: far more numbers than its registers, so the compiler puts them into
-slow memory, and all other processors wait.
+"""One program does all the rows, and all other processors wait. If it holds them in one block, that is also far more
+numbers than its registers, and the compiler puts them into slow memory.
 
 Which rows need each other? Give each of the others a program of its own.
 """
