@@ -1522,6 +1522,14 @@ def _(subject, trial):
     trial.close(subject(logits, target, 0.2), expected_loss(logits, target, 0.2), condition=8)
 
 
+@smoothed.case("a class 200 below the largest has a loss of about 200, and no infinite one")
+def _(subject, trial):
+    target = ragged(trial, [3, 2], 6)
+    logits = trial.normal((2, 3, 6), spread=2)
+    logits[0, 0, target[0, 0]] = -200.0
+    trial.close(subject(logits, target, 0.1), expected_loss(logits, target, 0.1), condition=16)
+
+
 @smoothed.case("three more columns of padding change nothing")
 def _(subject, trial):
     target = ragged(trial, [5, 3], 5, longest=8)
@@ -1914,6 +1922,8 @@ def _(subject, trial):
 def _(subject, trial):
     made = [["a", "bc", "d"]], [[["ab", "c", "d"]]]
     trial.close(subject(*made, 2), slow_bleu(*made, 2), "the pair (a, bc) is not (ab, c)")
+    made = [["a b", "c", "d", 1]], [[["a", "b c", "d", "1"]]]
+    trial.close(subject(*made, 2), slow_bleu(*made, 2), "the pair ('a b', 'c') is not ('a', 'b c'), and 1 is not '1'")
     (a, b, c), tail = trial.integers(1, 10, (3,)).tolist(), chatter(trial, 4)
     made = [[a, 10 * b + c, *tail]], [[[10 * a + b, c, *tail]]]  # the same digits: 1 12 and 11 2
     trial.close(subject(*made, 2), slow_bleu(*made, 2), f"{made[0][0]}, reference {made[1][0][0]}")

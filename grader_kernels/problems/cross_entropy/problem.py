@@ -44,6 +44,8 @@ def cases(rng, sizes):
     negative, own = given(between(4, 8), between(narrow // 2 + 5, narrow - 5))
     far, t = given(4, between(50, 63))
     far += torch.tensor([[-12000.0], [300.0], [-90.0], [0.0]])
+    unlikely, named = given(4, between(35, 47))
+    unlikely[torch.arange(4), named] = -200.0  # its probability is no float32 number, its logarithm is
     partly, gaps = given(6, between(35, 47))
     gaps[1] = gaps[4] = -100
     padded, tokens = given(6, 8 * between(2, 4) + between(3, 8))
@@ -70,6 +72,7 @@ def cases(rng, sizes):
         Case("rows near -12,000 and near 300", (far, t), {"block": 64}, points_to=STABLE, factor=1000, weight=4),
         Case("rows near -12,000 and near 300, wider than a block", (far, t), {"block": 16}, points_to=STABLE,
              factor=1000, weight=5),
+        Case("targets of a probability near 0", (unlikely, named), {"block": 16}, points_to=STABLE, weight=2),
         Case("some rows are ignored", (partly, gaps), points_to=IGNORED, weight=2),
         Case("padding, token 0, is ignored, in rows wider than a block", (padded, tokens), {"block": 8, "ignore": 0},
              points_to=IGNORED, weight=2),

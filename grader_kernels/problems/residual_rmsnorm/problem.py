@@ -24,7 +24,7 @@ FORMULA = "First the sum, then its root mean square: y and total both come from 
 TAIL = "C is no power of two: the surplus lanes add nothing to the sum, are not counted in the mean and not stored."
 ADDRESS = "x and residual each have strides of their own; both results are dense."
 HALF = "Square and add up in float32."
-WIDE = 4096  # bytes: eight tiles of 64 numbers, what a row of 8192 may take of a thread of four warps
+WIDE = 16384  # bytes: no prompt speaks of registers, and a row of 8192 does not fit into those of four warps
 
 
 def cases(rng, sizes):

@@ -28,7 +28,7 @@ SHARE = "R is no multiple of the number of programs: no row may be left out, and
 TAIL = "C is no power of two: the surplus lanes add nothing to a sum, are not counted in the mean and not stored."
 ADDRESS = "dy and x each have strides of their own."
 HALF = "Add up in float32, also the partial sums: a bfloat16 sum of 512 swallows all that is smaller than 2."
-WIDE = 4096  # bytes: eight tiles of 64 numbers, what a row of 8192 may take of a thread of four warps
+WIDE = 16384  # bytes: no prompt speaks of registers, and a row of 8192 does not fit into those of four warps
 
 
 def cases(rng, sizes):

@@ -26,7 +26,7 @@ FORMULA = (
 TAIL = "C is no power of two: the surplus lanes add nothing to the sum, are not counted in the mean and not stored."
 ADDRESS = "Ask x for both of its strides; the result is dense."
 HALF = "400 times 400 is no float16: square and add up in float32."
-WIDE = 4096  # bytes: eight tiles of 64 numbers, what a row of 8192 may take of a thread of four warps
+WIDE = 16384  # bytes: no prompt speaks of registers, and a row of 8192 does not fit into those of four warps
 
 
 def cases(rng, sizes):
