@@ -81,14 +81,16 @@ Which step of yours takes a root before eps is added?
 edit("centred.square().mean(dim=-1, keepdim=True)", "centred.square().mean(dim=-1, keepdim=True).sqrt() ** 2")
 
 # %% exercise="LayerNorm" wrong="statistics_over_all_axes_but_the_first"
-"""Mean and variance are taken over all axes but the first: the tokens of a sentence share them. Each token needs its own.
+"""Mean and variance are taken over all axes but the first: the tokens of a sentence share them. Each token needs its
+own.
 
 Change one token: should the output at another position move?
 """
 edit("dim=-1", "dim=tuple(range(1, x.dim())) or -1", times=2)
 
 # %% exercise="LayerNorm" wrong="statistics_over_axis_one"
-"""Mean and variance are taken over axis 1. That is the vector of (N, D); of (B, T, D) it is the positions of a sentence.
+"""Mean and variance are taken over axis 1. That is the vector of (N, D); of (B, T, D) it is the positions of a
+sentence.
 
 Which axis holds the D numbers, however many stand before it?
 """
@@ -676,8 +678,8 @@ edit(
 )
 
 # %% exercise="EncoderLayer" wrong="mask_turned_round"
-"""The mask is turned round before it goes to the attention: only padding is read. nn.Transformer wants True = hidden, your
-own attention wants True = may look.
+"""The mask is turned round before it goes to the attention: only padding is read. nn.Transformer wants True = hidden,
+your own attention wants True = may look.
 
 Which of the two conventions does the docstring of this layer name?
 """
@@ -847,7 +849,10 @@ edit(
 
 What does `self.cross_attention = self.self_attention` copy: the layer, or a reference to it?
 """
-edit("self.cross_attention, self.norm2 = MultiHeadAttention(width, heads)", "self.cross_attention, self.norm2 = self.self_attention")
+edit(
+    "self.cross_attention, self.norm2 = MultiHeadAttention(width, heads)",
+    "self.cross_attention, self.norm2 = self.self_attention",
+)
 
 # %% exercise="DecoderLayer" wrong="cross_attention_reads_the_raw_stream"
 """In pre-norm the queries of the cross-attention come from the stream as it is: norm2 is left out.
@@ -1364,7 +1369,10 @@ edit("target != PAD", "target > BOS")
 
 What should be left of the smoothing when epsilon is 0?
 """
-edit("-(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)", "-smoothing * right - (1 - smoothing) * log_probs.mean(dim=-1)")
+edit(
+    "-(1 - smoothing) * right - smoothing * log_probs.mean(dim=-1)",
+    "-smoothing * right - (1 - smoothing) * log_probs.mean(dim=-1)",
+)
 
 # %% exercise="smoothed_cross_entropy" wrong="bits"
 """Your loss is in bits, the docstring asks for nats.
@@ -1402,8 +1410,8 @@ Add up one row of your target distribution.
 edit("log_probs.mean(dim=-1)", "log_probs.sum(dim=-1)")
 
 # %% exercise="smoothed_cross_entropy" wrong="one_maximum_for_all_tokens"
-"""The largest logit of the whole batch is subtracted from all tokens. A token whose logits lie far below it is left with
-exponentials of zero.
+"""The largest logit of the whole batch is subtracted from all tokens. A token whose logits lie far below it is left
+with exponentials of zero.
 
 Which logits share a softmax, and so a maximum?
 """
@@ -1601,7 +1609,8 @@ Does the docstring say that some tokens may not be chosen?
 edit("[:, -1].argmax(dim=-1)", "[:, -1, EOS:].argmax(dim=-1) + EOS")
 
 # %% exercise="greedy_decode" wrong="always_max_length"
-"""You always take max_length steps: the columns after the last EOS are full of PAD, and a whole decode is paid for each.
+"""You always take max_length steps: the columns after the last EOS are full of PAD, and a whole decode is paid for
+each.
 
 L is the length of the longest row. When does your loop know that all rows have ended?
 """
@@ -1749,7 +1758,10 @@ edit("product ** (1 / max_n)", "added / max_n")
 
 How many of the seven words in "the the the the the the the" does the paper count, and out of how many?
 """
-edit("return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))", "return Counter({tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)})")
+edit(
+    "return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))",
+    "return Counter({tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)})",
+)
 
 # %% exercise="bleu" wrong="always_the_fourth_root"
 """The root is always the fourth, also where max_n is not 4.
@@ -1863,8 +1875,8 @@ shift_right has dropped the token that is not needed. Is there anything left to 
 edit("model(source, shift_right(target)), target", "model(source, shift_right(target))[:, :-1], target[:, :-1]")
 
 # %% exercise="repaired_loss" wrong="first_token_never_asked"
-"""You hand the whole target to the decoder and score its logits on the next token. That is one shift, but nothing is ever
-asked after BOS: the first token is never learned, and translating begins with BOS.
+"""You hand the whole target to the decoder and score its logits on the next token. That is one shift, but nothing is
+ever asked after BOS: the first token is never learned, and translating begins with BOS.
 
 How many of the tokens of a sentence are scored?
 """

@@ -153,8 +153,8 @@ edit(
 )
 
 # %% wrong="rows_read_again_for_dweight" loses="lean" says="dy is read"
-"""Numbers that were at hand are read from memory once more: x, or dy and x together, in the same launch or in the second
-one for dweight.
+"""Numbers that were at hand are read from memory once more: x, or dy and x together, in the same launch or in the
+second one for dweight.
 
 When dx was computed, dy and the normalised x were at hand. What can be kept of them?
 """
