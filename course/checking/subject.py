@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -260,8 +260,8 @@ def _load(module: Any, state: dict[str, Tensor]) -> dict[str, str]:
 
 
 def _renamed(module: nn.Module, own: dict[str, Any], state: dict[str, Tensor]) -> dict[str, str]:
-    """From names in `state` that `own` lacks to names in `own` that `state` lacks, those of each shape in order; none
-    where their numbers differ, as then nobody can say which is which."""
+    """From names in `state` that `own` lacks to names in `own` that `state` lacks, those of each shape in order, and of
+    the same ends; none where their numbers differ, as then nobody can say which is which."""
     parameters = {id(each) for each in module.parameters()}
     loaded = {id(each) for name, each in module.named_parameters(remove_duplicate=False) if name in state}
     entries = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
@@ -279,7 +279,20 @@ def _renamed(module: nn.Module, own: dict[str, Any], state: dict[str, Tensor]) -
         spare.setdefault(tuple(tensor.shape), []).append(name)
     if any(len(names) != len(spare.get(shape, ())) for shape, names in lacks.items()):
         return {}
-    return {name: other for shape, names in lacks.items() for name, other in zip(names, spare[shape], strict=True)}
+    return {name: other for shape, names in lacks.items() for name, other in _paired(names, spare[shape])}
+
+
+def _paired(names: list[str], others: list[str]) -> Iterator[tuple[str, str]]:
+    """Each name with one of as many others, in order: `a.weight` with `b.weight` where the numbers of ends agree."""
+    for length in (3, 2, 1, 0):
+        ends = [".".join(name.split(".")[-length:]) if length else "" for name in (*names, *others)]
+        mine, theirs = ends[: len(names)], ends[len(names) :]
+        if sorted(mine) == sorted(theirs):
+            for end in dict.fromkeys(mine):
+                pair = ([n for n, e in zip(group, part, strict=True) if e == end]
+                        for group, part in ((names, mine), (others, theirs)))  # fmt: skip
+                yield from zip(*pair, strict=True)
+            return
 
 
 def _listed_pairs(renamed: dict[str, str]) -> list[str]:

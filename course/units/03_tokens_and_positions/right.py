@@ -189,7 +189,7 @@ def embed(ids, table, one_hot=False):
     if one_hot:
         hot = torch.zeros(*ids.shape, len(table), dtype=table.dtype).scatter(-1, ids.unsqueeze(-1), 1.0)
         return torch.einsum("...v,vd->...d", hot, table)
-    return table.index_select(0, ids.reshape(-1)).reshape(*ids.shape, -1)
+    return table.index_select(0, ids.reshape(-1)).reshape(*ids.shape, table.shape[1])
 
 # %% exercise="TiedEmbedding" right="library_functions"
 class TiedEmbedding(nn.Module):

@@ -510,7 +510,7 @@ edit("nn.functional.silu(self.gate(x))", "self.gate(x).softmax(dim=-1)")
 # %% exercise="SwiGLU" wrong="one_map_for_both_branches"
 """gate and up are one and the same linear map: both branches have the same weights.
 
-What does `self.up = self.gate` copy: the layer, or a reference to it?
+Does giving a layer a second name make a second layer?
 """
 edit("self.up = nn.Linear(width, hidden, bias=False)", "self.up = self.gate")
 

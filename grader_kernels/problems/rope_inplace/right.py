@@ -23,7 +23,7 @@ def rope_inplace(x, cos, sin):
     return x
 
 
-# %% right="a_position_for_all_batches"
+# %% right="a_position_for_every_fourth_batch"
 @triton.jit
 def rope_inplace_kernel(x, cos, sin, N, half, sn, st, sd, BLOCK: tl.constexpr):
     t = tl.program_id(0)
@@ -31,7 +31,7 @@ def rope_inplace_kernel(x, cos, sin, N, half, sn, st, sd, BLOCK: tl.constexpr):
     m = i < half
     c = tl.load(cos + t * half + i, mask=m)
     s = tl.load(sin + t * half + i, mask=m)
-    for n in range(0, N):
+    for n in range(tl.program_id(1), N, 4):
         p = x + n * sn + t * st + i * sd
         a = tl.load(p, mask=m).to(tl.float32)
         b = tl.load(p + half * sd, mask=m).to(tl.float32)
@@ -40,6 +40,6 @@ def rope_inplace_kernel(x, cos, sin, N, half, sn, st, sd, BLOCK: tl.constexpr):
 
 
 def rope_inplace(x, cos, sin):
-    rope_inplace_kernel[(x.size(1),)](x, cos, sin, x.size(0), x.size(2) // 2, *x.stride(),
-                                      BLOCK=triton.next_power_of_2(x.size(2) // 2))
+    rope_inplace_kernel[(x.size(1), min(x.size(0), 4))](x, cos, sin, x.size(0), x.size(2) // 2, *x.stride(),
+                                                        BLOCK=triton.next_power_of_2(x.size(2) // 2))
     return x
