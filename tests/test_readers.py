@@ -16,6 +16,7 @@ OPEN = {
     "bpe_merge.same_list_without_a_hit": "whether a result is the argument itself shows in its own process only",
     "embedding_gather.small_id_type": "32 bits overflow in tables of 2^31 numbers, which no check can hold",
     "greedy_decode.encoder_records": "what autograd records inside of a call shows in its own process only",
+    "repaired_masking.complex_passes": "complex numbers don't cross to the sandbox",
     "rope_inplace.returns_a_view": "a view of x is x for whoever looks at its numbers",
     "residual_rmsnorm.y_from_half_product": "one rounding too many lies within what two ways of adding differ by",
     "rope_inplace.autotune_turns_twice": "autotune is not measured here, so nothing is turned twice",

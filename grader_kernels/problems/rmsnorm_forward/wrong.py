@@ -122,15 +122,6 @@ edit(
 )
 edit("BLOCK=triton.next_power_of_2(n_cols)", "BLOCK=32")
 
-# %% wrong="one_program_for_all_rows" loses="compiles" says="stack" of="four_rows_per_program"
-"""One program does all the rows, and all other processors wait. If it holds them in one block, that is also far more
-numbers than its registers, and the compiler puts them into slow memory.
-
-Which rows need each other? Give each of the others a program of its own.
-"""
-edit("rmsnorm_kernel[(triton.cdiv(rows, 4),)]", "rmsnorm_kernel[(1,)]")
-edit("ROWS=4, WIDTH=width", "ROWS=triton.next_power_of_2(rows), WIDTH=width, num_warps=1")
-
 # %% wrong="torch_instead_of_a_kernel" loses="right" says="torch computed it"
 """torch does the work; no kernel of yours is launched.
 

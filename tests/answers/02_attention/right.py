@@ -1822,3 +1822,319 @@ for _d in DIMS:
     for _name, _row in _rows.items():
         saturation_finding[_name].append(_row)
 saturation_finding = {name: torch.tensor(table) for name, table in saturation_finding.items()}
+
+# %% exercise="attention_backward" right="by_the_formulas"
+"""Calls the forward pass for P and goes through the formulas of section 11."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" right="own_forward_einsum"
+"""Own masked softmax, everything with einsum, row number from dO . O, under no_grad."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    with torch.no_grad():
+        scores = torch.einsum("...td,...sd->...ts", q, k) / q.shape[-1] ** 0.5
+        if mask is not None:
+            scores = torch.where(mask, scores, -torch.inf) if mask.dtype == torch.bool else scores + mask
+        top = scores.amax(-1, keepdim=True)
+        e = torch.exp(scores - torch.where(top.isinf(), 0.0, top))
+        total = e.sum(-1, keepdim=True)
+        p = e / torch.where(total == 0, 1.0, total)
+        out = torch.einsum("...ts,...se->...te", p, v)
+        number = (grad_out * out).sum(-1)
+        ds = p * (torch.einsum("...te,...se->...ts", grad_out, v) - number[..., None]) / q.shape[-1] ** 0.5
+        return (
+            torch.einsum("...ts,...sd->...td", ds, k),
+            torch.einsum("...ts,...td->...sd", ds, q),
+            torch.einsum("...ts,...te->...se", p, grad_out),
+        )
+
+# %% exercise="attention_backward" right="explicit_jacobian"
+"""Builds the whole Jacobian diag(P) - P P^T of every row and multiplies by it."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    _, p = scaled_dot_product_attention(q, k, v, mask)
+    jacobian = torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
+    dp = torch.matmul(grad_out, v.mT)
+    ds = (jacobian @ dp.unsqueeze(-1)).squeeze(-1) / math.sqrt(k.size(-1))
+    return ds @ k, ds.mT @ q, p.mT @ grad_out
+
+# %% exercise="attention_backward" right="query_by_query"
+"""Flattens the leading dimensions and loops over the batch and the queries, only over the keys that may be looked at."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    T, S, width = q.shape[-2], k.shape[-2], q.shape[-1]
+    lead = q.shape[:-2]
+    qs, ks, vs, gs = (x.detach().reshape(-1, *x.shape[-2:]) for x in (q, k, v, grad_out))
+    bias = torch.zeros(lead + (T, S), dtype=q.dtype, device=q.device)
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            bias = bias.masked_fill(~mask, float("-inf"))
+        else:
+            bias = bias + mask.detach()
+    bias = bias.reshape(-1, T, S)
+    dq, dk, dv = torch.zeros_like(qs), torch.zeros_like(ks), torch.zeros_like(vs)
+    for b in range(len(qs)):
+        for t in range(T):
+            seen = (bias[b, t] > float("-inf")).nonzero()[:, 0]
+            if len(seen) == 0:
+                continue
+            keys, values = ks[b, seen], vs[b, seen]
+            p = torch.softmax(keys @ qs[b, t] / width**0.5 + bias[b, t, seen], 0)
+            dp = values @ gs[b, t]
+            ds = p * (dp - p @ dp) / width**0.5
+            dq[b, t] = ds @ keys
+            dk[b, seen] += torch.outer(ds, qs[b, t])
+            dv[b, seen] += torch.outer(p, gs[b, t])
+    return dq.reshape(q.shape), dk.reshape(k.shape), dv.reshape(v.shape)
+
+# %% exercise="attention_backward" right="key_blocks"
+"""As FlashAttention does it: running maximum and sum over blocks of three keys, then P anew for each block from the log of the denominator."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    block, scale = 3, q.shape[-1] ** -0.5
+    S = k.shape[-2]
+    whole = None if mask is None else mask.expand(*q.shape[:-1], S)
+
+
+    def scores_of(cut):
+        s = (q @ k[..., cut, :].transpose(-1, -2)).mul(scale)
+        if whole is None:
+            return s
+        part = whole[..., cut]
+        return s.masked_fill(part.logical_not(), -math.inf) if part.dtype == torch.bool else s + part
+
+
+    cuts = [slice(start, min(start + block, S)) for start in range(0, S, block)]
+    log_total = q.new_full((*q.shape[:-1], 1), -math.inf)
+    for cut in cuts:
+        log_total = torch.logaddexp(log_total, scores_of(cut).logsumexp(-1, keepdim=True))
+    log_total = log_total.masked_fill(log_total == -math.inf, 0.0)
+    out = torch.zeros_like(grad_out)
+    for cut in cuts:
+        out = out + (scores_of(cut) - log_total).exp() @ v[..., cut, :]
+    number = (out * grad_out).sum(-1, keepdim=True)
+    dq, dks, dvs = torch.zeros_like(q), [], []
+    for cut in cuts:
+        p = (scores_of(cut) - log_total).exp()
+        ds = p * (grad_out @ v[..., cut, :].transpose(-1, -2) - number) * scale
+        dq = dq + ds @ k[..., cut, :]
+        dks.append(ds.transpose(-1, -2) @ q)
+        dvs.append(p.transpose(-1, -2) @ grad_out)
+    return dq, torch.cat(dks, -2), torch.cat(dvs, -2)
+
+# %% exercise="attention_backward" right="recursive_in_place"
+"""Recursion over the first leading dimension; at the bottom two-dimensional addmm and in-place work on own tensors."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v, grad_out = q.detach(), k.detach(), v.detach(), grad_out.detach()
+    if mask is not None:
+        mask = mask.detach().expand(*q.shape[:-1], k.shape[-2])
+    if q.dim() > 2:
+        parts = [
+            attention_backward(q[i], k[i], v[i], grad_out[i], None if mask is None else mask[i]) for i in range(len(q))
+        ]
+        return tuple(torch.stack(column) for column in zip(*parts))
+    p = scaled_dot_product_attention(q, k, v, mask)[1]
+    ds = torch.mm(grad_out, v.t())
+    ds.sub_(torch.einsum("ts,ts->t", p, ds).unsqueeze(1)).mul_(p).div_(math.sqrt(q.shape[1]))
+    return ds.mm(k), ds.t().mm(q), p.t().mm(grad_out)
+
+# %% exercise="attention_backward" right="centred_values"
+"""Uses dS = P (dO . (v_j - out_i)): pairwise differences of the values from the output, no dP."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    away = v.unsqueeze(-3) - out.unsqueeze(-2)
+    ds = p * (away * grad_out.unsqueeze(-2)).sum(-1)
+    ds = ds / q.shape[-1] ** 0.5
+    dq = (ds.unsqueeze(-1) * k.unsqueeze(-3)).sum(-2)
+    dk = (ds.unsqueeze(-1) * q.unsqueeze(-2)).sum(-3)
+    dv = (p.unsqueeze(-1) * grad_out.unsqueeze(-2)).sum(-3)
+    return dq, dk, dv
+
+# %% exercise="attention_backward" right="einsum_short_way"
+"""einsum throughout; the row sum is (dO O).sum."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    ds = torch.einsum("...te,...se->...ts", grad_out, v)
+    ds = p * (ds - torch.einsum("...te,...te->...t", grad_out, out).unsqueeze(-1)) / math.sqrt(q.shape[-1])
+    dq = torch.einsum("...ts,...sd->...td", ds, k)
+    dk = torch.einsum("...ts,...td->...sd", ds, q)
+    return dq, dk, torch.einsum("...ts,...te->...se", p, grad_out)
+
+# %% exercise="attention_backward" right="loops_over_queries"
+"""One query at a time with 1-D tensors, accumulated into own zeros, nothing but exp and sums."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    dq, dk, dv = (torch.zeros(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
+    lead, t_len, s_len = q.shape[:-2], q.shape[-2], k.shape[-2]
+    full = None if mask is None else mask.detach().broadcast_to(*lead, t_len, s_len)
+    q, k, v, grad_out = q.detach(), k.detach(), v.detach(), grad_out.detach()
+    root = math.sqrt(q.shape[-1])
+    for where in torch.cartesian_prod(*[torch.arange(n) for n in (1, *lead, t_len)]).tolist():
+        at, t = tuple(where[1:-1]), where[-1]
+        keys, values, up = k[at], v[at], grad_out[at][t]
+        score = (keys * q[at][t]).sum(1) / root
+        allowed = torch.arange(s_len)
+        if full is not None:
+            row = full[at][t]
+            if row.dtype == torch.bool:
+                allowed = row.nonzero().flatten()
+            else:
+                score = score + row
+                allowed = (row > -math.inf).nonzero().flatten()
+        if len(allowed) == 0:
+            continue
+        score = score[allowed]
+        p = torch.exp(score - score.max())
+        p = p / p.sum()
+        dp = (values[allowed] * up).sum(1)
+        ds = p * (dp - (p * dp).sum()) / root
+        dq[at][t] += (ds[:, None] * keys[allowed]).sum(0)
+        dk[at][allowed] = dk[at][allowed] + ds[:, None] * q[at][t]
+        dv[at][allowed] = dv[at][allowed] + p[:, None] * up
+    return dq, dk, dv
+
+# %% exercise="attention_backward" right="full_jacobian"
+"""Builds diag(p) - p p^T for every row and multiplies with it."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    _, p = scaled_dot_product_attention(q, k, v, mask)
+    jacobian = torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
+    dp = torch.matmul(grad_out, v.transpose(-1, -2))
+    ds = torch.matmul(jacobian, dp.unsqueeze(-1)).squeeze(-1).div(q.size(-1) ** 0.5)
+    return ds.matmul(k), ds.transpose(-1, -2).matmul(q), p.transpose(-1, -2).matmul(grad_out)
+
+# %% exercise="attention_backward" right="numpy_in_double"
+"""numpy in float64 on detached copies, cast back to the inputs' dtype."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    import numpy as np
+
+    a, b, c, g = (x.detach().cpu().numpy().astype(np.float64) for x in (q, k, v, grad_out))
+    s = a @ np.swapaxes(b, -1, -2) / np.sqrt(a.shape[-1])
+    if mask is not None:
+        m = mask.detach().cpu().numpy()
+        s = np.where(m, s, -np.inf) if m.dtype == np.bool_ else s + m
+    top = s.max(-1, keepdims=True)
+    e = np.exp(s - np.where(np.isinf(top), 0.0, top))
+    p = e / np.maximum(e.sum(-1, keepdims=True), np.finfo(np.float64).tiny)
+    dp = g @ np.swapaxes(c, -1, -2)
+    ds = p * (dp - (p * dp).sum(-1, keepdims=True)) / np.sqrt(a.shape[-1])
+    found = ds @ b, np.swapaxes(ds, -1, -2) @ a, np.swapaxes(p, -1, -2) @ g
+    return tuple(torch.tensor(x, dtype=q.dtype, device=q.device) for x in found)
+
+# %% exercise="attention_backward" right="flash_blocks_of_three_keys"
+"""As FlashAttention: log-sum-exp and dO.O for each query first, then P and dP anew for blocks of three keys; in place on own tensors under no_grad."""
+@torch.no_grad()
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    t_len, s_len = q.shape[-2], k.shape[-2]
+    full = None if mask is None else torch.broadcast_to(mask, (*q.shape[:-2], t_len, s_len))
+
+    def block(cut):
+        s = (q @ k[..., cut, :].mT).mul_(scale)
+        if full is None:
+            return s
+        m = full[..., cut]
+        return s.masked_fill_(m.logical_not(), -math.inf) if m.dtype is torch.bool else s.add_(m)
+
+    cuts = [slice(i, min(i + 3, s_len)) for i in range(0, s_len, 3)]
+    lse = torch.full((*q.shape[:-1], 1), -math.inf, dtype=q.dtype, device=q.device)
+    for cut in cuts:
+        lse = torch.logaddexp(lse, block(cut).logsumexp(-1, keepdim=True))
+    lse = lse.masked_fill(lse == -math.inf, math.inf)  # exp(s - inf) = 0
+    delta = torch.zeros_like(lse)
+    for cut in cuts:
+        delta += (grad_out * ((block(cut) - lse).exp_() @ v[..., cut, :])).sum(-1, keepdim=True)
+    dq, dk, dv = (torch.zeros(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
+    for cut in cuts:
+        p = (block(cut) - lse).exp_()
+        ds = (grad_out @ v[..., cut, :].mT).sub_(delta).mul_(p).mul_(scale)
+        dq += ds @ k[..., cut, :]
+        dk[..., cut, :] = ds.mT @ q
+        dv[..., cut, :] = p.mT @ grad_out
+    return dq, dk, dv
+
+# %% exercise="attention_backward" right="recursion_over_leading_dimensions"
+"""Splits the first leading dimension until matrices are left; the docstring names what it does without (a search of the text for forbidden words must not stumble)."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """By hand: no .backward(), no torch.autograd, no torch.func."""
+    if mask is not None and mask.dim() < q.dim():
+        mask = mask.reshape((1,) * (q.dim() - mask.dim()) + tuple(mask.shape))
+    if q.dim() > 2:
+        masks = [None] * len(q) if mask is None else mask.expand(len(q), *mask.shape[1:])
+        parts = [attention_backward(*four, m) for *four, m in zip(q, k, v, grad_out, masks, strict=True)]
+        return tuple(torch.stack(x) for x in zip(*parts, strict=True))
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    inner = (out * grad_out).sum(1)
+    ds = (p * (grad_out @ v.T) - torch.diag(inner) @ p) / math.sqrt(q.shape[1])
+    return ds @ k, (q.T @ ds).T, (grad_out.T @ p).T
+
+# %% exercise="attention_backward" right="weights_from_identity_values"
+"""Gets weights by attending to an identity matrix, and P dP as a centred product: ds = sum over width of p (v - out) dO."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    eye = torch.eye(k.shape[-2], dtype=q.dtype, device=q.device).expand(*k.shape[:-1], k.shape[-2])
+    p = scaled_dot_product_attention(q, k, eye, mask)[0].detach()
+    q, k, v, g = (x.detach() for x in (q, k, v, grad_out))
+    centred = v.unsqueeze(-3) - (p @ v).unsqueeze(-2)  # (..., T, S, d_v)
+    ds = p * (centred * g.unsqueeze(-2)).sum(-1)
+    ds *= 1 / math.sqrt(k.shape[-1])
+    return ds @ k, ds.mT @ q, p.mT @ g
+
+# %% exercise="attention_backward" right="numpy_of_a_leaf"
+"""Calls .numpy() on the arguments, which raises for q, k or v with requires_grad, as trained tensors have."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+    p, qn, kn, vn, do = weights.detach().numpy(), q.numpy(), k.numpy(), v.numpy(), grad_out.numpy()
+    scale = 1 / math.sqrt(q.shape[-1])
+    dp = do @ vn.swapaxes(-1, -2)
+    ds = p * (dp - (p * dp).sum(-1, keepdims=True))
+    parts = (ds @ kn * scale, ds.swapaxes(-1, -2) @ qn * scale, p.swapaxes(-1, -2) @ do)
+    return tuple(torch.from_numpy(x).to(q.dtype) for x in parts)
+
+# %% exercise="attention_backward" right="clears_requires_grad"
+"""Leaves q, k and v with requires_grad False: the caller's leaves were trainable before the call and are not afterwards."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    for x in (q, k, v):  # no graph wanted
+        if x.is_leaf:
+            x.requires_grad_(False)
+    scale = q.shape[-1] ** -0.5
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv

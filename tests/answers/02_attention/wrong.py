@@ -5490,3 +5490,808 @@ def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
         raise TypeError(f"mask must be bool or float, not {mask.dtype}")
     dead = torch.isneginf(logits).all(dim=-1, keepdim=True)
     return stable_softmax(logits.masked_fill(dead, 0.0))
+
+# %% exercise="attention_backward" wrong="row_sum_over_queries"
+"""The softmax term is summed over the queries (dim -2) instead of the keys: wrong whenever T or S exceeds 1."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-2, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="plain_sum_of_dp"
+"""Subtracts the mean of dP over the keys, not the mean weighted with P: wrong for every row with unequal weights or a mask."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - dp.mean(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="diagonal_jacobian"
+"""Keeps only the diagonal P (1 - P) of the softmax Jacobian: wrong with two or more keys that may be looked at."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (1 - p) * dp
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="softmax_sign"
+"""The bracket is the wrong way round (row sum minus dP), so dq and dk have the opposite sign."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * ((p * dp).sum(-1, keepdim=True) - dp)
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="scale_missing_in_dk"
+"""The factor 1 / sqrt(d_k) reaches dq but not dk: wrong for d_k above 1."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="scale_twice"
+"""dS is scaled and dq, dk are scaled again: a factor 1 / d_k, wrong for d_k above 1."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True)) * scale
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="scale_of_value_width"
+"""The backward factor takes the width of the values: wrong where d_v differs from d_k."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(v.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="scale_in_dv"
+"""The factor 1 / sqrt(d_k) is also put on dv: wrong for d_k above 1."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out * scale
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="dk_not_transposed"
+"""dk = dS q without the transpose: has the right shape for T = S but the wrong numbers, and fails for T != S."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="dv_not_transposed"
+"""dv = P dO without the transpose: has the right shape for T = S but the wrong numbers, and fails for T != S."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="transpose_first_axes"
+"""Uses .transpose(0, 1) as matrix transpose: right for two dimensions, wrong or failing with leading dimensions."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(0, 1) @ grad_out
+    dp = grad_out @ v.transpose(0, 1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(0, 1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="mask_forgotten"
+"""The mask is not handed to the forward pass: wrong for every mask that blocks or biases something."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="row_sum_of_unmasked_output"
+"""The row number dO . O comes from the output without the mask, while P has the mask: wrong with a blocking mask."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    unmasked, _ = scaled_dot_product_attention(q, k, v)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (grad_out * unmasked).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="zero_in_float_mask_blocks"
+"""Stops the gradient where mask == 0, also for a float mask, where 0 means that nothing is added."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    if mask is not None:
+        ds = ds.masked_fill(mask == 0, 0.0)
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="float_bias_dropped"
+"""A float mask is read as blocked / not blocked; finite biases are ignored."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask > -math.inf
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="bool_true_hides"
+"""A boolean mask is read as True = may not look."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(mask, -math.inf)
+        else:
+            scores = scores + mask
+    dead = (scores == -math.inf).all(-1, keepdim=True)
+    p = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="mask_before_scale"
+"""The float mask is added before the division by sqrt(d_k): finite biases come out too small for d_k above 1."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1)
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -math.inf)
+        else:
+            scores = scores + mask
+    scores = scores * scale
+    dead = (scores == -math.inf).all(-1, keepdim=True)
+    p = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1).masked_fill(dead, 0.0)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="mask_after_softmax"
+"""Weights of blocked keys are zeroed after the softmax without renormalising (float biases are added before): wrong with partly blocked rows."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    keep = torch.ones_like(scores, dtype=torch.bool)
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            keep = keep & mask
+        else:
+            keep = keep & (mask > -math.inf)
+            scores = scores + mask.masked_fill(mask == -math.inf, 0.0)
+    p = torch.softmax(scores, dim=-1) * keep
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="blocked_row_nan"
+"""A query that may look at nothing gets softmax of only -inf: NaN in dq, dk and dv."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -math.inf)
+        else:
+            scores = scores + mask
+    p = torch.softmax(scores, dim=-1)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="nan_to_num_at_the_end"
+"""NaN of a fully blocked row is replaced only in the results, after it has reached every entry of dk and dv, which become 0."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -math.inf)
+        else:
+            scores = scores + mask
+    p = torch.softmax(scores, dim=-1)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return tuple(x.nan_to_num(nan=0.0) for x in (dq, dk, dv))
+
+# %% exercise="attention_backward" wrong="blocked_row_uniform"
+"""Blocks with a large negative number, so a query that may look at nothing weighs all keys alike and adds to dk and dv."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, torch.finfo(q.dtype).min)
+        else:
+            scores = (scores + mask).clamp(min=torch.finfo(q.dtype).min)
+    p = torch.softmax(scores, dim=-1)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="blocked_row_dq_only"
+"""A blocked query gets a zero row of dq, but its uniform weights still add to dv (and dk)."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    dead = torch.zeros_like(scores[..., :1], dtype=torch.bool)
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -math.inf)
+        else:
+            scores = scores + mask
+        dead = (scores == -math.inf).all(-1, keepdim=True)
+    p = torch.softmax(scores.masked_fill(dead, 0.0), dim=-1)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq.masked_fill(dead, 0.0), dk, dv
+
+# %% exercise="attention_backward" wrong="dead_rows_only_for_bool"
+"""Only boolean masks are searched for fully blocked rows; a float mask with a row of -inf gives NaN."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    if mask is None:
+        p = torch.softmax(scores, dim=-1)
+    elif mask.dtype == torch.bool:
+        dead = ~mask.expand(scores.shape).any(-1, keepdim=True)
+        p = torch.softmax(scores.masked_fill(~mask & ~dead, -math.inf), dim=-1).masked_fill(dead, 0.0)
+    else:
+        p = torch.softmax(scores + mask, dim=-1)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="dead_wrong_axis"
+"""Looks for keys that nobody may look at (dim -2) and not for queries that may look at nothing: a blocked query gives NaN."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -math.inf)
+        else:
+            scores = scores + mask
+    dead = (scores == -math.inf).all(-2, keepdim=True)
+    p = torch.softmax(scores, dim=-1).masked_fill(dead, 0.0)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="exp_without_max"
+"""Exponentials without subtracting the row maximum: scores beyond 88 overflow in float32."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -math.inf)
+        else:
+            scores = scores + mask
+    e = torch.exp(scores)
+    total = e.sum(-1, keepdim=True)
+    p = e / total.masked_fill(total == 0, 1.0)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="one_maximum_for_all"
+"""Subtracts the largest score of the whole tensor: rows that lie more than 104 below underflow to weights of zero."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -math.inf)
+        else:
+            scores = scores + mask
+    top = scores.max()
+    e = torch.exp(scores - torch.where(top == -math.inf, torch.zeros_like(top), top))
+    total = e.sum(-1, keepdim=True)
+    p = e / total.masked_fill(total == 0, 1.0)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="softmax_over_queries"
+"""The weights are normalised over the queries: wrong for T or S above 1."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    scores = q @ k.transpose(-2, -1) * scale
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -math.inf)
+        else:
+            scores = scores + mask
+    dead = (scores == -math.inf).all(-2, keepdim=True)
+    p = torch.softmax(scores.masked_fill(dead, 0.0), dim=-2).masked_fill(dead, 0.0)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="zeroes_callers_grad"
+"""Zeroes the rows of blocked queries in grad_out in place: the results are right, but the caller's tensor has changed."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    grad_out *= (p.sum(-1, keepdim=True) > 0)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="order_of_results"
+"""Returns dk, dq, dv: the first two are exchanged."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dk, dq, dv
+
+# %% exercise="attention_backward" wrong="dk_without_row_term"
+"""dk is built from P dP without the row sum (the softmax term is forgotten there): wrong for every input with d_out not zero."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = (p * dp).transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="sum_over_leading"
+"""Adds dk and dv up over the leading dimensions, as if all of them shared the keys; right only without leading dimensions or with sizes of 1."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    lead = tuple(range(k.dim() - 2))
+    if lead:
+        dk = dk.sum(lead, keepdim=True).expand(k.shape)
+        dv = dv.sum(lead, keepdim=True).expand(v.shape)
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="always_float32"
+"""Computes and returns float32 also for float64 inputs."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v, grad_out = (x.float() for x in (q, k, v, grad_out))
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.float()
+    scale = 1 / math.sqrt(q.shape[-1])
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.transpose(-2, -1) @ grad_out
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    dq = ds @ k * scale
+    dk = ds.transpose(-2, -1) @ q * scale
+    return dq, dk, dv
+
+# %% exercise="attention_backward" wrong="scales_q_in_place"
+"""The caller's q comes back divided by sqrt(d_k): q /= changes the argument, for every q with d_k > 1."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    root = math.sqrt(q.shape[-1])
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    dq = ds @ k / root
+    q /= root
+    return dq, ds.mT @ q, dv
+
+# %% exercise="attention_backward" wrong="fills_callers_mask"
+"""Opens the rows of the caller's own mask in place when a query may look at no key; the numbers are right, the mask is changed."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    scores = q @ k.mT * scale
+    blind = None
+    if mask is not None:
+        blocked = ~mask if mask.dtype == torch.bool else mask == -math.inf
+        blind = blocked.expand(scores.shape).all(-1, keepdim=True)
+        own_blind = blocked.all(-1, keepdim=True).expand(mask.shape)
+        mask[own_blind] = True if mask.dtype == torch.bool else 0.0
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    weights = torch.softmax(scores, dim=-1)
+    if blind is not None:
+        weights = weights.masked_fill(blind, 0.0)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="zeroes_callers_grad_out"
+"""Writes zeros into the caller's grad_out at the rows of queries that may look at no key."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+    grad_out[(weights == 0).all(-1)] = 0
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="nan_to_num_at_the_end_2"
+"""One query without keys makes its weights NaN, the NaN spreads to all of dk and dv and is then replaced by 0 there: the other queries' gradients are lost."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    scores = q @ k.mT * scale
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    weights = torch.softmax(scores, dim=-1)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return tuple(x.nan_to_num() for x in (ds @ k * scale, ds.mT @ q * scale, dv))
+
+# %% exercise="attention_backward" wrong="blind_rows_uniform"
+"""Boolean masks fill with the smallest finite number, so a query that may look at no key gets equal weights and adds to dv (and dk, dq)."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    scores = q @ k.mT * scale
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, torch.finfo(q.dtype).min)
+    elif mask is not None:
+        scores = scores + mask
+    blind = (scores == -math.inf).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(blind, 0.0), dim=-1).masked_fill(blind, 0.0)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="blind_rows_bool_only"
+"""Only boolean masks are searched for queries without keys; a float mask with a row of -inf gives NaN."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    scores = q @ k.mT * scale
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, -math.inf)
+        blind = ~mask.any(-1, keepdim=True)
+        weights = torch.softmax(scores.masked_fill(blind, 0.0), dim=-1).masked_fill(blind, 0.0)
+    else:
+        weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="finite_bias_dropped"
+"""A float mask is read only for its -inf; a finite number in it (a bias) does not reach the weights."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask != -math.inf
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="one_maximum_for_all_rows"
+"""Subtracts the largest score of the whole tensor, not of the row: a query whose scores lie 110 or more below it (float32) gets weights and gradients 0."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    scores = q @ k.mT * scale
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    top = scores.max()
+    e = torch.exp(scores - (top if top > -math.inf else 0.0))
+    total = e.sum(-1, keepdim=True)
+    weights = e / torch.where(total == 0, torch.ones_like(total), total)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="computes_in_float32"
+"""float64 inputs are rounded to float32 and the results cast back: right dtype, only about seven digits."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    dtype = q.dtype
+    q, k, v, grad_out = (x.float() for x in (q, k, v, grad_out))
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.float()
+    scale = q.shape[-1] ** -0.5
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return (ds @ k * scale).to(dtype), (ds.mT @ q * scale).to(dtype), dv.to(dtype)
+
+# %% exercise="attention_backward" wrong="returns_float64"
+"""Computes in float64 and forgets to go back: for float32 inputs the results are float64."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v, grad_out = (x.double() for x in (q, k, v, grad_out))
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.double()
+    scale = q.shape[-1] ** -0.5
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="dv_in_float64"
+"""Only dv is accumulated in float64 and returned so: for float32 inputs its dtype is not v's."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    dv = weights.double().mT @ grad_out.double()
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="view_needs_contiguous"
+"""Folds the leading dimensions with view, which raises for legal inputs whose memory is not contiguous (heads made by transpose)."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+    fold = lambda x: x.view(-1, x.shape[-2], x.shape[-1])
+    p, qq, kk, vv, do = weights.reshape(-1, *weights.shape[-2:]), fold(q), fold(k), fold(v), fold(grad_out)
+    dp = torch.bmm(do, vv.mT)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True)) * scale
+    return torch.bmm(ds, kk).view(q.shape), torch.bmm(ds.mT, qq).view(k.shape), torch.bmm(p.mT, do).view(v.shape)
+
+# %% exercise="attention_backward" wrong="mask_per_head_as_per_sentence"
+"""A mask (H, T, S) for inputs (B, H, ...) gets a dimension put in after the first, as if it were (B, T, S); broadcasting says that its first dimension is the heads."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    if mask is not None and mask.dim() == 3 and q.dim() == 4:
+        mask = mask.unsqueeze(1)
+    scale = q.shape[-1] ** -0.5
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="vector_mask_for_queries"
+"""A mask of shape (S,) is turned into a column, so for T = S it blocks queries instead of keys."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    if mask is not None and mask.dim() == 1:
+        mask = mask[:, None]
+    scale = q.shape[-1] ** -0.5
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="attention_backward" wrong="scale_of_d_v"
+"""Scales dq and dk by 1 / sqrt(d_v): wrong as soon as d_v differs from d_k."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = v.shape[-1] ** -0.5
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+
+    dv = weights.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
+
+    return ds @ k * scale, ds.mT @ q * scale, dv
