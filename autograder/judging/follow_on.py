@@ -8,6 +8,7 @@ Not here: judging (autograder.judging.judge), what an answer stands on (course.c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -64,14 +65,14 @@ def _groups(
 ) -> dict[tuple[str, ...], set[str]]:
     """From the exercises to replace to those that are judged again with them replaced."""
     wrong = [row.name for row in rows if row.state != "passed" and row.name in solutions]
+    uses = functools.cache(lambda name: read_notebook([read(solutions[name])]).mentions(name))  # the course's answer
     groups: dict[tuple[str, ...], set[str]] = {}
     for row in rows:
         if row.state in ("passed", "missing", "held", "forbidden"):
             continue
 
         def mentions(name: str, judged: str = row.name) -> list[str]:
-            theirs = name != judged and name in wrong
-            return read_notebook([read(solutions[name])]).mentions(name) if theirs else notebook.mentions(name)
+            return uses(name) if name != judged and name in wrong else notebook.mentions(name)
 
         below = tuple(built_on(row.name, mentions, wrong))
         if below:

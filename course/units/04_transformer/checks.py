@@ -737,7 +737,7 @@ def all_ones(state, name, D):
 
 def only_outputs_are_dropped(trial, out, D):
     """Of a layer with dropout 0.5 on a stream of zeros whose attention gives ones. Dropped weights would give halves:
-    that all 64 of these numbers are 0 or 2 then has a chance below 1e-5 (8 queries, 8 keys, 2 heads)."""
+    that all of these numbers are 0 or 2 then has a chance below 1e-5 (8 queries, 8 keys, 2 heads)."""
     for query in range(8):
         for column in range(D):
             says = "only what a sublayer gives is dropped, not its weights"
