@@ -267,9 +267,8 @@ def _renamed(module: nn.Module, own: dict[str, Any], state: dict[str, Tensor]) -
     entries = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
     lacks: dict[tuple, list[str]] = {}
     spare: dict[tuple, list[str]] = {}
-    for name, tensor in state.items():
-        if name not in own:
-            lacks.setdefault(tuple(tensor.shape), []).append(name)
+    for name in (each for each in state if each not in own):
+        lacks.setdefault(tuple(state[name].shape), []).append(name)
     seen = set(loaded)
     for name, tensor in own.items():
         entry = entries.get(name)

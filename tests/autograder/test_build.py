@@ -23,6 +23,8 @@ from course.checking import cases
 from course.checking.check import quiet
 from course.checking.subject import LocalSubject
 from course.files import write_whole
+from grader_kernels.judging.agree import Expected, Output
+from grader_kernels.judging.task import KernelCases, Posed, Task
 from grader_kernels.problem import Settings
 
 UNITS = Path(__file__).resolve().parent.parent / "units"
@@ -319,6 +321,18 @@ def test_every_kind_of_recorded_value_can_be_compared(tmp_path):
     recorded = cases.Cases("90_tiny", {"x": cases.CheckCases("x", 1, "function", [], [cases.Case("title", 1, steps)])})
     recorded.save(tmp_path / "cases.npz")
     assert building.same_cases(tmp_path / "cases.npz", recorded)
+
+
+@pytest.mark.parametrize("factor, same", [(1.8, True), (0.6, True), (2.2, False), (0.4, False)])
+def test_an_allowed_rounding_error_moves_by_less_than_a_factor_of_two(tmp_path, factor, same):
+    def recorded(allowed):
+        expected = Expected("tensor", [Output("out", torch.ones(3), torch.float32, allowed)])
+        task = Task("x", [], Settings(), [Posed("title", (), {}, [], expected)])
+        check = cases.CheckCases("x", 1, "function", [], [], kernel=KernelCases(task))
+        return cases.Cases("90_tiny", {"x": check})
+
+    recorded(1.5e-6).save(tmp_path / "cases.npz")
+    assert building.same_cases(tmp_path / "cases.npz", recorded(1.5e-6 * factor)) == same
 
 
 def test_a_killed_build_leaves_whole_files(built, monkeypatch):

@@ -108,7 +108,7 @@ WAYS = {
         "to_whole(x.to(tl.float32)) * 0 + x + y, mask",
     ),
     "libdevice in full": summed("tl.extra.cuda.libdevice.ceil(x.to(tl.float32)) * 0 + x + y"),
-    "a dtype with a name": [*above("wide = tl.float32"), *summed("x.to(wide) + y.to(wide)")],
+    "a dtype with a name": [*above("wide = tl.float32"), *summed("x.to(wide) * 0 + x + y")],
     "cdiv imported": imported("from triton import cdiv", SUM, "x + y * cdiv(BLOCK, BLOCK), mask"),
     # functions under any name, at any depth
     "jit as a function": [
