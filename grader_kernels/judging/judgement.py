@@ -272,7 +272,10 @@ class Judgement:
 
     def _shuffle(self, ran: Ran) -> None:
         """The same launches again, their programs and the lanes of their atomics in another order, and with other
-        numbers in lanes that no load has filled: nothing may change."""
+        numbers in lanes that no load has filled: nothing may change. Not where numbers came from elsewhere than from
+        kernels: those are not the same in any two replays."""
+        if ran.dishonest:
+            return
         several = ran.evidence.traffic.programs > max(1, ran.evidence.traffic.kernels)
         order = ORDER_MATTERS if several else LANES_MATTER
         several = several or ran.evidence.atomics

@@ -104,6 +104,15 @@ Which line starts your kernel?
 def fused_scale_add(x, y, alpha, block=256):
     return alpha * x + y
 
+# %% wrong="torch_scales_first" loses="right" says="torch computed it"
+"""torch multiplies x by alpha, and the kernel adds. That is a launch of torch's own, and x and the product go through
+memory once more than they need to.
+
+What does fused mean, in launches?
+"""
+edit("alpha * x + y, mask=mask", "x + y, mask=mask")
+edit("    n = x.shape[0]\n", "    x = alpha * x\n    n = x.shape[0]\n")
+
 # %% wrong="result_never_written" loses="right" says="never written by a kernel"
 """The kernel computes the result and does not store it: the caller gets whatever lay in memory.
 
