@@ -65,6 +65,7 @@ class Check:
     kind: function, class, generator, value (an experiment's finding; what is expected is never shown) or kernel (see
         `Kernel`).
     mutates: argument names ("argument 1", "out") the exercise is meant to change in place.
+    new: the docstring asks for a new list or tensor: an argument that is handed back is a mistake.
     legal: arguments -> does the docstring allow them? Asked by the mutation run (autograder.proof.behaviour), which
         draws inputs that no trial has; needed only where the solution gives something for arguments that it need not
         take.
@@ -78,12 +79,13 @@ class Check:
         forbids: tuple[str, ...] = (),
         kind: str = "function",
         mutates: tuple[str, ...] = (),
+        new: bool = False,
         legal: Callable[..., Any] | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
         self.name, self.hints, self.forbids, self.kind = name, tuple(hints), tuple(forbids), kind
-        self.mutates, self.legal = tuple(mutates), legal
+        self.mutates, self.new, self.legal = tuple(mutates), new, legal
         self.specs: list[TrialSpec] = []
         frame = sys._getframe(1)
         while frame.f_code.co_filename == __file__:  # of a subclass

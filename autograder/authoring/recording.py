@@ -179,7 +179,7 @@ def record_check(check: Check, points: float, solved: dict[str, Any], optional: 
             line = spec.function.__code__.co_firstlineno
             told = f"case {spec.title!r} of {check.name} can't be recorded: {type(error).__name__}: {error}"
             raise AuthoringError(told, check.file, line) from error
-    said = {"mutates": list(check.mutates), "optional": optional, "forbids": list(check.forbids)}
+    said = {"mutates": list(check.mutates), "new": check.new, "optional": optional, "forbids": list(check.forbids)}
     made = cases.CheckCases(check.name, points, check.kind, list(check.hints), recorded, **said)
     _solution_passes(check, made, solved)
     return made

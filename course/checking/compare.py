@@ -92,7 +92,7 @@ def equal(got: Any, expected: Any, where: str = "") -> Difference | None:
     if type(expected) is int and isinstance(plain, float):
         return _kind(got, f"an int, {_small(expected)}", where)
     if isinstance(expected, bool) != isinstance(plain, bool) or isinstance(expected, str) != isinstance(plain, str):
-        return _kind(got, f"{_article(expected)}, {expected!r}", where)
+        return _kind(got, "None" if expected is None else f"{_article(expected)}, {expected!r}", where)
     if not isinstance(plain, (int, float, str, bytes, bool, type(None))) or plain != expected:
         return Difference(f"{where or 'the result'} is wrong", _small(plain), _small(expected))
     return None

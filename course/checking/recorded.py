@@ -63,7 +63,8 @@ class Misconception(msgspec.Struct):
 class CheckCases(msgspec.Struct):
     """All that the learner's side knows of one check.
 
-    kernel: of a kernel exercise, instead of cases. forbids: families of library calls (course.checking.forbidden).
+    new: is a result that is an argument itself a mistake? kernel: of a kernel exercise, instead of cases.
+    forbids: families of library calls (course.checking.forbidden).
     """
 
     name: str
@@ -73,6 +74,7 @@ class CheckCases(msgspec.Struct):
     cases: list[Case]
     misconceptions: list[Misconception] = []
     mutates: list[str] = []
+    new: bool = False
     minutes: int = 0
     kernel: KernelCases | None = None
     optional: bool = False

@@ -24,6 +24,7 @@ from grader_kernels.wire import Handle
 if TYPE_CHECKING:
     from grader_kernels.judging.judgement import Hands
 
+KEPT = "kept "  # before the name of an argument that came back as the result
 SHOWN, LONGEST = 4, 60  # names in a sentence, and their characters
 KINDS = (
     "raised",
@@ -81,7 +82,8 @@ class LocalSubject:
     """The subject operations on a namespace of this process.
 
     namespace: the notebook's globals. name: the exercise's object in it.
-    After a call, `mutated` lists the arguments it changed in place ("argument 1", "mask").
+    After a call, `mutated` lists the arguments it changed in place ("argument 1", "mask"), and with `KEPT` in front the
+    one that it returned, where it did.
 
     A module may hold its parameters and buffers under other names than a check's: where their shapes and order fit,
     `load_state` loads them and says so; from then on the check's names stand for those of its class.
@@ -211,6 +213,8 @@ class LocalSubject:
         finally:
             changed = _restored(before, mine[0])
         self.mutated = [n for n, (ours, theirs) in names.items() if not _same(ours, theirs)] + changed
+        self.mutated += [f"{what} of {name}" for name, pair in names.items() if (what := _marked(*pair))]
+        self.mutated += [KEPT + name for name, (_, theirs) in names.items() if _is_one(result, theirs)]
         return result
 
     def _vjp(
@@ -239,8 +243,10 @@ class LocalSubject:
         if absent:
             raise SubjectError("missing", f"the module has no parameter `{absent[0]}`")
         inputs = [leaves[i] for i in wrt] + [weights[p] for p in params]
+        touched = [f"grad of argument {i + 1}" for i, leaf in leaves.items() if leaf.grad is not None]
         found = _guarded(_pull_back, (outputs, _copy(cotangents), inputs), {})
         self.mutated = [n for n, (ours, theirs) in names.items() if not _same(ours, theirs)] + self.mutated
+        self.mutated += touched
         grads = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True))
         return _detached(outputs), grads[: len(wrt)], dict(zip(params, grads[len(wrt) :], strict=True))
 
@@ -411,15 +417,30 @@ def _copies(args: tuple, kwargs: dict) -> tuple[tuple[tuple, dict], dict[str, tu
     return (positional, {k: fresh(v, k) for k, v in kwargs.items()}), names
 
 
+def _is_one(result: Any, given: Any) -> bool:
+    """Is the result what was given itself, or a tensor on its memory?"""
+    if isinstance(result, Tensor) and isinstance(given, Tensor):
+        with torch._C.DisableTorchFunctionSubclass():  # a learner's subclass may say what it likes
+            return result.numel() > 0 and result.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+    return result is given and isinstance(result, (list, dict))
+
+
 def _copy(value: Any) -> Any:
-    """A copy of tensors and arrays, also of those in lists, tuples and dicts; anything else as it is."""
+    """A copy of tensors and arrays, also of those in lists, tuples and dicts; what stands there besides is as new, too:
+    equal numbers and words are not one object, here as behind a wire."""
     if isinstance(value, Tensor):
         return clone_with_layout(value)
     if isinstance(value, np.ndarray):
         return value.copy()
     if type(value) in (list, tuple):
         return type(value)(_copy(v) for v in value)
-    return {key: _copy(v) for key, v in value.items()} if type(value) is dict else value
+    if type(value) is dict:
+        return {key: _copy(v) for key, v in value.items()}
+    if type(value) in (bytes, str):
+        return value[:1] + value[1:]
+    if type(value) is int:
+        return value + 1 - 1
+    return float(str(value)) if type(value) is float else value
 
 
 def clone_with_layout(x: torch.Tensor) -> torch.Tensor:
@@ -442,7 +463,22 @@ def _same(ours: Any, theirs: Any) -> bool:
         return len(ours) == len(theirs) and all(map(_same, ours, theirs))
     if type(ours) is dict:
         return list(ours) == list(theirs) and all(map(_same, ours.values(), theirs.values()))
-    return ours is theirs or not isinstance(ours, (int, float, str, bytes)) or ours == theirs
+    if not isinstance(ours, (int, float, str, bytes)):
+        return True
+    return ours == theirs or (ours != ours and theirs != theirs)  # NaN
+
+
+def _marked(ours: Any, theirs: Any) -> str:
+    """What autograd's marks on the copy say that those on the original don't: "requires_grad", "grad", or ""."""
+    if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
+        if theirs.is_leaf and theirs.requires_grad and not ours.requires_grad:
+            return "requires_grad"
+        return "grad" if theirs.is_leaf and theirs.grad is not None and ours.grad is None else ""
+    if type(ours) in (list, tuple) and type(theirs) is type(ours):
+        return next(filter(None, map(_marked, ours, theirs)), "")
+    if type(ours) is dict and type(theirs) is dict:
+        return next(filter(None, (_marked(ours[key], theirs.get(key)) for key in ours)), "")
+    return ""
 
 
 def _same_numbers(ours: Tensor, theirs: Tensor) -> bool:

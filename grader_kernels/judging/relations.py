@@ -163,8 +163,10 @@ def _by_rows(ours: torch.Tensor, right: torch.Tensor, alike: Alike) -> str:
     factor = (ours * right).sum(-1, keepdim=True) / torch.where(size == 0, 1.0, size)
     if float(factor.abs().min()) < 1e-3 or not alike(ours, factor * right, float(factor.abs().max())):
         return ""
-    spread = f"from {float(factor.min()):.3g} to {float(factor.max()):.3g}"
-    return f"each row is the expected one times a number of its own, {spread}"
+    ends = float(factor.min()), float(factor.max())
+    digits = next((n for n in (3, 6, 9) if f"{ends[0]:.{n}g}" != f"{ends[1]:.{n}g}"), 12)
+    spread = " to ".join(f"{end:.{digits}g}" for end in ends)
+    return f"each row is the expected one times a number of its own, from {spread}"
 
 
 def _in_part(ours: torch.Tensor, right: torch.Tensor, alike: Alike) -> str:

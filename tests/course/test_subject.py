@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from course.checking.subject import LocalSubject, SubjectError
+from course.checking.subject import KEPT, LocalSubject, SubjectError
 
 
 class Scale(nn.Module):
@@ -212,7 +212,7 @@ def test_value():
 def test_a_changed_argument_is_told_and_the_callers_tensor_is_safe():
     s, x = subject("spoils"), torch.ones(2)
     s(x)
-    assert s.mutated == ["argument 1"] and torch.equal(x, torch.ones(2))
+    assert s.mutated == ["argument 1", KEPT + "argument 1"] and torch.equal(x, torch.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,40 @@ def test_lists_are_safe_and_watched(function, changed):
     s(rows)
     assert s.mutated == ["argument 1"] * changed
     assert rows[:2] == [[3, 1], {"a": 1.5}] and torch.equal(rows[2], torch.ones(2)) and len(rows) == 5
+
+
+@pytest.mark.parametrize(
+    "function, argument, kept",
+    [
+        (lambda rows: rows, [1, 2], True),
+        (lambda rows: list(rows), [1, 2], False),
+        (lambda table: table, {"a": 1}, True),
+        (lambda x: x, torch.ones(3), True),
+        (lambda x: x[1:].view(2, 1), torch.ones(3), True),
+        (lambda x: x.clone(), torch.ones(3), False),
+        (lambda x: x, torch.ones(0), False),
+        (lambda pair: pair, (1, 2), False),  # nobody can change a tuple
+    ],
+)
+def test_an_argument_that_comes_back_is_told(function, argument, kept):
+    s = subject("f", f=function)
+    s(argument)
+    assert s.mutated == [KEPT + "argument 1"] * kept
+
+
+@pytest.mark.parametrize("value", [10**9, b"ab", "ab", 1.5])
+def test_equal_values_in_a_list_are_not_one_object(value):
+    assert subject("f", f=lambda rows, pair: rows[0] is pair[0])([value], (value,)) is False
+    assert subject("f", f=lambda rows: rows)([value, -value if type(value) is int else value])[0] == value
+
+
+def test_marks_of_autograd_on_arguments_are_told():
+    s = subject("f", f=lambda state: state["w"].requires_grad_().sum())
+    s({"w": torch.ones(2)})
+    assert s.mutated == ["requires_grad of argument 1"]
+    s = subject("f", f=lambda x: ((x * 2).sum().backward(), x * 3)[1])
+    _, (found,) = s.grad(torch.ones(2), cotangents=torch.ones(2), wrt=(0,))
+    assert s.mutated == ["grad of argument 1"] and found.tolist() == [3.0, 3.0]
 
 
 def test_strides_reach_the_function():

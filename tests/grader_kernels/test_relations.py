@@ -75,6 +75,8 @@ def test_slices_in_another_order_and_rows_with_a_factor_of_their_own():
     assert relation(x[[2, 0, 1, 4, 3]], x, ALLOWED) == other
     found = relation(x * torch.tensor([[1.0], [2.0], [0.5], [3.0], [1.5]]), x, ALLOWED)
     assert found == "each row is the expected one times a number of its own, from 0.5 to 3"
+    near = torch.tensor([[1.0], [1.0001], [1.0002], [1.0], [1.0]])
+    assert relation(x * near, x, 1e-6).endswith("from 1 to 1.0002")
 
 
 def test_what_is_right_in_part():

@@ -13,6 +13,7 @@ H100 = {"bandwidth": 3.35e12, "vector": 67e12, "tensor": 989e12}
 
 fix_the_stub = Check(
     "fix_the_stub",
+    new=True,
     hints=(
         "The expression 2 * x makes a new tensor with every number doubled.",
         "Replace the line `raise NotImplementedError(...)` by a `return` with that expression.",
@@ -198,6 +199,12 @@ def _(subject, trial):
     compare_bytes(subject, trial, [((1, columns), BF16), ((rows, columns), F32)], torch.int8)
 
 
+@count_bytes.case("an odd number of bytes beyond 2^24")
+def _(subject, trial):
+    rows, columns = (2 * trial.integers(2050, 2200) + 1 for _ in range(2))
+    compare_bytes(subject, trial, [((rows, 1), torch.int8), ((1, columns), BF16)], torch.bool)
+
+
 @count_bytes.case("two inputs that are both broadcast: a column and a row")
 def _(subject, trial):
     rows, columns = trial.integers(3, 20), trial.integers(21, 40)
@@ -250,6 +257,11 @@ def _(subject, trial):
 @roofline.case("both sides at once, float64", weight=2)
 def _(subject, trial):
     compare_rate(subject, trial, torch.tensor([0.25, 3.0, 60.0, 290.0, 300.0, 4000.0], dtype=F64), H100, "tensor")
+
+
+@roofline.case("close to the ridge, on both sides of it")
+def _(subject, trial):
+    compare_rate(subject, trial, torch.tensor([9.1, 9.5, 9.6, 9.9]), A100, "vector")  # 19.5 / 2.039 = 9.564
 
 
 @roofline.trial("any GPU, intensities from far left to far right", weight=2)

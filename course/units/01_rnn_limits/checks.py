@@ -648,6 +648,12 @@ def _(subject, trial):
     trial.equal(subject(5, [4, 1, 3]), field_by_reading(5, [4, 1, 3]), "kernels of 5 taps, dilations 4, 1, 3")
 
 
+@field.case("inputs in a gap between the taps count")
+def _(subject, trial):
+    trial.equal(subject(3, [6]), field_by_reading(3, [6]), "a kernel of 3 taps, dilation 6")
+    trial.equal(subject(2, [9, 3]), field_by_reading(2, [9, 3]), "kernels of 2 taps, dilations 9 and 3")
+
+
 @field.case("without layers, or with kernels of one tap, only the present is seen")
 def _(subject, trial):
     trial.equal(subject(3, []), 1, "no layer at all: the output is the present input")

@@ -558,6 +558,22 @@ Print the order in which you cut the 3H rows, and compare it with the table at t
 edit("x_r, x_z, x_n =", "x_z, x_r, x_n =")
 edit("h_r, h_z, h_n =", "h_z, h_r, h_n =")
 
+# %% exercise="gru_step" wrong="keeps_the_product"
+"""z keeps the candidate's part W_h h + b_h, where the old state h itself belongs: one name stands for both.
+
+What is h after the line that cuts h @ w_h.T into three?
+"""
+edit("+ z * h", "+ z * h_n")
+
+# %% exercise="gru_step" wrong="hard_sigmoid"
+"""The gates are piecewise linear, clamp(0.2 s + 0.5, 0, 1), the hard sigmoid of older libraries. Here they are the
+logistic function.
+
+What is sigma(1), and what does your gate give for 1?
+"""
+edit("z = torch.sigmoid(x_z + h_z)", "z = (0.2 * (x_z + h_z) + 0.5).clamp(0, 1)")
+edit("torch.sigmoid(x_r + h_r)", "(0.2 * (x_r + h_r) + 0.5).clamp(0, 1)")
+
 # %% exercise="gru_step" wrong="no_reset_gate"
 """The reset gate is computed and not used: the candidate always sees the whole old state.
 
@@ -1175,6 +1191,14 @@ edit(
     states, h = rnn_forward(x[:, part], first.detach(), w_x, w_h, b)
     """,
 )
+
+# %% exercise="repaired_windows" wrong="every_window_from_zero"
+"""Every window starts from zeros, the first one too: neither the state that was handed over nor that of the window
+before is used.
+
+Keep the numbers of the state and drop only its history. Which method does that?
+"""
+edit("h.detach(), w_x", "torch.zeros_like(h), w_x")
 
 # %% exercise="repaired_windows" wrong="always_the_first_state"
 """Every window starts from the state that was handed over at the beginning; the state of the last window is lost.

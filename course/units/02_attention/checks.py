@@ -197,7 +197,9 @@ def _(subject, trial):
     q, k, v = attention_inputs(trial, T=3, S=6)
     q = torch.zeros_like(q)  # beside -1e9 a score would be lost
     bias = torch.full((3, 6), -1e9)
-    trial.close(subject(q, k, v, bias), oracle.attention(q, k, v, bias))
+    out, weights = subject(q, k, v, bias)
+    for row, column in ((0, 0), (1, 3), (2, 5)):  # a sixth; 1 by exp(s - logsumexp(s)), which has no digit left here
+        trial.between(weights[row][2 - row][column], 0.16, 1.0, "a finite bias hides nothing: every key has a weight")
 
 
 @sdpa.case("a query that may look at nothing returns zeros, and so do its weights", weight=2)
@@ -391,6 +393,13 @@ def _(subject, trial):
     mask = irregular_mask(trial, 4, 6)
     trial.equal(subject(None, mask), mask)
     trial.equal(subject(mask, None), mask)
+
+
+@combine.case("a mask that allows everything restricts nothing, and its shape counts")
+def _(subject, trial):
+    mask, everything = irregular_mask(trial, 4, 6), torch.ones(2, 1, 1, 6, dtype=torch.bool)
+    trial.equal(subject(mask, everything), oracle.all_of(mask, everything))
+    trial.equal(subject(everything), everything)
 
 
 @combine.case("a mask that allows nothing is a restriction")
@@ -1102,8 +1111,9 @@ def _(subject, trial):
 @backward.case("a mask of shape (heads, T, S), or of shape (S,), acts as in the forward pass")
 def _(subject, trial):
     inputs = backward_inputs(trial, 5, 5, lead=(3, 3))
-    for shape in ((3, 5, 5), (5,)):
-        compare_gradients(subject, trial, inputs, irregular_mask(trial, *shape), says=f" under a mask of {shape}")
+    compare_gradients(subject, trial, inputs, irregular_mask(trial, 3, 5, 5), says=" under a mask of (3, 5, 5)")
+    keys = torch.tensor([True, False, True, True, False])[trial.permutation(5)]
+    compare_gradients(subject, trial, inputs, keys, says=" under a mask of (5,)")
 
 
 @backward.case("heads that were split and transposed")
@@ -1240,6 +1250,13 @@ def _(subject, trial):
     trial.close(subject(*inputs), reference_cross(*inputs), condition=30)
 
 
+@repaired_cross.case("gradients reach both sequences and all three maps")
+def _(subject, trial):
+    inputs, cotangent = trial.normal((2, 3, 6), (2, 5, 6), (6, 6), (6, 6), (6, 6), spread=0.8), trial.normal((2, 3, 6))
+    _, grads = subject.grad(*inputs, cotangents=(cotangent,), wrt=(0, 1, 2, 3, 4))
+    trial.close(grads, oracle.gradients(reference_cross, inputs, (cotangent,))[1], condition=100)
+
+
 @repaired_cross.case("scores in the hundreds are safe")
 def _(subject, trial):
     inputs = trial.normal((2, 3, 8), (2, 5, 8), (8, 8), (8, 8), (8, 8), spread=3)
@@ -1298,10 +1315,27 @@ def _(subject, trial):
     trial.close(subject(logits, bias), oracle.masked_softmax(logits, bias), "float mask", condition=8)
 
 
-@repaired_mask.case("logits near -100,000 hide nothing: only -inf does")
+@repaired_mask.case("logits near -100,000 and below -10^9 hide nothing: only -inf does")
 def _(subject, trial):
     logits, mask = trial.normal((2, 4, 6), spread=3, mean=-1e5), irregular_mask(trial, 4, 6)
     trial.close(subject(logits, mask), oracle.masked_softmax(logits, mask), condition=30)
+    logits = trial.normal((2, 4, 6), spread=1e8, mean=-5e9)
+    trial.close(subject(logits, mask), oracle.masked_softmax(logits, mask), "logits near -5 * 10^9")
+
+
+@repaired_mask.case("gradients reach the logits")
+def _(subject, trial):
+    (logits, cotangent), mask = trial.normal((2, 4, 6), (2, 4, 6), spread=2), irregular_mask(trial, 4, 6)
+    expected = oracle.gradients(lambda x: _softmax_of_allowed(x, mask), [logits], (cotangent,))[1]
+    for kind, given in (("boolean", mask), ("float", torch.zeros(4, 6).masked_fill(~mask, -INF))):
+        _, grads = subject.grad(logits, given, cotangents=(cotangent,), wrt=(0,))
+        trial.close(grads, expected, f"gradients under a {kind} mask", condition=12)
+
+
+def _softmax_of_allowed(logits, mask):
+    """By its formula: exponentials of what is allowed, over their sum."""
+    terms = logits.exp() * mask
+    return terms / terms.sum(-1, keepdim=True)
 
 
 @repaired_mask.case("logits of several hundred are safe")

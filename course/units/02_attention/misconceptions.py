@@ -747,6 +747,32 @@ Overwrite the padding of the memory with 1000. Does the output move?
 """
 edit("scaled_dot_product_attention(q, k, v, memory_mask)", "scaled_dot_product_attention(q, k, v)")
 
+# %% exercise="CrossAttention" wrong="memory_mask_turned_round"
+"""memory_mask is turned round: only the padding of the source is read. nn.MultiheadAttention wants True = hidden; here
+True = may look.
+
+Hide all keys but one. Which one does a query read?
+"""
+edit("(q, k, v, memory_mask)", "(q, k, v, None if memory_mask is None else ~memory_mask)")
+
+# %% exercise="CrossAttention" wrong="columns_dealt_to_the_heads_in_turn"
+"""Head h gets every H-th column of the projections. A head is a run of neighbours: columns h d to (h + 1) d.
+
+Which columns does split_heads give to head 0?
+"""
+edit(
+    """
+    q = split_heads(self.w_q(x), self.num_heads)  # (B, H, T, d)
+    k = split_heads(self.w_k(memory), self.num_heads)  # (B, H, S, d)
+    v = split_heads(self.w_v(memory), self.num_heads)
+    """,
+    """
+    parts = (self.w_q(x), self.w_k(memory), self.w_v(memory))
+    q, k, v = (part.unflatten(-1, (-1, self.num_heads)).movedim(-1, 1) for part in parts)
+    """,
+)
+edit("self.w_o(merge_heads(out))", "self.w_o(out.movedim(1, -1).flatten(2))")
+
 # %% exercise="CrossAttention" wrong="nan_for_a_source_of_padding"
 """When all of a source is padding, the softmax divides zero by zero: the whole sentence becomes NaN.
 
@@ -980,6 +1006,28 @@ edit("-torch.xlogy(weights, weights).sum(dim=-1)", "-(weights * weights.log()).s
 In a causal model, how much of its attention can query 0 spend outside the first four keys?
 """
 edit("weights[:, :, first:, :first]", "weights[:, :, :, :first]")
+
+# %% exercise="sink_mass" wrong="heads_and_batch_mixed"
+"""(B, H, ...) is reshaped to (H, B, ...): a reshape moves no axis, so the sums of several heads come together.
+
+Which numbers share a row of torch.arange(6).reshape(2, 3).reshape(3, 2), and which of its transpose?
+"""
+edit("return on_sink.mean(dim=(0, 2))", "return on_sink.reshape(on_sink.shape[1], -1).mean(dim=1)")
+
+# %% exercise="sink_mass" wrong="divided_by_all_queries"
+"""The sums of the queries from `first` on are divided by the number of all queries. The mean is over those that count.
+
+How many queries have you added up?
+"""
+edit("on_sink.mean(dim=(0, 2))", "on_sink.sum(dim=(0, 2)) / (weights.shape[0] * weights.shape[2])")
+
+# %% exercise="sink_mass" wrong="queries_are_the_last_positions"
+"""Where there are fewer queries than keys, you take them for the last positions, as causal_mask does. Here t counts the
+rows of `weights`.
+
+With 7 queries, 11 keys and first = 2, which rows count?
+"""
+edit("weights[:, :, first:, :first]", "weights[:, :, max(first - weights.shape[3] + weights.shape[2], 0) :, :first]")
 
 # %% exercise="sink_mass" wrong="mean_over_sink_keys"
 """The weights of the sink's keys are averaged, so the result is the mass of one key, not of the sink.
@@ -1247,6 +1295,29 @@ If S = c q k^T, what is the gradient of q k^T, given that of S?
 """
 edit("(grad_weights - row_sums) / math.sqrt(q.shape[-1])", "(grad_weights - row_sums)")
 
+# %% exercise="attention_backward" wrong="scale_missing_in_dk"
+"""dq has the factor 1 / sqrt(d_k), dk lacks it. The scale stands between the product and the scores: whatever flows
+back into the product has it.
+
+Write the scores as s q k^T. What is their derivative by k?
+"""
+edit("grad_products.transpose(-2, -1) @ q", "grad_products.transpose(-2, -1) @ q * math.sqrt(q.shape[-1])")
+
+# %% exercise="attention_backward" wrong="scale_missing_in_dq"
+"""dk has the factor 1 / sqrt(d_k), dq lacks it. The scale stands between the product and the scores: whatever flows
+back into the product has it.
+
+Write the scores as s q k^T. What is their derivative by q?
+"""
+edit("return grad_products @ k", "return grad_products @ k * math.sqrt(q.shape[-1])")
+
+# %% exercise="attention_backward" wrong="scaled_by_the_width_of_v"
+"""dq and dk are scaled by 1 / sqrt(d_v). The forward pass divides by the root of the width of queries and keys.
+
+Which width do q and k have in common?
+"""
+edit("math.sqrt(q.shape[-1])  # of", "math.sqrt(v.shape[-1])  # of")
+
 # %% exercise="attention_backward" wrong="scaled_twice"
 """dq and dk are divided by d_k: the scale acts once, where the products become scores, and not on the weights as well.
 
@@ -1480,6 +1551,17 @@ edit(
     "return published_cross_attention(decoder_states, encoder_states, w_q, w_k, w_v)",
 )
 
+# %% exercise="repaired_cross_attention" wrong="query_and_key_maps_on_the_wrong_sequence"
+"""The encoder's states go through w_q and the decoder's through w_k; transposing the scores makes the shapes fit. w_q
+makes queries, and the decoder asks.
+
+Which sequence should w_q multiply?
+"""
+edit(
+    "q, k, v = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v",
+    "q, k, v = decoder_states @ w_k, encoder_states @ w_q, encoder_states @ w_v",
+)
+
 # %% exercise="repaired_cross_attention" wrong="only_the_query_repaired"
 """The queries are right now, but the values still come from the decoder.
 
@@ -1665,7 +1747,7 @@ Which dtypes may a mask have? The docstring asks for a TypeError for all others.
 edit(
     """
     elif mask.is_floating_point():
-        bias = mask
+        bias = mask.to(logits.dtype)
     else:
         raise TypeError(f"a mask is bool (True = may look) or float (added), this one is {mask.dtype}")
     """,

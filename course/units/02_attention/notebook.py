@@ -21,7 +21,8 @@ and cannot do, work out its gradients, look inside three heads, and repair two m
 **How answers are judged.** A docstring may say otherwise; where it doesn't,
 
 - arguments stay as they are: tensors, masks and modules' inputs;
-- results have the dtype of the inputs, and computing in that dtype is precise enough; sizes are 1 or more;
+- numbers are float32 or float64, results have the dtype of the inputs, and computing in that dtype is precise enough;
+  sizes are 1 or more;
 - gradients flow through results, without NaN; kernels have no backward pass here;
 - library functions are allowed, `torch.softmax` too.
 
@@ -1191,7 +1192,8 @@ def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
     mask     broadcastable to (..., T, S). bool: True = may look. float, of any float dtype no wider than that of the
              logits: added to them; -inf hides, a finite number is a bias (as ALiBi uses it, unit 03). Any other dtype:
              raise TypeError instead of guessing.
-    returns  (..., T, S)  weights, of the logits' dtype; a row that may look at nothing is all zero
+    returns  (..., T, S)  weights, of the logits' dtype; a row that may look at nothing is all zero, and its gradient is
+             not asked for
 
     Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
 
@@ -1201,7 +1203,7 @@ def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
     if mask.dtype == torch.bool:
         bias = torch.zeros(mask.shape, dtype=logits.dtype).masked_fill(~mask, -math.inf)
     elif mask.is_floating_point():
-        bias = mask
+        bias = mask.to(logits.dtype)
     else:
         raise TypeError(f"a mask is bool (True = may look) or float (added), this one is {mask.dtype}")
     biased = logits + bias

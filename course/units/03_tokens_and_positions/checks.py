@@ -148,6 +148,7 @@ def babble(trial, letters, words):
 
 merge = Check(
     "bpe_merge",
+    new=True,
     hints=(
         "Walk with an index. When the token here and the next one are the pair, append the merged token and step over "
         "both.",
@@ -184,6 +185,7 @@ def _(subject, trial):
     trial.equal(subject([b"t", b"h", b"e", b"t", b"h"], (b"t", b"h"), b"th"), [b"th", b"e", b"th"])
     trial.equal(subject([b"th", b"e", b"th", b"en"], (b"th", b"en"), b"then"), [b"th", b"e", b"then"])
     trial.equal(subject([400, 1000, 7, 400], (400, 1000), 70000), [70000, 7, 400])
+    trial.equal(subject([400, 7], (400, 1000), 70000), [400, 7], "[400, 7] does not hold the pair (400, 1000)")
 
 
 @merge.case("right for random lists of few symbols", weight=5)
@@ -326,6 +328,15 @@ def _(subject, trial):
 def _(subject, trial):
     learned = [(b"e", b"n"), (b"<", b"|")]
     trial.equal(subject("then<|end|>the", learned, ("<|end|>",)), slow_encode("then<|end|>the", learned, ("<|end|>",)))
+
+
+@encode.case("a special token spelled like an ordinary token has an id of its own")
+def _(subject, trial):
+    a, b, c = letters(trial, 3)
+    learned, special = [(a, b)], (a + b).decode()
+    text = (c + b"%" + c + b"%" + a).decode().replace("%", special)
+    says = f"{text!r} with the merge {a.decode()} + {b.decode()} and the special token {special}"
+    trial.equal(subject(text, learned, (special,)), slow_encode(text, learned, (special,)), says)
 
 
 @encode.case("of two special tokens at one place the longer one wins", weight=3)
@@ -901,6 +912,19 @@ def _(subject, trial):
     named(trial.close, subject(*inputs, 2, at), slow_qkv(*inputs, 2, at), QKV, condition=40)
 
 
+@qkv.case("gradients reach the input and all three maps")
+def _(subject, trial):
+    inputs, at = qkv_inputs(trial, 2, 4, 8), torch.arange(3, 7)
+    cotangents = trial.normal((2, 2, 4, 4), (2, 2, 4, 4), (2, 2, 4, 4))
+    _, grads = subject.grad(*inputs, 2, at, cotangents=cotangents, wrt=(0, 1, 2, 3))
+    x, *weights = (part.double() for part in inputs)
+    back = (slow_rope(cotangents[0].double(), -at), slow_rope(cotangents[1].double(), -at), cotangents[2].double())
+    back = [torch.cat(part.unbind(1), dim=-1) for part in back]  # heads side by side: (B, T, D), of the projections
+    expected = [sum(part @ w.T for part, w in zip(back, weights, strict=True))]
+    expected += [torch.einsum("btd,bte->de", x, part) for part in back]
+    trial.close(grads, tuple(part.float() for part in expected), condition=40)
+
+
 @qkv.trial("a shift of all positions changes no score", weight=2)
 def _(subject, trial):
     inputs = [part.double() for part in qkv_inputs(trial, 2, 4, 12)]
@@ -1062,7 +1086,9 @@ def _(subject, trial):
 @ntk.case("nothing is rounded")
 def _(subject, trial):
     base, scale = float(trial.uniform((1,), low=2.1, high=2.2)), float(trial.uniform((1,), low=1.4, high=1.45))
-    trial.close(subject(base, scale, 6), base * scale**1.5, f"base {base:.3f}, scale {scale:.3f}, d = 6", condition=10)
+    got, want, says = subject(base, scale, 6), base * scale**1.5, f"base {base:.3f}, scale {scale:.3f}, d = 6"
+    trial.close(got, want, says, condition=10)
+    trial.between(got, want * (1 - 1e-12), want * (1 + 1e-12), says + ": a float has 16 digits, and a float32 only 7")
 
 
 @ntk.case("random bases, scales and widths", weight=3)

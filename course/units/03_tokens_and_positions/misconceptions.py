@@ -798,6 +798,40 @@ edit(
     "a, b = x[..., 0::2], x[..., 1::2]",
 )
 
+# %% exercise="apply_rope" wrong="names_of_the_pairings_exchanged"
+"""The two names are exchanged: "interleaved" turns the pairs (i, i + d/2), and "half" turns (2i, 2i + 1).
+
+Turn e_0 at position 1 with "half": sin(1) should stand d/2 places further on. Where does yours stand?
+"""
+edit('if pairing == "half":', 'if pairing == "interleaved":')
+
+# %% exercise="apply_rope" wrong="second_from_the_new_first"
+"""The second coordinate of each pair is computed from the first one that is turned already: a is overwritten before
+b needs it.
+
+Which a stands in a sin + b cos: the one before the rotation, or the one after it?
+"""
+edit(
+    "a, b = x[..., : d // 2], x[..., d // 2 :]",
+    "a, b = x[..., : d // 2] * cos - x[..., d // 2 :] * sin, x[..., d // 2 :]",
+)
+edit("a, b = x[..., 0::2], x[..., 1::2]", "a, b = x[..., 0::2] * cos - x[..., 1::2] * sin, x[..., 1::2]")
+edit("[a * cos - b * sin, a * sin + b * cos]", "[a, a * sin + b * cos]", times=2)
+
+# %% exercise="apply_rope" wrong="interleaved_tables_on_half_pairs"
+"""With "half" the pairs are (i, i + d/2), but cosines and sines are laid out for neighbours: columns 0 and 1 share an
+angle where columns 0 and d/2 should.
+
+For half pairs, which two columns need the same angle?
+"""
+edit(
+    "return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)",
+    """
+    cos, sin = cos.repeat_interleave(2, -1), sin.repeat_interleave(2, -1)
+    return (x * cos + torch.cat([-b, a], dim=-1) * sin).to(x.dtype)
+    """,
+)
+
 # %% exercise="apply_rope" wrong="half_tables_on_interleaved_pairs"
 """The rotation pairs neighbours, but cosines and sines are laid out in two halves: the conventions are mixed.
 
@@ -951,6 +985,15 @@ edit("apply_rope(q, positions), apply_rope(k, positions), v", "q, k, v")
 In which order do projection and rotation come?
 """
 edit("(x @ w_q, x @ w_k, x @ w_v)", "(apply_rope(x, positions) @ w for w in (w_q, w_k, w_v))")
+edit("apply_rope(q, positions), apply_rope(k, positions), v", "q, k, v")
+
+# %% exercise="rotary_qkv" wrong="input_turned_for_queries_and_keys"
+"""Queries and keys are projected from an input that was turned; the projections mix what was turned, so scores no
+longer depend on the distance alone.
+
+In which order do projection and rotation come?
+"""
+edit("(x @ w_q, x @ w_k, x @ w_v)", "(apply_rope(x, positions) @ w_q, apply_rope(x, positions) @ w_k, x @ w_v)")
 edit("apply_rope(q, positions), apply_rope(k, positions), v", "q, k, v")
 
 # %% exercise="rotary_qkv" wrong="heads_counted_as_positions"

@@ -539,7 +539,8 @@ glu = Check(
 
 @glu.case("a gate of several hundred is open or shut, and nothing is NaN")
 def _(subject, trial):
-    x, eye = trial.normal((4, 3), spread=300), torch.eye(3)
+    signs = torch.tensor([[1, -1, 1], [-1, 1, -1], [1, 1, -1], [-1, -1, 1]])
+    x, eye = signs * trial.uniform((4, 3), low=120, high=500), torch.eye(3)
     state = {"gate.weight": eye, "up.weight": torch.full((3, 3), 0.01), "down.weight": eye}
     trial.close(subject.method(loaded(subject, state, 3, 3), "__call__", x), swiglu(x, state), condition=30)
 
@@ -1436,6 +1437,7 @@ def ragged(trial, lengths, vocabulary, longest=None):
 
 shift = Check(
     "shift_right",
+    new=True,
     hints=(
         "Write one target of three tokens, and below it what the decoder is given at each position. How many columns "
         "has the result?",
@@ -1978,7 +1980,7 @@ def _(subject, trial):
 
 @translation.case("the ceiling of exact match", weight=2)
 def _(subject, trial):
-    trial.between(subject.value()["ceiling"], 0.945, 0.965, "the best exact match that anybody can reach")
+    trial.between(subject.value()["ceiling"], 0.953, 0.9545, "the best exact match that anybody can reach")
     trial.between(subject.value()["exact"], 0.92, 0.965, "your exact match")
 
 

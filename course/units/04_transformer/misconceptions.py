@@ -216,6 +216,22 @@ Which dtypes need to become wider, and which is wider already?
 """
 edit("x.float() if x.dtype in (torch.float16, torch.bfloat16) else x", "x.float()")
 
+# %% exercise="RMSNorm" wrong="one_plus_weight"
+"""The result is multiplied by 1 + weight, with weights that start at zero, as Gemma has it. Here weight itself
+multiplies, and starts at one.
+
+What does your layer do when every weight is 1?
+"""
+edit("nn.Parameter(torch.ones(width))", "nn.Parameter(torch.zeros(width))")
+edit("* self.weight)", "* (1 + self.weight))")
+
+# %% exercise="RMSNorm" wrong="eps_as_a_floor"
+"""eps is a lower bound for the mean square. The formula adds it, so that it counts for every vector, however little.
+
+Take a vector whose mean square is eps. By what should it be divided?
+"""
+edit("mean_square + self.eps", "mean_square.clamp(min=self.eps)")
+
 # %% exercise="RMSNorm" wrong="root_detached"
 """The root mean square is computed without gradient. The forward numbers are right, the gradients are not.
 
@@ -259,6 +275,14 @@ edit("self.running_mean.lerp_(mean, self.momentum)", "self.running_mean.lerp_(ve
 One variance describes this batch, the other estimates that of all data. Which of them divides by N - 1?
 """
 edit("self.running_var.lerp_(vectors.var(dim=0), self.momentum)", "self.running_var.lerp_(variance, self.momentum)")
+
+# %% exercise="BatchNorm" wrong="batch_size_as_n"
+"""The running variance is made unbiased with the size of the first axis. N is the number of vectors that the statistics
+are taken over: all leading axes multiplied.
+
+How many vectors does an input of shape (2, 5, D) hold?
+"""
+edit("vectors.var(dim=0), self.momentum", "variance * len(x) / max(len(x) - 1, 1), self.momentum")
 
 # %% exercise="BatchNorm" wrong="unbiased_variance_in_the_normalisation"
 """The normalisation divides by the unbiased variance, torch's default. In training it divides by the variance with
@@ -379,6 +403,13 @@ edit(
 Which GELU does a checkpoint use? Look up the argument `approximate`.
 """
 edit('"gelu": nn.functional.gelu', '"gelu": lambda x: nn.functional.gelu(x, approximate="tanh")')
+
+# %% exercise="FeedForward" wrong="erf_without_the_root"
+"""GELU is written with erf(x). Phi(x), the normal distribution function, is (1 + erf(x / sqrt(2))) / 2.
+
+Which variance has the distribution whose function is (1 + erf(x)) / 2?
+"""
+edit('"gelu": nn.functional.gelu', '"gelu": lambda x: 0.5 * x * (1 + torch.erf(x))')
 
 # %% exercise="FeedForward" wrong="sigmoid_gelu"
 """The GELU is the sigmoid approximation x * sigmoid(1.702 x). The exact one uses the error function.
@@ -608,6 +639,20 @@ Change the weights of norm2: does the output move?
 """
 edit("self.norm2(x", "self.norm1(x", times=2)
 
+# %% exercise="EncoderLayer" wrong="norm1_twice_in_pre_norm"
+"""With norm="pre" both sublayers read norm1, and norm2 has nothing to do.
+
+Change the weights of norm2: does the output move?
+"""
+edit("self.feed_forward(self.norm2(x))", "self.feed_forward(self.norm1(x))")
+
+# %% exercise="EncoderLayer" wrong="mask_forgotten_in_post_norm"
+"""With norm="post" the attention gets no mask: every query reads the padding.
+
+Which of your two branches hands the mask on?
+"""
+edit("self.attention(x, mask)[0]", "self.attention(x)[0]")
+
 # %% exercise="EncoderLayer" wrong="mask_not_passed_on"
 """The mask is accepted and never handed to the attention: padding is read like words.
 
@@ -713,6 +758,22 @@ edit("self.cross_attention(x, memory_mask, memory)", "self.cross_attention(x, ma
 Trace the argument `memory_mask`: who reads it?
 """
 edit("self.cross_attention(x, memory_mask, memory)", "self.cross_attention(x, None, memory)")
+
+# %% exercise="DecoderLayer" wrong="memory_mask_turned_round"
+"""memory_mask is turned round before it goes to the cross-attention: only the padding of the source is read.
+nn.Transformer wants True = hidden, your own attention wants True = may look.
+
+Which of the two conventions does the docstring name?
+"""
+edit("x, memory_mask, memory)", "x, None if memory_mask is None else ~memory_mask, memory)")
+
+# %% exercise="DecoderLayer" wrong="causal_mask_turned_round"
+"""mask is turned round before it goes to the self-attention: a query reads what it should not. nn.Transformer wants
+True = hidden, your own attention wants True = may look.
+
+Which of the two conventions does the docstring name?
+"""
+edit("self.self_attention(x, mask)[0]", "self.self_attention(x, None if mask is None else ~mask)[0]")
 
 # %% exercise="DecoderLayer" wrong="causal_mask_ignored"
 """The mask of the target is accepted and never used: each position reads the words it has to predict.
@@ -999,6 +1060,13 @@ How does an EncoderLayer learn what you asked for?
 """
 edit("(width, heads, hidden, norm, activation, dropout)", '(width, heads, hidden, "pre", "relu", dropout)')
 
+# %% exercise="Transformer" wrong="norm_not_passed_to_the_decoder"
+"""The decoder's layers do not get the argument norm: they are pre-norm also where "post" is asked for.
+
+How does a DecoderLayer learn what you asked for?
+"""
+edit("DecoderLayer(*options)", 'DecoderLayer(width, heads, hidden, "pre", activation, dropout)')
+
 # %% exercise="Transformer" wrong="length_not_checked"
 """A sequence longer than max_length is not refused: it fails somewhere inside, or gets positions that do not exist.
 
@@ -1161,6 +1229,26 @@ edit("for layer in stack])", "for layer in stack], create_graph=True)")
 How many dot products <output, direction> do you add up, and by how many do you divide?
 """
 edit("(x * direction).sum(dim=-1).mean()", "(x * direction).sum(dim=(1, 2)).mean()")
+
+# %% exercise="gradient_norms_by_depth" wrong="mean_of_the_sentences_norms"
+"""The norm is taken for each sentence of the batch and averaged. Asked for is the norm of one gradient, that of the
+mean over all tokens: where two sentences pull in different directions, they cancel.
+
+How many losses have you called backward on?
+"""
+edit(
+    """
+    loss = (x * direction).sum(dim=-1).mean()
+    grads = torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack])
+    return torch.stack([grad.norm() for grad in grads])
+    """,
+    """
+    weights = [layer.feed_forward.down.weight for layer in stack]
+    losses = (x * direction).sum(dim=-1).mean(dim=-1)
+    each = [torch.autograd.grad(loss, weights, retain_graph=True) for loss in losses]
+    return torch.stack([torch.stack([grad.norm() for grad in grads]) for grads in each]).mean(dim=0)
+    """,
+)
 
 # %% exercise="gradient_norms_by_depth" wrong="mean_absolute_value"
 """The mean absolute value of each gradient is returned, not its Frobenius norm.
@@ -1462,6 +1550,21 @@ edit("factor * width**-0.5", "factor")
 What is step^(-1/2) at step 4 * warmup, compared with the peak?
 """
 edit("min(step**-0.5, step * warmup**-1.5)", "min(1.0, step / warmup) * warmup**-0.5")
+
+# %% exercise="warmup_schedule" wrong="power_before_the_division"
+"""warmup ** -3 / 2 is half of warmup ** -3: a power binds more tightly than a division. The line up is far too flat.
+
+What does Python give for 4 ** -1 / 2, and what for 4 ** (-1 / 2)?
+"""
+edit("warmup**-1.5", "warmup**-3 / 2")
+
+# %% exercise="warmup_schedule" wrong="line_of_step_over_warmup"
+"""The line up is step / warmup, which meets the curve far before the end of the warm-up. It is step * warmup^-1.5, so
+that both meet at step = warmup.
+
+At step = warmup, what is step ** -0.5, and what is your line?
+"""
+edit("step * warmup**-1.5", "step / warmup")
 
 # %% exercise="warmup_schedule" wrong="scaled_to_a_peak_of_one"
 """Your rate reaches `factor` at its peak, as some libraries scale it. Equation 3 reaches D^(-1/2) * warmup^(-1/2).
@@ -1902,6 +2005,35 @@ Which number in a target is no token?
 """
 edit("target, smoothing=0.0", "target.masked_fill(target == EOS, PAD), smoothing=0.0")
 
+# %% exercise="repaired_loss" wrong="eos_does_not_count_nor_divide"
+"""EOS does not count in your loss: the model never learns when to stop. A batch of EOS alone gets a loss of 0.
+
+Which number in a target is no token?
+"""
+edit(
+    "return smoothed_cross_entropy(model(source, shift_right(target)), target, smoothing=0.0)",
+    """
+    real = (target != PAD) & (target != EOS)
+    logits = model(source, shift_right(target))
+    return nn.functional.cross_entropy(logits[real], target[real], reduction="sum") / real.sum().clamp(min=1)
+    """,
+)
+
+# %% exercise="repaired_loss" wrong="reshaped_instead_of_transposed"
+"""reshape makes (B, V, T) of (B, T, V) by cutting the same row of numbers at other places: classes and positions are
+mixed. transpose exchanges the axes.
+
+Write six numbers as a (1, 2, 3) and reshape them to (1, 3, 2). Which number stands at [0, 1, 0] now?
+"""
+edit(
+    "return smoothed_cross_entropy(model(source, shift_right(target)), target, smoothing=0.0)",
+    """
+    logits = model(source, shift_right(target))
+    B, T, V = logits.shape
+    return nn.functional.cross_entropy(logits.reshape(B, V, T), target, ignore_index=PAD)
+    """,
+)
+
 # %% exercise="repaired_loss" wrong="divided_by_all_positions"
 """Padding adds nothing to the sum, but you divide by all positions, padding too: batches with much padding get a small
 loss and small gradients.
@@ -1938,6 +2070,21 @@ cut into batches.
 By what does each batch's mean have to be multiplied before they are added up?
 """
 edit("real = (target != PAD).sum().item()", "real = 1")
+
+# %% exercise="repaired_validation" wrong="means_over_tokens"
+"""The mean losses of the batches are added up and divided by the number of tokens: divided twice, the number is far too
+small.
+
+What does repaired_loss give: a sum over the tokens of a batch, or a mean?
+"""
+edit(".item() * real", ".item()")
+
+# %% exercise="repaired_validation" wrong="mode_given_back_after_the_first_batch"
+"""The mode is set back inside the loop: from the second batch on a model that was training is measured with dropout.
+
+Which line belongs behind the loop, and not into it?
+"""
+edit("            tokens += real\n", "            tokens += real\n            model.train(mode)\n")
 
 # %% exercise="repaired_validation" wrong="weighted_by_rows"
 """You weigh each batch by its sentences, not by its tokens.

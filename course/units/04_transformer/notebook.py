@@ -668,7 +668,7 @@ def gradient_norms_by_depth(
     """How large is the gradient of each layer's `feed_forward.down.weight`?
 
     states     L state dicts of EncoderLayers (relu), the layer that reads the input first
-    x          (B, T, D)  the input of the first layer
+    x          (B, T, D) float32, the input of the first layer
     direction  (B, T, D)  the loss is the mean over all B * T tokens of the dot product <output, direction>
     norm       "pre": a new LayerNorm (weight 1, bias 0) stands behind the last layer; "post": nothing does
     returns    (L,)  Frobenius norms of the gradients, first layer first, without a graph

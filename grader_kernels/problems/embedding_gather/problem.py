@@ -42,7 +42,7 @@ def cases(rng, sizes):
         Case("rows that fill a block exactly", apart(between(30, 50), full, between(6, 10)), {"block": full}, lean=True,
              compile=True, points_to=ROW),
         Case("rows wider than a block, with a ragged tail",
-             apart(between(20, 40), wide * between(3, 8) + between(3, wide - 1), between(6, 9)), {"block": wide},
+             apart(between(20, 40), wide * between(3, 6) + between(3, wide // 4 + 1), between(6, 9)), {"block": wide},
              lean=True, slack=1.1, weight=3, points_to=TAIL),
         Case("rows narrower than a block, first and last row", (ends, rows), {"block": 16}, points_to=TAIL),
         Case("one token many times", (again, normal(rng, 5, between(33, 50))), {"block": 32}, points_to=ROW),

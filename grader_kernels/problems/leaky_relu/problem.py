@@ -10,6 +10,8 @@ z      (n,) of the same dtype, a new contiguous tensor: x where x > 0, slope * x
 One launch. At least one program for every four blocks.
 """
 
+import math
+
 import torch
 
 from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two
@@ -37,6 +39,8 @@ def cases(rng, sizes):
     below[2] = 3.0
     with_zeros = normal(rng, between(33, 48), spread=5)
     with_zeros[::4] = 0.0
+    endless = normal(rng, between(17, 30), spread=5)
+    endless[[1, 5, 16]] = torch.tensor([math.inf, -math.inf, math.inf])
     return [
         Case("a single element, below zero", (-vector(1)[0].abs(),), {"slope": 0.5, "block": block()}, points_to=TAIL),
         Case("a last program that is partly full", vector(2 * wide + between(1, wide)), {"slope": 0.2, "block": wide},
@@ -51,6 +55,8 @@ def cases(rng, sizes):
         Case("all numbers far below zero", vector(16 * between(3, 7) - between(1, 16), mean=-300, spread=3),
              {"slope": 0.3, "block": 16}, points_to=FORMULA),
         Case("zeros among the numbers", (with_zeros,), {"slope": 0.25, "block": 16}, points_to=FORMULA),
+        Case("infinite numbers among them", (endless,), {"slope": 0.25, "block": 16},
+             points_to="0 times an infinite number is NaN: choose one of the two, don't multiply by 0 and 1."),
         Case("a slope above 1", vector(between(17, 30)), {"slope": 1.5, "block": 16}, points_to=FORMULA),
         Case("a slope below zero", vector(between(17, 30)), {"slope": -0.5, "block": 16}, points_to=FORMULA),
         Case("float16", vector(half * between(2, 5) + between(3, half), dtype=torch.float16),

@@ -41,8 +41,9 @@ def cases(rng, sizes):
     mask[between(0, 4)] = False
     hidden, sparse = pair(4, between(35, 46))
     hidden[~sparse] = 2e38
-    far, some = pair(4, between(35, 46), spread=5)
-    far += torch.tensor([[-60000.0], [600.0], [-50.0], [0.0]])
+    far, some = pair(5, between(35, 46), spread=5)
+    far += torch.tensor([[-60000.0], [600.0], [-50.0], [0.0], [0.0]])
+    far[4] = 1e8 * far[4] - 9e9
     late, open_late = pair(4, between(35, 46))
     open_late[:, :16] = False  # the whole first block
     turned, odd = pair(between(4, 8), between(25, 32))
@@ -67,7 +68,7 @@ def cases(rng, sizes):
         Case("nothing allowed before the second block", (late, open_late, scale), {"block": 16}, points_to=EMPTY),
         Case("very large numbers in the hidden columns", (hidden, sparse, 2.5), {"block": 16}, weight=3,
              points_to=HIDDEN),
-        Case("scores near -60,000 and near 600", (far, some, scale), {"block": 16}, weight=6,
+        Case("scores near -60,000, near 600 and below -10^9", (far, some, scale), {"block": 16}, weight=6,
              points_to="Subtract the largest allowed scaled score of the row before exp."),
         Case("scores and mask each with strides of their own",
              (strided(turned, "every_other"), strided(odd, "transposed"), scale), {"block": 16}, weight=2,

@@ -42,6 +42,7 @@ def cases(rng, sizes):
              lean=True, compile=True, points_to=PAIRS),
         Case("half the width is no power of two", given(between(2, 5), 2 * between(3, 5), 2 * odd), weight=3,
              points_to=TAIL, lean=True, slack=1.1),
+        Case("a wide head", given(2, between(2, 4), 2 * between(257, 300)), points_to=TAIL),
         Case("more positions than batches", given(2, 2 * between(4, 7) + 1, 2 * between(5, 8)), points_to=WHICH,
              lean=True),
         Case("more batches than positions", given(2 * between(4, 7) + 1, 3, 2 * between(5, 8)), points_to=WHICH),

@@ -51,6 +51,8 @@ def cases(rng, sizes):
         Case("x a column of a matrix, y dense", (column, y), {"block": 16}, points_to=STRIDE),
         Case("x dense, y with a stride of its own", (x, strided(y, "every_other")), {"block": 16}, points_to=STRIDE,
              weight=2),
+        Case("one number, expanded to a vector, and a dense y", (normal(rng, 1, spread=5).expand(n), y), {"block": 16},
+             points_to="A stride may be 0: all elements of such a vector are the same number in memory."),
         Case("float64", pair(half * between(2, 5) + between(3, half), torch.float64), {"block": half},
              points_to="The result has the dtype of x and y."),
         Case("float16", pair(half * between(2, 5) + between(3, half), torch.float16), {"block": half},

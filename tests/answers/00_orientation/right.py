@@ -730,3 +730,321 @@ def leaky_relu(x, slope=0.01, block=256):
     out = torch.empty(x.size(), dtype=x.dtype, device=x.device)
     leaky_relu_kernel[lambda meta: (triton.cdiv(x.numel(), meta["BLOCK"]),)](x, out, x.numel(), slope, BLOCK=block)
     return out
+
+# %% exercise="fix_the_stub" right="sum_of_a_stack"
+"""Stacks x on itself along a new first axis and sums that axis away."""
+def fix_the_stub(x):
+    return torch.stack([x, x]).sum(dim=0)
+
+# %% exercise="fix_the_stub" right="clone_then_in_place"
+"""Copies first and doubles the copy in place."""
+def fix_the_stub(x):
+    doubled = x.clone()
+    doubled.mul_(2)
+    return doubled
+
+# %% exercise="fix_the_stub" right="einsum_with_a_number"
+"""einsum of x with a two of its own dtype and device."""
+def fix_the_stub(x):
+    two = torch.tensor(2, dtype=x.dtype, device=x.device)
+    return torch.einsum("...,->...", x, two)
+
+# %% exercise="program_offsets" right="python_lists"
+"""Plain Python lists, turned into tensors at the end."""
+def program_offsets(pid, block, n):
+    numbers = [pid * block + lane for lane in range(block)]
+    offsets = torch.tensor(numbers, dtype=torch.int64)
+    mask = torch.tensor([number < n for number in numbers], dtype=torch.bool)
+    return offsets, mask
+
+# %% exercise="program_offsets" right="count_the_existing"
+"""Counts how many lanes exist and fills that many Trues into a mask of Falses; no comparison of tensors."""
+def program_offsets(pid, block, n):
+    first = pid * block
+    existing = min(max(n - first, 0), block)
+    mask = torch.zeros(block, dtype=torch.bool)
+    mask[:existing] = True
+    return torch.arange(first, first + block), mask
+
+# %% exercise="program_offsets" right="cumulative_ones"
+"""Offsets as a running sum of ones; the mask asks whether the distance to the end is positive."""
+def program_offsets(pid, block, n):
+    steps = torch.ones(block, dtype=torch.int64)
+    steps[0] = pid * block
+    offsets = torch.cumsum(steps, dim=0)
+    return offsets, torch.gt(n - offsets, 0)
+
+# %% exercise="count_bytes" right="meta_tensors_3"
+"""Makes every tensor on the meta device, without memory, and asks torch for its size."""
+def count_bytes(inputs, out_dtype):
+    tensors = [torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in inputs]
+    seen = torch.broadcast_tensors(*tensors)[0]
+    out = torch.empty(seen.shape, dtype=out_dtype, device="meta")
+    return sum(t.numel() * t.element_size() for t in [*tensors, out])
+
+# %% exercise="count_bytes" right="broadcast_by_hand"
+"""The rules of broadcasting written out, from the last axis to the first, in one loop."""
+def count_bytes(inputs, out_dtype):
+    total, axes = 0, []  # axes: lengths of the result, the last axis first
+    for shape, dtype in inputs:
+        stored = dtype.itemsize
+        for position, length in enumerate(reversed(shape)):
+            stored *= length
+            if position == len(axes):
+                axes.append(length)
+            elif axes[position] == 1:
+                axes[position] = length
+        total += stored
+    written = out_dtype.itemsize
+    for length in axes:
+        written *= length
+    return total + written
+
+# %% exercise="roofline" right="where"
+"""torch.where chooses, number by number, between the feed and the peak."""
+def roofline(intensity, peak, bandwidth):
+    feed = bandwidth * intensity
+    return torch.where(feed > peak, torch.full_like(feed, peak), feed)
+
+# %% exercise="roofline" right="python_numbers"
+"""min of Python numbers over the flattened tensor, the shape and dtype restored afterwards."""
+def roofline(intensity, peak, bandwidth):
+    reached = [min(i * bandwidth, peak) for i in intensity.flatten().tolist()]
+    return torch.tensor(reached, dtype=torch.float64).to(intensity).reshape(intensity.shape)
+
+# %% exercise="roofline" right="lowest_of_two_roofs"
+"""Stacks both roofs along a new last axis and takes the minimum over it."""
+def roofline(intensity, peak, bandwidth):
+    roofs = torch.stack((intensity * bandwidth, torch.full_like(intensity, peak)), dim=-1)
+    return roofs.amin(dim=-1)
+
+# %% exercise="vector_add" right="moved_pointers_2"
+"""The pointers themselves are moved to the program's start, and the mask counts what is left; 64-bit throughout; the given launcher."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    first = tl.program_id(0).to(tl.int64) * BLOCK
+    lanes = tl.arange(0, BLOCK)
+    left = n - first
+    x_ptr += first * x_stride
+    y_ptr += first * y_stride
+    out_ptr += first
+    total = tl.load(x_ptr + lanes * x_stride, mask=lanes < left, other=0)
+    total += tl.load(y_ptr + lanes * y_stride, mask=lanes < left, other=0)
+    tl.store(out_ptr + lanes, total, mask=lanes < left)
+
+
+def vector_add(x, y, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n, block),)
+    vector_add_kernel[grid](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" right="two_blocks_per_program"
+"""Every program does two blocks in an unrolled loop, under a launcher of its own with half the grid."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    for part in tl.static_range(2):
+        offsets = (2 * tl.program_id(0) + part) * BLOCK + tl.arange(0, BLOCK)
+        mask = offsets < n
+        x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+        y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+        tl.store(out_ptr + offsets, x + y, mask=mask)
+
+
+def vector_add(x, y, block=256):
+    (n,) = x.shape
+    out = x.new_empty(n)
+    vector_add_kernel[(triton.cdiv(n, 2 * block),)](x, y, out, n, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="vector_add" right="column_tile_from_the_back"
+"""A (BLOCK, 1) tile of pointers, and the programs take the blocks from the last to the first; the grid is a function of the block."""
+@triton.jit
+def vector_add_kernel(x_ptr, y_ptr, out_ptr, n, x_stride, y_stride, BLOCK: tl.constexpr):
+    which = tl.num_programs(0) - 1 - tl.program_id(0)
+    rows = which * BLOCK + tl.arange(0, BLOCK)[:, None]
+    x_ptrs = x_ptr + rows * x_stride
+    y_ptrs = y_ptr + rows * y_stride
+    tl.store(out_ptr + rows, tl.load(x_ptrs, mask=rows < n) + tl.load(y_ptrs, mask=rows < n), mask=rows < n)
+
+
+def vector_add(x, y, block=256):
+    out = torch.empty(len(x), dtype=x.dtype, device=x.device)
+    vector_add_kernel[lambda meta: (triton.cdiv(len(x), meta["BLOCK"]),)](
+        x, y, out, len(x), x_stride=x.stride(0), y_stride=y.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="fused_scale_add" right="grid_stride_loop"
+"""A quarter of the blocks as programs, each with a grid-stride loop over up to four blocks."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    step = tl.num_programs(0) * BLOCK
+    for start in range(tl.program_id(0) * BLOCK, n, step):
+        offsets = start + tl.arange(0, BLOCK)
+        mask = offsets < n
+        x = tl.load(x_ptr + offsets * x_stride, mask=mask)
+        y = tl.load(y_ptr + offsets * y_stride, mask=mask)
+        tl.store(out_ptr + offsets, alpha * x + y, mask=mask)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.shape[0]
+    out = torch.empty(n, dtype=x.dtype, device=x.device)
+    programs = math.ceil(math.ceil(n / block) / 4)
+    fused_scale_add_kernel[(programs,)](x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="fused_scale_add" right="subtracts_the_negative"
+"""y minus (-alpha) x from a (1, BLOCK) tile, the launch all by keyword, the grid by negative floor division."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    cols = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK))[None, :]
+    inside = cols < n
+    result = tl.load(y_ptr + cols * y_stride, mask=inside, other=0.0)
+    result = result - tl.load(x_ptr + cols * x_stride, mask=inside, other=0.0) * (-alpha)
+    tl.store(out_ptr + cols, result.to(out_ptr.dtype.element_ty), mask=inside)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.numel()
+    out = x.new_empty((n,))
+    fused_scale_add_kernel[(-(-n // block),)](
+        x_ptr=x, y_ptr=y, out_ptr=out, n=n, alpha=alpha, x_stride=x.stride(0), y_stride=y.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="fused_scale_add" right="float32_only_for_halves"
+"""Narrow inputs are widened inside the kernel, by a branch on the compile-time dtype, and the sum is rounded once."""
+@triton.jit
+def fused_scale_add_kernel(x_ptr, y_ptr, out_ptr, n, alpha, x_stride, y_stride, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK) + BLOCK * tl.program_id(0)
+    x = tl.load(x_ptr + offsets * x_stride, mask=offsets < n)
+    y = tl.load(y_ptr + offsets * y_stride, mask=offsets < n)
+    if x_ptr.dtype.element_ty.primitive_bitwidth < 32:
+        x = x.to(tl.float32)
+        y = y.to(tl.float32)
+    tl.store(out_ptr + offsets, (x * alpha + y).to(out_ptr.dtype.element_ty), mask=offsets < n)
+
+
+def fused_scale_add(x, y, alpha, block=256):
+    n = x.size(0)
+    out = torch.empty((n,), dtype=x.dtype, device=x.device)
+    fused_scale_add_kernel[((n + block - 1) // block, 1, 1)](
+        x, y, out, n, alpha, x.stride(0), y.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="fusion_bytes" right="closed_form"
+"""Counts the vectors that pass the memory: five and three, without count_bytes."""
+def fusion_bytes(n, dtype):
+    vector = n * dtype.itemsize
+    return 5 * vector, 3 * vector
+
+# %% exercise="fusion_bytes" right="ledger_of_kernels"
+"""Writes each kernel's traffic into a ledger, by name, and adds up the sizes of the named tensors."""
+def fusion_bytes(n, dtype):
+    size = dict.fromkeys(("x", "y", "t", "out"), n * torch.empty((), dtype=dtype).element_size())
+    size["alpha"] = 0
+    plans = [
+        [("alpha", "x", "t"), ("t", "y", "out")],
+        [("alpha", "x", "y", "out")],
+    ]
+    unfused, fused = (sum(size[name] for kernel in plan for name in kernel) for plan in plans)
+    return unfused, fused
+
+# %% exercise="memory_bound" right="exact_fractions"
+"""Cross-multiplied exact fractions, without any rounding and without roofline."""
+def find_memory_bound(operations, gpu):
+    from fractions import Fraction
+
+    def below(flops, moved, unit):
+        return Fraction(flops) * Fraction(gpu["bandwidth"]) < Fraction(gpu[unit]) * Fraction(moved)
+
+    return [name for name, operation in operations.items() if below(*operation)]
+
+
+# The finding: a dict with the name of each GPU in GPUS -> its list of names. Your function fills it: leave this part.
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+    for operation in list_operations():
+        sides = [f"{gpu}: {'memory-bound' if operation in memory_bound[gpu] else 'compute-bound'}" for gpu in GPUS]
+        print(f"{operation:42}", *(f"{side:30}" for side in sides))
+
+# %% exercise="memory_bound" right="one_tensor_per_unit"
+"""All operations at once in float64 tensors: roofline for each unit, chosen by a mask of units, and the names by nonzero."""
+def find_memory_bound(operations, gpu):
+    names = list(operations)
+    if not names:
+        return []
+    flops, moved, units = zip(*operations.values())
+    intensity = torch.tensor(flops, dtype=torch.float64) / torch.tensor(moved, dtype=torch.float64)
+    bound = torch.zeros(len(names), dtype=torch.bool)
+    for unit in set(units):
+        mine = torch.tensor([u == unit for u in units])
+        bound |= mine & (roofline(intensity, gpu[unit], gpu["bandwidth"]) < gpu[unit])
+    return [names[i] for i in bound.nonzero().flatten().tolist()]
+
+
+# The finding: a dict with the name of each GPU in GPUS -> its list of names. Your function fills it: leave this part.
+memory_bound = None
+if ready(lambda: list(find_memory_bound(list_operations(), GPUS["H100 SXM"]))):
+    memory_bound = {name: find_memory_bound(list_operations(), gpu) for name, gpu in GPUS.items()}
+    for operation in list_operations():
+        sides = [f"{gpu}: {'memory-bound' if operation in memory_bound[gpu] else 'compute-bound'}" for gpu in GPUS]
+        print(f"{operation:42}", *(f"{side:30}" for side in sides))
+
+# %% exercise="leaky_relu" right="factor_per_lane"
+"""Chooses the factor of each lane, 1 or slope, and multiplies once."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(x_ptr + index, mask=index < n, other=0.0)
+    factor = tl.where(value > 0, 1.0, slope)
+    tl.store(out_ptr + index, value * factor, mask=index < n)
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    n = x.numel()
+    out = torch.empty_like(x)
+    leaky_relu_kernel[((n + block - 1) // block,)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" right="two_disjoint_stores"
+"""Two stores with disjoint masks, the positive lanes unchanged and the others scaled; one program too many at times."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    exists = index < n
+    value = tl.load(x_ptr + index, mask=exists, other=0.0)
+    positive = value > 0
+    tl.store(out_ptr + index, value, mask=exists & positive)
+    tl.store(out_ptr + index, slope * value, mask=exists & (positive == 0))
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    n = x.numel()
+    out = torch.empty_like(x)
+    leaky_relu_kernel[(n // block + 1,)](x, out, n, slope, BLOCK=block)
+    return out
+
+# %% exercise="leaky_relu" right="four_blocks_per_program"
+"""Four blocks per program in a while loop that ends at n, the fewest programs allowed."""
+@triton.jit
+def leaky_relu_kernel(x_ptr, out_ptr, n, slope, BLOCK: tl.constexpr):
+    start = tl.program_id(0) * (4 * BLOCK)
+    end = tl.minimum(start + 4 * BLOCK, n)
+    while start < end:
+        index = start + tl.arange(0, BLOCK)
+        value = tl.load(x_ptr + index, mask=index < end)
+        tl.store(out_ptr + index, tl.where(value <= 0, slope * value, value), mask=index < end)
+        start += BLOCK
+
+
+def leaky_relu(x, slope=0.01, block=256):
+    out = torch.empty_like(x)
+    n = x.numel()
+    leaky_relu_kernel[(triton.cdiv(n, 4 * block),)](x, out, n, slope, BLOCK=block)
+    return out

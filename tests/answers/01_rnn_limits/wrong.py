@@ -3656,3 +3656,1820 @@ def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], T
         for g in mine:
             g *= max_norm / norm.item()
     return mine, norm
+
+# %% exercise="rnn_step" wrong="state_weights_not_transposed_2"
+"""w_h is used as (in, out): breaks 'w_h (H, H) weights of the state, (out, in)'; the shape is right all the same."""
+def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tensor:
+    return torch.tanh(x @ w_x.T + h @ w_h + b)
+
+# %% exercise="rnn_step" wrong="tanh_from_exp"
+"""tanh is written as a quotient of exponentials and gives NaN: breaks 'between -1 and 1 also where the sums are in the hundreds'."""
+def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tensor:
+    s = x @ w_x.T + h @ w_h.T + b
+    up, down = torch.exp(s), torch.exp(-s)
+    return (up - down) / (up + down)
+
+# %% exercise="rnn_step" wrong="bias_added_twice"
+"""One b for the input's layer and the same b for the state's, as if it were nn.RNNCell's two: breaks 'tanh(W_x x + W_h h + b)' (torch's cell splits b in two)."""
+def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tensor:
+    from_x = torch.nn.functional.linear(x, w_x, b)
+    from_h = torch.nn.functional.linear(h, w_h, b)
+    return torch.tanh(from_x + from_h)
+
+# %% exercise="rnn_step" wrong="buffer_always_float32"
+"""The sum is collected in a torch.zeros buffer, which is float32: breaks 'all floating-point tensors of a call have one dtype ... and so have the results' for float64."""
+def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tensor:
+    out = torch.zeros(x.shape[0], w_h.shape[0])
+    out += x @ w_x.T
+    out += h @ w_h.T
+    out += b
+    return torch.tanh(out)
+
+# %% exercise="rnn_step" wrong="state_detached_2"
+"""The old state is detached, so no gradient walks back through it: breaks 'what the steps return carries gradients to every floating-point argument'."""
+def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tensor:
+    h = h.detach()  # the history is not needed
+    return torch.tanh(x @ w_x.T + h @ w_h.T + b)
+
+# %% exercise="rnn_step" wrong="logistic_activation"
+"""The logistic function of Elman's own units in place of tanh: breaks 'tanh(W_x x + W_h h + b)'."""
+def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tensor:
+    return torch.sigmoid(x @ w_x.T + h @ w_h.T + b)
+
+# %% exercise="rnn_step" wrong="bias_outside_tanh"
+"""The bias is added after tanh: breaks 'tanh(W_x x + W_h h + b)' and 'between -1 and 1'."""
+def rnn_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> Tensor:
+    return torch.tanh(x @ w_x.T + h @ w_h.T) + b
+
+# %% exercise="rnn_forward" wrong="last_column_for_all"
+"""The lengths are overlooked and the state after the padding is handed out: breaks 'for each row the state after its last real input'."""
+def rnn_forward(
+    x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    states = []
+    for t in range(x.shape[1]):
+        h = torch.tanh(x[:, t] @ w_x.T + h @ w_h.T + b)
+        states.append(h)
+    return torch.stack(states, dim=1), h
+
+# %% exercise="rnn_forward" wrong="length_used_as_index"
+"""Off by one: state number `lengths` (clamped so that it exists) instead of `lengths - 1`, one padding step too far for short rows: breaks 'the state after its last real input'."""
+def rnn_forward(
+    x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    states = []
+    for t in range(x.shape[1]):
+        h = torch.tanh(x[:, t] @ w_x.T + h @ w_h.T + b)
+        states.append(h)
+    states = torch.stack(states, dim=1)
+    if lengths is None:
+        return states, states[:, -1]
+    index = lengths.clamp(max=x.shape[1] - 1)
+    return states, states[torch.arange(len(x)), index]
+
+# %% exercise="rnn_forward" wrong="state_frozen_in_padding"
+"""The state stands still once a row has ended: breaks 'states[:, t] is the state after input t, padding included'."""
+def rnn_forward(
+    x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    states = []
+    for t in range(x.shape[1]):
+        new = torch.tanh(x[:, t] @ w_x.T + h @ w_h.T + b)
+        if lengths is not None:
+            new = torch.where((t < lengths)[:, None], new, h)
+        h = new
+        states.append(h)
+    return torch.stack(states, dim=1), h
+
+# %% exercise="rnn_forward" wrong="states_before_the_input"
+"""The state is noted before the step, so the first column is the initial state: breaks 'states[:, t] is the state after input t'."""
+def rnn_forward(
+    x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    states = []
+    for t in range(x.shape[1]):
+        states.append(h)
+        h = torch.tanh(x[:, t] @ w_x.T + h @ w_h.T + b)
+    after = torch.stack(states[1:] + [h], dim=1)
+    ends = torch.full((len(x),), x.shape[1]) if lengths is None else lengths
+    return torch.stack(states, dim=1), after[torch.arange(len(x)), ends - 1]
+
+# %% exercise="rnn_forward" wrong="reshaped_not_transposed"
+"""The states are stacked time first and then reshaped to (B, T, H), which mixes rows and steps: breaks 'states (B, T, H)'; right only for B = 1 or T = 1."""
+def rnn_forward(
+    x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    states = []
+    for t in range(x.shape[1]):
+        h = torch.tanh(x[:, t] @ w_x.T + h @ w_h.T + b)
+        states.append(h)
+    by_time = torch.stack(states)  # (T, B, H)
+    if lengths is None:
+        last = h
+    else:
+        last = by_time[lengths - 1, torch.arange(len(x))]
+    return by_time.reshape(x.shape[0], x.shape[1], -1), last
+
+# %% exercise="rnn_forward" wrong="lengths_changed_in_place_2"
+"""`lengths -= 1` writes into the caller's tensor: breaks 'Arguments stay as they are'."""
+def rnn_forward(
+    x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    states = []
+    for t in range(x.shape[1]):
+        h = torch.tanh(x[:, t] @ w_x.T + h @ w_h.T + b)
+        states.append(h)
+    states = torch.stack(states, dim=1)
+    if lengths is None:
+        return states, h
+    lengths -= 1
+    return states, states[torch.arange(x.shape[0]), lengths]
+
+# %% exercise="rnn_forward" wrong="starts_from_zero"
+"""The loop starts from a zero state, whatever h is: breaks 'h (B, H) state before the first step'."""
+def rnn_forward(
+    x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    h = torch.zeros_like(h)
+    states = []
+    for t in range(x.shape[1]):
+        h = torch.tanh(x[:, t] @ w_x.T + h @ w_h.T + b)
+        states.append(h)
+    states = torch.stack(states, dim=1)
+    if lengths is None:
+        return states, h
+    return states, states[torch.arange(x.shape[0]), lengths - 1]
+
+# %% exercise="rnn_forward" wrong="stops_at_the_longest_row_2"
+"""As torch's pad_packed_sequence does, the states end at lengths.max(): breaks 'states (B, T, H) ... padding included' where no row is T long."""
+def rnn_forward(
+    x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    steps = x.shape[1] if lengths is None else int(lengths.max())
+    states = []
+    for t in range(steps):
+        h = torch.tanh(x[:, t] @ w_x.T + h @ w_h.T + b)
+        states.append(h)
+    states = torch.stack(states, dim=1)
+    if lengths is None:
+        return states, h
+    return states, states[torch.arange(x.shape[0]), lengths - 1]
+
+# %% exercise="gradient_norms_through_time" wrong="weights_not_transposed"
+"""The walk back multiplies by W_h, not by its transpose: breaks the equation of section 3 ('w_h (out, in), not symmetric')."""
+def gradient_norms_through_time(states: Tensor, w_h: Tensor, last_grad: Tensor) -> Tensor:
+    grad, norms = last_grad, [last_grad.norm()]
+    for t in range(len(states) - 1, 0, -1):
+        grad = w_h @ ((1 - states[t] ** 2) * grad)
+        norms.append(grad.norm())
+    return torch.stack(norms[::-1])
+
+# %% exercise="gradient_norms_through_time" wrong="slope_of_the_state_before"
+"""The derivative of tanh is taken at h_(t-1) instead of h_t: breaks 'W_h^T diag(1 - h_t^2) dL/dh_t'."""
+def gradient_norms_through_time(states: Tensor, w_h: Tensor, last_grad: Tensor) -> Tensor:
+    grad, norms = last_grad, [last_grad.norm()]
+    for t in range(len(states) - 1, 0, -1):
+        grad = w_h.T @ ((1 - states[t - 1] ** 2) * grad)
+        norms.append(grad.norm())
+    return torch.stack(norms[::-1])
+
+# %% exercise="gradient_norms_through_time" wrong="order_from_the_end"
+"""The norms stand in the order of the walk: breaks 'in this order: the last one is the norm of last_grad'."""
+def gradient_norms_through_time(states: Tensor, w_h: Tensor, last_grad: Tensor) -> Tensor:
+    grad, norms = last_grad, [last_grad.norm()]
+    for t in range(len(states) - 1, 0, -1):
+        grad = w_h.T @ ((1 - states[t] ** 2) * grad)
+        norms.append(grad.norm())
+    return torch.stack(norms)
+
+# %% exercise="gradient_norms_through_time" wrong="slope_after_the_product_2"
+"""First the transposed matrix, then the slopes: the two factors stand in the wrong order, breaks 'W_h^T diag(1 - h_t^2)'."""
+def gradient_norms_through_time(states: Tensor, w_h: Tensor, last_grad: Tensor) -> Tensor:
+    grad, norms = last_grad, [last_grad.norm()]
+    for t in range(len(states) - 1, 0, -1):
+        grad = (1 - states[t] ** 2) * (w_h.T @ grad)
+        norms.append(grad.norm())
+    return torch.stack(norms[::-1])
+
+# %% exercise="gradient_norms_through_time" wrong="one_step_too_far_2"
+"""The norm is noted after the step back, so dL/dh_0 is in and dL/dh_T is out: breaks 'the norms of dL/dh_1 ... dL/dh_T'."""
+def gradient_norms_through_time(states: Tensor, w_h: Tensor, last_grad: Tensor) -> Tensor:
+    grad, norms = last_grad, []
+    for state in reversed(states):
+        grad = w_h.T @ ((1 - state**2) * grad)
+        norms.insert(0, grad.norm())
+    return torch.stack(norms)
+
+# %% exercise="gradient_norms_through_time" wrong="fails_for_one_state"
+"""With a single state there is no walk and torch.stack gets an empty list: breaks 'T >= 1'."""
+def gradient_norms_through_time(states: Tensor, w_h: Tensor, last_grad: Tensor) -> Tensor:
+    walk, grad = [], last_grad
+    for t in range(states.shape[0] - 1, 0, -1):
+        grad = w_h.T @ ((1 - states[t] ** 2) * grad)
+        walk.append(grad)
+    before = torch.stack(walk[::-1]).norm(dim=1)
+    return torch.cat([before, last_grad.norm()[None]])
+
+# %% exercise="gradient_norms_through_time" wrong="last_grad_changed_in_place"
+"""The first `*=` works on last_grad itself: breaks 'Arguments stay as they are'."""
+def gradient_norms_through_time(states: Tensor, w_h: Tensor, last_grad: Tensor) -> Tensor:
+    norms = [last_grad.norm()]
+    grad = last_grad
+    for t in range(len(states) - 1, 0, -1):
+        grad *= 1 - states[t] ** 2
+        grad = w_h.T @ grad
+        norms.append(grad.norm())
+    return torch.stack(norms[::-1])
+
+# %% exercise="gradient_norms_through_time" wrong="tanh_taken_again"
+"""The slope is computed as 1 - tanh(h)^2 although the states are tanh values already: breaks 'h_t = tanh(...)' and diag(1 - h_t^2)."""
+def gradient_norms_through_time(states: Tensor, w_h: Tensor, last_grad: Tensor) -> Tensor:
+    grad, norms = last_grad, [last_grad.norm()]
+    for t in range(len(states) - 1, 0, -1):
+        slope = 1 - torch.tanh(states[t]) ** 2
+        grad = w_h.T @ (slope * grad)
+        norms.append(grad.norm())
+    return torch.stack(norms[::-1])
+
+# %% exercise="gradient_norms_through_time" wrong="all_squares_no_root"
+"""The sums of squares without the root: breaks 'returns the norms'."""
+def gradient_norms_through_time(states: Tensor, w_h: Tensor, last_grad: Tensor) -> Tensor:
+    grad, norms = last_grad, [(last_grad**2).sum()]
+    for t in range(len(states) - 1, 0, -1):
+        grad = w_h.T @ ((1 - states[t] ** 2) * grad)
+        norms.append((grad**2).sum())
+    return torch.stack(norms[::-1])
+
+# %% exercise="clip_gradient_norm" wrong="each_tensor_by_itself"
+"""Every tensor is clipped by its own norm, so the direction changes: breaks 'Scale all gradients of a model down together when their common norm is too large'."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    norm = torch.cat([g.reshape(-1) for g in grads]).norm()
+    clipped = [g * (max_norm / (g.norm() + 1e-6)).clamp(max=1.0) for g in grads]
+    return clipped, norm
+
+# %% exercise="clip_gradient_norm" wrong="small_gradients_enlarged"
+"""The factor is not kept at 1, so short gradients are made longer: breaks 'Scale ... down ... when their common norm is too large'."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    norm = torch.cat([g.reshape(-1) for g in grads]).norm()
+    factor = max_norm / (norm + 1e-6)
+    return [g * factor for g in grads], norm
+
+# %% exercise="clip_gradient_norm" wrong="scaled_in_place"
+"""As torch's clip_grad_norm_ does, the gradients themselves are multiplied: breaks 'they stay as they are'."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    norm = torch.cat([g.reshape(-1) for g in grads]).norm()
+    if norm > max_norm:
+        for g in grads:
+            g.mul_(max_norm / norm)
+    return list(grads), norm
+
+# %% exercise="clip_gradient_norm" wrong="direction_of_nothing"
+"""Unit direction times the smaller of norm and limit: 0 / 0 is NaN when all gradients are zero; breaks that a norm of 0 is not 'too large' (nothing is to be clipped, the gradients come back)."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    norm = torch.cat([g.reshape(-1) for g in grads]).norm()
+    length = torch.clamp(norm, max=max_norm)
+    return [g / norm * length for g in grads], norm
+
+# %% exercise="clip_gradient_norm" wrong="norm_after_clipping_3"
+"""The norm is measured on the clipped gradients: breaks 'and their norm *before* clipping'."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    def common(tensors):
+        return torch.stack([t.norm() for t in tensors]).norm()
+
+    factor = torch.clamp(max_norm / (common(grads) + 1e-6), max=1.0)
+    clipped = [g * factor for g in grads]
+    return clipped, common(clipped)
+
+# %% exercise="clip_gradient_norm" wrong="sum_of_norms_2"
+"""The norms of the tensors are added instead of their squares: breaks 'The norm is that of all numbers of all tensors in one long vector'."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    norm = torch.stack([g.norm() for g in grads]).sum()
+    factor = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
+    return [g * factor for g in grads], norm
+
+# %% exercise="clip_gradient_norm" wrong="norm_as_python_float"
+"""The norm is returned as a Python float: breaks 'a tensor without dimensions, of the gradients' dtype'."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    norm = math.sqrt(sum(g.square().sum().item() for g in grads))
+    factor = min(1.0, max_norm / (norm + 1e-6))
+    return [g * factor for g in grads], norm
+
+# %% exercise="clip_gradient_norm" wrong="no_gradient_without_dimensions"
+"""The sum walks over the rows of every tensor, and a tensor without dimensions has none (TypeError): breaks 'tensors of any shapes, () among them'."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    squares = sum((row**2).sum() for g in grads for row in g)
+    norm = squares.sqrt()
+    factor = (max_norm / (norm + 1e-6)).clamp(max=1)
+    return [g * factor for g in grads], norm
+
+# %% exercise="clip_gradient_norm" wrong="norm_always_float32"
+"""The squares are added into torch.zeros(()), which stays float32: breaks 'of the gradients' dtype' for float64."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    total = torch.zeros(())
+    for g in grads:
+        total += (g**2).sum()
+    norm = total.sqrt()
+    factor = min(1.0, max_norm / (norm.item() + 1e-6))
+    return [g * factor for g in grads], norm
+
+# %% exercise="clip_gradient_norm" wrong="clipped_by_value"
+"""torch's clip_grad_value_: every number is cut off at the limit by itself: breaks 'Scale all gradients ... down together' and 'The direction stays'."""
+def clip_gradient_norm(*grads: Tensor, max_norm: float) -> tuple[list[Tensor], Tensor]:
+    norm = torch.cat([g.flatten() for g in grads]).norm()
+    if norm <= max_norm:
+        return list(grads), norm
+    return [g.clamp(-max_norm, max_norm) for g in grads], norm
+
+# %% exercise="lstm_step" wrong="gates_ifog"
+"""The blocks are read as i, f, o, g (CS231n's order): breaks 'rows 0 to H for i, then f, g, o (torch's order)'."""
+def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, o, g = (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+# %% exercise="lstm_step" wrong="shows_the_old_cell_2"
+"""The state is made from the cell before the step: breaks 'h_t = o * tanh(c_t)'."""
+def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1)
+    h_new = torch.sigmoid(o) * torch.tanh(c)
+    c_new = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return h_new, c_new
+
+# %% exercise="lstm_step" wrong="sigmoid_overflows_2"
+"""The sigmoid is written as e^s / (1 + e^s), which is inf / inf for large sums: breaks 'never NaN, also where sums or cells are in the hundreds'."""
+def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    def sigmoid(s):
+        return torch.exp(s) / (1 + torch.exp(s))
+
+    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1)
+    c_new = sigmoid(f) * c + sigmoid(i) * torch.tanh(g)
+    return sigmoid(o) * torch.tanh(c_new), c_new
+
+# %% exercise="lstm_step" wrong="candidate_through_sigmoid"
+"""All four blocks pass the sigmoid, the candidate too: breaks 'g = tanh(.)'."""
+def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, g, o = torch.sigmoid(x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1)
+    c_new = f * c + i * g
+    return o * torch.tanh(c_new), c_new
+
+# %% exercise="lstm_step" wrong="gates_interleaved_2"
+"""Row 4u + k is taken for gate k of unit u: breaks 'rows 0 to H for i, then f, g, o' (blocks, not interleaved); right only for H = 1."""
+def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    sums = x @ w_x.T + h @ w_h.T + b
+    i, f, g, o = sums.reshape(len(x), -1, 4).unbind(-1)
+    c_new = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c_new), c_new
+
+# %% exercise="lstm_step" wrong="cell_shown_without_tanh"
+"""The cell goes out as it is: breaks 'h_t = o * tanh(c_t)'."""
+def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1)
+    c_new = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * c_new, c_new
+
+# %% exercise="lstm_step" wrong="forget_bias_of_one_built_in"
+"""One is added to the forget gate's sum, as TensorFlow's BasicLSTMCell does: breaks 'f = sigma(W_x x + W_h h + b)'."""
+def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1)
+    c_new = torch.sigmoid(f + 1.0) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c_new), c_new
+
+# %% exercise="lstm_step" wrong="cell_returned_first"
+"""The pair comes back as (c, h), TensorFlow's order: breaks 'returns h, c'."""
+def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1)
+    c_new = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return c_new, torch.sigmoid(o) * torch.tanh(c_new)
+
+# %% exercise="lstm_step" wrong="input_gate_coupled"
+"""Input gate tied to the forget gate (CIFG), i = 1 - f: breaks 'c_t = f c + i g' with an i of its own."""
+def lstm_step(x: Tensor, h: Tensor, c: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    _, f, g, o = (x @ w_x.T + h @ w_h.T + b).chunk(4, dim=-1)
+    f = torch.sigmoid(f)
+    c_new = f * c + (1 - f) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c_new), c_new
+
+# %% exercise="gru_step" wrong="update_gate_inverted"
+"""z near one replaces the state (Chung et al. 2014): breaks 'a large z keeps the old state'."""
+def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, dim=-1)
+    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, dim=-1)
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + r * h_n)
+    return z * n + (1 - z) * h
+
+# %% exercise="gru_step" wrong="reset_before_the_product_2"
+"""r is applied to h before the product with W_h (Cho et al.): breaks 'r acts *after* the product with W_h'."""
+def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    H = h.shape[1]
+    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, dim=-1)
+    h_r, h_z = (h @ w_h[: 2 * H].T + b_h[: 2 * H]).chunk(2, dim=-1)
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + (r * h) @ w_h[2 * H :].T + b_h[2 * H :])
+    return (1 - z) * n + z * h
+
+# %% exercise="gru_step" wrong="reset_spares_the_bias"
+"""The bias b_h of the candidate stands outside the product with r: breaks 'r acts ... on the bias b_h too'; unseen while b_h is zero."""
+def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, dim=-1)
+    h_r, h_z, h_n = (h @ w_h.T).chunk(3, dim=-1)
+    b_r, b_z, b_n = b_h.chunk(3)
+    r, z = torch.sigmoid(x_r + h_r + b_r), torch.sigmoid(x_z + h_z + b_z)
+    n = torch.tanh(x_n + r * h_n + b_n)
+    return (1 - z) * n + z * h
+
+# %% exercise="gru_step" wrong="blocks_zrn"
+"""Keras's order z, r, n of the blocks: breaks 'rows 0 to H for r, then z, n (torch's order)'."""
+def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    x_z, x_r, x_n = (x @ w_x.T + b_x).chunk(3, dim=-1)
+    h_z, h_r, h_n = (h @ w_h.T + b_h).chunk(3, dim=-1)
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + r * h_n)
+    return (1 - z) * n + z * h
+
+# %% exercise="gru_step" wrong="reset_hides_the_input_too"
+"""Both parts are added up first, so r also multiplies the input's part: breaks 'n = tanh(W_x x + b_x + r (W_h h + b_h))'."""
+def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    sums = x @ w_x.T + b_x + h @ w_h.T + b_h
+    r, z, n = sums.chunk(3, dim=-1)
+    r, z = torch.sigmoid(r), torch.sigmoid(z)
+    n = torch.tanh(r * n)
+    return (1 - z) * n + z * h
+
+# %% exercise="gru_step" wrong="product_kept_for_the_state"
+"""z keeps W_h h (the candidate's block) where the old state belongs: breaks 'h_t = (1 - z) n + z h_(t-1)'."""
+def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    x_r, x_z, x_n = torch.tensor_split(x @ w_x.T + b_x, 3, dim=1)
+    h_r, h_z, h = torch.tensor_split(h @ w_h.T + b_h, 3, dim=1)
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + r * h)
+    return (1 - z) * n + z * h
+
+# %% exercise="gru_step" wrong="hard_sigmoid"
+"""The gates are old Keras's piecewise linear hard sigmoid, clamp(0.2 s + 0.5, 0, 1): breaks 'r, z = sigma(...)'."""
+def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, dim=-1)
+    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, dim=-1)
+    r = (0.2 * (x_r + h_r) + 0.5).clamp(0, 1)
+    z = (0.2 * (x_z + h_z) + 0.5).clamp(0, 1)
+    n = torch.tanh(x_n + r * h_n)
+    return (1 - z) * n + z * h
+
+# %% exercise="gru_step" wrong="mix_through_the_odds"
+"""The mix is computed with the odds e^s = z / (1 - z), and inf / inf is NaN when the update gate saturates: breaks 'never NaN, also where the sums are in the hundreds'."""
+def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, dim=-1)
+    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, dim=-1)
+    r = torch.sigmoid(x_r + h_r)
+    odds = torch.exp(x_z + h_z)  # z / (1 - z)
+    n = torch.tanh(x_n + r * h_n)
+    return (n + odds * h) / (1 + odds)
+
+# %% exercise="gru_step" wrong="state_overwritten"
+"""The new state is mixed into h with lerp_, as one does to save memory: breaks 'Arguments stay as they are' (and fails where h is a leaf with a gradient)."""
+def gru_step(x: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, dim=-1)
+    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, dim=-1)
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + r * h_n)
+    return h.lerp_(n, 1 - z)
+
+# %% exercise="causal_dilated_conv" wrong="padded_on_both_sides"
+"""padding='same' puts half of the zeros behind the input: breaks 'A convolution over time that never reads the future'."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    return torch.nn.functional.conv1d(x, weight, bias, padding="same", dilation=dilation)
+
+# %% exercise="causal_dilated_conv" wrong="wrong_end_cut_off"
+"""Padded on both sides, and the front is cut off instead of the end: the first tap meets the present, breaks 'the LAST tap, weight[..., K - 1], meets the present input'."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    pad = (weight.shape[2] - 1) * dilation
+    y = torch.nn.functional.conv1d(x, weight, bias, padding=pad, dilation=dilation)
+    return y[:, :, pad:]
+
+# %% exercise="causal_dilated_conv" wrong="padding_without_dilation_2"
+"""K - 1 zeros in front, whatever the dilation, so the result is too short: breaks 'returns (B, O, T) as long as the input'; right for dilation 1."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    x = torch.nn.functional.pad(x, (weight.shape[-1] - 1, 0))
+    return torch.nn.functional.conv1d(x, weight, bias, dilation=dilation)
+
+# %% exercise="causal_dilated_conv" wrong="kernel_turned_round"
+"""The taps are flipped, as in the mathematical convolution: breaks 'the LAST tap ... meets the present input'."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    x = torch.nn.functional.pad(x, ((weight.shape[-1] - 1) * dilation, 0))
+    return torch.nn.functional.conv1d(x, weight.flip(-1), bias, dilation=dilation)
+
+# %% exercise="causal_dilated_conv" wrong="empty_for_one_tap"
+"""`[..., :-pad]` with pad = 0 is empty: breaks 'as long as the input' for K = 1 (every size is at least 1)."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    pad = (weight.shape[-1] - 1) * dilation
+    y = torch.nn.functional.conv1d(x, weight, bias, padding=pad, dilation=dilation)
+    return y[..., :-pad]
+
+# %% exercise="causal_dilated_conv" wrong="present_left_out"
+"""One zero too many in front and the last input cut off (the mask A of autoregressive models): output t ends at input t - 1, breaks 'the LAST tap ... meets the present input'."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    pad = (weight.shape[-1] - 1) * dilation
+    x = torch.nn.functional.pad(x[:, :, :-1], (pad + 1, 0))
+    return torch.nn.functional.conv1d(x, weight, bias, dilation=dilation)
+
+# %% exercise="causal_dilated_conv" wrong="first_input_repeated"
+"""Replication padding: before the start stands the first input again, breaks 'inputs before the start are zero'."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    pad = (weight.shape[-1] - 1) * dilation
+    x = torch.nn.functional.pad(x, (pad, 0), mode="replicate")
+    return torch.nn.functional.conv1d(x, weight, bias, dilation=dilation)
+
+# %% exercise="causal_dilated_conv" wrong="rolled_round_the_end"
+"""torch.roll shifts the inputs, so the start reads the end of the sequence: breaks 'never reads the future' and 'inputs before the start are zero'."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    K = weight.shape[-1]
+    y = bias[None, :, None]
+    for k in range(K):
+        shifted = torch.roll(x, (K - 1 - k) * dilation, dims=-1)
+        y = y + torch.einsum("oc,bct->bot", weight[:, :, k], shifted)
+    return y
+
+# %% exercise="causal_dilated_conv" wrong="reach_longer_than_the_input"
+"""Shifts by slicing `x[..., :T - shift]`, which goes wrong when a tap lies farther back than the input is long (T - shift negative): breaks 'returns (B, O, T) ... inputs before the start are zero'."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    (B, C, T), K = x.shape, weight.shape[-1]
+    y = bias.view(1, -1, 1).expand(B, -1, T)
+    for k in range(K):
+        shift = (K - 1 - k) * dilation
+        past = torch.cat([x.new_zeros(B, C, shift), x[:, :, : T - shift]], dim=2)
+        y = y + torch.einsum("oc,bct->bot", weight[:, :, k], past)
+    return y
+
+# %% exercise="causal_dilated_conv" wrong="weights_copied_without_history"
+"""The dilated kernel is laid out in a fresh tensor from weight.data: the result has the right numbers, and weight gets no gradient; breaks 'carries gradients to every floating-point argument'."""
+def causal_dilated_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int = 1) -> Tensor:
+    O, C, K = weight.shape
+    spread = weight.new_zeros(O, C, (K - 1) * dilation + 1)
+    spread[:, :, ::dilation] = weight.data
+    x = torch.nn.functional.pad(x, (spread.shape[-1] - 1, 0))
+    return torch.nn.functional.conv1d(x, spread, bias)
+
+# %% exercise="receptive_field" wrong="kernel_not_less_one"
+"""K * dilation for each layer instead of (K - 1) * dilation: breaks '(K = 2, one layer of dilation 4: 5)'."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    return 1 + sum(kernel_size * d for d in dilations)
+
+# %% exercise="receptive_field" wrong="power_of_the_kernel"
+"""K to the number of layers, true only for dilations 1, K, K^2, ...: breaks 'dilations: the dilation of each layer' (any)."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    return kernel_size ** len(dilations)
+
+# %% exercise="receptive_field" wrong="gaps_not_counted"
+"""Only the inputs under taps are counted: breaks 'also those that fall into a gap between taps'."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    seen = {0}
+    for d in dilations:
+        seen = {place + k * d for place in seen for k in range(kernel_size)}
+    return len(seen)
+
+# %% exercise="receptive_field" wrong="layers_multiplied"
+"""The reach of the layers is multiplied, not added: breaks 'the inputs from the farthest one that the output depends on to the present one'; right for one layer."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    return math.prod((kernel_size - 1) * d + 1 for d in dilations)
+
+# %% exercise="receptive_field" wrong="no_layer_sees_nothing"
+"""An empty list gives 0: breaks 'the present one ... counted' and 'an empty list is no layer at all' (the output is the input, which is 1)."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    if not dilations:
+        return 0
+    return 1 + (kernel_size - 1) * sum(dilations)
+
+# %% exercise="receptive_field" wrong="only_the_widest_layer"
+"""Only the largest dilation counts: breaks 'a stack of causal convolutions' (the reach of all layers adds up)."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    return 1 + (kernel_size - 1) * max(dilations, default=0)
+
+# %% exercise="receptive_field" wrong="present_not_counted"
+"""The present input is missing: breaks 'both counted'."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    return sum((kernel_size - 1) * d for d in dilations)
+
+# %% exercise="receptive_field" wrong="dilations_taken_for_strides"
+"""The well-known formula for strides: every layer widens the step of the later ones; breaks 'dilations: the dilation of each layer' (a distance in inputs, for stride 1)."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    field, jump = 1, 1
+    for d in dilations:
+        jump *= d
+        field += (kernel_size - 1) * jump
+    return field
+
+# %% exercise="receptive_field" wrong="list_emptied"
+"""The list is taken apart with pop(): breaks 'Arguments stay as they are'."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    field = 1
+    while dilations:
+        field += (kernel_size - 1) * dilations.pop()
+    return field
+
+# %% exercise="receptive_field" wrong="float_result"
+"""math.fsum makes a float of it: breaks 'returns an int'."""
+def receptive_field(kernel_size: int, dilations: list[int]) -> int:
+    return 1 + (kernel_size - 1) * math.fsum(dilations)
+
+# %% exercise="path_length_and_sequential_ops" wrong="logarithm_in_floats"
+"""ceil of a quotient of float logarithms: log 125 / log 5 comes out above 3, one layer too many; breaks 'as few as reach' at some exact powers of K."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers = max(1, math.ceil(math.log(n) / math.log(kernel_size)))
+        return {"path": layers, "training": layers, "sampling": n * layers}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n}
+    raise ValueError(kind)
+
+# %% exercise="path_length_and_sequential_ops" wrong="no_layer_for_one_input_2"
+"""n = 1 gives a network without layers: breaks 'as few as reach, but at least one'."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers, reach = 0, 1
+        while reach < n:
+            reach, layers = reach * kernel_size, layers + 1
+        return {"path": layers, "training": layers, "sampling": n * layers}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n}
+    raise ValueError(kind)
+
+# %% exercise="path_length_and_sequential_ops" wrong="kernel_always_two"
+"""The layers are counted with bit_length, as if K were 2: breaks 'dilations 1, K, K^2, ...'."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers = max(1, (n - 1).bit_length())
+        return {"path": layers, "training": layers, "sampling": n * layers}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n}
+    raise ValueError(kind)
+
+# %% exercise="path_length_and_sequential_ops" wrong="attention_starts_over"
+"""In sampling every new input recomputes all earlier positions: breaks 'results of earlier positions are kept, so each new input costs the layers or the step of its own position only'."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers = 1
+        while kernel_size**layers < n:
+            layers += 1
+        return {"path": layers, "training": layers, "sampling": n * layers}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n * (n + 1) // 2}
+    raise ValueError(kind)
+
+# %% exercise="path_length_and_sequential_ops" wrong="first_step_not_counted"
+"""The recurrent path is n - 1: breaks 'in the recurrent layer the step that reads the first input counts too'."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n - 1, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers = 1
+        while kernel_size**layers < n:
+            layers += 1
+        return {"path": layers, "training": layers, "sampling": n * layers}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n}
+    raise ValueError(kind)
+
+# %% exercise="path_length_and_sequential_ops" wrong="convolution_samples_in_n_3"
+"""The convolution's layers are not counted in sampling: breaks 'each new input costs the layers ... of its own position'."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers = 1
+        while kernel_size**layers < n:
+            layers += 1
+        return {"path": layers, "training": layers, "sampling": n}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n}
+    raise ValueError(kind)
+
+# %% exercise="path_length_and_sequential_ops" wrong="unknown_kind_is_a_keyerror"
+"""The table is looked up with the name, so an unknown kind raises KeyError: breaks 'Any other kind raises ValueError'."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    layers, reach = 1, kernel_size
+    while reach < n:
+        layers, reach = layers + 1, reach * kernel_size
+    path = {"recurrent": n, "convolution": layers, "attention": 1}
+    sampling = {"recurrent": n, "convolution": n * layers, "attention": n}
+    return {"path": path[kind], "training": path[kind], "sampling": sampling[kind]}
+
+# %% exercise="path_length_and_sequential_ops" wrong="layers_rounded_down"
+"""The last, incomplete layer is dropped, so the stack does not reach the first input unless n is a power of K: breaks 'as few as reach'."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers = 1
+        while kernel_size ** (layers + 1) <= n:
+            layers += 1
+        return {"path": layers, "training": layers, "sampling": n * layers}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n}
+    raise ValueError(kind)
+
+# %% exercise="path_length_and_sequential_ops" wrong="layers_without_dilation"
+"""Every layer adds K - 1 inputs, as with dilation 1: breaks 'causal layers with dilations 1, K, K^2, ...'."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers = max(1, -(-(n - 1) // (kernel_size - 1)))
+        return {"path": layers, "training": layers, "sampling": n * layers}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n}
+    raise ValueError(kind)
+
+# %% exercise="path_length_and_sequential_ops" wrong="training_of_a_single_layer"
+"""Training is 1 for the convolution, as table 1 of Vaswani et al. says for one layer: breaks 'layers or steps that have to wait for each other' (which the stack's layers do)."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers = 1
+        while kernel_size**layers < n:
+            layers += 1
+        return {"path": layers, "training": 1, "sampling": n * layers}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n}
+    raise ValueError(kind)
+
+# %% exercise="path_length_and_sequential_ops" wrong="one_layer_too_many"
+"""The stack goes on until it sees more than n inputs (strict comparison): breaks 'as few as reach' where n is a power of K."""
+def path_length_and_sequential_ops(kind: str, n: int, kernel_size: int = 2) -> dict[str, int]:
+    if kind == "recurrent":
+        return {"path": n, "training": n, "sampling": n}
+    if kind == "convolution":
+        layers, reach = 1, kernel_size
+        while reach <= n:
+            layers, reach = layers + 1, reach * kernel_size
+        return {"path": layers, "training": layers, "sampling": n * layers}
+    if kind == "attention":
+        return {"path": 1, "training": 1, "sampling": n}
+    raise ValueError(kind)
+
+# %% exercise="lstm_gates" wrong="no_mask"
+"""Loads and stores without a mask: a last block that is not full reads and writes beyond its row; breaks 'H may be larger, and no multiple of it'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at).to(tl.float32) + tl.load(h_at).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at).to(tl.float32) + tl.load(h_at).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at).to(tl.float32) + tl.load(h_at).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at).to(tl.float32) + tl.load(h_at).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new)
+    tl.store(h_new_ptr + row * width + unit, h_new)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="rows_of_from_x_taken_for_contiguous"
+"""The row stride of from_x is assumed to be 4 H, true for a tensor of its own and not for a slice [:, t]: breaks 'from_x (B, 4H) ... any strides'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * 4 * width + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="columns_of_the_cell_taken_for_contiguous"
+"""The column stride of c is left out: breaks 'c (B, H) same dtype, any strides' for a transposed cell."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="first_block_of_each_row_only"
+"""One program for each row and no second block: breaks 'H may be larger' (than block)."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B,)
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="last_block_forgotten"
+"""H // block programs instead of cdiv: the rest of every row is never written; breaks 'H may be larger, and no multiple of it'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, max(1, H // block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="added_in_half_precision"
+"""The two addends are added in their own dtype and converted afterwards: breaks 'compute in float32, and round to float16 only what is stored' (it shows where forget gates stand near -8 and the cell is in the hundreds: the rounded sum moves the result by some thousandths of itself)."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = (tl.load(x_at, mask=mask, other=0.0) + tl.load(h_at, mask=mask, other=0.0)).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = (tl.load(x_at, mask=mask, other=0.0) + tl.load(h_at, mask=mask, other=0.0)).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = (tl.load(x_at, mask=mask, other=0.0) + tl.load(h_at, mask=mask, other=0.0)).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = (tl.load(x_at, mask=mask, other=0.0) + tl.load(h_at, mask=mask, other=0.0)).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="tanh_overflows_3"
+"""tanh as (e^2x - 1) / (e^2x + 1), inf / inf for large x: breaks 'Numbers of any size' and 'so that it cannot overflow'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    e = tl.exp(2 * g)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * ((e - 1) / (e + 1))
+    e = tl.exp(2 * c_new)
+    h_new = tl.sigmoid(o) * ((e - 1) / (e + 1))
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="gates_a_block_apart"
+"""The next gate is looked for BLOCK columns farther on, not H: breaks 'from_x (B, 4H) ... gates in the order i, f, g, o'; holds only where H is the block size."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += BLOCK * x_col
+    h_at += BLOCK * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += BLOCK * x_col
+    h_at += BLOCK * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += BLOCK * x_col
+    h_at += BLOCK * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="cell_overwritten"
+"""The new cell is written over the old one: breaks 'c ... it stays as it is' and 'new'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * c_row + unit * c_col, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c
+
+# %% exercise="lstm_gates" wrong="made_contiguous_first"
+"""from_x.contiguous() copies a slice [:, t] by a kernel of torch's: breaks 'One launch; copies ... by torch count as launches'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    from_x, from_h, c = from_x.contiguous(), from_h.contiguous(), c.contiguous()
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="results_laid_out_like_the_cell"
+"""torch.empty_like(c) keeps the strides of a transposed cell while the kernel writes rows of H: breaks 'h_new, c_new ... contiguous'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty_like(c)
+    c_new = torch.empty_like(c)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="one_program_for_everything"
+"""A single program loops over all rows and blocks: breaks 'More than one program where there are more than four blocks of cells'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, rows, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    for row in range(rows):
+        for start in range(0, width, BLOCK):
+            unit = start + tl.arange(0, BLOCK)
+            mask = unit < width
+            x_at = x_ptr + row * x_row + unit * x_col
+            h_at = h_ptr + row * h_row + unit * h_col
+            i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+            x_at += width * x_col
+            h_at += width * h_col
+            f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+            x_at += width * x_col
+            h_at += width * h_col
+            g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+            x_at += width * x_col
+            h_at += width * h_col
+            o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+            c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+            c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+            h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+            tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+            tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (1,)
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, B, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="cell_read_back_2"
+"""The new cell is stored and then loaded again for tanh: 12 numbers instead of 11 (and, in float16, a rounded cell); breaks 'every number is read once and written once' and 'nothing is read back'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    c_new = tl.load(c_new_ptr + row * width + unit, mask=mask, other=0.0).to(tl.float32)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="results_in_float32"
+"""The results are allocated in float32, whatever comes in: breaks 'h_new, c_new: (B, H) same dtype' for float16."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=torch.float32, device=c.device)
+    c_new = torch.empty((B, H), dtype=torch.float32, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="whole_row_in_one_program"
+"""A program holds the whole row (next power of two of H) and `block` is ignored: breaks 'block units of a row that a program holds at once' and, for one long row, 'More than one program'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, h_new_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    f = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    g = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    x_at += width * x_col
+    h_at += width * h_col
+    o = tl.load(x_at, mask=mask, other=0.0).to(tl.float32) + tl.load(h_at, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask, other=0.0).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    h_new = tl.sigmoid(o) * (2 * tl.sigmoid(2 * c_new) - 1)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+    tl.store(h_new_ptr + row * width + unit, h_new, mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    block = triton.next_power_of_2(H)
+    grid = (B, 1)
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, h_new, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    return h_new, c_new
+
+# %% exercise="lstm_gates" wrong="two_launches_2"
+"""The cell first, then a second kernel for the state, with the output gate's sum waiting in memory: breaks 'One launch' and 'No gate may wait in memory for a second kernel'."""
+@triton.jit
+def lstm_gates_kernel(
+    x_ptr, h_ptr, c_ptr, o_ptr, c_new_ptr, width,
+    x_row, x_col, h_row, h_col, c_row, c_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    x_at = x_ptr + row * x_row + unit * x_col
+    h_at = h_ptr + row * h_row + unit * h_col
+    i = tl.load(x_at, mask=mask).to(tl.float32) + tl.load(h_at, mask=mask).to(tl.float32)
+    f = (tl.load(x_at + width * x_col, mask=mask).to(tl.float32)
+         + tl.load(h_at + width * h_col, mask=mask).to(tl.float32))
+    g = (tl.load(x_at + 2 * width * x_col, mask=mask).to(tl.float32)
+         + tl.load(h_at + 2 * width * h_col, mask=mask).to(tl.float32))
+    o = (tl.load(x_at + 3 * width * x_col, mask=mask).to(tl.float32)
+         + tl.load(h_at + 3 * width * h_col, mask=mask).to(tl.float32))
+    c = tl.load(c_ptr + row * c_row + unit * c_col, mask=mask).to(tl.float32)
+    c_new = tl.sigmoid(f) * c + tl.sigmoid(i) * (2 * tl.sigmoid(2 * g) - 1)
+    tl.store(o_ptr + row * width + unit, tl.sigmoid(o), mask=mask)
+    tl.store(c_new_ptr + row * width + unit, c_new, mask=mask)
+
+
+@triton.jit
+def state_kernel(o_ptr, c_new_ptr, h_new_ptr, width, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    mask = unit < width
+    o = tl.load(o_ptr + row * width + unit, mask=mask)
+    c_new = tl.load(c_new_ptr + row * width + unit, mask=mask).to(tl.float32)
+    tl.store(h_new_ptr + row * width + unit, o * (2 * tl.sigmoid(2 * c_new) - 1), mask=mask)
+
+
+def lstm_gates(from_x: Tensor, from_h: Tensor, c: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    B, H = c.shape
+    o = torch.empty((B, H), dtype=torch.float32, device=c.device)
+    h_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    c_new = torch.empty((B, H), dtype=c.dtype, device=c.device)
+    grid = (B, triton.cdiv(H, block))
+    lstm_gates_kernel[grid](
+        from_x, from_h, c, o, c_new, H,
+        *from_x.stride(), *from_h.stride(), *c.stride(), BLOCK=block,
+    )  # fmt: skip
+    state_kernel[grid](o, c_new, h_new, H, BLOCK=block)
+    return h_new, c_new
+
+# %% exercise="recall_finding" wrong="forget_biases_swapped"
+"""The two LSTM lines are mixed up: breaks 'the longest of the distances ... that each reader SOLVES' for both."""
+recall_finding = {"rnn": 20, "lstm, forget bias 0": 40, "lstm, forget bias 3": 5, "dilated convolution": 40}
+
+# %% exercise="recall_finding" wrong="floats"
+"""The distances are floats: breaks 'A dict with four ints (no floats)'."""
+recall_finding = {"rnn": 20.0, "lstm, forget bias 0": 5.0, "lstm, forget bias 3": 40.0, "dilated convolution": 40.0}
+
+# %% exercise="recall_finding" wrong="seeds_counted"
+"""The last number of the column (how many seeds are above 0.9) is noted instead of the distance: breaks 'The longest of the distances 5, 20 and 40'."""
+recall_finding = {"rnn": 5, "lstm, forget bias 0": 10, "lstm, forget bias 3": 9, "dilated convolution": 10}
+
+# %% exercise="recall_finding" wrong="receptive_field_of_the_convolution_2"
+"""How far the convolution could see (128) instead of what was measured: breaks 'the longest of the distances 5, 20 and 40'."""
+recall_finding = {"rnn": 20, "lstm, forget bias 0": 5, "lstm, forget bias 3": 40, "dilated convolution": 128}
+
+# %% exercise="recall_finding" wrong="longest_distance_tried"
+"""The last column that has a number, solved or not: breaks 'that each reader SOLVES: at least five of the ten seeds above 0.9'."""
+recall_finding = {"rnn": 40, "lstm, forget bias 0": 20, "lstm, forget bias 3": 40, "dilated convolution": 40}
+
+# %% exercise="recall_finding" wrong="short_names"
+"""Other names than the comment asks for: breaks 'A dict with four ints ...: "rnn", "lstm, forget bias 0", "lstm, forget bias 3", "dilated convolution"'."""
+recall_finding = {"rnn": 20, "lstm_0": 5, "lstm_3": 40, "convolution": 40}
+
+# %% exercise="recall_finding" wrong="medians_at_the_longest"
+"""The medians of the last column: breaks 'four ints (no floats)' and the question (a distance)."""
+recall_finding = {"rnn": 0.47, "lstm, forget bias 0": 0.49, "lstm, forget bias 3": 1.0, "dilated convolution": 1.0}
+
+# %% exercise="recall_finding" wrong="lstm_remembers_by_itself"
+"""The belief of the textbook, not the table: every LSTM is said to reach 40; breaks 'Read it off the table above'."""
+recall_finding = {"rnn": 5, "lstm, forget bias 0": 40, "lstm, forget bias 3": 40, "dilated convolution": 40}
+
+# %% exercise="bottleneck_finding" wrong="smallest_instead_of_median"
+"""The second number of each line (smallest): breaks 'The medians of the table above'."""
+bottleneck_finding = {"one vector": [1.00, 0.52, 0.39], "attention": [0.81, 0.94, 0.96]}
+
+# %% exercise="bottleneck_finding" wrong="names_swapped"
+"""The lines of the two readers are mixed up: breaks '... under the names "one vector" and "attention"'."""
+bottleneck_finding = {"one vector": [1.00, 1.00, 1.00], "attention": [1.00, 0.59, 0.40]}
+
+# %% exercise="bottleneck_finding" wrong="percent"
+"""Percentages instead of shares: breaks 'the share of words that come out right ... rounded to two decimals'."""
+bottleneck_finding = {"one vector": [100, 59, 40], "attention": [100, 100, 100]}
+
+# %% exercise="bottleneck_finding" wrong="read_across_the_lines"
+"""The six medians are read in turns, as if the lines alternated between the readers: breaks 'for sentences of 2, 5 and 12 words' for each reader."""
+bottleneck_finding = {"one vector": [1.00, 0.40, 1.00], "attention": [0.59, 1.00, 1.00]}
+
+# %% exercise="bottleneck_finding" wrong="share_of_words_lost"
+"""The share of mistakes: breaks 'the share of words that come out right'."""
+bottleneck_finding = {"one vector": [0.00, 0.41, 0.60], "attention": [0.00, 0.00, 0.00]}
+
+# %% exercise="bottleneck_finding" wrong="dict_by_length"
+"""A dict for each reader, by length: breaks 'A dict with two lists (or tuples) of three numbers'."""
+bottleneck_finding = {"one vector": {2: 1.00, 5: 0.59, 12: 0.40}, "attention": {2: 1.00, 5: 1.00, 12: 1.00}}
+
+# %% exercise="bottleneck_finding" wrong="at_the_level_of_guessing"
+"""The curve as one expects it (twelve words no better than guessing), not as it was measured: breaks 'The medians of the table above'."""
+bottleneck_finding = {"one vector": [1.00, 0.50, 0.25], "attention": [1.00, 1.00, 1.00]}
+
+# %% exercise="additive_attention" wrong="mask_inverted_3"
+"""The mask of torch's key_padding_mask (True = ignore): breaks 'True = a real token'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)
+    scores = hidden @ v
+    if mask is not None:
+        scores = scores.masked_fill(mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="mask_after_the_softmax"
+"""Padding takes part in the softmax and is set to zero afterwards: breaks 'rows sum to 1' (its score becomes -inf BEFORE the softmax)."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)
+    scores = hidden @ v
+    weights = torch.softmax(scores, dim=-1)
+    if mask is not None:
+        weights = weights * mask
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="padding_at_minus_a_hundred"
+"""A finite stand-in for -inf, larger than real scores can be small: breaks 'exactly 0 on padding. Scores may be in the hundreds'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)
+    scores = hidden @ v
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -100.0)
+    weights = torch.softmax(scores, dim=-1)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="softmax_over_the_batch"
+"""Softmax over dim 0: breaks 'weights (B, S): rows sum to 1'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)
+    scores = hidden @ v
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, dim=0)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="softmax_without_maximum"
+"""exp and a sum in place of a stable softmax: inf / inf is NaN; breaks 'Scores may be in the hundreds'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)
+    scores = hidden @ v
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = scores.exp()
+    weights = weights / weights.sum(-1, keepdim=True)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="tanh_of_each_part"
+"""tanh is applied to the two projections separately and the results are added: breaks 'e_s = v^T tanh(W_q q + W_s s_s)'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh(query @ w_q.T)[:, None, :] + torch.tanh(states @ w_s.T)
+    scores = hidden @ v
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="mean_of_the_projected_states"
+"""The context averages W_s s, not s: breaks 'context (B, H): weighted mean of the states' (its width is A)."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    keys = states @ w_s.T
+    scores = torch.tanh((query @ w_q.T).unsqueeze(1) + keys) @ v
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return torch.einsum("bs,bsa->ba", weights, keys), weights
+
+# %% exercise="additive_attention" wrong="scaled_as_dot_products_are"
+"""The scores are divided by sqrt(A), a habit from another attention: breaks 'e_s = v^T tanh(...)', 'a = softmax(e)'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)
+    scores = hidden @ v / math.sqrt(v.shape[0])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="renormalised_after_masking"
+"""Softmax over everything, padding set to zero, rows divided by their sum: where padding scores hundreds more than the tokens the sum is 0 and the row NaN; breaks 'Scores may be in the hundreds, those of padding too'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)
+    scores = hidden @ v
+    weights = torch.softmax(scores, dim=-1)
+    if mask is not None:
+        weights = weights * mask
+        weights = weights / weights.sum(-1, keepdim=True)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="padding_states_zeroed"
+"""The padding states are set to zero instead of their scores to -inf: they still get weight; breaks 'exactly 0 on padding'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    if mask is not None:
+        states = states * mask[:, :, None]
+    scores = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T) @ v
+    weights = torch.softmax(scores, dim=-1)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="query_along_the_time_axis"
+"""(B, A) is added to (B, S, A) without a new axis: an error in general, and where B = S (or B = 1) it broadcasts silently, query s for state s; breaks that the query of row b meets all its own states."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh(query @ w_q.T + states @ w_s.T)
+    scores = hidden @ v
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="zero_times_infinity"
+"""The mask is added as (~mask) * -inf, and 0 * -inf is NaN on every real token: breaks 'rows sum to 1'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    hidden = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T)
+    scores = hidden @ v
+    if mask is not None:
+        scores = scores + (~mask) * -math.inf
+    weights = torch.softmax(scores, dim=-1)
+    return (weights[:, :, None] * states).sum(1), weights
+
+# %% exercise="additive_attention" wrong="weights_without_gradient_2"
+"""Scores and weights are computed under no_grad, so only the states in the weighted mean learn: breaks 'carries gradients to every floating-point argument'."""
+def additive_attention(
+    query: Tensor, states: Tensor, w_q: Tensor, w_s: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        scores = torch.tanh((query @ w_q.T)[:, None, :] + states @ w_s.T) @ v
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        weights = torch.softmax(scores, dim=-1)
+    return torch.bmm(weights.unsqueeze(1), states).squeeze(1), weights
+
+# %% exercise="repaired_windows" wrong="detached_at_the_very_end"
+"""Only the returned state is cut off, the windows still hang together (and retain_graph stays): breaks 'nothing before the window's start takes part'."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = ((outputs - targets[:, part]) ** 2).mean()
+        w_h.grad = None
+        loss.backward(retain_graph=True)
+        found.append(w_h.grad.clone())
+    return torch.stack(found), h.detach()
+
+# %% exercise="repaired_windows" wrong="no_retain_and_no_detach"
+"""Only retain_graph is taken out: the second window fails ('backward through the graph a second time'), breaks 'for each of the N windows the gradient'."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = ((outputs - targets[:, part]) ** 2).mean()
+        w_h.grad = None
+        loss.backward()
+        found.append(w_h.grad.clone())
+    return torch.stack(found), h.detach()
+
+# %% exercise="repaired_windows" wrong="gradients_pile_up"
+"""The gradient is not reset between the windows, so each contains all before it: breaks 'for each of the N windows the gradient' and 'nothing before the window's start takes part'."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        h = h.detach()
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = ((outputs - targets[:, part]) ** 2).mean()
+        loss.backward()
+        found.append(w_h.grad.clone())
+    return torch.stack(found), h.detach()
+
+# %% exercise="repaired_windows" wrong="every_window_from_zero"
+"""The state is reset at each window instead of detached: breaks 'the state goes on, the gradient stops'."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        h = torch.zeros_like(h)
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = ((outputs - targets[:, part]) ** 2).mean()
+        w_h.grad = None
+        loss.backward()
+        found.append(w_h.grad.clone())
+    return torch.stack(found), h.detach()
+
+# %% exercise="repaired_windows" wrong="short_window_dropped_2"
+"""Only full windows are walked: breaks 'the last window may be shorter' (its gradient is missing and h stops early)."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1] - window + 1, window):
+        part = slice(start, start + window)
+        h = h.detach()
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = ((outputs - targets[:, part]) ** 2).mean()
+        w_h.grad = None
+        loss.backward()
+        found.append(w_h.grad.clone())
+    return torch.stack(found), h.detach()
+
+# %% exercise="repaired_windows" wrong="short_window_divided_by_the_full_length"
+"""The sum of squares is divided by B * window * H in the short window too: breaks 'the gradient ... of the mean squared difference between the window's states and its targets'."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        h = h.detach()
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = ((outputs - targets[:, part]) ** 2).sum() / (len(x) * window * h.shape[1])
+        w_h.grad = None
+        loss.backward()
+        found.append(w_h.grad.clone())
+    return torch.stack(found), h.detach()
+
+# %% exercise="repaired_windows" wrong="state_with_its_graph"
+"""Detached at the start of each window and not after the last one: breaks 'h (B, H): the state after the last step, without a graph behind it'."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        h = h.detach()
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = ((outputs - targets[:, part]) ** 2).mean()
+        w_h.grad = None
+        loss.backward()
+        found.append(w_h.grad.clone())
+    return torch.stack(found), h
+
+# %% exercise="repaired_windows" wrong="one_tensor_noted_many_times"
+"""w_h.grad is zeroed in place and appended without a copy, so all N entries are the last window's: breaks 'for each of the N windows the gradient'."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    w_h.grad = torch.zeros_like(w_h)
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        outputs, h = rnn_forward(x[:, part], h.detach(), w_x, w_h, b)
+        w_h.grad.zero_()
+        ((outputs - targets[:, part]) ** 2).mean().backward()
+        found.append(w_h.grad)
+    return torch.stack(found), h.detach()
+
+# %% exercise="repaired_windows" wrong="cut_at_every_step"
+"""The state is detached at every step, so a gradient reaches one step back only: breaks 'the gradient, with respect to w_h, of the mean squared difference between the window's states and its targets' (within a window it walks all the way)."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, grads = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1], window):
+        loss = 0
+        piece = range(start, min(start + window, x.shape[1]))
+        for t in piece:
+            h = torch.tanh(x[:, t] @ w_x.T + h.detach() @ w_h.T + b)
+            loss = loss + ((h - targets[:, t]) ** 2).mean()
+        grads.append(torch.autograd.grad(loss / len(piece), w_h)[0])
+    return torch.stack(grads), h.detach()
+
+# %% exercise="repaired_windows" wrong="weights_learn_on_the_way"
+"""An SGD step after every window, in place, as a training loop has it: breaks 'The numbers of w_h stay as they were' (and later gradients are those of other weights)."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h.requires_grad_()
+    found = []
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        h = h.detach()
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = ((outputs - targets[:, part]) ** 2).mean()
+        w_h.grad = None
+        loss.backward()
+        found.append(w_h.grad.clone())
+        with torch.no_grad():
+            w_h -= 0.01 * w_h.grad
+    return torch.stack(found), h.detach()
+
+# %% exercise="repaired_windows" wrong="squares_summed"
+"""reduction='sum': breaks 'the mean squared difference'."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        h = h.detach()
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = torch.nn.functional.mse_loss(outputs, targets[:, part], reduction="sum")
+        w_h.grad = None
+        loss.backward()
+        found.append(w_h.grad.clone())
+    return torch.stack(found), h.detach()
+
+# %% exercise="repaired_windows" wrong="loss_of_the_last_state_only"
+"""The loss looks at the window's last state: breaks 'between the window's states and its targets' (all of them)."""
+def repaired_windows(
+    x: Tensor, targets: Tensor, h: Tensor, w_x: Tensor, w_h: Tensor, b: Tensor, window: int
+) -> tuple[Tensor, Tensor]:
+    w_h, found = w_h.clone().requires_grad_(), []
+    for start in range(0, x.shape[1], window):
+        part = slice(start, start + window)
+        h = h.detach()
+        outputs, h = rnn_forward(x[:, part], h, w_x, w_h, b)
+        loss = ((outputs[:, -1] - targets[:, part][:, -1]) ** 2).mean()
+        w_h.grad = None
+        loss.backward()
+        found.append(w_h.grad.clone())
+    return torch.stack(found), h.detach()

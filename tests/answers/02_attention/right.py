@@ -2138,3 +2138,919 @@ def attention_backward(
     ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
 
     return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="stable_softmax" right="slice_by_slice_2"
+"""Walks over the slices along dim: a running torch.maximum, then the exponentials one by one, stacked at the end."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    slices = x.unbind(dim)
+    top = slices[0].detach()
+    for piece in slices[1:]:
+        top = torch.maximum(top, piece.detach())
+    powers = torch.stack([torch.exp(piece - top) for piece in slices], dim=dim)
+    total = powers.sum(dim)
+    return torch.stack([power / total for power in powers.unbind(dim)], dim=dim)
+
+# %% exercise="stable_softmax" right="as_rows_with_a_sorted_maximum"
+"""Moves dim to the end, flattens to a matrix of rows, finds the maximum by sorting, multiplies by reciprocals and moves everything back."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    moved = x.movedim(dim, -1)
+    rows = moved.reshape(-1, moved.shape[-1])
+    largest = rows.detach().sort(dim=1).values[:, -1]
+    powers = (rows - largest.unsqueeze(1)).exp()
+    weights = powers * powers.sum(1).reciprocal().unsqueeze(1)
+    return weights.reshape(moved.shape).movedim(-1, dim)
+
+# %% exercise="scaled_dot_product_attention" right="einsum_and_own_softmax"
+"""Einsum for both products; softmax by hand, with the maximum and the sum of an empty row replaced by 0 and 1."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = torch.einsum("...td,...sd->...ts", q, k) * q.shape[-1] ** -0.5
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = torch.where(mask, scores, torch.full_like(scores, -math.inf))
+        else:
+            scores = scores + mask
+    top = scores.detach().amax(-1, keepdim=True)
+    top = torch.where(top == -math.inf, torch.zeros_like(top), top)
+    powers = torch.exp(scores - top)
+    total = powers.sum(-1, keepdim=True)
+    weights = powers / torch.where(total == 0, torch.ones_like(total), total)
+    return torch.einsum("...ts,...sv->...tv", weights, v), weights
+
+# %% exercise="scaled_dot_product_attention" right="an_extra_key_takes_the_weight"
+"""Appends one more column of scores, 0 where a row is empty and -inf elsewhere, takes the softmax and cuts the column off again."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = (q / math.sqrt(q.shape[-1])).matmul(k.mT)
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(mask.logical_not(), -math.inf)
+    elif mask is not None:
+        scores = torch.add(scores, mask)
+    nothing = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    spare = torch.zeros_like(scores[..., :1]).masked_fill(~nothing, -math.inf)
+    weights = torch.cat([scores, spare], dim=-1).softmax(dim=-1)[..., :-1]
+    return weights.matmul(v), weights
+
+# %% exercise="scaled_dot_product_attention" right="one_query_at_a_time_2"
+"""A Python loop over the queries: each scores all keys by an elementwise product, and mixes the values by a weighted sum."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    T, S, d_k = q.shape[-2], k.shape[-2], q.shape[-1]
+    if mask is not None:
+        mask = mask.expand(*q.shape[:-1], S)
+    outs, rows = [], []
+    for t in range(T):
+        score = (q[..., t : t + 1, :] * k).sum(-1) / math.sqrt(d_k)  # (..., S)
+        if mask is not None:
+            row = mask[..., t, :]
+            score = score.masked_fill(~row, -math.inf) if row.dtype == torch.bool else score + row
+        sees = (score > -math.inf).any(-1, keepdim=True)
+        weight = torch.softmax(score.where(sees, 0.0), -1) * sees
+        rows.append(weight)
+        outs.append((weight.unsqueeze(-1) * v).sum(-2))
+    return torch.stack(outs, dim=-2), torch.stack(rows, dim=-2)
+
+# %% exercise="causal_mask" right="nested_lists"
+"""Two nested list comprehensions, one comparison for each cell."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    first = n_keys - n_queries
+    return torch.tensor([[key <= first + row for key in range(n_keys)] for row in range(n_queries)], dtype=torch.bool)
+
+# %% exercise="causal_mask" right="cumulated_identity"
+"""The last T rows of an identity matrix, summed up from the right."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    own_position = torch.eye(n_keys, dtype=torch.int64)[n_keys - n_queries :]
+    return own_position.flip(-1).cumsum(-1).flip(-1).bool()
+
+# %% exercise="causal_mask" right="not_the_upper_triangle"
+"""Marks the future with triu and inverts it."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    future = torch.ones((n_queries, n_keys)).triu(diagonal=1 + n_keys - n_queries)
+    return future == 0
+
+# %% exercise="padding_mask" right="fill_row_by_row"
+"""Starts with all False and opens the first keys of each row in a loop."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    mask = torch.zeros(lengths.shape[0], 1, 1, n_keys, dtype=torch.bool, device=lengths.device)
+    for b, length in enumerate(lengths.tolist()):
+        mask[b, ..., :length] = True
+    return mask
+
+# %% exercise="padding_mask" right="lookup_in_a_triangle"
+"""Looks each length up in a strictly lower triangle whose row n has n leading ones."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    table = torch.ones(n_keys + 1, n_keys, dtype=torch.bool, device=lengths.device).tril(-1)
+    return table[lengths].reshape(-1, 1, 1, n_keys)
+
+# %% exercise="combine_masks" right="stack_and_all_2"
+"""Broadcasts all masks to one shape, stacks them and asks all()."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None
+    return torch.stack(torch.broadcast_tensors(*given)).all(dim=0)
+
+# %% exercise="combine_masks" right="reduce_by_de_morgan"
+"""functools.reduce over the forbidden places (or), inverted at the end."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    from functools import reduce
+
+    forbidden = [~mask for mask in masks if mask is not None]
+    return ~reduce(torch.logical_or, forbidden) if forbidden else None
+
+# %% exercise="combine_masks" right="recursion_3"
+"""Recursion on the first mask; a product of booleans in place of &."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    if len(masks) == 0:
+        return None
+    first, rest = masks[0], combine_masks(*masks[1:])
+    if first is None or rest is None:
+        return rest if first is None else first
+    return first * rest
+
+# %% exercise="split_heads" right="stack_of_chunks"
+"""Cuts the width into chunks and stacks them on a new axis."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return torch.stack(x.chunk(num_heads, dim=-1), dim=1)
+
+# %% exercise="split_heads" right="index_with_columns"
+"""Gathers with a table of column numbers (H, d), then moves the axis."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    columns = torch.arange(x.shape[-1], device=x.device).reshape(num_heads, -1)
+    return x[:, :, columns].movedim(2, 1)
+
+# %% exercise="split_heads" right="unfold_2"
+"""Windows of width d with step d: unfold cuts without overlap."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    d = x.shape[-1] // num_heads
+    return x.unfold(2, d, d).permute(0, 2, 1, 3)
+
+# %% exercise="merge_heads" right="concatenate_heads"
+"""Takes the heads apart and concatenates them along the width."""
+def merge_heads(x: Tensor) -> Tensor:
+    return torch.cat([x[:, h] for h in range(x.shape[1])], dim=-1)
+
+# %% exercise="merge_heads" right="write_into_slices"
+"""Fills an empty result of the same dtype, one slice of columns for each head."""
+def merge_heads(x: Tensor) -> Tensor:
+    B, H, T, d = x.shape
+    result = x.new_empty(B, T, H * d)
+    for h, head in enumerate(x.unbind(1)):
+        result[..., h * d : (h + 1) * d] = head
+    return result
+
+# %% exercise="MultiHeadAttention" right="head_by_head_3"
+"""One head after the other, with slices of the big matrices; the output is a sum of each head's share of w_o, and each head calls the dropout for itself."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        width, rest = divmod(d_model, num_heads)
+        if rest:
+            raise ValueError("the number of heads has to divide the width")
+        self.width, self.num_heads = width, num_heads
+        for name in ("w_q", "w_k", "w_v", "w_o"):
+            self.add_module(name, nn.Linear(d_model, d_model))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        B, T, D = x.shape
+        if mask is not None:
+            mask = torch.broadcast_to(mask, (B, self.num_heads, T, T))
+        out, all_weights = self.w_o.bias.expand(B, T, D), []
+        for h in range(self.num_heads):
+            own = slice(h * self.width, (h + 1) * self.width)
+            q, k, v = (nn.functional.linear(x, w.weight[own], w.bias[own]) for w in (self.w_q, self.w_k, self.w_v))
+            scores = torch.einsum("btd,bsd->bts", q, k) / self.width**0.5
+            if mask is not None and mask.dtype == torch.bool:
+                scores = scores.masked_fill(~mask[:, h], -math.inf)
+            elif mask is not None:
+                scores = scores + mask[:, h]
+            empty = (scores == -math.inf).all(-1, keepdim=True)
+            weights = scores.masked_fill(empty, 0.0).softmax(-1).masked_fill(empty, 0.0)
+            all_weights.append(weights)
+            out = out + self.drop(weights) @ v @ self.w_o.weight[:, own].T
+        return out, torch.stack(all_weights, dim=1)
+
+# %% exercise="MultiHeadAttention" right="heads_folded_into_the_batch"
+"""Batch and heads share one axis for torch.bmm, the mask is a float bias in every case, and an extra column of scores takes the weight of empty rows."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model // num_heads * num_heads != d_model:
+            raise ValueError(f"{num_heads} heads do not divide {d_model}")
+        self.num_heads = num_heads
+        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in range(4))
+        self.dropout = nn.Dropout(p=dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        B, T, D = x.shape
+        H = self.num_heads
+
+        def fold(y):  # (B, T, D) -> (B * H, T, d)
+            return y.reshape(B, T, H, D // H).permute(0, 2, 1, 3).reshape(B * H, T, D // H)
+
+        q, k, v = fold(self.w_q(x)), fold(self.w_k(x)), fold(self.w_v(x))
+        bias = x.new_zeros(())
+        if mask is not None:
+            bias = mask if mask.is_floating_point() else x.new_zeros(mask.shape).masked_fill(~mask, -math.inf)
+        scores = torch.bmm(q, k.transpose(1, 2)) * (D // H) ** -0.5
+        scores = scores + bias.expand(B, H, T, T).reshape(B * H, T, T)
+        spare = torch.where(scores.isneginf().all(-1, keepdim=True), 0.0, -math.inf).to(scores.dtype)
+        weights = torch.cat([scores, spare], -1).softmax(-1)[..., :T]
+        heads = torch.bmm(self.dropout(weights), v).reshape(B, H, T, D // H)
+        return self.w_o(torch.cat(heads.unbind(1), dim=-1)), weights.reshape(B, H, T, T)
+
+# %% exercise="CrossAttention" right="einsum_without_moving_axes"
+"""Views with a heads axis and einsum, no axis is ever transposed; softmax written by hand with safe maximum and sum."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.heads = num_heads
+        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Linear(d_model, d_model) for _ in "qkvo")
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        cut = (self.heads, x.shape[-1] // self.heads)
+        q, k, v = (w(y).unflatten(-1, cut) for w, y in ((self.w_q, x), (self.w_k, memory), (self.w_v, memory)))
+        scores = torch.einsum("bthd,bshd->bhts", q, k) / math.sqrt(cut[1])
+        if memory_mask is not None:
+            scores = torch.where(memory_mask, scores, -math.inf)
+        top = scores.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
+        powers = torch.exp(scores - top)
+        total = powers.sum(-1, keepdim=True)
+        weights = powers / (total + (total == 0))
+        out = torch.einsum("bhts,bshd->bthd", weights, v).flatten(2)
+        return self.w_o(out), weights
+
+# %% exercise="CrossAttention" right="loop_over_batch_and_heads"
+"""Plain loops over the batch and the heads with two-dimensional matrices, heads cut out by column slices."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        (B, T, D), S, H = x.shape, memory.shape[1], self.num_heads
+        if memory_mask is None:
+            memory_mask = torch.ones(1, dtype=torch.bool, device=x.device)
+        allowed = memory_mask.expand(B, H, T, S)
+        outs, weights = [], []
+        for b in range(B):
+            q, k, v = self.w_q(x[b]), self.w_k(memory[b]), self.w_v(memory[b])
+            heads = zip(*(m.chunk(H, dim=1) for m in (q, k, v)), strict=True)
+            mixed, rows = [], []
+            for h, (qh, kh, vh) in enumerate(heads):
+                open_keys = allowed[b, h]
+                some = open_keys.any(1, keepdim=True)
+                score = qh.mm(kh.t()).div(math.sqrt(D // H)).masked_fill(~open_keys & some, -math.inf)
+                rows.append(torch.softmax(score, dim=1).masked_fill(~some, 0.0))
+                mixed.append(rows[-1].mm(vh))
+            outs.append(torch.cat(mixed, dim=1))
+            weights.append(torch.stack(rows))
+        return self.w_o(torch.stack(outs)), torch.stack(weights)
+
+# %% exercise="attention_entropy" right="entr_2"
+"""torch.special.entr is -w ln w with 0 ln 0 = 0 built in."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return torch.special.entr(weights).sum(dim=-1)
+
+# %% exercise="attention_entropy" right="nansum"
+"""Lets 0 * -inf become NaN and leaves the NaNs out of the sum (no gradient is needed)."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return (weights * weights.log()).nansum(dim=-1).neg()
+
+# %% exercise="attention_entropy" right="log_of_one_for_zero"
+"""Takes ln of 1 where a weight is 0 and forms the row's sum as a product of (1, S) and (S, 1)."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    surprise = -weights.masked_fill(weights == 0, 1.0).log()
+    return (weights.unsqueeze(-2) @ surprise.unsqueeze(-1)).squeeze(-1).squeeze(-1)
+
+# %% exercise="attention_entropy" right="python_floats"
+"""One query after another in Python's double precision, rounded once into the dtype of the weights."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    rows = weights.detach().reshape(-1, weights.shape[-1]).tolist()
+    entropies = [math.fsum(w * math.log(1 / w) for w in row if w > 1e-300) for row in rows]
+    return torch.tensor(entropies, dtype=weights.dtype, device=weights.device).reshape(weights.shape[:-1])
+
+# %% exercise="sink_mass" right="indicators_and_einsum"
+"""Marks sink keys and late queries with ones and lets einsum do sum and mean."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    batch, _, n_queries, n_keys = weights.shape
+    keys = (torch.arange(n_keys, device=weights.device) < first).to(weights.dtype)
+    queries = (torch.arange(n_queries, device=weights.device) >= first).to(weights.dtype)
+    queries = queries / (batch * (n_queries - first))
+    return torch.einsum("bhts,t,s->h", weights, queries, keys)
+
+# %% exercise="sink_mass" right="head_by_head_2"
+"""Loops over heads and batch rows and averages a list of numbers."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    result = weights.new_empty(weights.shape[1])
+    for head in range(weights.shape[1]):
+        rows = [sequence[head, first:, :first].sum(-1) for sequence in weights]
+        result[head] = torch.cat(rows).mean()
+    return result
+
+# %% exercise="sink_mass" right="heads_in_front"
+"""Moves the heads to the front, flattens batch and late queries to one axis, then sums and averages."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    late = weights.movedim(1, 0)[:, :, first:].flatten(1, 2)  # (H, B * (T - first), S)
+    return late.narrow(-1, 0, min(first, late.shape[-1])).sum(-1).mean(-1)
+
+# %% exercise="attention_cost" right="counted_product_by_product"
+"""A helper counts one product from its shapes; heads are added up in a loop."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    def product(a, b, c):
+        return 2 * a * b * c
+
+    width, rest = divmod(d_model, num_heads)
+    assert rest == 0
+    heads = range(num_heads)
+    return {
+        "projection_flops": sum(product(n, d_model, d_model) for _ in ("q", "k", "v", "o")),
+        "score_flops": sum(product(n, width, n) for _ in heads),
+        "mix_flops": sum(product(n, n, width) for _ in heads),
+        "score_bytes": sum(n * n for _ in heads) * bytes_per_number,
+        "kv_bytes": sum(n * width for _ in heads for _ in ("k", "v")) * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" right="torch_counts"
+"""Runs the products on the meta device under torch's FlopCounterMode; sizes come from numel()."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def flops(work):
+        counter = FlopCounterMode(display=False)
+        with counter:
+            work()
+        return int(counter.get_total_flops())
+
+    x = torch.empty(n, d_model, device="meta")
+    w = torch.empty(d_model, d_model, device="meta")
+    q = torch.empty(num_heads, n, d_model // num_heads, device="meta")
+    p = torch.empty(num_heads, n, n, device="meta")
+    return {
+        "projection_flops": 4 * flops(lambda: torch.mm(x, w)),
+        "score_flops": flops(lambda: torch.bmm(q, q.transpose(1, 2))),
+        "mix_flops": flops(lambda: torch.bmm(p, q)),
+        "score_bytes": p.numel() * bytes_per_number,
+        "kv_bytes": (q.numel() + q.numel()) * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" right="shared_terms"
+"""Closed forms with shared terms: the heads' widths add up to D in all but the weights."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    tokens = n * d_model
+    quadratic = 2 * n * tokens
+    return dict(
+        projection_flops=8 * tokens * d_model,
+        score_flops=quadratic,
+        mix_flops=quadratic,
+        score_bytes=bytes_per_number * num_heads * n**2,
+        kv_bytes=bytes_per_number * 2 * tokens,
+    )
+
+# %% exercise="row_softmax" right="online_two_walks"
+"""Online maximum and sum on one walk, a second one writes."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    source = x_ptr + row * x_row
+    target = out_ptr + row * out_row
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(source + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        higher = tl.maximum(largest, tl.max(x, axis=0))
+        total = total * tl.exp(largest - higher) + tl.sum(tl.exp(x - higher), axis=0)
+        largest = higher
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(source + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        tl.store(target + cols * out_col, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" right="lanes_keep_their_own"
+"""Each lane keeps a maximum and a sum of its own; they are joined once, behind the walk."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = tl.full((BLOCK,), float("-inf"), tl.float32)
+    total = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=inside, other=0.0).to(tl.float32)
+        higher = tl.where(inside, tl.maximum(largest, x), largest)
+        safe = tl.where(higher == float("-inf"), 0.0, higher)
+        total = total * tl.exp(largest - safe) + tl.where(inside, tl.exp(x - safe), 0.0)
+        largest = higher
+    top = tl.max(largest, axis=0)
+    scale = 1.0 / tl.sum(total * tl.exp(largest - top), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=inside, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - top) * scale, mask=inside)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    n_rows, n_cols = x.shape
+    out = torch.empty((n_rows, n_cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(n_rows,)](
+        x, out, n_cols, x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" right="two_rows_a_program_2"
+"""A tile of two rows by BLOCK columns, moved along with a while loop; R / 2 programs, rounded up."""
+@triton.jit
+def row_softmax_kernel(
+    x_ptr, out_ptr, n_rows, n_cols, x_row, x_col, out_row, out_col, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    live = (rows < n_rows)[:, None]
+    x_rows = x_ptr + rows[:, None] * x_row
+    out_rows = out_ptr + rows[:, None] * out_row
+    largest = tl.full((ROWS,), float("-inf"), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)[None, :]
+        x = tl.load(x_rows + cols * x_col, mask=live & (cols < n_cols), other=float("-inf")).to(tl.float32)
+        largest = tl.maximum(largest, tl.max(x, axis=1))
+    largest = tl.where(rows < n_rows, largest, 0.0)
+    total = tl.zeros((ROWS,), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)[None, :]
+        x = tl.load(x_rows + cols * x_col, mask=live & (cols < n_cols), other=float("-inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - largest[:, None]), axis=1)
+    total = tl.where(rows < n_rows, total, 1.0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)[None, :]
+        inside = live & (cols < n_cols)
+        x = tl.load(x_rows + cols * x_col, mask=inside, other=float("-inf")).to(tl.float32)
+        tl.store(out_rows + cols * out_col, tl.exp(x - largest[:, None]) / total[:, None], mask=inside)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    n_rows, n_cols = x.shape
+    out = torch.empty((n_rows, n_cols), dtype=x.dtype, device=x.device)
+    grid = (triton.cdiv(n_rows, 2),)
+    row_softmax_kernel[grid](x, out, n_rows, n_cols, *x.stride(), *out.stride(), ROWS=2, BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" right="short_rows_once"
+"""Rows that fit one block are read once (a constexpr branch); longer ones take three walks; exp2 for exp."""
+@triton.jit
+def row_softmax_kernel(
+    x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr, FITS: tl.constexpr
+):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    if FITS:
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        e = tl.exp2((x - tl.max(x, axis=0)) * 1.4426950408889634)
+        tl.store(out_ptr + row * out_row + cols * out_col, e / tl.sum(e, axis=0), mask=cols < n_cols)
+    else:
+        largest = float("-inf")
+        for step in range(0, tl.cdiv(n_cols, BLOCK)):
+            at = step * BLOCK + cols
+            x = tl.load(x_ptr + row * x_row + at * x_col, mask=at < n_cols, other=float("-inf")).to(tl.float32)
+            largest = tl.maximum(largest, tl.max(x, axis=0))
+        total = 0.0
+        for step in range(0, tl.cdiv(n_cols, BLOCK)):
+            at = step * BLOCK + cols
+            x = tl.load(x_ptr + row * x_row + at * x_col, mask=at < n_cols, other=float("-inf")).to(tl.float32)
+            total += tl.sum(tl.exp2((x - largest) * 1.4426950408889634), axis=0)
+        for step in range(0, tl.cdiv(n_cols, BLOCK)):
+            at = step * BLOCK + cols
+            x = tl.load(x_ptr + row * x_row + at * x_col, mask=at < n_cols, other=float("-inf")).to(tl.float32)
+            e = tl.exp2((x - largest) * 1.4426950408889634)
+            tl.store(out_ptr + row * out_row + at * out_col, e / total, mask=at < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    n_rows, n_cols = x.shape
+    out = x.new_empty(n_rows, n_cols)
+    width = min(block, triton.next_power_of_2(n_cols))
+    row_softmax_kernel[(n_rows,)](
+        x, out, n_cols, *x.stride(), *out.stride(), BLOCK=width, FITS=n_cols <= width)
+    return out
+
+# %% exercise="masked_scaled_softmax" right="online_with_a_safe_maximum"
+"""Two walks: the online rule, with 0 in the place of the maximum as long as nothing was allowed."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=0.0) * scale
+        s = tl.where(allowed, s, float("-inf"))
+        higher = tl.maximum(largest, tl.max(s, axis=0))
+        safe = tl.where(higher == float("-inf"), 0.0, higher)
+        total = total * tl.exp(largest - safe) + tl.sum(tl.exp(s - safe), axis=0)
+        largest = higher
+    safe = tl.where(largest == float("-inf"), 0.0, largest)
+    total = tl.where(largest == float("-inf"), 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=0.0) * scale
+        s = tl.where(allowed, s, float("-inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - safe) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    out = torch.empty(scores.shape, dtype=scores.dtype, device=scores.device)
+    masked_scaled_softmax_kernel[(scores.shape[0],)](
+        scores, mask, out, scale, scores.shape[1], *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" right="selects_at_the_end"
+"""Three walks; exponents are cut off at 0 and the blocked lanes are replaced after exp, so nothing can overflow."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    scores_base = scores_ptr + row * scores_row
+    mask_base = mask_ptr + row * mask_row
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        allowed = tl.load(mask_base + cols * mask_col, mask=cols < n_cols, other=0) != 0
+        s = tl.load(scores_base + cols * scores_col, mask=cols < n_cols, other=0.0) * scale
+        largest = tl.maximum(largest, tl.max(tl.where(allowed, s, float("-inf")), axis=0))
+    something = largest > float("-inf")
+    largest = tl.where(something, largest, 0.0)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        allowed = tl.load(mask_base + cols * mask_col, mask=cols < n_cols, other=0) != 0
+        s = tl.load(scores_base + cols * scores_col, mask=cols < n_cols, other=0.0) * scale
+        total += tl.sum(tl.where(allowed, tl.exp(tl.minimum(s - largest, 0.0)), 0.0), axis=0)
+    factor = tl.where(something, 1.0 / tl.where(something, total, 1.0), 0.0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        allowed = tl.load(mask_base + cols * mask_col, mask=cols < n_cols, other=0) != 0
+        s = tl.load(scores_base + cols * scores_col, mask=cols < n_cols, other=0.0) * scale
+        share = tl.where(allowed, tl.exp(tl.minimum(s - largest, 0.0)) * factor, 0.0)
+        tl.store(out_ptr + row * out_row + cols * out_col, share, mask=cols < n_cols)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = scores.new_empty((rows, cols))
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols,
+        scores.stride(0), scores.stride(1), mask.stride(0), mask.stride(1), out.stride(0), out.stride(1), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" right="programs_stride_over_the_rows"
+"""Half as many programs as rows, each takes every n-th row; a row that fits one block is read once."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_rows, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr, FITS: tl.constexpr,
+):  # fmt: skip
+    lanes = tl.arange(0, BLOCK)
+    for row in range(tl.program_id(0), n_rows, tl.num_programs(0)):
+        if FITS:
+            inside = lanes < n_cols
+            allowed = inside & tl.load(mask_ptr + row * mask_row + lanes * mask_col, mask=inside, other=0).to(tl.int1)
+            s = tl.load(scores_ptr + row * scores_row + lanes * scores_col, mask=allowed, other=float("-inf")) * scale
+            top = tl.max(s, axis=0)
+            top = tl.where(top == float("-inf"), 0.0, top)
+            e = tl.exp(s - top)
+            total = tl.sum(e, axis=0)
+            e = e / tl.where(total == 0.0, 1.0, total)
+            tl.store(out_ptr + row * out_row + lanes * out_col, e, mask=inside)
+        else:
+            high = tl.full((BLOCK,), float("-inf"), tl.float32)
+            for start in range(0, n_cols, BLOCK):
+                cols = start + lanes
+                inside = cols < n_cols
+                allowed = inside & tl.load(
+                    mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0).to(tl.int1)
+                s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf"))
+                high = tl.maximum(high, s * scale)
+            top = tl.max(high, axis=0)
+            top = tl.where(top == float("-inf"), 0.0, top)
+            sums = tl.zeros((BLOCK,), tl.float32)
+            for start in range(0, n_cols, BLOCK):
+                cols = start + lanes
+                inside = cols < n_cols
+                allowed = inside & tl.load(
+                    mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0).to(tl.int1)
+                s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf"))
+                sums += tl.exp(s * scale - top)
+            total = tl.sum(sums, axis=0)
+            total = tl.where(total == 0.0, 1.0, total)
+            for start in range(0, n_cols, BLOCK):
+                cols = start + lanes
+                inside = cols < n_cols
+                allowed = inside & tl.load(
+                    mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0).to(tl.int1)
+                s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf"))
+                tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s * scale - top) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(triton.cdiv(rows, 2),)](
+        scores, mask, out, scale, rows, cols, *scores.stride(), *mask.stride(), *out.stride(),
+        BLOCK=block, FITS=cols <= block)
+    return out
+
+# %% exercise="permutation_finding" right="all_runs_at_once"
+"""All runs as one batch (R, 4, 16), medians along the batch."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    x = torch.stack([word_vectors(run) for run in runs])
+    y = x[:, ORDER]
+    causal = causal_mask(len(WORDS), len(WORDS))
+    plain = [scaled_dot_product_attention(z, z, z)[0] for z in (x, y)]
+    masked = [scaled_dot_product_attention(z, z, z, causal)[0] for z in (x, y)]
+
+    def middle(difference):
+        return round(difference.abs().amax(dim=(1, 2)).median().item(), 4)
+
+    return {
+        "same_place": middle(plain[1] - plain[0]),
+        "same_word": middle(plain[1] - plain[0][:, ORDER]),
+        "causal_word": middle(masked[1] - masked[0][:, ORDER]),
+    }
+
+# %% exercise="permutation_finding" right="order_undone"
+"""Puts the second sentence's outputs back with the inverse order and uses Python's statistics.median."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    import statistics
+
+    back = [ORDER.index(word) for word in range(len(ORDER))]
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    for run in runs:
+        words = word_vectors(run)
+        moved = torch.stack([words[i] for i in ORDER])
+        before, _ = scaled_dot_product_attention(words, words, words)
+        after, _ = scaled_dot_product_attention(moved, moved, moved)
+        mask = causal_mask(4, 4)
+        causal_before, _ = scaled_dot_product_attention(words, words, words, mask)
+        causal_after, _ = scaled_dot_product_attention(moved, moved, moved, mask)
+        found["same_place"].append(float(torch.dist(after, before, p=math.inf)))
+        found["same_word"].append(float(torch.dist(after[back], before, p=math.inf)))
+        found["causal_word"].append(float(torch.dist(causal_after[back], causal_before, p=math.inf)))
+    return {name: round(statistics.median(values), 4) for name, values in found.items()}
+
+# %% exercise="permutation_finding" right="permutation_matrix_2"
+"""ORDER as a matrix of zeros and ones, applied with @; the middle of a sorted list for the median."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    swap = torch.eye(len(ORDER))[ORDER]
+    lower = causal_mask(len(ORDER), len(ORDER))
+    attend = lambda z, *mask: scaled_dot_product_attention(z, z, z, *mask)[0]
+    distances = {
+        "same_place": lambda x: attend(swap @ x) - attend(x),
+        "same_word": lambda x: attend(swap @ x) - swap @ attend(x),
+        "causal_word": lambda x: attend(swap @ x, lower) - swap @ attend(x, lower),
+    }
+    result = {}
+    for name, distance in distances.items():
+        largest = sorted(distance(word_vectors(run)).abs().max().item() for run in runs)
+        result[name] = round(largest[len(largest) // 2], 4)
+    return result
+
+# %% exercise="attention_backward" right="whole_jacobian"
+"""Builds the softmax's Jacobian of every row, diag(p) - p p^T, and contracts it with einsum."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    p = scaled_dot_product_attention(q, k, v, mask)[1]
+    jacobian = torch.diag_embed(p) - torch.einsum("...tj,...tl->...tjl", p, p)
+    dv = torch.einsum("...ts,...te->...se", p, grad_out)
+    dp = torch.einsum("...te,...se->...ts", grad_out, v)
+    ds = torch.einsum("...tj,...tjl->...tl", dp, jacobian) * q.shape[-1] ** -0.5
+    return torch.einsum("...ts,...sd->...td", ds, k), torch.einsum("...ts,...td->...sd", ds, q), dv
+
+# %% exercise="attention_backward" right="blocks_of_keys"
+"""As FlashAttention does: keeps dO . O and the logarithm of the denominator, recomputes weights for blocks of keys."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    n_queries, n_keys = q.shape[-2], k.shape[-2]
+    bias = torch.zeros((), dtype=q.dtype, device=q.device)
+    if mask is not None:
+        bias = torch.where(mask, 0.0, -math.inf).to(q.dtype) if mask.dtype == torch.bool else mask
+    bias = bias.expand(*q.shape[:-2], n_queries, n_keys)
+    scores = q @ k.mT * scale + bias
+    denominator = torch.logsumexp(scores, dim=-1, keepdim=True)
+    denominator = denominator.masked_fill(denominator == -math.inf, 0.0)
+    out, _ = scaled_dot_product_attention(q, k, v, mask)
+    delta = (grad_out * out).sum(-1, keepdim=True)
+    dq, dk, dv = torch.zeros_like(q), [], []
+    for start in range(0, n_keys, 4):
+        part = slice(start, min(start + 4, n_keys))
+        k_part, v_part = k[..., part, :], v[..., part, :]
+        p = torch.exp(q @ k_part.mT * scale + bias[..., part] - denominator)
+        ds = p * (grad_out @ v_part.mT - delta) * scale
+        dq = dq + ds @ k_part
+        dk.append(ds.mT @ q)
+        dv.append(p.mT @ grad_out)
+    return dq, torch.cat(dk, dim=-2), torch.cat(dv, dim=-2)
+
+# %% exercise="attention_backward" right="query_by_query_2"
+"""Flattens the leading dimensions and walks over single queries with matrix-vector products and outer products."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    _, weights = scaled_dot_product_attention(q, k, v, mask)
+    qs, ks, vs, gs, ws = (z.detach().flatten(0, -3) if z.dim() > 2 else z.detach()[None]
+                          for z in (q, k, v, grad_out, weights))
+    dq, dk, dv = torch.zeros_like(qs), torch.zeros_like(ks), torch.zeros_like(vs)
+    for b in range(qs.shape[0]):
+        for t in range(qs.shape[1]):
+            w, g = ws[b, t], gs[b, t]
+            dw = vs[b] @ g
+            ds = w * (dw - torch.dot(w, dw)) / math.sqrt(q.shape[-1])
+            dq[b, t] = ds @ ks[b]
+            dk[b] += torch.outer(ds, qs[b, t])
+            dv[b] += torch.outer(w, g)
+    return dq.reshape(q.shape), dk.reshape(k.shape), dv.reshape(v.shape)
+
+# %% exercise="saturation_finding" right="seeds_as_a_batch"
+"""Draws per seed, then one product for all ten seeds of a width; a new generator for each width; keys drawn first."""
+DIMS = [16, 64, 256, 1024]
+
+
+def _drawn(d):
+    pairs = []
+    for number in range(10):
+        gen = torch.Generator().manual_seed(number)
+        keys = torch.randn(64, d, generator=gen)
+        queries = torch.randn(64, d, generator=gen)
+        pairs.append((queries, keys))
+    queries, keys = (torch.stack(side) for side in zip(*pairs, strict=True))
+    return torch.einsum("rtd,rsd->rts", queries, keys)
+
+
+_weights = {
+    kind: [stable_softmax(_drawn(d) / (math.sqrt(d) if kind == "scaled" else 1.0)) for d in DIMS]
+    for kind in ("raw", "scaled")
+}
+saturation_finding = {}
+for kind, tables in _weights.items():
+    saturation_finding[f"{kind}_entropy"] = [(attention_entropy(w) / math.log(64)).mean(-1).tolist() for w in tables]
+    saturation_finding[f"{kind}_gradient"] = [(w * (1 - w)).sum(-1).mean(-1).tolist() for w in tables]
+
+# %% exercise="saturation_finding" right="one_generator_for_all_widths"
+"""One generator serves all widths of a seed, queries and keys from one call; tables filled by index."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {
+    f"{kind}_{what}": [[0.0] * 10 for _ in DIMS] for kind in ("raw", "scaled") for what in ("entropy", "gradient")
+}
+for run in range(10):
+    gen = torch.Generator().manual_seed(run)
+    for row, d in enumerate(DIMS):
+        queries, keys = torch.randn(2, 64, d, generator=gen)
+        for kind, root in (("raw", 1.0), ("scaled", d**0.5)):
+            w = stable_softmax(queries @ keys.T / root)
+            trace = 1 - torch.linalg.vector_norm(w, dim=-1) ** 2
+            saturation_finding[f"{kind}_entropy"][row][run] = attention_entropy(w).mean().item() / math.log(64)
+            saturation_finding[f"{kind}_gradient"][row][run] = trace.mean().item()
+
+# %% exercise="saturation_finding" right="wide_first_in_double"
+"""One generator for a seed, widest head first, drawn as (d, 64) in float64: other draws of the same experiment."""
+DIMS = [16, 64, 256, 1024]
+_names = ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")
+_columns = {name: {d: [] for d in DIMS} for name in _names}
+for run in range(10):
+    gen = torch.Generator().manual_seed(run)
+    for d in reversed(DIMS):
+        keys = torch.randn(d, 64, generator=gen, dtype=torch.float64)
+        queries = torch.randn(d, 64, generator=gen, dtype=torch.float64)
+        scores = queries.T @ keys
+        for kind, values in (("raw", scores), ("scaled", scores * d**-0.5)):
+            w = stable_softmax(values, dim=1)
+            _columns[f"{kind}_entropy"][d].append(float(attention_entropy(w).mean() / math.log(64)))
+            _columns[f"{kind}_gradient"][d].append(float(1 - w.pow(2).sum(1).mean()))
+saturation_finding = {name: [by_width[d] for d in DIMS] for name, by_width in _columns.items()}
+
+# %% exercise="repaired_cross_attention" right="einsum"
+"""Every product as an einsum over named axes."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = torch.einsum("btd,de->bte", decoder_states, w_q)
+    keys = torch.einsum("bsd,de->bse", encoder_states, w_k)
+    values = torch.einsum("bsd,de->bse", encoder_states, w_v)
+    logits = torch.einsum("bte,bse->bts", queries, keys) / w_k.shape[1] ** 0.5
+    return torch.einsum("bts,bse->bte", logits.softmax(dim=2), values)
+
+# %% exercise="repaired_cross_attention" right="maps_folded_2"
+"""Scores through one matrix w_q w_k^T, and w_v applied last, to the mixed encoder states."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    affinity = w_q @ w_k.T / math.sqrt(w_q.shape[0])
+    logits = decoder_states @ affinity @ encoder_states.mT
+    return (torch.softmax(logits, dim=-1) @ encoder_states) @ w_v
+
+# %% exercise="repaired_cross_attention" right="logsumexp_for_each_sentence"
+"""One sentence after another; weights as exp(logits - logsumexp)."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    outputs = []
+    for french, english in zip(decoder_states, encoder_states, strict=True):
+        logits = torch.mm(torch.mm(french, w_q), torch.mm(english, w_k).t()) * w_q.shape[-1] ** -0.5
+        shares = (logits - torch.logsumexp(logits, dim=1, keepdim=True)).exp()
+        outputs.append(torch.mm(shares, torch.mm(english, w_v)))
+    return torch.stack(outputs)
+
+# %% exercise="repaired_masking" right="by_hand_with_a_safe_maximum"
+"""exp and sum by hand; the maximum of an empty row is replaced by 0 and its sum by 1."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype is torch.bool:
+        scores = torch.where(mask, logits, -math.inf)
+    elif mask.dtype.is_floating_point:
+        scores = logits + mask.to(logits.dtype)
+    else:
+        raise TypeError(f"mask must be bool (True = may look) or float (added), got {mask.dtype}")
+    top = scores.detach().amax(dim=-1, keepdim=True)
+    top = torch.where(top == -math.inf, 0.0, top)
+    unnormalised = torch.exp(scores - top)
+    total = unnormalised.sum(dim=-1, keepdim=True)
+    return unnormalised / torch.where(total == 0, 1.0, total)
+
+# %% exercise="repaired_masking" right="only_rows_that_see_something"
+"""Picks the rows that may look at something, takes their softmax, and puts them into zeros."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if not (mask.dtype == torch.bool or torch.is_floating_point(mask)):
+        raise TypeError(f"don't know what {mask.dtype} means in a mask")
+    mask = mask.expand(logits.shape) if mask.dtype == torch.bool else mask.to(logits.dtype).expand(logits.shape)
+    if mask.dtype == torch.bool:
+        mask = torch.zeros_like(logits, requires_grad=False).masked_fill(mask.logical_not(), float("-inf"))
+    scores = logits + mask
+    seeing = (scores > -math.inf).any(dim=-1)
+    weights = torch.zeros_like(scores)
+    return weights.index_put((seeing,), torch.softmax(scores[seeing], dim=-1))
+
+# %% exercise="repaired_masking" right="one_more_key"
+"""Appends a column that only empty rows look at, and cuts it off again."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    kind = mask.dtype
+    if kind != torch.bool and not kind.is_floating_point:
+        raise TypeError(f"masks are bool or float here, this one is {kind}")
+    scores = logits.masked_fill(~mask, -math.inf) if kind == torch.bool else logits + mask.to(logits)
+    nothing = (scores == -math.inf).all(dim=-1, keepdim=True)
+    refuge = torch.zeros_like(scores[..., :1]).masked_fill(~nothing, -math.inf)
+    return torch.cat([scores, refuge], dim=-1).softmax(dim=-1)[..., :-1]
+
+# %% exercise="attention_entropy" right="epsilon_lost_in_half"
+"""1e-9 rounds to 0 in float16, so zeros give NaN there: "0 ln 0 = 0", and results come in the inputs' dtype."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -(weights * torch.log(weights + 1e-9)).sum(dim=-1)
+
+# %% exercise="repaired_masking" right="promoted"
+"""float16 logits and a bfloat16 mask (as wide) are promoted to float32: breaks "weights, of the logits' dtype"."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        scores = logits.masked_fill(~mask, -math.inf)
+    elif mask.is_floating_point():
+        scores = logits + mask
+    else:
+        raise TypeError(f"a mask is bool or float, not {mask.dtype}")
+    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" right="nan_to_num_at_the_end"
+"""An empty row is 0 in the result, but the softmax has NaN inside: the gradient of the logits is NaN there."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        scores = logits.masked_fill(~mask, -math.inf)
+    elif mask.is_floating_point():
+        scores = logits + mask.to(logits.dtype)
+    else:
+        raise TypeError(f"a mask is bool or float, not {mask.dtype}")
+    return torch.softmax(scores, dim=-1).nan_to_num(0.0)

@@ -6295,3 +6295,2539 @@ def attention_backward(
     ds = weights * (dp - (weights * dp).sum(-1, keepdim=True))
 
     return ds @ k * scale, ds.mT @ q * scale, dv
+
+# %% exercise="stable_softmax" wrong="one_maximum_for_all_rows_2"
+"""Subtracts the maximum of the whole tensor: a row near -500 beside a row near 300 becomes 0 / 0; breaks "choose c well, for each row"."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    e = torch.exp(x - x.max())
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="shifts_x_in_place"
+"""Uses -= on the argument; breaks "x itself stays as it was"."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    x -= x.amax(dim=dim, keepdim=True)
+    e = x.exp()
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="sum_always_last"
+"""The maximum follows dim, the sum does not; breaks "the dimension along which the weights sum to 1" for every dim but the last."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    top = x.amax(dim=dim, keepdim=True)
+    e = torch.exp(x - top)
+    return e / e.sum(-1, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="subtracts_mean_2"
+"""Centres the row with its mean: an -inf entry makes the mean -inf (NaN), and a row with a wide spread overflows; breaks "entries may be -inf" and "any size of numbers"."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    centred = x - x.mean(dim=dim, keepdim=True)
+    e = torch.exp(centred)
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="shift_only_when_positive"
+"""Shifts only rows whose maximum is above 0 ("only those can overflow"): a row all near -500 divides zero by zero."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    c = x.amax(dim=dim, keepdim=True).clamp(min=0)
+    e = torch.exp(x - c)
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="returns_float32_2"
+"""Computes in float32 and stays there; breaks "same shape and dtype as x" for float64 and float16."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    x = x.float()
+    e = torch.exp(x - x.amax(dim=dim, keepdim=True))
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="inf_becomes_minus_ten_thousand"
+"""Replaces -inf by -1e4 before the softmax: where the finite entries are of that size or below, the -inf entry gets weight; breaks "-inf (they get weight 0)" with "any size of numbers"."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    x = torch.where(torch.isinf(x), torch.full_like(x, -1e4), x)
+    e = torch.exp(x - x.amax(dim=dim, keepdim=True))
+    return e / e.sum(dim=dim, keepdim=True)
+
+# %% exercise="stable_softmax" wrong="no_keepdim"
+"""Forgets keepdim: square inputs broadcast along the wrong axis, others raise; breaks "for each row" / "same shape as x"."""
+def stable_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    e = torch.exp(x - x.amax(dim=dim, keepdim=True))
+    return e / e.sum(dim=dim)
+
+# %% exercise="scaled_dot_product_attention" wrong="scale_by_width_of_values"
+"""Divides by sqrt(d_v) in place of sqrt(d_k); breaks "softmax(q k^T / sqrt(d_k) + mask) v" wherever d_v differs from d_k."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(v.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    empty = (scores == -math.inf).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="mask_after_softmax"
+"""Multiplies the weights by the boolean mask after the softmax; breaks "A mask acts before the softmax" / "Rows of the weights sum to 1"."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+    if mask is not None and mask.dtype != torch.bool:
+        scores = scores + mask
+    empty = torch.isneginf(scores).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0)
+    if mask is not None and mask.dtype == torch.bool:
+        weights = weights * mask.to(weights.dtype)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="minus_a_billion"
+"""Blocks with -1e9 in place of -inf: a query that may look at nothing gets (nearly) uniform weights; breaks "a query that may look at no key has weights 0 and output 0"."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(q.size(-1))
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(mask == 0, -1e9)
+        else:
+            scores = scores + mask.clamp(min=-1e9)
+    weights = scores.softmax(dim=-1)
+    return torch.matmul(weights, v), weights
+
+# %% exercise="scaled_dot_product_attention" wrong="nan_repaired_afterwards"
+"""Lets the softmax of an all -inf row be NaN and wipes it with nan_to_num: the values are right, the backward pass is NaN; breaks "no NaN reaches any gradient"."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            mask = torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(~mask, float("-inf"))
+        scores = scores + mask
+    weights = torch.nan_to_num(torch.softmax(scores, dim=-1))
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="bias_is_scaled_too"
+"""Adds the float mask before dividing by sqrt(d_k); breaks "float ...: added to the scaled scores" (only a finite bias shows it)."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1)
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -math.inf)
+        else:
+            scores = scores + mask
+    scores = scores / math.sqrt(q.shape[-1])
+    empty = (scores == -math.inf).all(dim=-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="float_mask_read_as_yes_or_no"
+"""Reads a float mask only as blocked or not, finite numbers are lost; breaks "float ...: added to the scaled scores" ("a finite number is a bias")."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        allowed = mask if mask.dtype == torch.bool else mask != float("-inf")
+        scores = scores.masked_fill(~allowed, float("-inf"))
+    empty = torch.isneginf(scores).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="transposes_axes_one_and_two"
+"""Transposes axes 1 and 2 by number: holds for three dimensions only; breaks "(..., S, d_k)"."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    empty = (scores == -math.inf).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="only_the_output_is_zeroed"
+"""Zeroes the output of an empty row but hands back its uniform weights; breaks "a query that may look at no key has weights 0 and output 0"."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    empty = (scores == -math.inf).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), -1)
+    out = (weights @ v).masked_fill(empty, 0.0)
+    return out, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="opens_the_callers_mask"
+"""Avoids the NaN by setting the empty rows of the caller's boolean mask to True with |=; breaks "arguments stay as they are: tensors, masks"."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is None:
+        weights = torch.softmax(scores, -1)
+    elif mask.dtype == torch.bool:
+        empty = ~mask.any(-1, keepdim=True)
+        mask |= empty
+        weights = torch.softmax(scores.masked_fill(~mask, -math.inf), -1)
+        weights = weights.masked_fill(empty, 0.0)
+    else:
+        scores = scores + mask
+        empty = (scores == -math.inf).all(-1, keepdim=True)
+        weights = torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0)
+    return weights @ v, weights
+
+# %% exercise="scaled_dot_product_attention" wrong="weights_without_gradient"
+"""Detaches the weights it returns ("they are for looking at"); breaks "gradients flow through results"."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    empty = (scores == -math.inf).all(-1, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), -1).masked_fill(empty, 0.0)
+    return weights @ v, weights.detach()
+
+# %% exercise="scaled_dot_product_attention" wrong="softmax_over_queries_2"
+"""Takes the softmax along the queries' axis; breaks "Rows of the weights sum to 1"."""
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    empty = (scores == -math.inf).all(-2, keepdim=True)
+    weights = torch.softmax(scores.masked_fill(empty, 0.0), dim=-2).masked_fill(empty, 0.0)
+    return weights @ v, weights
+
+# %% exercise="causal_mask" wrong="diagonal_from_the_top_left"
+"""Counts the queries from position 0: right only for T = S; breaks "Query row i is position S - T + i"."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.ones(n_queries, n_keys, dtype=torch.bool).tril()
+
+# %% exercise="causal_mask" wrong="previous_positions_only"
+"""Takes "earlier" at its word and leaves out the diagonal; breaks "it sees itself and everything earlier"."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    positions = torch.arange(n_keys - n_queries, n_keys)
+    return torch.arange(n_keys)[None, :] < positions[:, None]
+
+# %% exercise="causal_mask" wrong="ones_and_zeros_in_float"
+"""Forgets the dtype: torch.ones makes float32; breaks "(T, S) bool"."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.ones(n_queries, n_keys).tril(diagonal=n_keys - n_queries)
+
+# %% exercise="causal_mask" wrong="true_is_the_future_2"
+"""Marks what is to be hidden (the convention of nn.MultiheadAttention); breaks "True = may look"."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    return torch.ones(n_queries, n_keys, dtype=torch.bool).triu(n_keys - n_queries + 1)
+
+# %% exercise="causal_mask" wrong="shortcut_for_a_single_query"
+"""Knows the cached step with one query, and forgets a chunk of several: for 1 < T < S it starts at position 0; breaks "the last T positions of the sequence"."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    if n_queries == 1:
+        return torch.ones(1, n_keys, dtype=torch.bool)
+    rows = torch.arange(n_queries).unsqueeze(1)
+    return torch.arange(n_keys).unsqueeze(0) <= rows
+
+# %% exercise="causal_mask" wrong="one_position_too_far"
+"""Off by one at the offset: each query sees its next token as well; breaks "nobody may read the future"."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    offset = n_keys - n_queries + 1
+    return torch.tril(torch.ones(n_queries, n_keys, dtype=torch.bool), diagonal=offset)
+
+# %% exercise="causal_mask" wrong="with_axes_for_batch_and_heads"
+"""Adds axes for batch and heads ("so that it broadcasts"); breaks "returns (T, S)"."""
+def causal_mask(n_queries: int, n_keys: int) -> Tensor:
+    mask = torch.ones(n_queries, n_keys, dtype=torch.bool).tril(n_keys - n_queries)
+    return mask[None, None]
+
+# %% exercise="padding_mask" wrong="less_or_equal"
+"""Compares with <=, so the first padding position counts as real; breaks "number of real tokens"."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return (torch.arange(n_keys, device=lengths.device) <= lengths[:, None])[:, None, None, :]
+
+# %% exercise="padding_mask" wrong="true_is_padding_2"
+"""Makes a key_padding_mask: True where there is padding; breaks "True = may look"."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    positions = torch.arange(n_keys, device=lengths.device)
+    return positions.view(1, 1, 1, n_keys) >= lengths.view(-1, 1, 1, 1)
+
+# %% exercise="padding_mask" wrong="padding_on_the_left"
+"""Thinks of rows that are padded on the left, as for generation; breaks "they stand first, padding follows"."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    positions = torch.arange(n_keys, device=lengths.device)
+    return (positions[None, :] >= n_keys - lengths[:, None])[:, None, None, :]
+
+# %% exercise="padding_mask" wrong="one_axis_missing"
+"""Returns (B, 1, S), which meets (B, H, T, S) with the batch on the heads' axis; breaks "(B, 1, 1, S)"."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    return (torch.arange(n_keys, device=lengths.device) < lengths[:, None]).unsqueeze(1)
+
+# %% exercise="padding_mask" wrong="mask_of_the_queries"
+"""Puts the positions on the queries' axis: (B, 1, S, 1); breaks "(B, 1, 1, S)" / "The mask belongs to the keys"."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    real = torch.arange(n_keys, device=lengths.device) < lengths[:, None]
+    return real[:, None, :, None]
+
+# %% exercise="padding_mask" wrong="as_long_as_the_longest"
+"""Takes the longest length of the batch for the width and ignores n_keys; breaks "S, length of the padded rows"."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    positions = torch.arange(int(lengths.max()), device=lengths.device)
+    return (positions < lengths[:, None])[:, None, None, :]
+
+# %% exercise="padding_mask" wrong="lengths_get_an_axis_in_place"
+"""Gives the caller's lengths a second axis with unsqueeze_; breaks "arguments stay as they are"."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    lengths.unsqueeze_(1)
+    real = torch.arange(n_keys, device=lengths.device) < lengths
+    return real[:, None, None, :]
+
+# %% exercise="padding_mask" wrong="marks_the_last_real_token"
+"""Marks position length - 1 and fills to its left: for length 0 the index -1 is the last key, so all padding counts as real; breaks "number of real tokens" for an empty row (section 6: "When all of a source is padding")."""
+def padding_mask(lengths: Tensor, n_keys: int) -> Tensor:
+    last = torch.zeros(len(lengths), n_keys, dtype=torch.int64, device=lengths.device)
+    last[torch.arange(len(lengths)), lengths - 1] = 1
+    real = last.flip(1).cumsum(1).flip(1) > 0
+    return real[:, None, None, :]
+
+# %% exercise="combine_masks" wrong="any_instead_of_all"
+"""Joins with "or": a key is open as soon as one mask allows it; breaks "allows only what every mask allows"."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    result = None
+    for mask in masks:
+        if mask is None:
+            continue
+        result = mask if result is None else result | mask
+    return result
+
+# %% exercise="combine_masks" wrong="one_none_cancels_all"
+"""Returns None as soon as one of the masks is None, so the restrictions of the others are lost; breaks "None means no restriction"."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    if not masks or any(mask is None for mask in masks):
+        return None
+    result = masks[0]
+    for mask in masks[1:]:
+        result = result & mask
+    return result
+
+# %% exercise="combine_masks" wrong="open_mask_instead_of_none"
+"""Begins with a mask of True and returns it when nothing was combined; breaks "None when there is no mask at all, or only None"."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    result = torch.ones(1, 1, dtype=torch.bool)
+    for mask in masks:
+        if mask is not None:
+            result = result & mask
+    return result
+
+# %% exercise="combine_masks" wrong="two_masks_and_no_more"
+"""Handles a causal and a padding mask and forgets the third; breaks "what every mask allows"."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None
+    if len(given) == 1:
+        return given[0]
+    return given[0] & given[1]
+
+# %% exercise="combine_masks" wrong="all_false_counts_as_no_mask"
+"""Skips masks without a single True as "empty": then everything is allowed that such a mask forbids; breaks "only what every mask allows"."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    given = [mask for mask in masks if mask is not None and mask.any()]
+    if not given:
+        return None
+    result = given[0]
+    for mask in given[1:]:
+        result = torch.logical_and(result, mask)
+    return result
+
+# %% exercise="combine_masks" wrong="all_true_counts_as_no_mask"
+"""Drops masks that restrict nothing, so the result is None or too small; breaks "the broadcast shape, bool; None when there is no mask at all, or only None"."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    result = None
+    for mask in masks:
+        if mask is None or bool(mask.all()):
+            continue
+        result = mask if result is None else result & mask
+    return result
+
+# %% exercise="combine_masks" wrong="stack_without_broadcast"
+"""Stacks the masks, which needs equal shapes; breaks "shapes that broadcast against each other, for example (T, S) and (B, 1, 1, S)"."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    given = [mask for mask in masks if mask is not None]
+    return torch.stack(given).all(dim=0) if given else None
+
+# %% exercise="combine_masks" wrong="product_of_numbers"
+"""Multiplies the masks as floats and returns the float product; breaks "the broadcast shape, bool"."""
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    product = None
+    for mask in masks:
+        if mask is not None:
+            product = mask.float() if product is None else product * mask.float()
+    return product
+
+# %% exercise="split_heads" wrong="view_without_transpose_2"
+"""Reshapes straight into (B, H, T, d): the shape is right, the numbers of several tokens are mixed; breaks "result[b, h, t] == x[b, t, h * d : (h + 1) * d]"."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    B, T, D = x.shape
+    return x.reshape(B, num_heads, T, D // num_heads)
+
+# %% exercise="split_heads" wrong="every_hth_column"
+"""Cuts the width into (d, H), so that head h gets every H-th column; breaks "h * d : (h + 1) * d"."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    B, T, D = x.shape
+    return x.reshape(B, T, D // num_heads, num_heads).permute(0, 3, 1, 2)
+
+# %% exercise="split_heads" wrong="heads_behind_tokens_2"
+"""Cuts the width and leaves the axes where they are; breaks "returns (B, H, T, D // H)"."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return x.unflatten(-1, (num_heads, x.shape[-1] // num_heads))
+
+# %% exercise="split_heads" wrong="pieces_of_width_num_heads"
+"""Tensor.split takes the width of a piece, not their number: d heads of width H; right only where H = d; breaks "(B, H, T, D // H)"."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    return torch.stack(x.split(num_heads, dim=-1), dim=1)
+
+# %% exercise="split_heads" wrong="heads_into_the_batch"
+"""Stacks the heads in front of the batch and folds both, then cuts the axis as (B, H): heads and batch rows are swapped as soon as both are above 1; breaks "result[b, h, t] == ..."."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    folded = torch.cat(x.chunk(num_heads, dim=-1), dim=0)  # (H * B, T, d)
+    return folded.view(x.shape[0], num_heads, x.shape[1], -1)
+
+# %% exercise="split_heads" wrong="buffer_of_default_dtype"
+"""Fills a torch.zeros buffer, which is float32 whatever x is; breaks "results have the dtype of the inputs"."""
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    B, T, D = x.shape
+    d = D // num_heads
+    result = torch.zeros(B, num_heads, T, d)
+    for h in range(num_heads):
+        result[:, h] = x[:, :, h * d : (h + 1) * d]
+    return result
+
+# %% exercise="merge_heads" wrong="reshape_without_transpose_2"
+"""Flattens without bringing the heads next to d; breaks "result[b, t, h * d : (h + 1) * d] == x[b, h, t]"."""
+def merge_heads(x: Tensor) -> Tensor:
+    B, H, T, d = x.shape
+    return x.reshape(B, T, H * d)
+
+# %% exercise="merge_heads" wrong="heads_interleaved"
+"""Puts the heads behind d, so that neighbours in the result come from different heads; breaks "h * d : (h + 1) * d"."""
+def merge_heads(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1).flatten(2)
+
+# %% exercise="merge_heads" wrong="view_after_transpose_2"
+"""Calls view on the transposed tensor, which raises for T, H > 1; breaks "returns (B, T, H * d)"."""
+def merge_heads(x: Tensor) -> Tensor:
+    B, H, T, d = x.shape
+    return x.transpose(1, 2).view(B, T, H * d)
+
+# %% exercise="merge_heads" wrong="heads_one_after_another"
+"""Concatenates the heads along the tokens; breaks "(B, T, H * d)" / "put each token's heads side by side"."""
+def merge_heads(x: Tensor) -> Tensor:
+    return torch.cat(x.unbind(dim=1), dim=1)
+
+# %% exercise="merge_heads" wrong="squeeze_takes_too_much"
+"""squeeze() without a dimension removes every axis of size 1, so a batch or a sentence of one loses its axis; breaks "(B, T, H * d)" with "sizes are 1 or more"."""
+def merge_heads(x: Tensor) -> Tensor:
+    heads = x.split(1, dim=1)
+    return torch.cat(heads, dim=-1).squeeze()
+
+# %% exercise="merge_heads" wrong="through_numpy"
+"""Goes through numpy, where the graph ends; breaks "gradients flow through results"."""
+def merge_heads(x: Tensor) -> Tensor:
+    import numpy as np
+
+    B, H, T, d = x.shape
+    array = x.detach().cpu().numpy()
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(0, 2, 1, 3)).reshape(B, T, H * d)).to(x.device)
+
+# %% exercise="merge_heads" wrong="adds_the_heads"
+"""Adds the heads up and repeats the sum over the width; breaks "The inverse of split_heads"."""
+def merge_heads(x: Tensor) -> Tensor:
+    return x.sum(dim=1).repeat(1, 1, x.shape[1])
+
+# %% exercise="MultiHeadAttention" wrong="scale_of_the_whole_width"
+"""Divides the scores by sqrt(D), as if there were one head, in place of sqrt(d); breaks the formula of sections 3 and 5 (each head attends with its own d_k = d)."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(x.shape[-1])
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+        empty = (scores == -math.inf).all(dim=-1, keepdim=True)
+        weights = torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+        out = self.dropout(weights) @ v
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="MultiHeadAttention" wrong="returns_dropped_weights_2"
+"""Hands back the weights after dropout; breaks "weights (B, H, T, T) before dropout" (shows in training only)."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        weights = self.dropout(weights)
+        out = weights @ v
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="MultiHeadAttention" wrong="assertion_instead_of_valueerror"
+"""Asserts the divisibility, as torch's own module does: AssertionError; breaks "raises ValueError when D is not a multiple of H"."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        assert d_model % num_heads == 0, "d_model must be divisible by num_heads"
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        out = self.dropout(weights) @ v
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="MultiHeadAttention" wrong="dropout_in_evaluation_too"
+"""Calls functional.dropout, whose training flag is True by default, so weights are dropped after eval() as well; breaks "in training only"."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        out = nn.functional.dropout(weights, self.dropout) @ v
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="MultiHeadAttention" wrong="mask_gets_a_head_axis"
+"""Always inserts an axis for the heads, as for masks (B, T, T): (T, T) and (B, 1, 1, T) no longer fit; breaks "mask broadcastable to (B, H, T, T)"."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if mask is not None:
+            mask = mask.unsqueeze(1)
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        out = self.dropout(weights) @ v
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="MultiHeadAttention" wrong="mean_over_heads"
+"""Returns the mean of the weights over the heads, the default of nn.MultiheadAttention; breaks "weights (B, H, T, T)"."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        out = self.dropout(weights) @ v
+        return self.w_o(merge_heads(out)), weights.mean(dim=1)
+
+# %% exercise="MultiHeadAttention" wrong="dropout_written_by_hand"
+"""Divides by 1 - p by hand: with p = 1 every weight becomes 0 / 0; breaks "probability from 0 to 1" (and "without NaN")."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.p = dropout
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        dropped = weights
+        if self.training and self.p > 0:
+            keep = torch.rand_like(weights) >= self.p
+            dropped = weights * keep / (1 - self.p)
+        out = dropped @ v
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="MultiHeadAttention" wrong="empty_query_gives_zero"
+"""Sets the output of a query that may look at nothing to 0, behind w_o; breaks "only the bias of w_o is left of its output"."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        out = self.dropout(weights) @ v
+        out = self.w_o(merge_heads(out))
+        empty = (weights.sum(dim=-1) == 0).all(dim=1)
+        return out.masked_fill(empty.unsqueeze(-1), 0.0), weights
+
+# %% exercise="MultiHeadAttention" wrong="dropout_behind_the_output"
+"""Applies the dropout to the layer's output, not to the weights; breaks "probability that a weight is set to zero (nn.Dropout on the weights)"."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.dropout(self.w_o(merge_heads(out))), weights
+
+# %% exercise="MultiHeadAttention" wrong="no_biases_in_front"
+"""Leaves out the biases of w_q, w_k and w_v as newer models do; breaks "each an nn.Linear(D, D) with bias"."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model, bias=False)
+        self.w_k = nn.Linear(d_model, d_model, bias=False)
+        self.w_v = nn.Linear(d_model, d_model, bias=False)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        out = self.dropout(weights) @ v
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="MultiHeadAttention" wrong="one_fused_projection"
+"""Keeps queries, keys and values in one Linear(D, 3 D); breaks "Parameters, by their names in the state dict: w_q, w_k, w_v, w_o"."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_qkv = nn.Linear(d_model, 3 * d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, k, v = (split_heads(part, self.num_heads) for part in self.w_qkv(x).chunk(3, dim=-1))
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        out = self.dropout(weights) @ v
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="MultiHeadAttention" wrong="heads_not_projected"
+"""Merges the heads and returns them, w_o is made and never used; breaks "Concat(head_1, ..., head_H) W^O"."""
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0):
+        super().__init__()
+        if d_model % num_heads != 0:
+            raise ValueError(f"d_model {d_model} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        _, weights = scaled_dot_product_attention(q, k, v, mask)
+        out = self.dropout(weights) @ v
+        return merge_heads(out), weights
+
+# %% exercise="CrossAttention" wrong="mask_upside_down"
+"""Takes the mask for one that marks padding and inverts it; breaks "bool ..., True = may look"."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        blocked = None if memory_mask is None else ~memory_mask
+        out, weights = scaled_dot_product_attention(q, k, v, blocked)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="memory_asks"
+"""Queries from the memory, keys and values from the decoder: the output has the encoder's length; breaks "queries come from the decoder" / "out (B, T, D), weights (B, H, T, S)"."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(memory), self.num_heads)
+        k = split_heads(self.w_k(x), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="values_of_the_decoder"
+"""Keys from the memory, values from the decoder, as in self-attention; breaks "keys and values come from the encoder" (runs where T = S)."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(x), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="causal_as_well"
+"""Adds a causal mask "because it stands in the decoder"; breaks "There is no causal mask here"."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        allowed = torch.ones(x.shape[1], memory.shape[1], dtype=torch.bool, device=x.device).tril()
+        if memory_mask is not None:
+            allowed = allowed & memory_mask
+        out, weights = scaled_dot_product_attention(q, k, v, allowed)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="no_guard_for_an_empty_source"
+"""Plain softmax over -inf, so a source of nothing but padding gives NaN; breaks "When all of a source is padding, the weights are 0 ...; no NaN"."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        if memory_mask is not None:
+            scores = scores.masked_fill(~memory_mask, -math.inf)
+        weights = torch.softmax(scores, dim=-1)
+        out = weights @ v
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="keys_serve_as_values"
+"""A slip of the keyboard: the values come from w_k too, w_v is never used; breaks "keys and values" as two projections of the memory (section 6, "w_v")."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_k(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="residual_included"
+"""Adds x to the result, as the layer around it does; breaks "only the bias of w_o is left of the output" and the formula of section 5."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return x + self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="padding_zeroed_in_the_memory"
+"""Sets the padded rows of the memory to zero in place of masking the scores: padding keeps a score and its share of the weights; breaks "True = may look" and "The mask hides padding of the source sentence"."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if memory_mask is not None:
+            shape = (x.shape[0], self.num_heads, x.shape[1], memory.shape[1])
+            real = memory_mask.expand(shape).any(dim=2).any(dim=1)
+            memory = memory * real.unsqueeze(-1)
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="mask_of_the_first_query_for_all"
+"""Reduces every mask to the row of head 0 and query 0: right for padding_mask, wrong where queries or heads differ; breaks "broadcastable to (B, H, T, S)"."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if memory_mask is not None:
+            shape = (x.shape[0], self.num_heads, x.shape[1], memory.shape[1])
+            memory_mask = memory_mask.expand(shape)[:, :1, :1]
+        q = split_heads(self.w_q(x), self.num_heads)
+        k = split_heads(self.w_k(memory), self.num_heads)
+        v = split_heads(self.w_v(memory), self.num_heads)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(merge_heads(out)), weights
+
+# %% exercise="CrossAttention" wrong="columns_dealt_like_cards"
+"""Deals the columns to the heads in turn and collects them in the same way: consistent in itself, every shape right; breaks "heads in order, as above" (head h owns columns h * d to (h + 1) * d)."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        def deal(y):
+            return y.reshape(*y.shape[:2], -1, self.num_heads).permute(0, 3, 1, 2)
+
+        q, k, v = deal(self.w_q(x)), deal(self.w_k(memory)), deal(self.w_v(memory))
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(out.permute(0, 2, 3, 1).flatten(2)), weights
+
+# %% exercise="CrossAttention" wrong="length_of_the_decoder_for_both"
+"""Cuts keys and values with the decoder's length T: raises where S is not T; breaks "memory (B, S, D)"."""
+class CrossAttention(nn.Module):
+    def __init__(self, d_model: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.w_q = nn.Linear(d_model, d_model)
+        self.w_k = nn.Linear(d_model, d_model)
+        self.w_v = nn.Linear(d_model, d_model)
+        self.w_o = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        B, T, D = x.shape
+        H, d = self.num_heads, D // self.num_heads
+        q = self.w_q(x).view(B, T, H, d).transpose(1, 2)
+        k = self.w_k(memory).view(B, T, H, d).transpose(1, 2)
+        v = self.w_v(memory).view(B, T, H, d).transpose(1, 2)
+        out, weights = scaled_dot_product_attention(q, k, v, memory_mask)
+        return self.w_o(out.transpose(1, 2).reshape(B, T, D)), weights
+
+# %% exercise="attention_entropy" wrong="zero_times_log_zero"
+"""A weight of exactly 0 gives 0 * -inf = NaN: breaks "some may be exactly 0, and 0 ln 0 = 0"."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return -(weights * weights.log()).sum(dim=-1)
+
+# %% exercise="attention_entropy" wrong="bits_3"
+"""log2 gives bits: breaks "entropy in nats", up to ln(S)."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    logs = torch.where(weights > 0, weights, torch.ones_like(weights)).log2()
+    return -(weights * logs).sum(dim=-1)
+
+# %% exercise="attention_entropy" wrong="mean_over_keys_2"
+"""Mean over the keys where the formula sums over them: breaks "-sum_s w_s ln(w_s)"."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return torch.special.entr(weights).mean(dim=-1)
+
+# %% exercise="attention_entropy" wrong="divided_by_its_maximum"
+"""Normalises to 0..1 as the experiment of section 12 does later: breaks "to ln(S) (all keys alike)" and "in nats"."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    nats = -torch.xlogy(weights, weights).sum(dim=-1)
+    n_keys = weights.shape[-1]
+    return nats / math.log(n_keys) if n_keys > 1 else nats
+
+# %% exercise="attention_entropy" wrong="zeros_overwritten"
+"""Puts ones where zeros were in the caller's tensor: right numbers, but "arguments stay as they are"."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    weights[weights == 0] = 1.0
+    return -(weights * weights.log()).sum(dim=-1)
+
+# %% exercise="attention_entropy" wrong="small_weights_dropped"
+"""Ignores every weight below 1e-3, not only zeros: a thousand and more equal keys get 0 and not ln(S)."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    terms = torch.where(weights > 1e-3, weights * weights.clamp(min=1e-3).log(), 0.0)
+    return -terms.sum(dim=-1)
+
+# %% exercise="attention_entropy" wrong="flattened"
+"""Picks out the positive weights of all queries together: one number, not (..., T)."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    positive = weights[weights > 0]
+    return -(positive * positive.log()).sum()
+
+# %% exercise="attention_entropy" wrong="over_queries"
+"""Sums over the queries (dim -2): one number for each key, not for each query; the shape fits where T = S."""
+def attention_entropy(weights: Tensor) -> Tensor:
+    return torch.special.entr(weights).sum(dim=-2)
+
+# %% exercise="sink_mass" wrong="all_queries_3"
+"""Also averages the first queries, which can see nothing but the sink: breaks "over queries t >= first"."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[..., :first].sum(dim=-1).mean(dim=(0, 2))
+
+# %% exercise="sink_mass" wrong="mean_over_sink_keys"
+"""Averages the sink's keys where their weights must be added: breaks "fraction that falls on the first tokens"."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first:, :first].mean(dim=(0, 2, 3))
+
+# %% exercise="sink_mass" wrong="positions_counted_from_the_end"
+"""Takes row t for position S - T + t, as causal_mask does: breaks "t counts rows, also where T is not S"."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    n_queries, n_keys = weights.shape[-2:]
+    positions = torch.arange(n_keys - n_queries, n_keys, device=weights.device)
+    return weights[:, :, positions >= first, :first].sum(-1).mean(dim=(0, 2))
+
+# %% exercise="sink_mass" wrong="strictly_after"
+"""Leaves out query t = first as well: breaks "queries t >= first"; with T = first + 1 nothing is left (NaN)."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    mass = weights[..., :first].sum(-1)
+    return mass[:, :, first + 1:].mean(dim=(0, 2))
+
+# %% exercise="sink_mass" wrong="always_four_2"
+"""The paper's four tokens are written into the slice of keys: the argument `first` only moves the queries."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    late = weights[:, :, first:]
+    return late[..., :4].sum(dim=-1).mean(dim=2).mean(dim=0)
+
+# %% exercise="sink_mass" wrong="divided_by_all_queries"
+"""Adds over queries t >= first but divides by T: not the mean over those queries."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    batch, heads, n_queries, n_keys = weights.shape
+    return weights[:, :, first:, :first].sum(dim=(0, 2, 3)) / (batch * n_queries)
+
+# %% exercise="sink_mass" wrong="early_rows_zeroed"
+"""Right numbers, but it zeroes the early queries in the caller's tensor: "arguments stay as they are"."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    batch, heads, n_queries, n_keys = weights.shape
+    weights[:, :, :first, :] = 0
+    return weights[..., :first].sum(dim=(0, 2, 3)) / (batch * (n_queries - first))
+
+# %% exercise="sink_mass" wrong="batch_kept"
+"""Returns (B, H): breaks "returns (H,), mean over batch and over queries"."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    return weights[:, :, first:, :first].sum(dim=-1).mean(dim=-1)
+
+# %% exercise="sink_mass" wrong="heads_and_batch_swapped"
+"""Reshapes (B, H, ...) to (H, B, ...) instead of moving the axes: heads and batch rows get mixed; fine for B = 1."""
+def sink_mass(weights: Tensor, first: int = 4) -> Tensor:
+    batch, heads, n_queries, n_keys = weights.shape
+    mass = weights[:, :, first:, :first].sum(-1)
+    return mass.reshape(heads, -1).mean(dim=1)
+
+# %% exercise="attention_cost" wrong="multiply_add_is_one"
+"""Counts MACs: breaks "a multiplication and an addition count as two FLOPs"."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 4 * n * d_model * d_model,
+        "score_flops": n * n * d_model,
+        "mix_flops": n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="every_head_full_width_2"
+"""Multiplies by H without dividing the width: breaks "each head has width D // num_heads"."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    product = 2 * n * n * d_model * num_heads
+    return {
+        "projection_flops": 8 * n * d_model**2,
+        "score_flops": product,
+        "mix_flops": product,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="output_projection_forgotten"
+"""Three projections: breaks "the four (n, D) x (D, D) products: queries, keys, values, output"."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    d = d_model // num_heads
+    return {
+        "projection_flops": 3 * 2 * n * d_model * d_model,
+        "score_flops": num_heads * 2 * n * d * n,
+        "mix_flops": num_heads * 2 * n * n * d,
+        "score_bytes": bytes_per_number * num_heads * n * n,
+        "kv_bytes": bytes_per_number * 2 * num_heads * n * d,
+    }
+
+# %% exercise="attention_cost" wrong="one_score_matrix"
+"""Size of one head's weights: breaks "the weights of all heads, (H, n, n)"."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    d = d_model // num_heads
+    return {
+        "projection_flops": 4 * 2 * n * d_model * d_model,
+        "score_flops": num_heads * 2 * n * d * n,
+        "mix_flops": num_heads * 2 * n * n * d,
+        "score_bytes": bytes_per_number * n * n,
+        "kv_bytes": bytes_per_number * 2 * n * d_model,
+    }
+
+# %% exercise="attention_cost" wrong="shared_keys_and_values"
+"""Keys and values of one head of width d, as in multi-query attention: breaks "keys and values of all heads"."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    d = d_model // num_heads
+    return {
+        "projection_flops": 4 * 2 * n * d_model * d_model,
+        "score_flops": num_heads * 2 * n * d * n,
+        "mix_flops": num_heads * 2 * n * n * d,
+        "score_bytes": bytes_per_number * num_heads * n * n,
+        "kv_bytes": bytes_per_number * 2 * n * d,
+    }
+
+# %% exercise="attention_cost" wrong="true_division"
+"""d = D / H is a float, so two FLOP counts are floats: breaks "a dict of ints"."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    d = d_model / num_heads
+    return {
+        "projection_flops": 8 * n * d_model * d_model,
+        "score_flops": num_heads * 2 * n * n * d,
+        "mix_flops": num_heads * 2 * n * n * d,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="four_bytes_for_the_cache"
+"""kv_bytes always counts float32: breaks "bytes_per_number: 4 for float32, 2 for float16"."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model * d_model,
+        "score_flops": 2 * n * n * d_model,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * 4,
+    }
+
+# %% exercise="attention_cost" wrong="softmax_counted_in"
+"""Adds five operations per score for scale and softmax: breaks "the scale and the softmax are left out"."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    return {
+        "projection_flops": 8 * n * d_model * d_model,
+        "score_flops": 2 * n * n * d_model + 5 * num_heads * n * n,
+        "mix_flops": 2 * n * n * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="attention_cost" wrong="causal_triangle"
+"""Counts only the pairs that a causal mask leaves: the text asks for all n queries on all n keys ((n, d) x (d, n))."""
+def attention_cost(n: int, d_model: int, num_heads: int, bytes_per_number: int = 4) -> dict[str, int]:
+    pairs = n * (n + 1) // 2
+    return {
+        "projection_flops": 8 * n * d_model * d_model,
+        "score_flops": 2 * pairs * d_model,
+        "mix_flops": 2 * pairs * d_model,
+        "score_bytes": num_heads * n * n * bytes_per_number,
+        "kv_bytes": 2 * n * d_model * bytes_per_number,
+    }
+
+# %% exercise="row_softmax" wrong="tail_zero_in_sum"
+"""Lanes behind the end hold 0 on the walk for the sum, so exp(0 - max) is added once per missing lane."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        largest = tl.maximum(largest, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=0.0).to(tl.float32)
+        total += tl.sum(tl.exp(x - largest), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](
+        x, out, cols, x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="maximum_starts_at_zero"
+"""The running maximum begins with 0, so rows far below 0 become 0 / 0: no softmax for finite x of any size."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    largest = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        largest = tl.maximum(largest, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - largest), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](
+        x, out, cols, x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="never_rescaled"
+"""One walk for maximum and sum, but the old sum is not multiplied by exp(old - new) when the maximum grows."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        largest = tl.maximum(largest, tl.max(x, axis=0))
+        total = total + tl.sum(tl.exp(x - largest), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](
+        x, out, cols, x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="one_block_is_the_row"
+"""Handles only the first BLOCK columns of a row: breaks "C may be far larger than block"."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    inside = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=inside, other=float("-inf")).to(tl.float32)
+    shares = tl.exp(x - tl.max(x, axis=0))
+    tl.store(out_ptr + row * out_row + cols * out_col, shares / tl.sum(shares, axis=0), mask=inside)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](
+        x, out, cols, x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="block_as_wide_as_the_row"
+"""As in Triton's tutorial the whole row is loaded at once: breaks "columns that a program holds at once, at most"."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=-float("inf")).to(tl.float32)
+    numerator = tl.exp(x - tl.max(x, axis=0))
+    denominator = tl.sum(numerator, axis=0)
+    tl.store(out_ptr + row * out_row + cols * out_col, numerator / denominator, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](
+        x, out, cols, x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=triton.next_power_of_2(cols))
+    return out
+
+# %% exercise="row_softmax" wrong="columns_lie_side_by_side"
+"""Uses the row stride and takes 1 for the column stride: breaks "any strides (x.t(), x[:, ::2])"."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, out_row, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    source = x_ptr + row * x_row
+    target = out_ptr + row * out_row
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(source + cols, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        largest = tl.maximum(largest, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(source + cols, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - largest), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        x = tl.load(source + cols, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        tl.store(target + cols, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, x.stride(0), out.stride(0), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="made_contiguous_first"
+"""x.contiguous() copies a strided x: breaks "one launch; copies by torch count as launches"."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * n_cols + cols, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        higher = tl.maximum(largest, tl.max(x, axis=0))
+        total = total * tl.exp(largest - higher) + tl.sum(tl.exp(x - higher), axis=0)
+        largest = higher
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * n_cols + cols, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        tl.store(out_ptr + row * n_cols + cols, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    x = x.contiguous()
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="output_laid_out_like_x"
+"""torch.empty_like keeps the strides of x.t(): the numbers are right, but the result is not contiguous."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        higher = tl.maximum(largest, tl.max(x, axis=0))
+        total = total * tl.exp(largest - higher) + tl.sum(tl.exp(x - higher), axis=0)
+        largest = higher
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty_like(x)
+    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="sum_kept_in_half"
+"""Differences and the running sum of a float16 row are float16; small terms are lost: not "computed in float32"."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    kind = x_ptr.dtype.element_ty
+    lanes = tl.arange(0, BLOCK)
+    largest = tl.max(tl.full((BLOCK,), float("-inf"), kind), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf"))
+        largest = tl.maximum(largest, tl.max(x, axis=0))
+    total = tl.sum(tl.zeros((BLOCK,), kind), axis=0).to(kind)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf"))
+        total = (total + tl.sum(tl.exp((x - largest).to(tl.float32)), axis=0).to(kind)).to(kind)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf"))
+        share = tl.exp((x - largest).to(tl.float32)) / total.to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, share, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](
+        x, out, cols, x.stride(0), x.stride(1), out.stride(0), out.stride(1), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="always_float32_out"
+"""The output is allocated in torch's default dtype: a float16 x gives a float32 result, not "same dtype"."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        largest = tl.maximum(largest, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - largest), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty(x.shape, device=x.device)
+    row_softmax_kernel[(x.shape[0],)](x, out, x.shape[1], *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="one_program_for_everything"
+"""A single program walks over all rows: breaks "more than one program where there are more than four rows"."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_rows, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    lanes = tl.arange(0, BLOCK)
+    for row in range(0, n_rows):
+        largest = float("-inf")
+        total = 0.0
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+            higher = tl.maximum(largest, tl.max(x, axis=0))
+            total = total * tl.exp(largest - higher) + tl.sum(tl.exp(x - higher), axis=0)
+            largest = higher
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+            tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(1,)](x, out, rows, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="grid_rounded_down"
+"""Four rows per program and R // 4 programs (at least one): the last R % 4 rows are never written when R > 4."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_rows, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    lanes = tl.arange(0, BLOCK)
+    first = tl.program_id(0) * 4
+    for row in range(first, tl.minimum(first + 4, n_rows)):
+        largest = float("-inf")
+        total = 0.0
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+            higher = tl.maximum(largest, tl.max(x, axis=0))
+            total = total * tl.exp(largest - higher) + tl.sum(tl.exp(x - higher), axis=0)
+            largest = higher
+        for start in range(0, n_cols, BLOCK):
+            cols = start + lanes
+            x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+            tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(max(1, rows // 4),)](x, out, rows, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="row_softmax" wrong="filled_with_zeros"
+"""torch.zeros fills the output before the kernel writes it: breaks "fills by torch count as launches; one launch"."""
+@triton.jit
+def row_softmax_kernel(x_ptr, out_ptr, n_cols, x_row, x_col, out_row, out_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        largest = tl.maximum(largest, tl.max(x, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        total += tl.sum(tl.exp(x - largest), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=cols < n_cols, other=float("-inf")).to(tl.float32)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(x - largest) / total, mask=cols < n_cols)
+
+
+def row_softmax(x: Tensor, block: int = 128) -> Tensor:
+    rows, cols = x.shape
+    out = torch.zeros((rows, cols), dtype=x.dtype, device=x.device)
+    row_softmax_kernel[(rows,)](x, out, cols, *x.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="empty_row_is_nan_2"
+"""A row without any allowed column becomes exp(-inf + inf) / ... = NaN: it must be exactly 0."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        largest = tl.maximum(largest, tl.max(tl.where(allowed & inside, s, float("-inf")), axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        total += tl.sum(tl.exp(tl.where(allowed & inside, s, float("-inf")) - largest), axis=0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        share = tl.exp(tl.where(allowed & inside, s, float("-inf")) - largest) / total
+        tl.store(out_ptr + row * out_row + cols * out_col, share, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="scale_after_the_maximum"
+"""Subtracts the maximum of the unscaled scores from scaled ones: overflows for scores near -1000, "any size"."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf"))
+        largest = tl.maximum(largest, tl.max(s, axis=0))
+    empty = largest == float("-inf")
+    largest = tl.where(empty, 0.0, largest)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf"))
+        total += tl.sum(tl.exp(s * scale - largest), axis=0)
+    total = tl.where(empty, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s * scale - largest) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="mask_multiplied_in"
+"""Exponentiates blocked columns too, then multiplies by the mask: a large blocked score gives inf * 0 = NaN."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0).to(tl.int1)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        largest = tl.maximum(largest, tl.max(tl.where(allowed, s, float("-inf")), axis=0))
+    largest = tl.where(largest == float("-inf"), 0.0, largest)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0).to(tl.float32)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        total += tl.sum(tl.exp(s - largest) * allowed, axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0).to(tl.float32)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - largest) * allowed / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="maximum_over_blocked_too_3"
+"""The maximum includes blocked columns: one large blocked score pushes every allowed exponential to 0."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=cols < n_cols, other=float("-inf"))
+        largest = tl.maximum(largest, tl.max(s * scale, axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        total += tl.sum(tl.where(allowed, tl.exp(s - largest), 0.0), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        share = tl.where(allowed, tl.exp(s - largest), 0.0) / total
+        tl.store(out_ptr + row * out_row + cols * out_col, share, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="first_block_blocked"
+"""One walk for maximum and sum: a first block without allowed columns makes the row NaN by -inf - (-inf)."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    total = 0.0
+    any_allowed = 0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf")) * scale
+        higher = tl.maximum(largest, tl.max(s, axis=0))
+        total = total * tl.exp(largest - higher) + tl.sum(tl.exp(s - higher), axis=0)
+        largest = higher
+        any_allowed = tl.maximum(any_allowed, tl.max(allowed.to(tl.int32), axis=0))
+    largest = tl.where(any_allowed == 1, largest, 0.0)
+    total = tl.where(any_allowed == 1, total, 1.0)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf")) * scale
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - largest) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="minus_a_billion"
+"""Blocked columns are -1e9, not -inf: where all allowed scores lie below that the row is 0, "any size of numbers"."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = -1e9
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        largest = tl.maximum(largest, tl.max(tl.where(allowed, s, -1e9), axis=0))
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        total += tl.sum(tl.exp(tl.where(allowed, s, -1e9) - largest), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        share = tl.where(allowed, tl.exp(tl.where(allowed, s, -1e9) - largest) / total, 0.0)
+        tl.store(out_ptr + row * out_row + cols * out_col, share, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="mask_read_with_the_strides_of_scores"
+"""The launcher passes the scores' strides for the mask: breaks "mask: any strides (a stride of 0 too)"."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf")) * scale
+        largest = tl.maximum(largest, tl.max(s, axis=0))
+    largest = tl.where(largest == float("-inf"), 0.0, largest)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf")) * scale
+        total += tl.sum(tl.exp(s - largest), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf")) * scale
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - largest) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *scores.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="mask_read_four_times"
+"""A walk of its own looks for allowed columns, three more follow: breaks "read ... mask at most three times"."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    count = 0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        allowed = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=cols < n_cols, other=0) != 0
+        count += tl.sum(allowed.to(tl.int32), axis=0)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf")) * scale
+        largest = tl.maximum(largest, tl.max(s, axis=0))
+    largest = tl.where(count == 0, 0.0, largest)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf")) * scale
+        total += tl.sum(tl.exp(s - largest), axis=0)
+    total = tl.where(count == 0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf")) * scale
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - largest) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="every_block_for_itself"
+"""A grid over rows and column blocks normalises each block on its own: rows sum to 1 only for C <= block."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    cols = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = cols < n_cols
+    allowed = inside & (tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=0) != 0)
+    s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=allowed, other=float("-inf")) * scale
+    largest = tl.max(s, axis=0)
+    largest = tl.where(largest == float("-inf"), 0.0, largest)
+    e = tl.exp(s - largest)
+    total = tl.sum(e, axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    tl.store(out_ptr + row * out_row + cols * out_col, e / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows, triton.cdiv(cols, block))](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="true_means_blocked"
+"""Reads True as "may not look", the convention of nn.MultiheadAttention: breaks "True = allowed"."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        blocked = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=1) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(blocked, float("-inf"), s)
+        higher = tl.maximum(largest, tl.max(s, axis=0))
+        safe = tl.where(higher == float("-inf"), 0.0, higher)
+        total = total * tl.exp(largest - safe) + tl.sum(tl.exp(s - safe), axis=0)
+        largest = higher
+    safe = tl.where(largest == float("-inf"), 0.0, largest)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        inside = cols < n_cols
+        blocked = tl.load(mask_ptr + row * mask_row + cols * mask_col, mask=inside, other=1) != 0
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=inside, other=0.0) * scale
+        s = tl.where(blocked, float("-inf"), s)
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s - safe) / total, mask=inside)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        scores, mask, out, scale, cols, *scores.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="masked_scaled_softmax" wrong="launcher_hides_with_torch"
+"""torch.where hides the blocked columns before the kernel runs: that is a second launch, "one launch; fills count"."""
+@triton.jit
+def masked_scaled_softmax_kernel(
+    scores_ptr, mask_ptr, out_ptr, scale, n_cols,
+    scores_row, scores_col, mask_row, mask_col, out_row, out_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    largest = float("-inf")
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=cols < n_cols, other=float("-inf"))
+        largest = tl.maximum(largest, tl.max(s * scale, axis=0))
+    largest = tl.where(largest == float("-inf"), 0.0, largest)
+    total = 0.0
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=cols < n_cols, other=float("-inf"))
+        total += tl.sum(tl.exp(s * scale - largest), axis=0)
+    total = tl.where(total == 0.0, 1.0, total)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        s = tl.load(scores_ptr + row * scores_row + cols * scores_col, mask=cols < n_cols, other=float("-inf"))
+        tl.store(out_ptr + row * out_row + cols * out_col, tl.exp(s * scale - largest) / total, mask=cols < n_cols)
+
+
+def masked_scaled_softmax(scores: Tensor, mask: Tensor, scale: float, block: int = 128) -> Tensor:
+    rows, cols = scores.shape
+    hidden = torch.where(mask, scores, float("-inf"))
+    out = torch.empty((rows, cols), dtype=torch.float32, device=scores.device)
+    masked_scaled_softmax_kernel[(rows,)](
+        hidden, mask, out, scale, cols, *hidden.stride(), *mask.stride(), *out.stride(), BLOCK=block)
+    return out
+
+# %% exercise="permutation_finding" wrong="order_applied_the_other_way"
+"""Puts the second sentence's outputs through ORDER again instead of undoing it: "A(x[ORDER]) against A(x)[ORDER]"."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    found = {"same_place": [], "same_word": [], "causal_word": []}
+    causal = causal_mask(len(WORDS), len(WORDS))
+    for run in runs:
+        x = word_vectors(run)
+        first = scaled_dot_product_attention(x, x, x)[0]
+        y = x[ORDER]
+        second = scaled_dot_product_attention(y, y, y)[0]
+        first_causal = scaled_dot_product_attention(x, x, x, causal)[0]
+        second_causal = scaled_dot_product_attention(y, y, y, causal)[0]
+        found["same_place"].append((second - first).abs().max())
+        found["same_word"].append((second[ORDER] - first).abs().max())
+        found["causal_word"].append((second_causal[ORDER] - first_causal).abs().max())
+    return {name: round(torch.stack(values).median().item(), 4) for name, values in found.items()}
+
+# %% exercise="permutation_finding" wrong="mean_over_runs_3"
+"""Mean over the runs: breaks "return the median over the runs"."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    causal = causal_mask(4, 4)
+    sums = {"same_place": 0.0, "same_word": 0.0, "causal_word": 0.0}
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a_x, a_y = (scaled_dot_product_attention(z, z, z)[0] for z in (x, y))
+        c_x, c_y = (scaled_dot_product_attention(z, z, z, causal)[0] for z in (x, y))
+        sums["same_place"] += (a_y - a_x).abs().max().item()
+        sums["same_word"] += (a_y - a_x[ORDER]).abs().max().item()
+        sums["causal_word"] += (c_y - c_x[ORDER]).abs().max().item()
+    return {name: round(total / len(runs), 4) for name, total in sums.items()}
+
+# %% exercise="permutation_finding" wrong="mask_moves_with_the_words_3"
+"""Permutes the causal mask along with the words, so causal_word is 0; C(x[ORDER]) has the same "causal mask"."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    causal = causal_mask(4, 4)
+    moved = causal[ORDER][:, ORDER]
+
+    def attend(z, mask=None):
+        return scaled_dot_product_attention(z, z, z, mask)[0]
+
+    table = []
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        table.append([
+            (attend(y) - attend(x)).abs().max().item(),
+            (attend(y) - attend(x)[ORDER]).abs().max().item(),
+            (attend(y, moved) - attend(x, causal)[ORDER]).abs().max().item(),
+        ])
+    medians = torch.tensor(table).median(dim=0).values.tolist()
+    return {k: round(v, 4) for k, v in zip(("same_place", "same_word", "causal_word"), medians, strict=True)}
+
+# %% exercise="permutation_finding" wrong="sign_forgotten"
+"""Takes the largest signed difference: breaks "the largest |difference| over all elements"."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    causal = causal_mask(4, 4)
+    rows = []
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a_x, a_y = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(y, y, y)[0]
+        c_x, c_y = scaled_dot_product_attention(x, x, x, causal)[0], scaled_dot_product_attention(y, y, y, causal)[0]
+        rows.append(torch.stack([(a_y - a_x).max(), (a_y - a_x[ORDER]).max(), (c_y - c_x[ORDER]).max()]))
+    middle = torch.stack(rows).median(dim=0).values
+    return {k: round(v.item(), 4) for k, v in zip(("same_place", "same_word", "causal_word"), middle, strict=True)}
+
+# %% exercise="permutation_finding" wrong="weights_compared"
+"""Compares the attention weights (second result): breaks "A(x) the output (T, 16) of your attention"."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    causal = causal_mask(4, 4)
+    table = []
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        _, a_x = scaled_dot_product_attention(x, x, x)
+        _, a_y = scaled_dot_product_attention(y, y, y)
+        _, c_x = scaled_dot_product_attention(x, x, x, causal)
+        _, c_y = scaled_dot_product_attention(y, y, y, causal)
+        pairs = ((a_y, a_x), (a_y, a_x[ORDER]), (c_y, c_x[ORDER]))
+        table.append([(mine - other).abs().max().item() for mine, other in pairs])
+    place, word, causal_word = (sorted(column)[len(runs) // 2] for column in zip(*table, strict=True))
+    return {"same_place": round(place, 4), "same_word": round(word, 4), "causal_word": round(causal_word, 4)}
+
+# %% exercise="permutation_finding" wrong="global_runs"
+"""Loops over the notebook's RUNS: the argument `runs` is never read."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    causal = causal_mask(4, 4)
+    table = []
+    for run in RUNS:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a_x, a_y = (scaled_dot_product_attention(z, z, z)[0] for z in (x, y))
+        c_x, c_y = (scaled_dot_product_attention(z, z, z, causal)[0] for z in (x, y))
+        table.append([(a_y - a_x).abs().max(), (a_y - a_x[ORDER]).abs().max(), (c_y - c_x[ORDER]).abs().max()])
+    middle = torch.tensor(table).median(dim=0).values.tolist()
+    return {k: round(v, 4) for k, v in zip(("same_place", "same_word", "causal_word"), middle, strict=True)}
+
+# %% exercise="permutation_finding" wrong="only_queries_moved"
+"""Keys and values keep the first order, so "causal_word" compares another thing: A and C take x for all three."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    causal = causal_mask(4, 4)
+    table = []
+    for run in runs:
+        x = word_vectors(run)
+        a_x, a_y = scaled_dot_product_attention(x, x, x)[0], scaled_dot_product_attention(x[ORDER], x, x)[0]
+        c_x = scaled_dot_product_attention(x, x, x, causal)[0]
+        c_y = scaled_dot_product_attention(x[ORDER], x, x, causal)[0]
+        table.append([(a_y - a_x).abs().max(), (a_y - a_x[ORDER]).abs().max(), (c_y - c_x[ORDER]).abs().max()])
+    middle = torch.tensor(table).median(dim=0).values.tolist()
+    return {k: round(v, 4) for k, v in zip(("same_place", "same_word", "causal_word"), middle, strict=True)}
+
+# %% exercise="permutation_finding" wrong="strings_for_the_report"
+"""Formats the medians as strings: right digits, but "returns three floats"."""
+def permutation_finding(runs: list[int]) -> dict[str, float]:
+    causal = causal_mask(4, 4)
+    table = []
+    for run in runs:
+        x = word_vectors(run)
+        y = x[ORDER]
+        a_x, a_y = (scaled_dot_product_attention(z, z, z)[0] for z in (x, y))
+        c_x, c_y = (scaled_dot_product_attention(z, z, z, causal)[0] for z in (x, y))
+        table.append([(a_y - a_x).abs().max(), (a_y - a_x[ORDER]).abs().max(), (c_y - c_x[ORDER]).abs().max()])
+    middle = torch.tensor(table).median(dim=0).values.tolist()
+    return {k: f"{v:.4f}" for k, v in zip(("same_place", "same_word", "causal_word"), middle, strict=True)}
+
+# %% exercise="attention_backward" wrong="row_sum_forgotten"
+"""dS = P * dP: the softmax's Jacobian without its second term ("a score moves all weights of its row")."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    _, p = scaled_dot_product_attention(q, k, v, mask)
+    dv = p.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = p * dp / math.sqrt(q.shape[-1])
+    return ds @ k, ds.mT @ q, dv
+
+# %% exercise="attention_backward" wrong="scale_missing_in_dk_2"
+"""Only dq gets the factor 1 / sqrt(d_k): "it reaches dq and dk"."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = q.shape[-1] ** -0.5
+    _, p = scaled_dot_product_attention(q, k, v, mask)
+    dp = grad_out @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(dim=-1, keepdim=True))
+    return scale * (ds @ k), ds.transpose(-2, -1) @ q, p.transpose(-2, -1) @ grad_out
+
+# %% exercise="attention_backward" wrong="scaled_by_the_width_of_v"
+"""Takes sqrt(d_v) for the backward factor; d_v may differ from d_k, and the formula says sqrt(d_k)."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    d = grad_out.shape[-1]
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    dp = grad_out @ v.mT
+    ds = p * (dp - (out * grad_out).sum(-1, keepdim=True)) / math.sqrt(d)
+    return ds @ k, ds.mT @ q, p.mT @ grad_out
+
+# %% exercise="attention_backward" wrong="sum_without_keepdim"
+"""The row sum (..., T) broadcasts along the keys: an error, or silently wrong where T = S: not each row's own sum."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    _, p = scaled_dot_product_attention(q, k, v, mask)
+    dp = grad_out @ v.mT
+    ds = p * (dp - (p * dp).sum(-1)) / math.sqrt(q.shape[-1])
+    return ds @ k, ds.mT @ q, p.mT @ grad_out
+
+# %% exercise="attention_backward" wrong="summed_over_queries"
+"""Takes the softmax's sum along the queries: "the softmax acts on each row by itself"."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    _, p = scaled_dot_product_attention(q, k, v, mask)
+    dp = grad_out @ v.mT
+    ds = p * (dp - (p * dp).sum(dim=-2, keepdim=True)) / math.sqrt(q.shape[-1])
+    return ds @ k, ds.mT @ q, p.mT @ grad_out
+
+# %% exercise="attention_backward" wrong="blocked_by_a_billion"
+"""Recomputes the weights with -1e9: a query that may look at nothing spreads evenly and adds to dv (and dk)."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    s = q @ k.mT * scale
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            s = s.masked_fill(~mask, -1e9)
+        else:
+            s = s + mask.clamp(min=-1e9)
+    p = torch.softmax(s, dim=-1)
+    dp = grad_out @ v.mT
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True)) * scale
+    return ds @ k, ds.mT @ q, p.mT @ grad_out
+
+# %% exercise="attention_backward" wrong="empty_rows_nan"
+"""Recomputes with a plain softmax: a row of -inf gives NaN in dq, and through the products in all of dk and dv."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    scale = 1 / math.sqrt(q.shape[-1])
+    s = q @ k.mT * scale
+    if mask is not None:
+        s = s.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else s + mask
+    p = s.softmax(-1)
+    dv = p.mT @ grad_out
+    dp = grad_out @ v.mT
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True)) * scale
+    return ds @ k, ds.mT @ q, dv
+
+# %% exercise="attention_backward" wrong="mask_ignored_when_float"
+"""A float mask blocks but its finite biases are lost: "mask: bool or float, as in scaled_dot_product_attention"."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask != -math.inf
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    ds = p * (grad_out @ v.mT - (grad_out * out).sum(-1, keepdim=True)) * q.shape[-1] ** -0.5
+    return ds @ k, ds.mT @ q, p.mT @ grad_out
+
+# %% exercise="attention_backward" wrong="queries_scaled_in_place"
+"""Folds the scale into the caller's q with /=: "arguments stay as they are"."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    _, p = scaled_dot_product_attention(q, k, v, mask)
+    dp = grad_out @ v.mT
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    root = math.sqrt(q.shape[-1])
+    q /= root
+    return ds @ k / root, ds.mT @ q, p.mT @ grad_out
+
+# %% exercise="attention_backward" wrong="everything_in_float32"
+"""Casts to float32 and returns it: float64 inputs need results with "the dtype of q, k, v"."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v, grad_out = q.float(), k.float(), v.float(), grad_out.float()
+    if mask is not None and mask.is_floating_point():
+        mask = mask.float()
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    ds = p * (grad_out @ v.mT - (grad_out * out).sum(-1, keepdim=True)) / math.sqrt(q.shape[-1])
+    return ds @ k, ds.mT @ q, p.mT @ grad_out
+
+# %% exercise="attention_backward" wrong="scale_in_dv_too"
+"""Scales all three: "it does not stand between V and the output"."""
+def attention_backward(
+    q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    out, p = scaled_dot_product_attention(q, k, v, mask)
+    ds = p * (grad_out @ v.mT - (grad_out * out).sum(-1, keepdim=True))
+    grads = ds @ k, ds.mT @ q, p.mT @ grad_out
+    return tuple(g / math.sqrt(q.shape[-1]) for g in grads)
+
+# %% exercise="saturation_finding" wrong="entropy_in_nats_3"
+"""The entropies are not divided by ln(64): breaks "divided by ln(64): 0 = one key, 1 = all keys alike"."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for s in range(10):
+        gen = torch.Generator().manual_seed(s)
+        scores = torch.randn(64, d, generator=gen) @ torch.randn(64, d, generator=gen).T
+        for kind, values in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(values)
+            rows[f"{kind}_entropy"].append(attention_entropy(w).mean().item())
+            rows[f"{kind}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in rows:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="rows_are_seeds_2"
+"""Tables of ten rows with four numbers: breaks "one row for each width in DIMS; each row is a list of ten numbers"."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
+for s in range(10):
+    gen = torch.Generator().manual_seed(s)
+    rows = {name: [] for name in saturation_finding}
+    for d in DIMS:
+        scores = torch.randn(64, d, generator=gen) @ torch.randn(64, d, generator=gen).T
+        for kind, values in (("raw", scores), ("scaled", scores / d**0.5)):
+            w = stable_softmax(values)
+            rows[f"{kind}_entropy"].append(attention_entropy(w).mean().item() / math.log(64))
+            rows[f"{kind}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in rows:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="always_the_notebooks_seed"
+"""manual_seed(seed) reads the notebook's global, so ten columns are equal: "one for each of the seeds 0 to 9"."""
+DIMS = [16, 64, 256, 1024]
+
+
+def measure(d, run):
+    gen = torch.Generator().manual_seed(seed)
+    queries, keys = torch.randn(64, d, generator=gen), torch.randn(64, d, generator=gen)
+    numbers = {}
+    for kind, factor in (("raw", 1.0), ("scaled", d**-0.5)):
+        w = stable_softmax(queries @ keys.T * factor)
+        numbers[f"{kind}_entropy"] = attention_entropy(w).mean().item() / math.log(64)
+        numbers[f"{kind}_gradient"] = (1 - w.square().sum(-1)).mean().item()
+    return numbers
+
+
+saturation_finding = {
+    name: [[measure(d, run)[name] for run in range(10)] for d in DIMS]
+    for name in ("raw_entropy", "scaled_entropy", "raw_gradient", "scaled_gradient")
+}
+
+# %% exercise="saturation_finding" wrong="keys_equal_queries"
+"""Each draw starts a new generator of the same seed, so keys and queries are the same numbers, not two draws."""
+DIMS = [16, 64, 256, 1024]
+
+
+def draw(run, d):
+    return torch.randn(64, d, generator=torch.Generator().manual_seed(run))
+
+
+saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
+for d in DIMS:
+    for kind, factor in (("raw", 1.0), ("scaled", 1 / math.sqrt(d))):
+        shares = [stable_softmax(draw(run, d) @ draw(run, d).T * factor) for run in range(10)]
+        saturation_finding[f"{kind}_entropy"].append(
+            [attention_entropy(w).mean().item() / math.log(64) for w in shares])
+        saturation_finding[f"{kind}_gradient"].append([1 - (w**2).sum(-1).mean().item() for w in shares])
+
+# %% exercise="saturation_finding" wrong="divided_by_d_2"
+"""Divides the scores by d: breaks "the same with the scores divided by sqrt(d)"."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for s in range(10):
+        gen = torch.Generator().manual_seed(s)
+        scores = torch.randn(64, d, generator=gen) @ torch.randn(64, d, generator=gen).T
+        for kind, values in (("raw", scores), ("scaled", scores / d)):
+            w = stable_softmax(values)
+            rows[f"{kind}_entropy"].append(attention_entropy(w).mean().item() / math.log(64))
+            rows[f"{kind}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in rows:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="sum_of_squares_3"
+"""Stores sum w^2 (1 = saturated) under the gradient's name: breaks "1 - sum_s w_s^2, 0 = no gradient passes"."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for s in range(10):
+        gen = torch.Generator().manual_seed(s)
+        scores = torch.randn(64, d, generator=gen) @ torch.randn(64, d, generator=gen).T
+        for kind, values in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(values)
+            rows[f"{kind}_entropy"].append(attention_entropy(w).mean().item() / math.log(64))
+            rows[f"{kind}_gradient"].append((w * w).sum(-1).mean().item())
+    for name in rows:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="uniform_numbers_3"
+"""torch.rand: numbers between 0 and 1 where the text says "from a normal distribution"."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for s in range(10):
+        gen = torch.Generator().manual_seed(s)
+        scores = torch.rand(64, d, generator=gen) @ torch.rand(64, d, generator=gen).T
+        for kind, values in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(values)
+            rows[f"{kind}_entropy"].append(attention_entropy(w).mean().item() / math.log(64))
+            rows[f"{kind}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in rows:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="typed_in_from_theory"
+"""Guessed, not measured: scaled curves flat at 1, raw ones falling as 1 / sqrt(d), the same for all ten seeds."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {
+    "raw_entropy": [[1.0 / math.sqrt(d / 16)] * 10 for d in DIMS],
+    "scaled_entropy": [[1.0] * 10 for d in DIMS],
+    "raw_gradient": [[4.0 / math.sqrt(d)] * 10 for d in DIMS],
+    "scaled_gradient": [[1.0 - 1 / 64] * 10 for d in DIMS],
+}
+
+# %% exercise="saturation_finding" wrong="one_query_only"
+"""Reads the weights of query 0: breaks "each number is the mean over 64 queries"."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for s in range(10):
+        gen = torch.Generator().manual_seed(s)
+        scores = torch.randn(64, d, generator=gen) @ torch.randn(64, d, generator=gen).T
+        for kind, values in (("raw", scores), ("scaled", scores / math.sqrt(d))):
+            w = stable_softmax(values)
+            rows[f"{kind}_entropy"].append(attention_entropy(w)[0].item() / math.log(64))
+            rows[f"{kind}_gradient"].append((1 - (w * w).sum(-1))[0].item())
+    for name in rows:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="saturation_finding" wrong="names_swapped"
+"""The raw numbers stand under "scaled_..." and the scaled ones under "raw_..."."""
+DIMS = [16, 64, 256, 1024]
+saturation_finding = {"raw_entropy": [], "scaled_entropy": [], "raw_gradient": [], "scaled_gradient": []}
+for d in DIMS:
+    rows = {name: [] for name in saturation_finding}
+    for s in range(10):
+        gen = torch.Generator().manual_seed(s)
+        scores = torch.randn(64, d, generator=gen) @ torch.randn(64, d, generator=gen).T
+        for kind, values in (("scaled", scores), ("raw", scores / math.sqrt(d))):
+            w = stable_softmax(values)
+            rows[f"{kind}_entropy"].append(attention_entropy(w).mean().item() / math.log(64))
+            rows[f"{kind}_gradient"].append((1 - (w * w).sum(-1)).mean().item())
+    for name in rows:
+        saturation_finding[name].append(rows[name])
+
+# %% exercise="repaired_cross_attention" wrong="values_still_from_the_decoder_2"
+"""Queries and keys are repaired, values not: no result where S differs from T, wrong numbers where it doesn't."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = decoder_states.matmul(w_q)
+    keys = encoder_states.matmul(w_k)
+    values = decoder_states.matmul(w_v)
+    logits = queries.matmul(keys.mT) * w_k.shape[-1] ** -0.5
+    logits = torch.exp(logits - logits.max(-1, True).values)
+    return (logits / logits.sum(-1, True)).matmul(values)
+
+# %% exercise="repaired_cross_attention" wrong="no_maximum_subtracted_2"
+"""exp of the bare scores overflows: breaks "scores may be in the hundreds"."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    shares = (queries @ keys.mT / math.sqrt(keys.shape[-1])).exp()
+    return shares / shares.sum(-1, keepdim=True) @ values
+
+# %% exercise="repaired_cross_attention" wrong="one_maximum_for_all_rows"
+"""Subtracts the maximum of the whole tensor: rows a hundred below it become 0 / 0 ("scores may be in the hundreds")."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    logits = queries @ keys.mT / math.sqrt(keys.shape[-1])
+    shares = torch.exp(logits - logits.max())
+    return shares / shares.sum(-1, keepdim=True) @ values
+
+# %% exercise="repaired_cross_attention" wrong="scaled_by_the_length"
+"""Takes the number of keys for the width: sqrt(S) where section 3 says sqrt(d_k); unseen where S = D."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    logits = queries @ keys.mT / math.sqrt(keys.shape[1])
+    return torch.softmax(logits, dim=-1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="applied_like_nn_linear"
+"""nn.functional.linear multiplies by w transposed: breaks "applied from the right: states @ w"."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries = nn.functional.linear(decoder_states, w_q)
+    keys = nn.functional.linear(encoder_states, w_k)
+    values = nn.functional.linear(encoder_states, w_v)
+    logits = queries @ keys.mT / math.sqrt(keys.shape[-1])
+    return torch.softmax(logits, dim=-1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="softmax_over_queries"
+"""dim=1 is the queries' axis: the weights of one decoder position do not sum to 1 over the encoder."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    logits = queries @ keys.mT / math.sqrt(keys.shape[-1])
+    return torch.softmax(logits, dim=1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="scale_folded_into_w_q"
+"""Multiplies the caller's w_q by 1 / sqrt(D) in place: right the first time, but "arguments stay as they are"."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    with torch.no_grad():
+        w_q *= w_q.shape[-1] ** -0.5
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    return torch.softmax(queries @ keys.mT, dim=-1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="no_gradient"
+"""Runs under no_grad: breaks "gradients flow through results"."""
+@torch.no_grad()
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    queries, keys, values = decoder_states @ w_q, encoder_states @ w_k, encoder_states @ w_v
+    return torch.softmax(queries @ keys.mT / math.sqrt(w_q.shape[0]), dim=-1) @ values
+
+# %% exercise="repaired_cross_attention" wrong="keys_and_queries_swapped"
+"""Scores from encoder @ w_q and decoder @ w_k, transposed to fit: queries must come from the decoder."""
+def repaired_cross_attention(
+    decoder_states: Tensor, encoder_states: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> Tensor:
+    asked = encoder_states @ w_q
+    found = decoder_states @ w_k
+    logits = (asked @ found.mT).mT / math.sqrt(w_k.shape[-1])
+    return torch.softmax(logits, dim=-1) @ (encoder_states @ w_v)
+
+# %% exercise="repaired_masking" wrong="zero_hides_in_both"
+"""Still asks `mask == 0` whatever the dtype: in a float mask 0 adds nothing and must not hide."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype != torch.bool and not mask.is_floating_point():
+        raise TypeError("bool or float masks only")
+    scores = logits.masked_fill(mask == 0, -math.inf)
+    empty = (scores == -math.inf).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" wrong="integers_taken_for_truth"
+"""Casts every other dtype to bool: breaks "any other dtype: raise TypeError instead of guessing"."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.is_floating_point():
+        scores = logits + mask.to(logits.dtype)
+    else:
+        scores = logits.masked_fill(~mask.bool(), -math.inf)
+    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" wrong="byte_masks_welcome"
+"""Treats uint8 as bool, as old torch did: breaks "any other dtype: raise TypeError"; other integers are refused."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype in (torch.bool, torch.uint8):
+        scores = logits.masked_fill(mask == 0, -math.inf)
+    elif mask.is_floating_point():
+        scores = logits + mask.to(logits.dtype)
+    else:
+        raise TypeError(f"a mask is bool or float, not {mask.dtype}")
+    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" wrong="value_error_3"
+"""Raises ValueError for an integer mask where the docstring says TypeError."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=logits.dtype).masked_fill(~mask, -math.inf)
+    elif not mask.is_floating_point():
+        raise ValueError(f"unknown mask dtype {mask.dtype}")
+    scores = logits + mask.to(logits.dtype)
+    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" wrong="only_the_logits_dtype_2"
+"""A float16 mask with float32 logits is refused: "float, of any float dtype no wider than that of the logits"."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        scores = logits.masked_fill(~mask, -math.inf)
+    elif mask.dtype == logits.dtype:
+        scores = logits + mask
+    else:
+        raise TypeError(f"a mask is bool or {logits.dtype}, not {mask.dtype}")
+    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" wrong="biases_thrown_away"
+"""Reduces a float mask to hidden or not: breaks "a finite number is a bias"."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.is_floating_point():
+        mask = mask > -math.inf
+    if mask.dtype != torch.bool:
+        raise TypeError(f"a mask is bool or float, not {mask.dtype}")
+    scores = logits.masked_fill(~mask, -math.inf)
+    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" wrong="only_if_all_rows_are_empty"
+"""Tests the whole tensor, not each row: a single row that may look at nothing is NaN, not zero."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        scores = logits.masked_fill(~mask, -math.inf)
+    elif mask.is_floating_point():
+        scores = logits + mask.to(logits.dtype)
+    else:
+        raise TypeError(f"a mask is bool or float, not {mask.dtype}")
+    if torch.isneginf(scores).all():
+        return torch.zeros_like(scores)
+    return torch.softmax(scores, dim=-1)
+
+# %% exercise="repaired_masking" wrong="logits_overwritten"
+"""masked_fill_ and += write into the caller's logits: "arguments stay as they are"."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        scores = logits.masked_fill_(~mask, -math.inf)
+    elif mask.is_floating_point():
+        logits += mask.to(logits.dtype)
+        scores = logits
+    else:
+        raise TypeError(f"a mask is bool or float, not {mask.dtype}")
+    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" wrong="hidden_by_a_billion"
+"""A bool mask hides with -1e9, then the row test looks for it: logits "of any size" below -1e9 lose to hidden keys."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        scores = logits.masked_fill(~mask, -1e9)
+        empty = ~mask.any(dim=-1, keepdim=True)
+    elif mask.is_floating_point():
+        scores = logits + mask.to(logits.dtype)
+        empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    else:
+        raise TypeError(f"a mask is bool or float, not {mask.dtype}")
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" wrong="mask_after_the_softmax"
+"""Multiplies a bool mask in after the softmax: rows no longer sum to 1 ("a mask acts before the softmax")."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        return torch.softmax(logits, dim=-1) * mask
+    if not mask.is_floating_point():
+        raise TypeError(f"a mask is bool or float, not {mask.dtype}")
+    scores = logits + mask.to(logits.dtype)
+    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
+
+# %% exercise="repaired_masking" wrong="bfloat16_unknown"
+"""Lists three float dtypes and refuses bfloat16 masks: breaks "of any float dtype no wider than that of the logits"."""
+def repaired_masking(logits: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        scores = logits.masked_fill(~mask, -math.inf)
+    elif mask.dtype in (torch.float16, torch.float32, torch.float64):
+        scores = logits + mask.to(logits.dtype)
+    else:
+        raise TypeError(f"a mask is bool or float, not {mask.dtype}")
+    empty = torch.isneginf(scores).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)

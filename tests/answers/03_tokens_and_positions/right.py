@@ -1969,3 +1969,668 @@ class TiedEmbedding(nn.Module):
 
     def logits(self, states: Tensor) -> Tensor:
         return states @ self.weight.T
+
+# %% exercise="bpe_merge" right="iterator_with_one_token_held_back"
+"""Walks with for and holds the token back that could still begin an occurrence, instead of an index."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    left, right = pair
+    out = []
+    held = []  # empty, or the one token that was not written yet
+    for token in tokens:
+        if held and held[0] == left and token == right:
+            out.append(merged)
+            held = []
+        else:
+            out += held
+            held = [token]
+    return out + held
+
+# %% exercise="bpe_merge" right="places_first"
+"""Finds the places of all occurrences first, then builds the list in a comprehension."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    starts, free = set(), 0
+    for i in range(len(tokens) - 1):
+        if i >= free and (tokens[i], tokens[i + 1]) == (pair[0], pair[1]):
+            starts.add(i)
+            free = i + 2
+    return [merged if i in starts else token for i, token in enumerate(tokens) if i - 1 not in starts]
+
+# %% exercise="bpe_train" right="counts_kept_up_to_date"
+"""Keeps the counts between merges and updates only the pieces that hold the pair, by taking away all their pairs and adding those they have afterwards; its own merge, on tuples."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    def pairs_of(tokens):
+        return list(zip(tokens, tokens[1:]))
+
+    words = []
+    for piece, times in Counter(pretokenize(text)).items():
+        words.append([tuple(piece.encode("utf-8")[i : i + 1] for i in range(len(piece.encode("utf-8")))), times])
+    counts, where = Counter(), {}
+    for number, (tokens, times) in enumerate(words):
+        for pair in pairs_of(tokens):
+            counts[pair] += times
+            where.setdefault(pair, set()).add(number)
+    learned = []
+    while len(learned) < num_merges:
+        top = max(counts.values(), default=0)
+        if top == 0:
+            break
+        best = max(pair for pair, times in counts.items() if times == top)
+        learned.append(best)
+        for number in list(where[best]):
+            tokens, times = words[number]
+            for pair in pairs_of(tokens):
+                counts[pair] -= times
+                where[pair].discard(number)
+            new, i = [], 0
+            while i < len(tokens):
+                step = 2 if tokens[i : i + 2] == best else 1
+                new.append(b"".join(tokens[i : i + step]))
+                i += step
+            words[number][0] = tuple(new)
+            for pair in pairs_of(tuple(new)):
+                counts[pair] += times
+                where.setdefault(pair, set()).add(number)
+    return learned
+
+# %% exercise="bpe_train" right="separated_strings_and_replace"
+"""Sennrich's own way: a piece is one string of Latin-1 characters with a separator between tokens, and a regular expression merges."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    mark = "\u2400"  # no Latin-1 character, so no byte
+    words = Counter()
+    for piece in pretokenize(text):
+        words[mark + mark.join(piece.encode("utf-8").decode("latin-1")) + mark] += 1
+    learned = []
+    for _ in range(num_merges):
+        counts = {}
+        for word, times in words.items():
+            tokens = word.split(mark)[1:-1]
+            for i in range(len(tokens) - 1):
+                pair = (tokens[i], tokens[i + 1])
+                counts[pair] = counts.get(pair, 0) + times
+        if not counts:
+            return learned
+        left, right = sorted(counts, key=lambda pair: (counts[pair], pair))[-1]
+        learned.append((left.encode("latin-1"), right.encode("latin-1")))
+        find = re.compile(f"(?<={mark}){re.escape(left)}{mark}{re.escape(right)}(?={mark})")
+        after = Counter()
+        for word, times in words.items():
+            after[find.sub(lambda match: left + right, word)] += times
+        words = after
+    return learned
+
+# %% exercise="bpe_encode" right="scan_for_specials_by_hand"
+"""Splits at the special token that comes first (the longest of those) by hand, without re, and each piece works on ranks of places, ids last."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    number = {bytes([b]): b for b in range(256)}
+    for left, right in merges:
+        number.setdefault(left + right, len(number))
+    special = {word: len(number) + i for i, word in enumerate(specials)}
+    rank = {}
+    for i, pair in enumerate(merges):
+        rank.setdefault(tuple(pair), i)
+
+    def piece_ids(piece):
+        data_ = piece.encode("utf-8")
+        tokens = [data_[i : i + 1] for i in range(len(data_))]
+        while len(tokens) > 1:
+            ranks = [rank.get(pair, math.inf) for pair in zip(tokens, tokens[1:])]
+            lowest = min(ranks)
+            if lowest == math.inf:
+                break
+            new, i = [], 0
+            while i < len(tokens):
+                if i < len(ranks) and ranks[i] == lowest:
+                    new.append(tokens[i] + tokens[i + 1])
+                    i += 2
+                else:
+                    new.append(tokens[i])
+                    i += 1
+            tokens = new
+        return [number[token] for token in tokens]
+
+    def text_ids(part):
+        return [i for piece in pretokenize(part) for i in piece_ids(piece)]
+
+    ids, begin, here = [], 0, 0
+    while here < len(text):
+        found = [word for word in specials if text.startswith(word, here)]
+        if found:
+            word = max(found, key=len)
+            ids += text_ids(text[begin:here]) + [special[word]]
+            here += len(word)
+            begin = here
+        else:
+            here += 1
+    return ids + text_ids(text[begin:])
+
+# %% exercise="bpe_encode" right="finditer_and_id_pairs"
+"""Works on ids from the start, with a table (id, id) -> (rank, new id), and finditer for the special tokens."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    id_of = {token: i for i, token in vocabulary(merges).items()}
+    # a merge whose parts are no tokens can never be used
+    table = {}
+    for rank, (left, right) in enumerate(merges):
+        if left in id_of and right in id_of:
+            table[id_of[left], id_of[right]] = (rank, id_of[left + right])
+    first_special = len(id_of)
+    out = []
+
+    def ordinary(part):
+        for piece in pretokenize(part):
+            ids = list(piece.encode("utf-8"))
+            while True:
+                options = {table[pair] + pair for pair in zip(ids, ids[1:]) if pair in table}
+                if not options:
+                    break
+                _, new, left, right = min(options)
+                i = 0
+                while i + 1 < len(ids):
+                    if ids[i] == left and ids[i + 1] == right:
+                        ids[i : i + 2] = [new]
+                    i += 1
+            out.extend(ids)
+
+    if not specials:
+        ordinary(text)
+        return out
+    pattern = re.compile("|".join(re.escape(word) for word in sorted(specials, key=lambda word: -len(word))))
+    end = 0
+    for match in pattern.finditer(text):
+        ordinary(text[end : match.start()])
+        out.append(first_special + list(specials).index(match.group()))
+        end = match.end()
+    ordinary(text[end:])
+    return out
+
+# %% exercise="bpe_decode" right="bytearray_3"
+"""Collects into one bytearray from a list of its own and decodes at the end."""
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    table = [bytes([b]) for b in range(256)]
+    seen = set(table)
+    for left, right in merges:
+        if left + right not in seen:
+            seen.add(left + right)
+            table.append(left + right)
+    table.extend(word.encode("utf-8") for word in specials)
+    text = bytearray()
+    for i in ids:
+        text.extend(table[i])
+    return str(text, "utf-8", "replace")
+
+# %% exercise="language_finding" right="literal"
+"""A literal; my own estimate from Python's topics and Babel (five samples: en 1, es 1.03, hi 3.52), as the notebook text holds no outputs to read off."""
+language_finding = dict(cheapest="en", dearest="hi", times=3.5)
+
+# %% exercise="language_finding" right="computed_again"
+"""Computes the medians again from the course's texts with a tokenizer of its own instead of reading them off."""
+def _joined(tokens, pair):
+    out, i = [], 0
+    while i < len(tokens):
+        step = 2 if tuple(tokens[i : i + 2]) == pair else 1
+        out.append(b"".join(tokens[i : i + step]))
+        i += step
+    return out
+
+
+def _learn(text, steps):
+    words = [([bytes([b]) for b in piece.encode()], n) for piece, n in Counter(pretokenize(text)).items()]
+    learned = []
+    for _ in range(steps):
+        counts = Counter()
+        for tokens, n in words:
+            for pair in zip(tokens, tokens[1:]):
+                counts[pair] += n
+        learned.append(max(counts, key=lambda pair: (counts[pair], pair)))
+        words = [(_joined(tokens, learned[-1]), n) for tokens, n in words]
+    return {pair: place for place, pair in enumerate(learned)}
+
+
+def _price(rank, code):
+    total, names = 0, list(data.language_names(code).values())[::4]
+    for name in names:
+        for piece in pretokenize(name):
+            tokens = [bytes([b]) for b in piece.encode()]
+            while known := set(zip(tokens, tokens[1:])) & set(rank):
+                tokens = _joined(tokens, min(known, key=rank.get))
+            total += len(tokens)
+    return total / len(names)
+
+
+_prose = data.split_prose()[0]
+_times = {code: [] for code in ("en", "fr", "de", "es", "el", "ru", "hi")}
+for _run in range(10):
+    _rank = _learn(_prose[_run * 30_000 : _run * 30_000 + 8_000], 100)
+    _english = _price(_rank, "en")
+    for _code, _list in _times.items():
+        _list.append(_price(_rank, _code) / _english)
+_median = {code: statistics.median(values) for code, values in _times.items()}
+language_finding = {
+    "cheapest": min(_median, key=_median.get),
+    "dearest": max(_median, key=_median.get),
+    "times": round(max(_median.values()), 1),
+}
+
+# %% exercise="pad_batch" right="compared_with_lengths"
+"""No writing into slices: mask and positions come from comparing column numbers with lengths, ids from masked_scatter."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side == "right":
+        shift = 0
+    elif side == "left":
+        shift = 1
+    else:
+        raise ValueError(f'side must be "right" or "left", not {side!r}')
+    lengths = torch.tensor([len(row) for row in rows])
+    width = int(lengths.max())
+    positions = torch.arange(width)[None, :] - shift * (width - lengths)[:, None]
+    mask = (positions >= 0) & (positions < lengths[:, None])
+    flat = torch.tensor([token for row in rows for token in row], dtype=torch.int64)
+    ids = torch.full(mask.shape, pad_id, dtype=torch.int64).masked_scatter(mask, flat)
+    return ids, mask, torch.where(mask, positions, 0)
+
+# %% exercise="pad_batch" right="pad_sequence_flipped"
+"""torch's pad_sequence on the right; for the left side on reversed rows, and everything is flipped back."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side not in {"right", "left"}:
+        raise ValueError(side)
+    pad = nn.utils.rnn.pad_sequence
+    step = 1 if side == "right" else -1
+
+    def filled(lists, value):
+        table = pad([torch.tensor(values[::step]) for values in lists], batch_first=True, padding_value=value)
+        return table if step == 1 else table.flip(1)
+
+    ids = filled([list(row) for row in rows], pad_id)
+    mask = filled([[1] * len(row) for row in rows], 0).bool()
+    positions = filled([list(range(len(row))) for row in rows], 0)
+    return ids, mask, positions
+
+# %% exercise="embed" right="index_select_and_scatter"
+"""index_select on flat ids; the one-hot vectors are written with scatter and multiplied with einsum."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    flat = ids.reshape(-1)
+    if one_hot:
+        hot = table.new_zeros(flat.numel(), table.shape[0]).scatter(1, flat[:, None], 1.0)
+        rows = torch.einsum("nv,vd->nd", hot, table)
+    else:
+        rows = torch.index_select(table, 0, flat)
+    return rows.reshape(*ids.shape, table.shape[1])
+
+# %% exercise="embed" right="rows_of_the_identity"
+"""Takes the one-hot vectors as rows of an identity matrix, and F.embedding for the lookup."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    if not one_hot:
+        return nn.functional.embedding(ids, table)
+    identity = torch.eye(len(table), dtype=table.dtype, device=table.device)
+    return torch.tensordot(identity[ids], table, dims=1)
+
+# %% exercise="TiedEmbedding" right="embedding_and_einsum"
+"""register_parameter, F.embedding and einsum; the width is read off the weight."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        weight = nn.Parameter(torch.empty(vocab_size, d_model))
+        nn.init.normal_(weight, std=d_model**-0.5)
+        self.register_parameter("weight", weight)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return nn.functional.embedding(ids, self.weight).mul(self.weight.size(1) ** 0.5)
+
+    def logits(self, states: Tensor) -> Tensor:
+        return torch.einsum("...d,vd->...v", states, self.weight)
+
+# %% exercise="TiedEmbedding" right="subclass_of_embedding_2"
+"""A subclass of nn.Embedding, whose only parameter is called weight anyway."""
+class TiedEmbedding(nn.Embedding):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__(vocab_size, d_model)
+        nn.init.normal_(self.weight, std=1 / math.sqrt(d_model))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self(ids) * math.sqrt(self.embedding_dim)
+
+    def logits(self, states: Tensor) -> Tensor:
+        return nn.functional.linear(states, self.weight)
+
+# %% exercise="sinusoidal_encoding" right="complex_exponential_2"
+"""exp(i t theta) in complex128; sine and cosine are its parts, view_as_real puts them side by side."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    theta = torch.logspace(0, -4 * (d_model - 2) / d_model, d_model // 2, dtype=torch.float64)
+    turned = torch.exp(1j * torch.outer(torch.arange(length, dtype=torch.float64), theta))
+    return torch.view_as_real(turned).flip(-1).reshape(length, d_model).float()
+
+# %% exercise="sinusoidal_encoding" right="cosine_is_a_shifted_sine"
+"""One sine for all columns, with a quarter turn added in the odd ones."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    column = torch.arange(d_model)
+    theta = 10000.0 ** (-(column - column % 2).double() / d_model)
+    quarter = (column % 2).double() * (math.pi / 2)
+    return torch.addcmul(quarter, torch.arange(length).double().unsqueeze(-1), theta).sin().to(torch.float32)
+
+# %% exercise="rope_frequencies" right="plain_python"
+"""A list of Python floats, rounded once."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    return torch.tensor([math.exp(-2 * i / d * math.log(base)) for i in range(d // 2)], dtype=torch.float32)
+
+# %% exercise="rope_frequencies" right="running_product_2"
+"""Each frequency is the one before times the same factor: a running product in float64."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    factors = torch.full((d // 2,), float(base) ** (-2 / d), dtype=torch.float64)
+    factors[0] = 1.0
+    return factors.cumprod(0).to(torch.float32)
+
+# %% exercise="apply_rope" right="rotation_matrices_3"
+"""One 2 x 2 matrix for each position and pair, applied with einsum; the pairings differ by one unflatten."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    if pairing not in ("interleaved", "half"):
+        raise ValueError(f"no such pairing: {pairing!r}")
+    d = x.shape[-1]
+    theta = float(base) ** (-torch.arange(0, d, 2, dtype=torch.float64, device=x.device) / d)
+    angle = torch.outer(positions.to(torch.float64), theta)
+    c, s = angle.cos(), angle.sin()
+    turn = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], -2)  # (T, d/2, 2, 2)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    turn = turn.to(wide)
+    if pairing == "interleaved":
+        pairs = x.to(wide).unflatten(-1, (d // 2, 2))
+        out = torch.einsum("tiab,...tib->...tia", turn, pairs).flatten(-2)
+    else:
+        pairs = x.to(wide).unflatten(-1, (2, d // 2))
+        out = torch.einsum("tiab,...tbi->...tai", turn, pairs).flatten(-2)
+    return out.to(x.dtype)
+
+# %% exercise="apply_rope" right="x_cos_plus_partner_sin"
+"""x * cos + partner * sin, where the partner is gathered by an index and the sign goes into the sine."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    d = x.shape[-1]
+    column = torch.arange(d, device=x.device)
+    if pairing == "interleaved":
+        pair, second = column // 2, column % 2
+        partner = column + 1 - 2 * second
+    elif pairing == "half":
+        pair, second = column % (d // 2), column // (d // 2)
+        partner = (column + d // 2) % d
+    else:
+        raise ValueError(pairing)
+    angle = positions.double()[:, None] * torch.exp(pair.double() * (-2 * math.log(base) / d))
+    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+    cos, sin = angle.cos().to(wide), (angle.sin() * (2 * second - 1)).to(wide)
+    y = x.to(wide)
+    return torch.addcmul(y * cos, y[..., partner], sin).to(x.dtype)
+
+# %% exercise="rotary_qkv" right="einsum_by_heads"
+"""The matrices are cut into heads, not the result: one einsum for each of the three."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v = (torch.einsum("btc,chd->bhtd", x, w.unflatten(1, (num_heads, -1))) for w in (w_q, w_k, w_v))
+    return apply_rope(q, positions), apply_rope(k, positions), v
+
+# %% exercise="rotary_qkv" right="head_by_head_3"
+"""A loop over heads, each with its own columns of the matrices, and complex numbers for the turning."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    d = x.shape[-1] // num_heads
+    theta = 10000.0 ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    angle = positions.double()[:, None] * theta
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+
+    def turned(y):
+        a, b = y.unflatten(-1, (-1, 2)).unbind(-1)
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
+
+    heads = ([], [], [])
+    for h in range(num_heads):
+        columns = slice(h * d, (h + 1) * d)
+        heads[0].append(turned(x @ w_q[:, columns]))
+        heads[1].append(turned(x @ w_k[:, columns]))
+        heads[2].append(x @ w_v[:, columns])
+    q, k, v = (torch.stack(parts, dim=1) for parts in heads)
+    return q, k, v
+
+# %% exercise="alibi_slopes" right="from_the_next_power"
+"""As MosaicML writes it: the slopes of the next power of two, every second one first, then the others, cut at H."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    n = 1
+    while n < num_heads:
+        n *= 2
+    slopes = 2.0 ** (-8.0 * torch.arange(1, n + 1, dtype=torch.float64) / n)
+    if n != num_heads:
+        slopes = torch.cat([slopes[1::2], slopes[0::2]])[:num_heads]
+    return slopes.float()
+
+# %% exercise="alibi_slopes" right="recursion_2"
+"""The authors' recursion: powers of two directly, everything else from P heads and from 2P."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    def get(n):
+        if n & (n - 1) == 0:
+            ratio = 2.0 ** (-8.0 / n)
+            return [ratio**h for h in range(1, n + 1)]
+        p = 1 << (n.bit_length() - 1)
+        return get(p) + get(2 * p)[0::2][: n - p]
+
+    return torch.tensor(get(num_heads), dtype=torch.float32)
+
+# %% exercise="alibi_bias" right="where_and_outer"
+"""Distances as a cumulative count, einsum for the heads, where instead of masked_fill; slopes of its own."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    p = 1 << (num_heads.bit_length() - 1)
+    exponents = [-8 * h / p for h in range(1, p + 1)] + [-4 * h / p for h in range(1, 2 * p, 2)]
+    slopes = torch.tensor([2.0**e for e in exponents[:num_heads]])
+    query = torch.arange(n_keys)[n_keys - n_queries :]
+    behind = torch.arange(n_keys).expand(n_queries, n_keys).sub(query.unsqueeze(1)).float()  # key minus query
+    return torch.where(behind <= 0, torch.einsum("h,ts->hts", slopes, behind), torch.tensor(float("-inf")))
+
+# %% exercise="alibi_bias" right="loop_with_tril"
+"""Head by head and query by query, written into a tensor full of -inf."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    bias = torch.full((num_heads, n_queries, n_keys), -torch.inf)
+    for h, slope in enumerate(alibi_slopes(num_heads).tolist()):
+        for i in range(n_queries):
+            position = n_keys - n_queries + i
+            bias[h, i, : position + 1] = -slope * torch.arange(position, -1, -1)
+    return bias
+
+# %% exercise="position_interpolation" right="divided_by_the_ratio"
+"""Divides in float64 by the ratio, which is at least 1, and rounds once."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    ratio = max(length, train_length) / train_length
+    return positions.double().div(ratio).to(torch.float32)
+
+# %% exercise="ntk_scaled_base" right="by_logarithms_2"
+"""Through logarithms: log base' = log base + d / (d - 2) log s."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return math.exp(math.log(base) + math.log(scale) * d / (d - 2))
+
+# %% exercise="ntk_scaled_base" right="split_power_2"
+"""s^(d / (d - 2)) written as s times s^(2 / (d - 2))."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return float(base) * scale * math.pow(scale, 2 / (d - 2))
+
+# %% exercise="extrapolation_finding" right="computed_from_the_runs"
+"""Computes everything from the recorded runs with the statistics module, in place of reading the table (a median of ten is taken the way torch does, the lower of the middle two)."""
+_losses = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+
+
+def _middle(name, what):
+    return statistics.median_low([what(row) for row in _losses[name].values()])
+
+
+_names = list(_losses)
+_arms = [name for name in _names if "," not in name]
+extrapolation_finding = {
+    "best_at_64": sorted(_arms, key=lambda name: _middle(name, lambda row: row[0]))[0],
+    "best_at_512": sorted(_arms, key=lambda name: _middle(name, lambda row: row[-1]))[0],
+    "rope_rises": round(_middle("rope", lambda row: row[-1] - row[0]), 1),
+    "alibi_rises": round(_middle("alibi", lambda row: row[-1] - row[0]), 1),
+    "beats_none": [
+        name
+        for name in _names
+        if _middle("none", lambda row: row[-1]) - _middle(name, lambda row: row[-1]) >= 0.1
+    ],
+}
+
+# %% exercise="embedding_gather" right="moving_pointers"
+"""Pointers that move on by a block in each round, everything in 64 bits, and a count of columns left as the mask."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    """One program: one token, its row copied BLOCK columns at a time."""
+    n = tl.program_id(0).to(tl.int64)
+    row = tl.load(ids_ptr + n * ids_stride).to(tl.int64)
+    lane = tl.arange(0, BLOCK).to(tl.int64)
+    source = table_ptr + row * table_row + lane * table_col
+    target = out_ptr + n * out_row + lane
+    for done in range(0, width, BLOCK):
+        inside = lane < width - done
+        tl.store(target, tl.load(source, mask=inside), mask=inside)
+        source += BLOCK * table_col
+        target += BLOCK
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = table.new_empty((ids.numel(), table.size(1)))
+    embedding_gather_kernel[ids.shape](
+        ids, table, out, table.size(1), *ids.stride(), *table.stride(), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" right="two_tokens_a_program"
+"""A two-dimensional tile: two tokens in each program, with a mask for the rows and one for the columns."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, count, width, ids_stride, table_row, table_col, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """One program: ROWS tokens, their rows copied BLOCK columns at a time."""
+    n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    there = n < count
+    rows = tl.load(ids_ptr + n * ids_stride, mask=there, other=0).to(tl.int64)
+    for start in range(0, width, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        inside = there[:, None] & (cols < width)[None, :]
+        tile = tl.load(table_ptr + rows[:, None] * table_row + cols[None, :] * table_col, mask=inside)
+        tl.store(out_ptr + n[:, None] * width + cols[None, :], tile, mask=inside)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    count, width = len(ids), table.shape[1]
+    out = torch.empty(count, width, dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(triton.cdiv(count, 2),)](
+        ids, table, out, count, width, ids.stride(0), table.stride(0), table.stride(1), ROWS=2, BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" right="two_dimensional_grid_2"
+"""A grid of tokens by blocks: no loop, a program copies its own part of a row (each number is read once and written once)."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    """One program: one block of columns of one token."""
+    n = tl.program_id(0).to(tl.int64)
+    cols = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    row = tl.load(ids_ptr + n * ids_stride)
+    part = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+    tl.store(out_ptr + n * out_row + cols, part, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    width = table.shape[1]
+    out = table.new_empty(len(ids), width)
+    embedding_gather_kernel[(len(ids), triton.cdiv(width, block))](
+        ids, table, out, width, ids.stride(0), table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="rope_inplace" right="two_dimensional_grid_2"
+"""A grid (T, N) in place of division and remainder, 64-bit offsets, and both halves loaded before the tables."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    """One program: one vector (batch b, position t), all its pairs, in place. BLOCK is at least half."""
+    t = tl.program_id(0).to(tl.int64)
+    b = tl.program_id(1).to(tl.int64)
+    i = tl.arange(0, BLOCK).to(tl.int64)
+    keep = i < half
+    low = x_ptr + b * x_batch + t * x_time + i * x_col
+    high = low + x_col * half
+    u = tl.load(low, mask=keep, other=0.0)
+    w = tl.load(high, mask=keep, other=0.0)
+    c = tl.load(cos_ptr + t * table_row + i, mask=keep, other=1.0)
+    s = tl.load(sin_ptr + t * table_row + i, mask=keep, other=0.0)
+    uf = u.to(tl.float32)
+    wf = w.to(tl.float32)
+    tl.store(high, (wf * c + uf * s).to(w.dtype), mask=keep)
+    tl.store(low, (uf * c - wf * s).to(u.dtype), mask=keep)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    batches, length, width = x.shape
+    rope_inplace_kernel[(length, batches)](
+        x, cos, sin, width // 2, *x.stride(), cos.stride(0), BLOCK=triton.next_power_of_2(width // 2)
+    )
+    return x
+
+# %% exercise="rope_inplace" right="four_positions_a_tile"
+"""Tiles of four positions by all pairs: the number of the vector is a column of the tile, and the mask has two parts."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, vectors, length, half, x_batch, x_time, x_col, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """One program: ROWS vectors, all their pairs, in place. BLOCK is at least half."""
+    vector = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    b = (vector // length)[:, None]
+    t = (vector % length)[:, None]
+    i = tl.arange(0, BLOCK)[None, :]
+    keep = (vector < vectors)[:, None] & (i < half)
+    c = tl.load(cos_ptr + t * half + i, mask=keep, other=0.0)
+    s = tl.load(sin_ptr + t * half + i, mask=keep, other=0.0)
+    here = x_ptr + b * x_batch + t * x_time + i * x_col
+    there = x_ptr + b * x_batch + t * x_time + (i + half) * x_col
+    first = tl.load(here, mask=keep, other=0.0).to(tl.float32)
+    second = tl.load(there, mask=keep, other=0.0).to(tl.float32)
+    tl.store(here, first * c - second * s, mask=keep)
+    tl.store(there, first * s + second * c, mask=keep)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(triton.cdiv(N * T, 4),)](
+        x, cos, sin, N * T, T, d // 2, x.stride(0), x.stride(1), x.stride(2),
+        ROWS=4, BLOCK=triton.next_power_of_2(d // 2),
+    )
+    return x
+
+# %% exercise="repaired_choice" right="candidates_then_max"
+"""The greatest count first, then the greatest pair among those that have it."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    most = max(counts.values())
+    return max(pair for pair, times in counts.items() if times == most)
+
+# %% exercise="repaired_choice" right="lists_of_numbers"
+"""A loop with a champion, compared as tuples of lists of byte values."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    champion, strength = None, None
+    for (left, right), times in counts.items():
+        this = (times, list(left), list(right))
+        if strength is None or this > strength:
+            champion, strength = (left, right), this
+    return champion
+
+# %% exercise="repaired_rotations" right="polar"
+"""torch.polar in float64, real and imaginary part converted last."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    theta = torch.tensor([base ** (-2 * i / d) for i in range(d // 2)], dtype=torch.float64)
+    angle = torch.einsum("t,i->ti", torch.arange(length).double(), theta)
+    turned = torch.polar(torch.ones_like(angle), angle)
+    return turned.real.to(dtype), turned.imag.to(dtype)
+
+# %% exercise="repaired_rotations" right="python_math"
+"""math.cos and math.sin for every entry, no tensor before the end."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    theta = [math.pow(base, -2 * i / d) for i in range(d // 2)]
+    cos = torch.tensor([[math.cos(t * f) for f in theta] for t in range(length)], dtype=torch.float64)
+    sin = torch.tensor([[math.sin(t * f) for f in theta] for t in range(length)], dtype=torch.float64)
+    return cos.to(dtype), sin.to(dtype)

@@ -3540,3 +3540,2690 @@ def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10
     frequency = 1.0 / base ** (torch.arange(0, d, 2).double() / d)
     angle = torch.outer(torch.arange(length).double(), frequency)
     return angle.cos().float().to(dtype), angle.sin().float().to(dtype)
+
+# %% exercise="bpe_merge" wrong="overlapping_occurrences_2"
+"""Steps one token on after a merge and so lets a token belong to two occurrences; breaks "A token belongs to one occurrence only"."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    out = []
+    covered = False
+    for i, token in enumerate(tokens):
+        if i + 1 < len(tokens) and (token, tokens[i + 1]) == tuple(pair):
+            out.append(merged)
+            covered = True
+        else:
+            if not covered:
+                out.append(token)
+            covered = False
+    return out
+
+# %% exercise="bpe_merge" wrong="changes_the_list_given"
+"""Deletes from the list it was given and returns it; breaks "it stays as it was" and "a new list"."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    i = 0
+    while i < len(tokens) - 1:
+        if (tokens[i], tokens[i + 1]) == tuple(pair):
+            tokens[i : i + 2] = [merged]
+        i += 1
+    return tokens
+
+# %% exercise="bpe_merge" wrong="loses_last_token"
+"""Stops one short and forgets to append the last token when it was not merged; only occurrences of the pair may be replaced."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    out, i = [], 0
+    while i < len(tokens) - 1:
+        if tokens[i] == pair[0] and tokens[i + 1] == pair[1]:
+            out.append(merged)
+            i += 2
+        else:
+            out.append(tokens[i])
+            i += 1
+    return out
+
+# %% exercise="bpe_merge" wrong="merges_the_merged"
+"""Looks at the end of its own output, where a merged token may stand; breaks "What was merged is not merged again, whatever `merged` is"."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    out = []
+    for token in tokens:
+        if out and out[-1] == pair[0] and token == pair[1]:
+            out[-1] = merged
+        else:
+            out.append(token)
+    return out
+
+# %% exercise="bpe_merge" wrong="right_to_left_2"
+"""Walks from the end, so [1, 1, 1] gives [1, merged]; breaks "from left to right"."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    out = []
+    i = len(tokens) - 1
+    while i >= 0:
+        if i > 0 and tokens[i - 1] == pair[0] and tokens[i] == pair[1]:
+            out.append(merged)
+            i -= 2
+        else:
+            out.append(tokens[i])
+            i -= 1
+    return out[::-1]
+
+# %% exercise="bpe_merge" wrong="same_list_when_nothing_to_do"
+"""Hands the very list back when it is shorter than a pair or has no occurrence; breaks "returns a new list"."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    if tuple(pair) not in zip(tokens, tokens[1:]):
+        return tokens  # nothing to merge
+    out, i = [], 0
+    while i < len(tokens):
+        if tuple(tokens[i : i + 2]) == tuple(pair):
+            out.append(merged)
+            i += 2
+        else:
+            out.append(tokens[i])
+            i += 1
+    return out
+
+# %% exercise="bpe_merge" wrong="first_occurrence_only_2"
+"""Replaces the first occurrence and returns; breaks "Replace every occurrence"."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    for i in range(len(tokens) - 1):
+        if (tokens[i], tokens[i + 1]) == tuple(pair):
+            return tokens[:i] + [merged] + tokens[i + 2 :]
+    return list(tokens)
+
+# %% exercise="bpe_merge" wrong="empty_list_fails"
+"""Begins with tokens[0], an IndexError for an empty list; breaks "perhaps empty"."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    left, right = pair
+    out = []
+    previous, rest = tokens[0], tokens[1:]
+    open_ = True  # `previous` has not been written yet
+    for token in rest:
+        if open_ and previous == left and token == right:
+            out.append(merged)
+            open_ = False
+        else:
+            if open_:
+                out.append(previous)
+            open_ = True
+        previous = token
+    if open_:
+        out.append(previous)
+    return out
+
+# %% exercise="bpe_merge" wrong="compares_list_with_tuple"
+"""A slice of a list never equals a tuple, so nothing is ever merged; breaks "Replace every occurrence"."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    out, i = [], 0
+    while i < len(tokens):
+        if tokens[i : i + 2] == pair:
+            out.append(merged)
+            i += 2
+        else:
+            out.append(tokens[i])
+            i += 1
+    return out
+
+# %% exercise="bpe_merge" wrong="compares_by_identity"
+"""Compares with `is`, which fails for equal ids above 256 and for bytes made at another place; breaks "every occurrence" and "any list"."""
+def bpe_merge(tokens: list, pair: tuple, merged) -> list:
+    out, i = [], 0
+    while i < len(tokens):
+        if i + 1 < len(tokens) and tokens[i] is pair[0] and tokens[i + 1] is pair[1]:
+            out.append(merged)
+            i += 2
+        else:
+            out.append(tokens[i])
+            i += 1
+    return out
+
+# %% exercise="bpe_train" wrong="merges_cross_pieces"
+"""Never cuts the text, so pairs across pieces are counted and merged; breaks "it is cut by `pretokenize`" and "inside the pieces"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    tokens = [bytes([b]) for b in text.encode("utf-8")]
+    learned = []
+    for _ in range(num_merges):
+        counts = Counter(zip(tokens, tokens[1:]))
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        learned.append(best)
+        tokens = bpe_merge(tokens, best, best[0] + best[1])
+    return learned
+
+# %% exercise="bpe_train" wrong="forgets_times_of_piece"
+"""Counts each distinct piece once without the number of its occurrences; breaks "times the number of its occurrences"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    pieces = [[bytes([b]) for b in piece.encode("utf-8")] for piece in set(pretokenize(text))]
+    learned = []
+    for _ in range(num_merges):
+        counts = Counter()
+        for tokens in pieces:
+            counts.update(zip(tokens, tokens[1:]))
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        learned.append(best)
+        pieces = [bpe_merge(tokens, best, best[0] + best[1]) for tokens in pieces]
+    return learned
+
+# %% exercise="bpe_train" wrong="first_seen_wins_tie"
+"""max by count alone keeps the pair that was counted first; breaks "on a tie the greater (left, right)"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    times = Counter(pretokenize(text))
+    pieces = {piece: [bytes([b]) for b in piece.encode("utf-8")] for piece in times}
+    learned = []
+    for _ in range(num_merges):
+        counts = Counter()
+        for piece, tokens in pieces.items():
+            for pair in zip(tokens, tokens[1:]):
+                counts[pair] += times[piece]
+        if not counts:
+            break
+        best = max(counts, key=counts.get)
+        learned.append(best)
+        pieces = {piece: bpe_merge(tokens, best, b"".join(best)) for piece, tokens in pieces.items()}
+    return learned
+
+# %% exercise="bpe_train" wrong="ids_decide_tie"
+"""As `tokenizers` does it, the pair with the smaller ids wins a tie; breaks "on a tie the greater (left, right)"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    times = Counter(pretokenize(text))
+    pieces = {piece: list(piece.encode("utf-8")) for piece in times}
+    token = {i: bytes([i]) for i in range(256)}
+    learned = []
+    for step in range(num_merges):
+        counts = Counter()
+        for piece, ids in pieces.items():
+            for pair in zip(ids, ids[1:]):
+                counts[pair] += times[piece]
+        if not counts:
+            break
+        left, right = min(counts, key=lambda pair: (-counts[pair], pair))
+        learned.append((token[left], token[right]))
+        token[256 + step] = token[left] + token[right]
+        pieces = {piece: bpe_merge(ids, (left, right), 256 + step) for piece, ids in pieces.items()}
+    return learned
+
+# %% exercise="bpe_train" wrong="characters_not_bytes"
+"""Starts from characters, so an 'é' or '€' is one token from the beginning; breaks "byte-level merges" and "encoded as UTF-8"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    times = Counter(pretokenize(text))
+    pieces = {piece: [letter.encode("utf-8") for letter in piece] for piece in times}
+    learned = []
+    for _ in range(num_merges):
+        counts = Counter()
+        for piece, tokens in pieces.items():
+            for pair in zip(tokens, tokens[1:]):
+                counts[pair] += times[piece]
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        learned.append(best)
+        pieces = {piece: bpe_merge(tokens, best, b"".join(best)) for piece, tokens in pieces.items()}
+    return learned
+
+# %% exercise="bpe_train" wrong="fails_when_no_pair_is_left"
+"""max() of an empty Counter raises when the text is used up (or empty); breaks "fewer when no pair of neighbours is left"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    times = Counter(pretokenize(text))
+    pieces = {piece: [bytes([b]) for b in piece.encode("utf-8")] for piece in times}
+    learned = []
+    while len(learned) < num_merges:
+        counts = Counter()
+        for piece, tokens in pieces.items():
+            for pair in zip(tokens, tokens[1:]):
+                counts[pair] += times[piece]
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        learned.append(best)
+        pieces = {piece: bpe_merge(tokens, best, b"".join(best)) for piece, tokens in pieces.items()}
+    return learned
+
+# %% exercise="bpe_train" wrong="stops_at_pairs_seen_once"
+"""Stops when the best pair occurs only once, as minimum-frequency trainers do; fewer are allowed only "when no pair of neighbours is left"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    times = Counter(pretokenize(text))
+    pieces = {piece: [bytes([b]) for b in piece.encode("utf-8")] for piece in times}
+    learned = []
+    for _ in range(num_merges):
+        counts = Counter()
+        for piece, tokens in pieces.items():
+            for pair in zip(tokens, tokens[1:]):
+                counts[pair] += times[piece]
+        if not counts or max(counts.values()) < 2:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        learned.append(best)
+        pieces = {piece: bpe_merge(tokens, best, b"".join(best)) for piece, tokens in pieces.items()}
+    return learned
+
+# %% exercise="bpe_train" wrong="counts_runs_without_overlap"
+"""Counts (1, 1) in [1, 1, 1] only once, as it would be merged; breaks "[1, 1, 1] counts the pair (1, 1) twice"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    times = Counter(pretokenize(text))
+    pieces = {piece: [bytes([b]) for b in piece.encode("utf-8")] for piece in times}
+    learned = []
+    for _ in range(num_merges):
+        counts = Counter()
+        for piece, tokens in pieces.items():
+            last = {}  # where each pair was counted last
+            for i, pair in enumerate(zip(tokens, tokens[1:])):
+                if last.get(pair) == i - 1:
+                    continue
+                last[pair] = i
+                counts[pair] += times[piece]
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        learned.append(best)
+        pieces = {piece: bpe_merge(tokens, best, b"".join(best)) for piece, tokens in pieces.items()}
+    return learned
+
+# %% exercise="bpe_train" wrong="splits_on_whitespace"
+"""Cuts with str.split, so the space before a word is gone and signs stick to words; breaks "it is cut by `pretokenize`"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    times = Counter(text.split())
+    pieces = {word: [bytes([b]) for b in word.encode("utf-8")] for word in times}
+    learned = []
+    for _ in range(num_merges):
+        counts = Counter()
+        for word, tokens in pieces.items():
+            for pair in zip(tokens, tokens[1:]):
+                counts[pair] += times[word]
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        learned.append(best)
+        pieces = {word: bpe_merge(tokens, best, b"".join(best)) for word, tokens in pieces.items()}
+    return learned
+
+# %% exercise="bpe_train" wrong="stale_left_neighbours"
+"""Updates the counts piece by piece but takes away only the merged pair and the old right neighbour's, not the old left neighbour's; breaks "Each step counts all pairs"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    times = Counter(pretokenize(text))
+    pieces = {piece: [bytes([b]) for b in piece.encode("utf-8")] for piece in times}
+    counts = Counter()
+    for piece, tokens in pieces.items():
+        for pair in zip(tokens, tokens[1:]):
+            counts[pair] += times[piece]
+    learned = []
+    for _ in range(num_merges):
+        counts = +counts  # drop what is not positive
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        learned.append(best)
+        merged = best[0] + best[1]
+        del counts[best]
+        for piece, tokens in pieces.items():
+            out, i = [], 0
+            while i < len(tokens):
+                if tuple(tokens[i : i + 2]) == best:
+                    if out:
+                        counts[out[-1], merged] += times[piece]
+                    if i + 2 < len(tokens):
+                        counts[best[1], tokens[i + 2]] -= times[piece]
+                        counts[merged, tokens[i + 2]] += times[piece]
+                    out.append(merged)
+                    i += 2
+                else:
+                    out.append(tokens[i])
+                    i += 1
+            pieces[piece] = out
+    return learned
+
+# %% exercise="bpe_train" wrong="returns_joined_tokens"
+"""Returns the new tokens instead of the pairs; breaks "(left, right) in the order learned"."""
+def bpe_train(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
+    times = Counter(pretokenize(text))
+    pieces = {piece: [bytes([b]) for b in piece.encode("utf-8")] for piece in times}
+    learned = []
+    for _ in range(num_merges):
+        counts = Counter()
+        for piece, tokens in pieces.items():
+            for pair in zip(tokens, tokens[1:]):
+                counts[pair] += times[piece]
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        new = best[0] + best[1]
+        learned.append(new)
+        pieces = {piece: bpe_merge(tokens, best, new) for piece, tokens in pieces.items()}
+    return learned
+
+# %% exercise="bpe_encode" wrong="one_pass_over_merges_2"
+"""Applies the list of merges once from top to bottom; a merge that makes a pair standing before it leaves that pair, against "until no pair is left"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    parts = [text]
+    if specials:
+        longest_first = sorted(specials, key=len, reverse=True)
+        parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in special:
+            ids.append(special[part])
+            continue
+        for piece in pretokenize(part):
+            tokens = [bytes([b]) for b in piece.encode("utf-8")]
+            for left, right in merges:
+                if len(tokens) == 1:
+                    break
+                tokens = bpe_merge(tokens, (left, right), left + right)
+            ids += [ordinary[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="longest_token_first"
+"""Takes the longest known token from the left, as WordPiece does; breaks "the pair that was learned first is merged"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    parts = [text]
+    if specials:
+        longest_first = sorted(specials, key=len, reverse=True)
+        parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in special:
+            ids.append(special[part])
+            continue
+        for piece in pretokenize(part):
+            rest = piece.encode("utf-8")
+            while rest:
+                for size in range(len(rest), 0, -1):
+                    if rest[:size] in ordinary:
+                        ids.append(ordinary[rest[:size]])
+                        rest = rest[size:]
+                        break
+    return ids
+
+# %% exercise="bpe_encode" wrong="specials_in_given_order_3"
+"""Does not sort the special tokens, so of <|a|> and <|a|><|b|> the one that is listed first wins; breaks "of those that match at the same place the longest one wins"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    rank = {pair: i for i, pair in enumerate(merges)}
+    parts = [text]
+    if specials:
+        parts = re.split("(" + "|".join(map(re.escape, specials)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in special:
+            ids.append(special[part])
+            continue
+        for piece in pretokenize(part):
+            tokens = [bytes([b]) for b in piece.encode("utf-8")]
+            while known := [pair for pair in zip(tokens, tokens[1:]) if pair in rank]:
+                best = min(known, key=rank.get)
+                tokens = bpe_merge(tokens, best, best[0] + best[1])
+            ids += [ordinary[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="specials_read_as_pattern"
+"""Puts the special tokens into the pattern without re.escape, so the bars of <|endoftext|> mean "or"; breaks "stand for one token each"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    rank = {pair: i for i, pair in enumerate(merges)}
+    parts = [text]
+    if specials:
+        parts = re.split("(" + "|".join(sorted(specials, key=len, reverse=True)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in special:
+            ids.append(special[part])
+            continue
+        for piece in pretokenize(part or ""):
+            tokens = [bytes([b]) for b in piece.encode("utf-8")]
+            while known := [pair for pair in zip(tokens, tokens[1:]) if pair in rank]:
+                best = min(known, key=rank.get)
+                tokens = bpe_merge(tokens, best, best[0] + best[1])
+            ids += [ordinary[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="rank_plus_256"
+"""Numbers merges 256 + rank although a merge whose result exists adds no id; breaks "ids as in `vocabulary(merges, specials)`"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    number = {bytes([b]): b for b in range(256)}
+    for i, (left, right) in enumerate(merges):
+        number.setdefault(left + right, 256 + i)
+    special = {word: 256 + len(merges) + i for i, word in enumerate(specials)}
+    rank = {pair: i for i, pair in enumerate(merges)}
+    parts = [text]
+    if specials:
+        longest_first = sorted(specials, key=len, reverse=True)
+        parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in special:
+            ids.append(special[part])
+            continue
+        for piece in pretokenize(part):
+            tokens = [bytes([b]) for b in piece.encode("utf-8")]
+            while known := [pair for pair in zip(tokens, tokens[1:]) if pair in rank]:
+                best = min(known, key=rank.get)
+                tokens = bpe_merge(tokens, best, best[0] + best[1])
+            ids += [number[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="special_gets_ordinary_id"
+"""Turns the vocabulary round with the first id kept, so a special token spelled like an ordinary one gets that id; breaks "also where its bytes are those of an ordinary token"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    number = {}
+    for i, token in vocabulary(merges, specials).items():
+        number.setdefault(token, i)
+    rank = {pair: i for i, pair in enumerate(merges)}
+    parts = [text]
+    if specials:
+        longest_first = sorted(specials, key=len, reverse=True)
+        parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in specials:
+            ids.append(number[part.encode("utf-8")])
+            continue
+        for piece in pretokenize(part):
+            tokens = [bytes([b]) for b in piece.encode("utf-8")]
+            while known := [pair for pair in zip(tokens, tokens[1:]) if pair in rank]:
+                best = min(known, key=rank.get)
+                tokens = bpe_merge(tokens, best, best[0] + best[1])
+            ids += [number[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="empty_pattern_without_specials"
+"""Splits with an empty group when there are no special tokens, which cuts between all characters, so nothing of more than one character is ever merged; breaks "In each piece the pair ... is merged"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    rank = {pair: i for i, pair in enumerate(merges)}
+    longest_first = sorted(specials, key=len, reverse=True)
+    ids = []
+    for part in re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text):
+        if part in special:
+            ids.append(special[part])
+            continue
+        for piece in pretokenize(part):
+            tokens = [bytes([b]) for b in piece.encode("utf-8")]
+            while known := [pair for pair in zip(tokens, tokens[1:]) if pair in rank]:
+                best = min(known, key=rank.get)
+                tokens = bpe_merge(tokens, best, best[0] + best[1])
+            ids += [ordinary[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="special_ids_in_sorted_order"
+"""Sorts the special tokens by length and numbers them in that order, not in the order given; breaks "ids as in `vocabulary(merges, specials)`"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    specials = sorted(specials, key=len, reverse=True)
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    rank = {pair: i for i, pair in enumerate(merges)}
+    parts = re.split("(" + "|".join(map(re.escape, specials)) + ")", text) if specials else [text]
+    ids = []
+    for part in parts:
+        if part in special:
+            ids.append(special[part])
+            continue
+        for piece in pretokenize(part):
+            tokens = [bytes([b]) for b in piece.encode("utf-8")]
+            while known := [pair for pair in zip(tokens, tokens[1:]) if pair in rank]:
+                best = min(known, key=rank.get)
+                tokens = bpe_merge(tokens, best, best[0] + best[1])
+            ids += [ordinary[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="specials_found_inside_pieces"
+"""Cuts into pieces first and then compares whole pieces with the special tokens, so "<|x|>" is cut at its letters; breaks "They are found first, never cut"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    rank = {pair: i for i, pair in enumerate(merges)}
+    ids = []
+    for piece in pretokenize(text):
+        if piece in special:
+            ids.append(special[piece])
+            continue
+        tokens = [bytes([b]) for b in piece.encode("utf-8")]
+        while known := [pair for pair in zip(tokens, tokens[1:]) if pair in rank]:
+            best = min(known, key=rank.get)
+            tokens = bpe_merge(tokens, best, best[0] + best[1])
+        ids += [ordinary[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="first_place_only"
+"""Merges one occurrence and looks again, so a pair made meanwhile may overtake the other occurrences; breaks "merged, everywhere in the piece"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    rank = {pair: i for i, pair in enumerate(merges)}
+    parts = [text]
+    if specials:
+        longest_first = sorted(specials, key=len, reverse=True)
+        parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in special:
+            ids.append(special[part])
+            continue
+        for piece in pretokenize(part):
+            tokens = [bytes([b]) for b in piece.encode("utf-8")]
+            while True:
+                ranked = [(rank[pair], i) for i, pair in enumerate(zip(tokens, tokens[1:])) if pair in rank]
+                if not ranked:
+                    break
+                _, i = min(ranked)
+                tokens[i : i + 2] = [tokens[i] + tokens[i + 1]]
+            ids += [ordinary[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="joins_across_pieces"
+"""Encodes what lies between special tokens in one go, without `pretokenize`, so merges cross pieces; breaks "In each piece"."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    rank = {pair: i for i, pair in enumerate(merges)}
+    parts = [text]
+    if specials:
+        longest_first = sorted(specials, key=len, reverse=True)
+        parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in special:
+            ids.append(special[part])
+            continue
+        tokens = [bytes([b]) for b in part.encode("utf-8")]
+        while known := [pair for pair in zip(tokens, tokens[1:]) if pair in rank]:
+            best = min(known, key=rank.get)
+            tokens = bpe_merge(tokens, best, best[0] + best[1])
+        ids += [ordinary[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_encode" wrong="letters_as_bytes"
+"""Takes ord() of the characters instead of UTF-8 bytes, which is wrong from 'é' on and fails from '€' on; breaks "any string" and the byte ids of `vocabulary`."""
+def bpe_encode(text: str, merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> list[int]:
+    ordinary = {token: i for i, token in vocabulary(merges).items()}
+    special = {word: len(ordinary) + i for i, word in enumerate(specials)}
+    rank = {pair: i for i, pair in enumerate(merges)}
+    parts = [text]
+    if specials:
+        longest_first = sorted(specials, key=len, reverse=True)
+        parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in special:
+            ids.append(special[part])
+            continue
+        for piece in pretokenize(part):
+            tokens = [bytes([ord(letter)]) for letter in piece]
+            while known := [pair for pair in zip(tokens, tokens[1:]) if pair in rank]:
+                best = min(known, key=rank.get)
+                tokens = bpe_merge(tokens, best, best[0] + best[1])
+            ids += [ordinary[token] for token in tokens]
+    return ids
+
+# %% exercise="bpe_decode" wrong="decodes_each_token"
+"""Decodes token by token, so a character spread over several tokens becomes several U+FFFD; only "bytes that are no UTF-8 become U+FFFD"."""
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    tokens = vocabulary(merges, specials)
+    return "".join(tokens[i].decode("utf-8", errors="replace") for i in ids)
+
+# %% exercise="bpe_decode" wrong="strict_3"
+"""Decodes strictly and raises UnicodeDecodeError on broken bytes; breaks "bytes that are no UTF-8 become U+FFFD"."""
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    tokens = vocabulary(merges, specials)
+    return b"".join(tokens[i] for i in ids).decode("utf-8")
+
+# %% exercise="bpe_decode" wrong="drops_broken_bytes"
+"""Leaves broken bytes out with errors="ignore"; breaks "become U+FFFD"."""
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    tokens = vocabulary(merges, specials)
+    return b"".join(tokens[i] for i in ids).decode("utf-8", errors="ignore")
+
+# %% exercise="bpe_decode" wrong="no_specials_in_table"
+"""Builds the table without the special tokens, a KeyError for their ids; breaks "as `bpe_encode` gives them"."""
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    tokens = vocabulary(merges)
+    return b"".join(tokens[i] for i in ids).decode("utf-8", errors="replace")
+
+# %% exercise="bpe_decode" wrong="skips_special_tokens"
+"""Leaves special tokens out of the text, as skip_special_tokens=True does; "returns the text" of all ids."""
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    tokens = vocabulary(merges)
+    return b"".join(tokens[i] for i in ids if i in tokens).decode("utf-8", errors="replace")
+
+# %% exercise="bpe_decode" wrong="own_table_with_doubles"
+"""Builds its own table with an id for every merge, also for a result that is there already, so all later ids are shifted; breaks "any others from the vocabulary"."""
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    table = [bytes([b]) for b in range(256)]
+    table += [left + right for left, right in merges]
+    table += [word.encode("utf-8") for word in specials]
+    return b"".join(table[i] for i in ids).decode("utf-8", errors="replace")
+
+# %% exercise="bpe_decode" wrong="eats_the_ids"
+"""Pops the ids off the caller's list; breaks "what your code is given stays as it was, lists and tensors alike"."""
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    tokens = vocabulary(merges, specials)
+    buffer = bytearray()
+    while ids:
+        buffer += tokens[ids.pop(0)]
+    return buffer.decode("utf-8", errors="replace")
+
+# %% exercise="bpe_decode" wrong="no_ids_fails"
+"""reduce without a start value raises TypeError for an empty list; breaks "perhaps none"."""
+from functools import reduce
+
+
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    tokens = vocabulary(merges, specials)
+    return reduce(lambda a, b: a + b, (tokens[i] for i in ids)).decode("utf-8", "replace")
+
+# %% exercise="bpe_decode" wrong="latin_1_2"
+"""Decodes as Latin-1, one character for each byte, so everything outside ASCII is garbled; the text is UTF-8."""
+def bpe_decode(ids: list[int], merges: list[tuple[bytes, bytes]], specials: tuple[str, ...] = ()) -> str:
+    tokens = vocabulary(merges, specials)
+    return b"".join(tokens[i] for i in ids).decode("latin-1")
+
+# %% exercise="language_finding" wrong="ends_swapped"
+"""Cheapest and dearest exchanged: "cheapest" is the one with the smallest median."""
+language_finding = {"cheapest": "hi", "dearest": "en", "times": 3.5}
+
+# %% exercise="language_finding" wrong="english_left_out"
+"""The cheapest of the other languages; breaks "English counts, although it is 1 by construction"."""
+language_finding = {"cheapest": "es", "dearest": "hi", "times": 3.5}
+
+# %% exercise="language_finding" wrong="names_not_codes"
+"""Names from the table instead of locale codes; breaks "the locale code ("en", "fr", ...)"."""
+language_finding = {"cheapest": "English", "dearest": "Hindi", "times": 3.5}
+
+# %% exercise="language_finding" wrong="times_more_2"
+"""How many times *more* tokens (one less than the ratio); breaks "how many times as many tokens"."""
+language_finding = {"cheapest": "en", "dearest": "hi", "times": 2.5}
+
+# %% exercise="language_finding" wrong="english_over_hindi"
+"""The ratio turned round, English over Hindi; breaks "as the dearest needs as English"."""
+language_finding = {"cheapest": "en", "dearest": "hi", "times": 0.3}
+
+# %% exercise="language_finding" wrong="russian_is_dearest"
+"""Takes the wrong row, the dearest of the two-byte scripts; "the one with the largest" median is another, of three bytes a letter."""
+language_finding = {"cheapest": "en", "dearest": "ru", "times": 2.8}
+
+# %% exercise="language_finding" wrong="bytes_per_letter_2"
+"""Reasons that Devanagari letters are three bytes and writes 3.0 instead of reading the median; breaks "its median, one decimal"."""
+language_finding = {"cheapest": "en", "dearest": "hi", "times": 3.0}
+
+# %% exercise="language_finding" wrong="times_as_percent"
+"""Gives a percentage; breaks "how many times as many"."""
+language_finding = {"cheapest": "en", "dearest": "hi", "times": 350.0}
+
+# %% exercise="pad_batch" wrong="positions_are_columns"
+"""Positions are the column numbers, so with padding on the left a row starts above 0; breaks "0 at the first real token of each row"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side not in ("right", "left"):
+        raise ValueError(side)
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.int64)
+    mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    for b, row in enumerate(rows):
+        place = slice(0, len(row)) if side == "right" else slice(width - len(row), width)
+        ids[b, place] = torch.tensor(row)
+        mask[b, place] = True
+    positions = torch.arange(width).expand(len(rows), width) * mask
+    return ids, mask, positions
+
+# %% exercise="pad_batch" wrong="positions_run_on_behind"
+"""cumsum - 1 with a clamp is 0 before the tokens but keeps the last position on padding behind them; breaks "0 on padding"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side not in ("right", "left"):
+        raise ValueError(side)
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad_id)
+    mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    for b, row in enumerate(rows):
+        start = 0 if side == "right" else width - len(row)
+        ids[b, start : start + len(row)] = torch.tensor(row)
+        mask[b, start : start + len(row)] = True
+    positions = (mask.long().cumsum(1) - 1).clamp(min=0)
+    return ids, mask, positions
+
+# %% exercise="pad_batch" wrong="position_one_on_padding"
+"""Writes 1 on padding, as transformers' generate does; breaks "0 on padding"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side not in ("right", "left"):
+        raise ValueError(f"side {side!r}")
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad_id)
+    mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    for b, row in enumerate(rows):
+        start = 0 if side == "right" else width - len(row)
+        ids[b, start : start + len(row)] = torch.tensor(row)
+        mask[b, start : start + len(row)] = True
+    positions = mask.long().cumsum(-1) - 1
+    positions.masked_fill_(~mask, 1)
+    return ids, mask, positions
+
+# %% exercise="pad_batch" wrong="mask_from_pad_id_3"
+"""Finds padding by comparing with pad_id, so a real token with that id is masked; breaks "True = a real token"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    width = max(len(row) for row in rows)
+    if side == "right":
+        filled = [list(row) + [pad_id] * (width - len(row)) for row in rows]
+    elif side == "left":
+        filled = [[pad_id] * (width - len(row)) + list(row) for row in rows]
+    else:
+        raise ValueError("side must be 'right' or 'left'")
+    ids = torch.tensor(filled, dtype=torch.int64)
+    mask = ids != pad_id
+    positions = (mask.cumsum(1) - 1).masked_fill(~mask, 0)
+    return ids, mask, positions
+
+# %% exercise="pad_batch" wrong="mask_of_integers"
+"""A mask of 0 and 1 in int64, as tokenizers return it; breaks "mask (B, T) bool"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side not in ("right", "left"):
+        raise ValueError("side must be 'right' or 'left'")
+    width = max(len(row) for row in rows)
+    ids, mask = [], []
+    for row in rows:
+        gap = width - len(row)
+        if side == "right":
+            ids.append(list(row) + [pad_id] * gap)
+            mask.append([1] * len(row) + [0] * gap)
+        else:
+            ids.append([pad_id] * gap + list(row))
+            mask.append([0] * gap + [1] * len(row))
+    ids, mask = torch.tensor(ids), torch.tensor(mask)
+    return ids, mask, (mask.cumsum(1) - 1) * mask
+
+# %% exercise="pad_batch" wrong="fills_the_callers_rows"
+"""Extends the rows themselves; breaks "they stay as they were"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side not in ("right", "left"):
+        raise ValueError("side must be 'right' or 'left'")
+    lengths = [len(row) for row in rows]
+    width = max(lengths)
+    mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    for b, row in enumerate(rows):
+        gap = [pad_id] * (width - len(row))
+        if side == "right":
+            mask[b, : lengths[b]] = True
+            row += gap
+        else:
+            mask[b, width - lengths[b] :] = True
+            row[:0] = gap
+    positions = (mask.cumsum(1) - 1) * mask
+    return torch.tensor(rows), mask, positions
+
+# %% exercise="pad_batch" wrong="anything_else_is_left"
+"""Everything that is not "right" is taken as "left", without an error; breaks "Anything else: raise ValueError"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad_id)
+    mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    for b, row in enumerate(rows):
+        start = 0 if side == "right" else width - len(row)
+        ids[b, start : start + len(row)] = torch.tensor(row)
+        mask[b, start : start + len(row)] = True
+    return ids, mask, (mask.cumsum(1) - 1) * mask
+
+# %% exercise="pad_batch" wrong="error_only_where_there_is_a_gap"
+"""Looks at `side` only for rows that need padding, so a wrong side passes when all rows are equally long; breaks "Anything else: raise ValueError"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad_id)
+    mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    for b, row in enumerate(rows):
+        n = len(row)
+        if n == width or side == "right":
+            start = 0
+        elif side == "left":
+            start = width - n
+        else:
+            raise ValueError(side)
+        ids[b, start : start + n] = torch.tensor(row)
+        mask[b, start : start + n] = True
+    return ids, mask, (mask.cumsum(1) - 1) * mask
+
+# %% exercise="pad_batch" wrong="true_means_padding"
+"""The mask is True on padding, PyTorch's key_padding_mask; breaks "True = a real token"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side not in ("right", "left"):
+        raise ValueError("side must be 'right' or 'left'")
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad_id)
+    padding = torch.ones((len(rows), width), dtype=torch.bool)
+    positions = torch.zeros((len(rows), width), dtype=torch.int64)
+    for b, row in enumerate(rows):
+        start = 0 if side == "right" else width - len(row)
+        ids[b, start : start + len(row)] = torch.tensor(row)
+        padding[b, start : start + len(row)] = False
+        positions[b, start : start + len(row)] = torch.arange(len(row))
+    return ids, padding, positions
+
+# %% exercise="pad_batch" wrong="longest_row_first"
+"""Sorts the rows by length, as packed sequences want it, so row b of the batch is not rows[b] any more; the batch is to be made of the rows as they are given."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side not in ("right", "left"):
+        raise ValueError("side must be 'right' or 'left'")
+    rows = sorted(rows, key=len, reverse=True)
+    width = len(rows[0])
+    ids = torch.full((len(rows), width), pad_id)
+    mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    for b, row in enumerate(rows):
+        start = 0 if side == "right" else width - len(row)
+        ids[b, start : start + len(row)] = torch.tensor(row)
+        mask[b, start : start + len(row)] = True
+    return ids, mask, (mask.cumsum(1) - 1) * mask
+
+# %% exercise="pad_batch" wrong="small_integers"
+"""Ids and positions in int32; breaks "ids (B, T) int64 ... positions (B, T) int64"."""
+def pad_batch(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor, Tensor]:
+    if side not in ("right", "left"):
+        raise ValueError("side must be 'right' or 'left'")
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.int32)
+    positions = torch.zeros_like(ids)
+    mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    for b, row in enumerate(rows):
+        start = 0 if side == "right" else width - len(row)
+        stop = start + len(row)
+        ids[b, start:stop] = torch.tensor(row, dtype=torch.int32)
+        positions[b, start:stop] = torch.arange(len(row), dtype=torch.int32)
+        mask[b, start:stop] = True
+    return ids, mask, positions
+
+# %% exercise="embed" wrong="one_hot_always_float32"
+"""The product is made in float32 and left there; breaks "in the table's dtype" for a float64 or float16 table."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    if not one_hot:
+        return table[ids]
+    return nn.functional.one_hot(ids, table.shape[0]).float() @ table.float()
+
+# %% exercise="embed" wrong="classes_guessed_from_ids"
+"""one_hot without the number of classes is only as wide as the greatest id; breaks "one-hot vectors (..., V)"."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    if one_hot:
+        hot = nn.functional.one_hot(ids).to(table.dtype)
+        return hot @ table
+    return table[ids]
+
+# %% exercise="embed" wrong="lookup_without_gradient"
+"""Looks up in table.data, so the table gets no gradient; breaks "results carry gradients" and "the same gradient of the table"."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    if one_hot:
+        hot = (ids[..., None] == torch.arange(len(table))).to(table.dtype)
+        return hot @ table
+    return table.data[ids]
+
+# %% exercise="embed" wrong="batch_and_time_only"
+"""Unpacks the shape of ids as (B, T); breaks "any shape"."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    B, T = ids.shape
+    if one_hot:
+        hot = torch.zeros(B * T, len(table), dtype=table.dtype)
+        hot[torch.arange(B * T), ids.reshape(-1)] = 1
+        return (hot @ table).reshape(B, T, -1)
+    return table.index_select(0, ids.reshape(-1)).reshape(B, T, -1)
+
+# %% exercise="embed" wrong="row_zero_is_padding"
+"""Looks up with padding_idx=0, which takes the gradient of row 0 away; breaks "the same gradient of the table"."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    if one_hot:
+        return nn.functional.one_hot(ids, len(table)).to(table.dtype) @ table
+    return nn.functional.embedding(ids, table, padding_idx=0)
+
+# %% exercise="embed" wrong="gradient_divided_by_frequency"
+"""scale_grad_by_freq=True averages where the gradients are to be collected; breaks "row i of the table collects the gradients of all places"."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    if one_hot:
+        return nn.functional.one_hot(ids, len(table)).to(table.dtype) @ table
+    return nn.functional.embedding(ids, table, scale_grad_by_freq=True)
+
+# %% exercise="embed" wrong="rows_renormalised_in_place"
+"""max_norm=1 shortens long rows of the caller's table; breaks "what your code is given stays as it was"."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    if one_hot:
+        return nn.functional.one_hot(ids, len(table)).to(table.dtype) @ table
+    return nn.functional.embedding(ids, table, max_norm=1.0)
+
+# %% exercise="embed" wrong="scaled_by_root_of_width"
+"""Multiplies the rows by sqrt(D) as the transformer paper does; the function returns the rows themselves."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    scale = table.shape[1] ** 0.5
+    if one_hot:
+        return nn.functional.one_hot(ids, len(table)).to(table.dtype) @ table * scale
+    return table[ids] * scale
+
+# %% exercise="embed" wrong="one_hot_counts_the_sequence"
+"""Sums the one-hot vectors over the last dimension of ids, a bag of words; breaks "returns (..., D)"."""
+def embed(ids: Tensor, table: Tensor, one_hot: bool = False) -> Tensor:
+    if one_hot:
+        hot = torch.zeros(*ids.shape[:-1], len(table), dtype=table.dtype)
+        hot.scatter_add_(-1, ids, torch.ones_like(ids, dtype=table.dtype))
+        return hot @ table
+    return table[ids]
+
+# %% exercise="TiedEmbedding" wrong="equal_copy"
+"""Starts a second matrix as a copy of the first; breaks "One matrix, not two equal ones" and "`weight` (V, D), and no other"."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(vocab_size, d_model) * d_model**-0.5)
+        self.out = nn.Parameter(self.weight.detach().clone())
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.weight[ids] * math.sqrt(self.weight.shape[1])
+
+    def logits(self, states: Tensor) -> Tensor:
+        return states @ self.out.T
+
+# %% exercise="TiedEmbedding" wrong="two_modules_share"
+"""An Embedding and a Linear share one tensor, which is right in use but stands as tokens.weight and head.weight in the state dict; breaks "by its name in the state dict: `weight`"."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.tokens = nn.Embedding(vocab_size, d_model)
+        self.head = nn.Linear(d_model, vocab_size, bias=False)
+        self.head.weight = self.tokens.weight
+        self.scale = math.sqrt(d_model)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.tokens(ids) * self.scale
+
+    def logits(self, states: Tensor) -> Tensor:
+        return self.head(states)
+
+# %% exercise="TiedEmbedding" wrong="no_root_of_width"
+"""embed returns the bare rows; breaks "rows of the weight times sqrt(D)"."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(vocab_size, d_model))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return nn.functional.embedding(ids, self.weight)
+
+    def logits(self, states: Tensor) -> Tensor:
+        return nn.functional.linear(states, self.weight)
+
+# %% exercise="TiedEmbedding" wrong="logits_divided"
+"""Divides the scores by sqrt(D), as T5 does; breaks "without that factor"."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.d_model = d_model
+        self.weight = nn.Parameter(torch.empty(vocab_size, d_model).normal_(std=d_model**-0.5))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.weight[ids] * self.d_model**0.5
+
+    def logits(self, states: Tensor) -> Tensor:
+        return (states * self.d_model**-0.5) @ self.weight.T
+
+# %% exercise="TiedEmbedding" wrong="root_of_vocabulary"
+"""Takes the square root of the table's first dimension, V, not D; breaks "times sqrt(D)"."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(vocab_size, d_model) / math.sqrt(d_model))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.weight[ids] * math.sqrt(len(self.weight))
+
+    def logits(self, states: Tensor) -> Tensor:
+        return states @ self.weight.T
+
+# %% exercise="TiedEmbedding" wrong="bias_of_scores"
+"""Adds a bias for each token, zero at the start, so numbers agree but the state dict has one more entry; breaks "without a bias" and "no other"."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(vocab_size, d_model) * d_model**-0.5)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.weight[ids] * math.sqrt(self.weight.shape[-1])
+
+    def logits(self, states: Tensor) -> Tensor:
+        return nn.functional.linear(states, self.weight, self.bias)
+
+# %% exercise="TiedEmbedding" wrong="weight_lies_on_its_side"
+"""Keeps the matrix as (D, V), as a head is often written; breaks "`weight` (V, D)"."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(d_model, vocab_size) * d_model**-0.5)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.weight.T[ids] * math.sqrt(self.weight.shape[0])
+
+    def logits(self, states: Tensor) -> Tensor:
+        return states @ self.weight
+
+# %% exercise="TiedEmbedding" wrong="head_learns_nothing"
+"""The scores use the weight detached, so the output end gives it no gradient; breaks "results carry gradients to the floating-point tensors they are made of"."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(vocab_size, d_model) * d_model**-0.5)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.weight[ids] * math.sqrt(self.weight.shape[1])
+
+    def logits(self, states: Tensor) -> Tensor:
+        return states @ self.weight.detach().T
+
+# %% exercise="TiedEmbedding" wrong="factor_put_into_weight"
+"""Keeps the matrix multiplied by sqrt(D) already: embed gives bare rows of `weight` and logits divides, consistent in itself but not "rows of the weight times sqrt(D)" and "states @ weight^T"."""
+class TiedEmbedding(nn.Module):
+    def __init__(self, vocab_size: int, d_model: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(vocab_size, d_model) * d_model**-0.5)
+        with torch.no_grad():
+            self.weight *= math.sqrt(d_model)  # done once, not at each call
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.weight[ids]
+
+    def logits(self, states: Tensor) -> Tensor:
+        return states @ (self.weight / math.sqrt(self.weight.shape[1])).T
+
+# %% exercise="sinusoidal_encoding" wrong="sines_then_cosines_2"
+"""All sines, then all cosines, as tensor2tensor lays them out; breaks "column 2i is sin ..., column 2i + 1 the cosine"."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    frequencies = 10000.0 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
+    angles = torch.arange(length, dtype=torch.float64)[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
+
+# %% exercise="sinusoidal_encoding" wrong="cosine_first_2"
+"""Even columns are cosines and odd ones sines; breaks "column 2i is sin"."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    frequencies = 10000.0 ** (-torch.arange(0, d_model, 2) / d_model)
+    angles = torch.arange(length)[:, None] * frequencies
+    return torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(1)
+
+# %% exercise="sinusoidal_encoding" wrong="counts_from_one"
+"""Positions 1 to length; breaks "positions 0 to length - 1"."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    t = torch.arange(1, length + 1, dtype=torch.float32)
+    frequencies = 10000.0 ** (-torch.arange(0, d_model, 2) / d_model)
+    angles = t[:, None] * frequencies
+    out = torch.empty(length, d_model)
+    out[:, 0::2] = angles.sin()
+    out[:, 1::2] = angles.cos()
+    return out
+
+# %% exercise="sinusoidal_encoding" wrong="exponent_without_two"
+"""The exponent is i / D for i = 0 ... D/2 - 1, half of what the formula has; breaks "10000^(2i/D)"."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    i = torch.arange(d_model // 2, dtype=torch.float32)
+    angles = torch.arange(length)[:, None] / 10000.0 ** (i / d_model)
+    out = torch.empty(length, d_model)
+    out[:, 0::2] = angles.sin()
+    out[:, 1::2] = angles.cos()
+    return out
+
+# %% exercise="sinusoidal_encoding" wrong="each_column_its_own_angle"
+"""Every column has the angle of its own number, so a cosine does not belong to the sine beside it; breaks "the cosine of the same angle"."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    column = torch.arange(d_model)
+    angles = torch.arange(length)[:, None] / 10000.0 ** (column / d_model)
+    out = angles.clone()
+    out[:, 0::2] = angles[:, 0::2].sin()
+    out[:, 1::2] = angles[:, 1::2].cos()
+    return out
+
+# %% exercise="sinusoidal_encoding" wrong="double_result"
+"""Computes in float64 and forgets to go back; breaks "(T, D) float32"."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    i2 = torch.arange(0, d_model, 2, dtype=torch.float64)
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), torch.exp(-math.log(10000.0) * i2 / d_model))
+    return torch.stack((angles.sin(), angles.cos()), dim=2).reshape(length, d_model)
+
+# %% exercise="sinusoidal_encoding" wrong="clocks_end_at_10000"
+"""Spaces the frequencies from 1 to 1/10000 with both ends included (D/2 - 1 steps); breaks "10000^(2i/D)"."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    half = d_model // 2
+    step = math.log(10000.0) / max(half - 1, 1)
+    angles = torch.arange(length)[:, None] * torch.exp(-step * torch.arange(half))
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+# %% exercise="sinusoidal_encoding" wrong="squeezed_for_one_position"
+"""A squeeze at the end turns length 1 into a vector; breaks "(T, D)" where T is 1."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    frequencies = 10000.0 ** (-torch.arange(0, d_model, 2) / d_model)
+    angles = torch.arange(length).unsqueeze(1) * frequencies
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).squeeze()
+
+# %% exercise="sinusoidal_encoding" wrong="half_precision_angles"
+"""Keeps positions and frequencies in bfloat16 to save memory and converts at the end; "Float32 angles pass", shorter ones do not."""
+def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
+    t = torch.arange(length, dtype=torch.bfloat16)
+    frequencies = (10000.0 ** (-torch.arange(0, d_model, 2) / d_model)).to(torch.bfloat16)
+    angles = t[:, None] * frequencies
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).float()
+
+# %% exercise="rope_frequencies" wrong="half_the_exponent"
+"""Exponent -i/d for i = 0 ... d/2 - 1; breaks "base^(-2i/d)"."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    i = torch.arange(d // 2, dtype=torch.float32)
+    return base ** (-i / d)
+
+# %% exercise="rope_frequencies" wrong="upwards"
+"""Forgets the minus; breaks "from 1 downwards"."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    return base ** (torch.arange(0, d, 2).float() / d)
+
+# %% exercise="rope_frequencies" wrong="both_ends_included"
+"""linspace from 0 to 1 reaches 1/base in the last pair; breaks "base^(-2i/d)", whose last exponent is -(d - 2)/d."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    return base ** -torch.linspace(0, 1, d // 2)
+
+# %% exercise="rope_frequencies" wrong="float64_result"
+"""Returns float64; breaks "(d / 2,) float32"."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    return torch.tensor([base ** (-2 * i / d) for i in range(d // 2)], dtype=torch.float64)
+
+# %% exercise="rope_frequencies" wrong="base_written_in"
+"""Writes log(10000) into the formula and never reads `base`; wrong for every other base, Llama 3's 500000 too."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    return torch.exp(torch.arange(0, d, 2, dtype=torch.float32) * (-math.log(10000.0) / d))
+
+# %% exercise="rope_frequencies" wrong="one_for_each_coordinate"
+"""Gives both coordinates of a pair an entry; breaks "(d / 2,)"."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    theta = base ** (-torch.arange(0, d, 2) / d)
+    return theta.repeat_interleave(2)
+
+# %% exercise="rope_frequencies" wrong="whole_number_division"
+"""Divides the exponents as whole numbers, so they are all 0; breaks "base^(-2i/d)"."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    exponent = torch.arange(0, d, 2) // d
+    return 1.0 / torch.tensor(base) ** exponent
+
+# %% exercise="rope_frequencies" wrong="turns_not_radians"
+"""Divides by 2 pi and so gives full turns for each position; breaks "radians" and "from 1 downwards"."""
+def rope_frequencies(d: int, base: float = 10000.0) -> Tensor:
+    return base ** (-torch.arange(0, d, 2) / d) / (2 * math.pi)
+
+# %% exercise="apply_rope" wrong="turns_backwards_2"
+"""Signs exchanged: a cos + b sin, b cos - a sin; breaks "(a cos - b sin, a sin + b cos)" (scores between q and k do not show it)."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    d = x.shape[-1]
+    angles = positions.double()[:, None] * base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos + b * sin, b * cos - a * sin], dim=-1).flatten(-2)
+    if pairing == "half":
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat([a * cos + b * sin, b * cos - a * sin], dim=-1)
+    raise ValueError(pairing)
+
+# %% exercise="apply_rope" wrong="positions_from_the_shape"
+"""Takes 0 to T - 1 and does not look at `positions`; breaks "any numbers: not only 0 to T - 1"."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    T, d = x.shape[-2:]
+    angles = torch.arange(T, dtype=torch.float64)[:, None] * base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+    if pairing == "half":
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    raise ValueError(pairing)
+
+# %% exercise="apply_rope" wrong="no_such_pairing_is_half"
+"""Everything but "interleaved" counts as "half", a misspelt name too; breaks "Anything else: raise ValueError"."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    angles = positions.float()[:, None] * base ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+# %% exercise="apply_rope" wrong="writes_into_x_2"
+"""Writes the turned pairs back into x; breaks "x itself stays as it was" (and a leaf that needs a gradient is an error)."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    d = x.shape[-1]
+    angles = positions.float()[:, None] * base ** (-torch.arange(0, d, 2) / d)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        first, second = slice(0, None, 2), slice(1, None, 2)
+    elif pairing == "half":
+        first, second = slice(0, d // 2), slice(d // 2, None)
+    else:
+        raise ValueError(pairing)
+    a, b = x[..., first].clone(), x[..., second].clone()
+    x[..., first] = a * cos - b * sin
+    x[..., second] = a * sin + b * cos
+    return x
+
+# %% exercise="apply_rope" wrong="angles_in_dtype_of_x"
+"""Converts positions and frequencies to x's dtype before the product; breaks "Angles, sines and cosines are computed in float32 or better, whatever x's dtype"."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    angles = positions.to(x.dtype)[:, None] * (base ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])).to(x.dtype)
+    cos, sin = angles.cos(), angles.sin()
+    if pairing == "interleaved":
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+    if pairing == "half":
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    raise ValueError(pairing)
+
+# %% exercise="apply_rope" wrong="result_is_float32"
+"""Leaves the result in float32 by promotion, for a bfloat16 or float16 x; breaks "same shape and dtype as x"."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    angles = positions.float()[:, None] * base ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])
+    cos, sin = angles.cos(), angles.sin()
+    if pairing == "interleaved":
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+    if pairing == "half":
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    raise ValueError(pairing)
+
+# %% exercise="apply_rope" wrong="interleaved_put_back_as_halves"
+"""Takes the pairs (2i, 2i + 1) but puts them back with cat, all first ones before all second ones; breaks 'pairs (2i, 2i + 1)' in the result."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    angles = positions.float()[:, None] * base ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        a, b = x[..., 0::2], x[..., 1::2]
+    elif pairing == "half":
+        a, b = x.chunk(2, dim=-1)
+    else:
+        raise ValueError(f"pairing {pairing!r}")
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+# %% exercise="apply_rope" wrong="pairings_exchanged"
+"""The two names are mixed up: "interleaved" turns (i, i + d/2) and "half" turns (2i, 2i + 1)."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    angles = positions.float()[:, None] * base ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    if pairing == "half":
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+    raise ValueError(pairing)
+
+# %% exercise="apply_rope" wrong="second_uses_new_first"
+"""The second coordinate is computed from the first one after that was turned; breaks "(a cos - b sin, a sin + b cos)"."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    angles = positions.float()[:, None] * base ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing not in ("interleaved", "half"):
+        raise ValueError(pairing)
+    a, b = (x[..., 0::2], x[..., 1::2]) if pairing == "interleaved" else x.chunk(2, dim=-1)
+    a = a * cos - b * sin
+    b = a * sin + b * cos
+    if pairing == "interleaved":
+        return torch.stack([a, b], dim=-1).flatten(-2)
+    return torch.cat([a, b], dim=-1)
+
+# %% exercise="apply_rope" wrong="whole_positions_only_3"
+"""Converts the positions to int64, so interpolated ones are cut off; breaks "int64 or float, any numbers"."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    angles = positions.long()[:, None] * base ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+    if pairing == "half":
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    raise ValueError(pairing)
+
+# %% exercise="apply_rope" wrong="view_needs_contiguous"
+"""Reshapes with view, which fails for a transposed x; breaks "any strides"."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    d = x.shape[-1]
+    angles = positions.float()[:, None] * base ** (-torch.arange(0, d, 2) / d)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        a, b = x.view(-1, x.shape[-2], d // 2, 2).unbind(-1)
+        out = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    elif pairing == "half":
+        a, b = x.view(-1, x.shape[-2], 2, d // 2).unbind(-2)
+        out = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-2)
+    else:
+        raise ValueError(pairing)
+    return out.view(x.shape)
+
+# %% exercise="apply_rope" wrong="no_gradient"
+"""Runs under no_grad because "it has no parameters"; breaks "with gradients to x"."""
+@torch.no_grad()
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    angles = positions.float()[:, None] * base ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+    if pairing == "half":
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    raise ValueError(pairing)
+
+# %% exercise="apply_rope" wrong="rotate_half_with_interleaved_table"
+"""In the "half" branch cos and sin are doubled with repeat_interleave, which is the layout of the other pairing; breaks '"half": pairs (i, i + d/2)'."""
+def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base: float = 10000.0) -> Tensor:
+    if pairing not in ("interleaved", "half"):
+        raise ValueError(pairing)
+    angles = (positions.float()[:, None] * base ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])).repeat_interleave(2, dim=-1)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    if pairing == "interleaved":
+        turned = torch.stack([-x[..., 1::2], x[..., 0::2]], dim=-1).flatten(-2)
+    else:
+        a, b = x.chunk(2, dim=-1)
+        turned = torch.cat([-b, a], dim=-1)
+    return x * cos + turned * sin
+
+# %% exercise="rotary_qkv" wrong="values_turned_too_3"
+"""Turns the values as well; breaks "on queries and keys, not on values"."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    B, T, D = x.shape
+    q, k, v = ((x @ w).reshape(B, T, num_heads, D // num_heads).transpose(1, 2) for w in (w_q, w_k, w_v))
+    return apply_rope(q, positions), apply_rope(k, positions), apply_rope(v, positions)
+
+# %% exercise="rotary_qkv" wrong="keys_left_alone"
+"""Turns the queries only, so scores depend on the query's position and not on the difference; breaks "on queries and keys"."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    B, T, D = x.shape
+    q, k, v = ((x @ w).reshape(B, T, num_heads, D // num_heads).transpose(1, 2) for w in (w_q, w_k, w_v))
+    return apply_rope(q, positions), k, v
+
+# %% exercise="rotary_qkv" wrong="turned_before_the_split_3"
+"""Turns the whole width D and splits afterwards, so each head gets other frequencies; breaks "after the heads are split" and "Two heads see the same frequencies"."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    B, T, D = x.shape
+    q, k, v = apply_rope(x @ w_q, positions), apply_rope(x @ w_k, positions), x @ w_v
+    q, k, v = (y.reshape(B, T, num_heads, D // num_heads).transpose(1, 2) for y in (q, k, v))
+    return q, k, v
+
+# %% exercise="rotary_qkv" wrong="reshape_without_transpose"
+"""Reshapes (B, T, D) straight to (B, H, T, d), which mixes positions into heads; breaks "Head h owns columns h * d to (h + 1) * d"."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    B, T, D = x.shape
+    q, k, v = ((x @ w).reshape(B, num_heads, T, D // num_heads) for w in (w_q, w_k, w_v))
+    return apply_rope(q, positions), apply_rope(k, positions), v
+
+# %% exercise="rotary_qkv" wrong="weights_as_in_linear_2"
+"""Uses the matrices as nn.Linear would, transposed; breaks "applied from the right: x @ w"."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    def split(y):
+        return y.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+    q, k, v = (split(nn.functional.linear(x, w)) for w in (w_q, w_k, w_v))
+    return apply_rope(q, positions), apply_rope(k, positions), v
+
+# %% exercise="rotary_qkv" wrong="heads_own_every_hth_column"
+"""Splits the last dimension as (d, H), so head h owns columns h, h + H ...; breaks "Head h owns columns h * d to (h + 1) * d"."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    B, T, D = x.shape
+    q, k, v = ((x @ w).reshape(B, T, D // num_heads, num_heads).permute(0, 3, 1, 2) for w in (w_q, w_k, w_v))
+    return apply_rope(q, positions), apply_rope(k, positions), v
+
+# %% exercise="rotary_qkv" wrong="input_turned_before_projection"
+"""Turns x and projects afterwards; breaks "after the projections"."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    def split(y):
+        return y.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+    turned = apply_rope(x, positions)
+    return split(turned @ w_q), split(turned @ w_k), split(x @ w_v)
+
+# %% exercise="rotary_qkv" wrong="pairs_in_halves"
+"""Turns the pairs (i, i + d/2); breaks "pairs interleaved"."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    B, T, D = x.shape
+    q, k, v = ((x @ w).reshape(B, T, num_heads, -1).transpose(1, 2) for w in (w_q, w_k, w_v))
+    return apply_rope(q, positions, "half"), apply_rope(k, positions, "half"), v
+
+# %% exercise="rotary_qkv" wrong="positions_counted_anew"
+"""Counts the key positions from 0 and uses the given ones for queries only; breaks "Queries and keys are turned by the same positions" / "positions (T,)"."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    B, T, D = x.shape
+    q, k, v = ((x @ w).reshape(B, T, num_heads, -1).transpose(1, 2) for w in (w_q, w_k, w_v))
+    return apply_rope(q, positions), apply_rope(k, torch.arange(T)), v
+
+# %% exercise="rotary_qkv" wrong="queries_scaled"
+"""Divides the queries by sqrt(d) already, which attention does again; q is the turned projection and nothing else."""
+def rotary_qkv(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, num_heads: int, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    B, T, D = x.shape
+    d = D // num_heads
+    q, k, v = ((x @ w).reshape(B, T, num_heads, d).transpose(1, 2) for w in (w_q, w_k, w_v))
+    return apply_rope(q / math.sqrt(d), positions), apply_rope(k, positions), v
+
+# %% exercise="alibi_slopes" wrong="h_from_zero"
+"""h runs from 0 to H - 1, so the first slope is 1; breaks "h = 1 ... H"."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    def for_power(n):
+        return [2.0 ** (-8.0 * h / n) for h in range(n)]
+
+    p = 2 ** int(math.log2(num_heads))
+    slopes = for_power(p)
+    if p < num_heads:
+        slopes += for_power(2 * p)[0::2][: num_heads - p]
+    return torch.tensor(slopes)
+
+# %% exercise="alibi_slopes" wrong="one_formula_for_all"
+"""Uses 2^(-8h/H) for every H; breaks "Otherwise as described above"."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    return 2.0 ** (-8.0 * torch.arange(1, num_heads + 1) / num_heads)
+
+# %% exercise="alibi_slopes" wrong="second_fourth_sixth_2"
+"""Takes the second, fourth ... of the 2P slopes, which are those of P once more; breaks "the first, third, fifth"."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    p = 1 << (num_heads.bit_length() - 1)
+    slopes = [2 ** (-8 * h / p) for h in range(1, p + 1)]
+    more = [2 ** (-4 * h / p) for h in range(1, 2 * p + 1)]
+    return torch.tensor(slopes + more[1::2][: num_heads - p])
+
+# %% exercise="alibi_slopes" wrong="first_of_the_next_power"
+"""Takes all H slopes from the next larger power of two, the first H of them; breaks "takes the slopes for the largest power of two P < H"."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    p = 2 ** math.ceil(math.log2(num_heads))
+    return torch.tensor([2 ** (-8 * h / p) for h in range(1, p + 1)][:num_heads])
+
+# %% exercise="alibi_slopes" wrong="even_counts_as_power"
+"""Tests for even instead of for a power of two, so 6, 10, 12 heads get the simple formula; breaks "H a power of two: ... Otherwise as described above"."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    def simple(n):
+        return [2 ** (-8 * h / n) for h in range(1, n + 1)]
+
+    if num_heads == 1 or num_heads % 2 == 0:
+        return torch.tensor(simple(num_heads))
+    p = 2 ** math.floor(math.log2(num_heads))
+    return torch.tensor(simple(p) + simple(2 * p)[::2][: num_heads - p])
+
+# %% exercise="alibi_slopes" wrong="sorted_at_the_end"
+"""Sorts all slopes downwards, so heads after the first ones get others; breaks the order "the slopes for P, then, of those for 2P"."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    def simple(n):
+        return [2 ** (-8 * h / n) for h in range(1, n + 1)]
+
+    p = 2 ** math.floor(math.log2(num_heads))
+    return torch.tensor(sorted(simple(p) + simple(2 * p)[::2][: num_heads - p], reverse=True))
+
+# %% exercise="alibi_slopes" wrong="smaller_power_always"
+"""Reads "P < H" as meant for powers of two as well, so 8 heads are made of those for 4 and for 8; breaks "H a power of two: 2^(-8h/H)"."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    def simple(n):
+        return [2 ** (-8 * h / n) for h in range(1, n + 1)]
+
+    p = 1
+    while 2 * p < num_heads:
+        p *= 2
+    return torch.tensor((simple(p) + simple(2 * p)[::2])[:num_heads])
+
+# %% exercise="alibi_slopes" wrong="not_cut_to_h"
+"""Appends all P slopes of the second kind instead of stopping at H; breaks "(H,)" and "until there are H"."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    p = 2 ** math.floor(math.log2(num_heads))
+    slopes = 2.0 ** (-8.0 * torch.arange(1, p + 1) / p)
+    if p == num_heads:
+        return slopes
+    return torch.cat([slopes, 2.0 ** (-8.0 * torch.arange(1, 2 * p + 1, 2) / (2 * p))])
+
+# %% exercise="alibi_slopes" wrong="negative"
+"""Puts the minus of the penalty into the slopes; breaks "all positive"."""
+def alibi_slopes(num_heads: int) -> Tensor:
+    def simple(n):
+        return -(2.0 ** (-8.0 * torch.arange(1, n + 1) / n))
+
+    p = 2 ** math.floor(math.log2(num_heads))
+    return torch.cat([simple(p), simple(2 * p)[::2][: num_heads - p]])
+
+# %% exercise="alibi_bias" wrong="queries_counted_from_zero"
+"""Query row i stands at position i also when there are fewer queries than keys; breaks "the last T of the S positions"."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    distance = torch.arange(n_queries)[:, None] - torch.arange(n_keys)
+    bias = -alibi_slopes(num_heads)[:, None, None] * distance
+    return bias.masked_fill(distance < 0, -math.inf)
+
+# %% exercise="alibi_bias" wrong="far_keys_rewarded"
+"""Adds slope * distance; breaks "-slope * distance"."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    distance = torch.arange(n_keys - n_queries, n_keys)[:, None] - torch.arange(n_keys)
+    bias = alibi_slopes(num_heads)[:, None, None] * distance
+    return bias.masked_fill(distance < 0, -math.inf)
+
+# %% exercise="alibi_bias" wrong="both_directions"
+"""Penalises the absolute distance and hides nothing, as an encoder would; breaks "-inf for keys after it"."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    distance = torch.arange(n_keys - n_queries, n_keys)[:, None] - torch.arange(n_keys)
+    return -alibi_slopes(num_heads).view(-1, 1, 1) * distance.abs()
+
+# %% exercise="alibi_bias" wrong="large_negative_number"
+"""Hides later keys with -1e9; breaks "-inf for keys after it"."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    distance = torch.arange(n_keys - n_queries, n_keys)[:, None] - torch.arange(n_keys)
+    bias = -alibi_slopes(num_heads).view(-1, 1, 1) * distance
+    return bias.masked_fill(distance < 0, -1e9)
+
+# %% exercise="alibi_bias" wrong="zero_times_infinity"
+"""Makes the mask as (1 - allowed) * -inf, where 0 * inf is NaN at all allowed places; breaks "-slope * distance for keys at or before the query"."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    distance = torch.arange(n_keys - n_queries, n_keys)[:, None] - torch.arange(n_keys)
+    allowed = (distance >= 0).float()
+    return -alibi_slopes(num_heads).view(-1, 1, 1) * distance * allowed + (1 - allowed) * -math.inf
+
+# %% exercise="alibi_bias" wrong="query_hides_itself"
+"""Hides the diagonal, too, so the first row is -inf throughout; breaks "for keys at or before the query"."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    distance = torch.arange(n_keys - n_queries, n_keys)[:, None] - torch.arange(n_keys)
+    bias = -alibi_slopes(num_heads).view(-1, 1, 1) * distance
+    return bias.masked_fill(distance <= 0, float("-inf"))
+
+# %% exercise="alibi_bias" wrong="key_position_as_in_bloom"
+"""Adds slope * key position as BLOOM's build_alibi_tensor does, equal after softmax but not the numbers asked for; breaks "-slope * distance"."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    keys = torch.arange(n_keys)
+    bias = alibi_slopes(num_heads)[:, None, None] * keys[None, None, :].expand(1, n_queries, n_keys)
+    hidden = torch.ones(n_queries, n_keys, dtype=torch.bool).triu(n_keys - n_queries + 1)
+    return bias.masked_fill(hidden, float("-inf"))
+
+# %% exercise="alibi_bias" wrong="heads_last"
+"""Broadcasts the slopes along the last dimension and returns (T, S, H); breaks "(H, T, S)"."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    distance = torch.arange(n_keys - n_queries, n_keys)[:, None] - torch.arange(n_keys)
+    bias = -distance[..., None] * alibi_slopes(num_heads)
+    return bias.masked_fill(distance[..., None] < 0, float("-inf"))
+
+# %% exercise="alibi_bias" wrong="mask_cut_at_upper_left"
+"""The distances begin at the right place, but the mask is triu(1), cut for T = S; breaks "-inf for keys after it" where T < S."""
+def alibi_bias(num_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    distance = torch.arange(n_keys - n_queries, n_keys)[:, None] - torch.arange(n_keys)
+    bias = -alibi_slopes(num_heads)[:, None, None] * distance
+    hidden = torch.ones(n_queries, n_keys, dtype=torch.bool).triu(1)
+    return bias.masked_fill(hidden, float("-inf"))
+
+# %% exercise="position_interpolation" wrong="stretches_short_texts_2"
+"""Always multiplies by L / L', which stretches short texts; breaks "otherwise unchanged (never stretched)"."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    return positions.float() * (train_length / length)
+
+# %% exercise="position_interpolation" wrong="factor_turned_round"
+"""Multiplies by L' / L; breaks "t * L / L'"."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    return positions.float() * max(1.0, length / train_length)
+
+# %% exercise="position_interpolation" wrong="whole_positions_2"
+"""Rounds down to whole numbers because positions are indices, so neighbours coincide; breaks "t * L / L'"."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    if length <= train_length:
+        return positions.float()
+    return (positions * train_length // length).float()
+
+# %% exercise="position_interpolation" wrong="short_texts_stay_integers"
+"""Hands the int64 positions back when there is nothing to squeeze; breaks "(T,) float32"."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    if length <= train_length:
+        return positions
+    return positions.float() * train_length / length
+
+# %% exercise="position_interpolation" wrong="last_on_last_2"
+"""Maps the last position on the last one, (L - 1) / (L' - 1), as align_corners does; breaks "t * L / L'"."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    if length <= train_length:
+        return positions.to(torch.float32)
+    return positions.to(torch.float32) * (train_length - 1) / (length - 1)
+
+# %% exercise="position_interpolation" wrong="starts_again"
+"""Takes positions modulo L, so the text starts again and again; breaks "squeezed into the trained range"."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    return (positions % train_length).float() if length > train_length else positions.float()
+
+# %% exercise="position_interpolation" wrong="length_from_positions_2"
+"""Reads L' off the greatest position given, which is wrong for a part of a text; breaks "length L', positions of the text"."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    length = int(positions.max()) + 1
+    return positions.float() * min(1.0, train_length / length)
+
+# %% exercise="position_interpolation" wrong="whole_number_factor"
+"""Divides L by L' as whole numbers, so the factor of a longer text is 0; breaks "t * L / L'"."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    return positions.float() * min(1, train_length // length)
+
+# %% exercise="position_interpolation" wrong="only_the_tail_is_squeezed"
+"""Leaves positions below L as they are and clamps the later ones to L - 1; breaks "t * L / L'" for all positions of a long text."""
+def position_interpolation(positions: Tensor, train_length: int, length: int) -> Tensor:
+    return positions.float().clamp(max=train_length - 1)
+
+# %% exercise="ntk_scaled_base" wrong="linear_in_scale"
+"""base * s, without the exponent; breaks "s^(d / (d - 2))" and squeezes the slowest pair by less than s."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return base * scale
+
+# %% exercise="ntk_scaled_base" wrong="exponent_turned_round"
+"""Exponent (d - 2) / d; breaks "d / (d - 2)"."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return base * scale ** ((d - 2) / d)
+
+# %% exercise="ntk_scaled_base" wrong="power_of_the_product_2"
+"""Raises base and scale together; breaks "base * s^(...)", which is seen even at s = 1."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return (base * scale) ** (d / (d - 2))
+
+# %% exercise="ntk_scaled_base" wrong="power_without_brackets"
+"""scale ** d / (d - 2): Python takes the power first; breaks "s^(d / (d - 2))"."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return base * scale**d / (d - 2)
+
+# %% exercise="ntk_scaled_base" wrong="rounded_3"
+"""Rounds to a whole number; breaks "not rounded"."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return float(round(base * scale ** (d / (d - 2))))
+
+# %% exercise="ntk_scaled_base" wrong="whole_number_exponent"
+"""Divides with //, so the exponent is 1 for all d above 4; breaks "d / (d - 2)"."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return base * scale ** (d // (d - 2))
+
+# %% exercise="ntk_scaled_base" wrong="through_float32"
+"""Goes through a float32 tensor, which keeps seven digits; breaks "not rounded"."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return (torch.tensor(base) * torch.tensor(scale) ** (d / (d - 2))).item()
+
+# %% exercise="ntk_scaled_base" wrong="dynamic_formula"
+"""The dynamic variant of transformers, s * s - (s - 1) in place of s; breaks "base * s^(d / (d - 2))"."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    return base * (scale * scale - (scale - 1)) ** (d / (d - 2))
+
+# %% exercise="ntk_scaled_base" wrong="number_of_pairs"
+"""Puts the number of pairs d / 2 where the width belongs; breaks "d / (d - 2)" (and divides by zero at d = 4)."""
+def ntk_scaled_base(base: float, scale: float, d: int) -> float:
+    pairs = d // 2
+    return base * scale ** (pairs / (pairs - 2))
+
+# %% exercise="extrapolation_finding" wrong="best_twice_from_first_column"
+"""Reads the best arm at 512 off the first column; breaks "the same in windows of 512"."""
+_runs = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+_table = {name: torch.tensor(list(by_seed.values())) for name, by_seed in _runs.items()}
+_short = {name: t[:, 0].median().item() for name, t in _table.items()}
+_long = {name: t[:, -1].median().item() for name, t in _table.items()}
+_rise = {name: round((t[:, -1] - t[:, 0]).median().item(), 1) for name, t in _table.items()}
+_trained = [name for name in _table if "," not in name]
+extrapolation_finding = {
+    "best_at_64": min(_trained, key=_short.get),
+    "best_at_512": min(_trained, key=_short.get),
+    "rope_rises": _rise["rope"],
+    "alibi_rises": _rise["alibi"],
+    "beats_none": [name for name in _table if _long[name] <= _long["none"] - 0.1],
+}
+
+# %% exercise="extrapolation_finding" wrong="rise_with_wrong_sign"
+"""64 minus 512, a negative number; breaks "how much the loss of "rope" rises from 64 to 512"."""
+_runs = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+_table = {name: torch.tensor(list(by_seed.values())) for name, by_seed in _runs.items()}
+_short = {name: t[:, 0].median().item() for name, t in _table.items()}
+_long = {name: t[:, -1].median().item() for name, t in _table.items()}
+_rise = {name: round((t[:, 0] - t[:, -1]).median().item(), 1) for name, t in _table.items()}
+_trained = [name for name in _table if "," not in name]
+extrapolation_finding = {
+    "best_at_64": min(_trained, key=_short.get),
+    "best_at_512": min(_trained, key=_long.get),
+    "rope_rises": _rise["rope"],
+    "alibi_rises": _rise["alibi"],
+    "beats_none": [name for name in _table if _long[name] <= _long["none"] - 0.1],
+}
+
+# %% exercise="extrapolation_finding" wrong="worse_than_none"
+"""Lists the rows that lie 0.1 above "none"; breaks "0.1 nats or more below that of "none""."""
+_runs = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+_table = {name: torch.tensor(list(by_seed.values())) for name, by_seed in _runs.items()}
+_short = {name: t[:, 0].median().item() for name, t in _table.items()}
+_long = {name: t[:, -1].median().item() for name, t in _table.items()}
+_rise = {name: round((t[:, -1] - t[:, 0]).median().item(), 1) for name, t in _table.items()}
+_trained = [name for name in _table if "," not in name]
+extrapolation_finding = {
+    "best_at_64": min(_trained, key=_short.get),
+    "best_at_512": min(_trained, key=_long.get),
+    "rope_rises": _rise["rope"],
+    "alibi_rises": _rise["alibi"],
+    "beats_none": [name for name in _table if _long[name] >= _long["none"] + 0.1],
+}
+
+# %% exercise="extrapolation_finding" wrong="compared_at_64"
+"""Compares with "none" in windows of 64; breaks "whose median at 512"."""
+_runs = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+_table = {name: torch.tensor(list(by_seed.values())) for name, by_seed in _runs.items()}
+_short = {name: t[:, 0].median().item() for name, t in _table.items()}
+_long = {name: t[:, -1].median().item() for name, t in _table.items()}
+_rise = {name: round((t[:, -1] - t[:, 0]).median().item(), 1) for name, t in _table.items()}
+_trained = [name for name in _table if "," not in name]
+extrapolation_finding = {
+    "best_at_64": min(_trained, key=_short.get),
+    "best_at_512": min(_trained, key=_long.get),
+    "rope_rises": _rise["rope"],
+    "alibi_rises": _rise["alibi"],
+    "beats_none": [name for name in _table if _short[name] <= _short["none"] - 0.1],
+}
+
+# %% exercise="extrapolation_finding" wrong="rise_in_percent"
+"""The rise in percent of the loss at 64; breaks "in nats, one decimal"."""
+_runs = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+_table = {name: torch.tensor(list(by_seed.values())) for name, by_seed in _runs.items()}
+_short = {name: t[:, 0].median().item() for name, t in _table.items()}
+_long = {name: t[:, -1].median().item() for name, t in _table.items()}
+_rise = {name: round((100 * (t[:, -1] - t[:, 0]) / t[:, 0]).median().item(), 1) for name, t in _table.items()}
+_trained = [name for name in _table if "," not in name]
+extrapolation_finding = {
+    "best_at_64": min(_trained, key=_short.get),
+    "best_at_512": min(_trained, key=_long.get),
+    "rope_rises": _rise["rope"],
+    "alibi_rises": _rise["alibi"],
+    "beats_none": [name for name in _table if _long[name] <= _long["none"] - 0.1],
+}
+
+# %% exercise="extrapolation_finding" wrong="none_beats_itself"
+"""Lists all rows at or below "none", itself included, without the margin; breaks "0.1 nats or more below"."""
+_runs = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+_table = {name: torch.tensor(list(by_seed.values())) for name, by_seed in _runs.items()}
+_short = {name: t[:, 0].median().item() for name, t in _table.items()}
+_long = {name: t[:, -1].median().item() for name, t in _table.items()}
+_rise = {name: round((t[:, -1] - t[:, 0]).median().item(), 1) for name, t in _table.items()}
+_trained = [name for name in _table if "," not in name]
+extrapolation_finding = {
+    "best_at_64": min(_trained, key=_short.get),
+    "best_at_512": min(_trained, key=_long.get),
+    "rope_rises": _rise["rope"],
+    "alibi_rises": _rise["alibi"],
+    "beats_none": [name for name in _table if _long[name] <= _long["none"]],
+}
+
+# %% exercise="extrapolation_finding" wrong="column_in_place_of_rise"
+"""Gives the losses at 512 themselves instead of the differences; breaks "how much the loss ... rises"."""
+_runs = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+_table = {name: torch.tensor(list(by_seed.values())) for name, by_seed in _runs.items()}
+_short = {name: t[:, 0].median().item() for name, t in _table.items()}
+_long = {name: t[:, -1].median().item() for name, t in _table.items()}
+_trained = [name for name in _table if "," not in name]
+extrapolation_finding = {
+    "best_at_64": min(_trained, key=_short.get),
+    "best_at_512": min(_trained, key=_long.get),
+    "rope_rises": round(_long["rope"], 1),
+    "alibi_rises": round(_long["alibi"], 1),
+    "beats_none": [name for name in _table if _long[name] <= _long["none"] - 0.1],
+}
+
+# %% exercise="extrapolation_finding" wrong="largest_is_best"
+"""Takes the largest loss in windows of 64 as the best; breaks "the one with the lowest median"."""
+_runs = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+_table = {name: torch.tensor(list(by_seed.values())) for name, by_seed in _runs.items()}
+_short = {name: t[:, 0].median().item() for name, t in _table.items()}
+_long = {name: t[:, -1].median().item() for name, t in _table.items()}
+_rise = {name: round((t[:, -1] - t[:, 0]).median().item(), 1) for name, t in _table.items()}
+_trained = [name for name in _table if "," not in name]
+extrapolation_finding = {
+    "best_at_64": max(_trained, key=_short.get),
+    "best_at_512": min(_trained, key=_long.get),
+    "rope_rises": _rise["rope"],
+    "alibi_rises": _rise["alibi"],
+    "beats_none": [name for name in _table if _long[name] <= _long["none"] - 0.1],
+}
+
+# %% exercise="extrapolation_finding" wrong="smallest_rise_is_best"
+"""Takes the arm with the smallest rise as the best at 512, the mistake section 12 warns of; breaks "the lowest median in windows of 512" (a plausible reading by hand)."""
+_runs = json.loads((Path(course.__file__).parent / "runs" / "positions.json").read_text())["nats_per_character"]
+_table = {name: torch.tensor(list(by_seed.values())) for name, by_seed in _runs.items()}
+_short = {name: t[:, 0].median().item() for name, t in _table.items()}
+_long = {name: t[:, -1].median().item() for name, t in _table.items()}
+_rise = {name: round((t[:, -1] - t[:, 0]).median().item(), 1) for name, t in _table.items()}
+_trained = [name for name in _table if "," not in name]
+extrapolation_finding = {
+    "best_at_64": min(_trained, key=_short.get),
+    "best_at_512": "none",
+    "rope_rises": _rise["rope"],
+    "alibi_rises": _rise["alibi"],
+    "beats_none": [name for name in _table if _long[name] <= _long["none"] - 0.1],
+}
+
+# %% exercise="embedding_gather" wrong="store_without_mask"
+"""The store has no mask, so the last block of a row writes into the next row and, in the last row, past the tensor; breaks "writes it once" and, by the race, "row n is table[ids[n]]"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    for start in range(0, width, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width, other=0.0)
+        tl.store(out_ptr + n * out_row + cols, values)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty((ids.shape[0], table.shape[1]), dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, table.shape[1], ids.stride(0), table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="first_block_only_2"
+"""No loop over the columns: only the first BLOCK of them are copied; breaks "D may be larger than block"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    cols = tl.arange(0, BLOCK)
+    values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+    tl.store(out_ptr + n * out_row + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty((ids.shape[0], table.shape[1]), dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, table.shape[1], ids.stride(0), table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="rows_lie_width_apart"
+"""Takes the width for the table's row stride, true for contiguous tables only; breaks "(V, D) ... any strides"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_col, out_row, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    for start in range(0, width, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        inside = cols < width
+        values = tl.load(table_ptr + row * width + cols * table_col, mask=inside)
+        tl.store(out_ptr + n * out_row + cols, values, mask=inside)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty((ids.shape[0], table.shape[1]), dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, table.shape[1], ids.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="columns_lie_side_by_side"
+"""Uses the row stride but no column stride, wrong for a transposed table; breaks "any strides"."""
+@triton.jit
+def embedding_gather_kernel(ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, out_row, BLOCK: tl.constexpr):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    for start in range(0, width, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        values = tl.load(table_ptr + row * table_row + cols, mask=cols < width)
+        tl.store(out_ptr + n * out_row + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = table.new_empty(ids.shape[0], table.shape[1])
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, table.shape[1], ids.stride(0), table.stride(0), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="ids_lie_side_by_side"
+"""Loads id n at ids_ptr + n, wrong for ids[::2]; breaks "ids (N,) int64 ... any stride"."""
+@triton.jit
+def embedding_gather_kernel(ids_ptr, table_ptr, out_ptr, width, table_row, table_col, out_row, BLOCK: tl.constexpr):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n)
+    for start in range(0, width, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+        tl.store(out_ptr + n * out_row + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = table.new_empty(ids.shape[0], table.shape[1])
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, table.shape[1], table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="copies_made_contiguous_first"
+"""Makes ids and table contiguous in the launcher, which copies a strided table whole; breaks "copies, conversions and fills by torch count as launches"."""
+@triton.jit
+def embedding_gather_kernel(ids_ptr, table_ptr, out_ptr, width, BLOCK: tl.constexpr):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n)
+    for start in range(0, width, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        values = tl.load(table_ptr + row * width + cols, mask=cols < width)
+        tl.store(out_ptr + n * width + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    ids, table = ids.contiguous(), table.contiguous()
+    out = table.new_empty(ids.shape[0], table.shape[1])
+    embedding_gather_kernel[(ids.shape[0],)](ids, table, out, table.shape[1], BLOCK=block)
+    return out
+
+# %% exercise="embedding_gather" wrong="output_filled_with_zeros"
+"""Allocates with zeros, a fill that is a launch of its own; breaks "One launch; ... fills by torch count as launches"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    for start in range(0, width, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+        tl.store(out_ptr + n * out_row + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = torch.zeros(ids.shape[0], table.shape[1], dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, table.shape[1], ids.stride(0), table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="one_program_for_all_2"
+"""One program walks through all ids; breaks "More than one program where there are more than four ids"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, count, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    for n in range(0, count):
+        row = tl.load(ids_ptr + n * ids_stride)
+        for start in range(0, width, BLOCK):
+            cols = start + tl.arange(0, BLOCK)
+            values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+            tl.store(out_ptr + n * out_row + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    count, width = ids.shape[0], table.shape[1]
+    out = torch.empty((count, width), dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(1,)](
+        ids, table, out, count, width, ids.stride(0), table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="output_always_float32"
+"""Allocates the output in torch's default dtype; breaks "same dtype as the table" for float16."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    for start in range(0, width, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+        tl.store(out_ptr + n * out_row + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty((ids.shape[0], table.shape[1]), device=table.device)
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, table.shape[1], ids.stride(0), table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="block_ignored"
+"""Takes the next power of two of the width as its block, whatever `block` says; breaks "block columns that a program holds at once"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    cols = tl.arange(0, BLOCK)
+    values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+    tl.store(out_ptr + n * out_row + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    width = table.shape[1]
+    out = torch.empty((ids.shape[0], width), dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, width, ids.stride(0), table.stride(0), table.stride(1), out.stride(0),
+        BLOCK=triton.next_power_of_2(width),
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="as_many_programs_as_rows"
+"""The grid has one program for each row of the table, so with more ids than rows the last ones are never written; breaks "(N, D) ... row n is table[ids[n]]"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, count, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    if n < count:
+        row = tl.load(ids_ptr + n * ids_stride)
+        for start in range(0, width, BLOCK):
+            cols = start + tl.arange(0, BLOCK)
+            values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+            tl.store(out_ptr + n * out_row + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    count, width = ids.shape[0], table.shape[1]
+    out = torch.empty((count, width), dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(table.shape[0],)](
+        ids, table, out, count, width, ids.stride(0), table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="last_block_pushed_back"
+"""Pushes the last block back so that it ends at the width, which saves a mask but reads and writes some columns twice; breaks "reads its row once and writes it once"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    for start in range(0, width, BLOCK):
+        first = tl.maximum(tl.minimum(start, width - BLOCK), 0)
+        cols = first + tl.arange(0, BLOCK)
+        values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+        tl.store(out_ptr + n * out_row + cols, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty((ids.shape[0], table.shape[1]), dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, table.shape[1], ids.stride(0), table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="whole_blocks_only"
+"""The loop runs width // BLOCK times and drops the columns of the last, incomplete block; breaks "row n is table[ids[n]]"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    for i in range(0, width // BLOCK):
+        cols = i * BLOCK + tl.arange(0, BLOCK)
+        values = tl.load(table_ptr + row * table_row + cols * table_col)
+        tl.store(out_ptr + n * out_row + cols, values)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    out = torch.empty((ids.shape[0], table.shape[1]), dtype=table.dtype, device=table.device)
+    embedding_gather_kernel[(ids.shape[0],)](
+        ids, table, out, table.shape[1], ids.stride(0), table.stride(0), table.stride(1), out.stride(0), BLOCK=block
+    )
+    return out
+
+# %% exercise="embedding_gather" wrong="output_laid_out_like_table"
+"""Allocates the output transposed when the table is, so the result is not contiguous; breaks "a new contiguous tensor"."""
+@triton.jit
+def embedding_gather_kernel(
+    ids_ptr, table_ptr, out_ptr, width, ids_stride, table_row, table_col, out_row, out_col, BLOCK: tl.constexpr
+):
+    n = tl.program_id(0)
+    row = tl.load(ids_ptr + n * ids_stride)
+    for start in range(0, width, BLOCK):
+        cols = start + tl.arange(0, BLOCK)
+        values = tl.load(table_ptr + row * table_row + cols * table_col, mask=cols < width)
+        tl.store(out_ptr + n * out_row + cols * out_col, values, mask=cols < width)
+
+
+def embedding_gather(ids: Tensor, table: Tensor, block: int = 128) -> Tensor:
+    count, width = ids.shape[0], table.shape[1]
+    if table.stride(0) < table.stride(1):
+        out = table.new_empty(width, count).T
+    else:
+        out = table.new_empty(count, width)
+    embedding_gather_kernel[(count,)](
+        ids, table, out, width, ids.stride(0), table.stride(0), table.stride(1), out.stride(0), out.stride(1),
+        BLOCK=block,
+    )
+    return out
+
+# %% exercise="rope_inplace" wrong="reads_after_writing_2"
+"""Stores the first half and then loads it again for the second, so it turns numbers that are turned already; breaks "it must have read before it writes" and "read once"."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+    first = x_ptr + b * x_batch + t * x_time + i * x_col
+    second = first + half * x_col
+    one = tl.load(first, mask=inside).to(tl.float32) * cos - tl.load(second, mask=inside).to(tl.float32) * sin
+    tl.store(first, one, mask=inside)
+    two = tl.load(first, mask=inside).to(tl.float32) * sin + tl.load(second, mask=inside).to(tl.float32) * cos
+    tl.store(second, two, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="block_is_half"
+"""Gives d / 2 as the block, which tl.arange takes for powers of two only; breaks "d / 2 need not be a power of two"."""
+@triton.jit
+def rope_inplace_kernel(x_ptr, cos_ptr, sin_ptr, length, x_batch, x_time, x_col, table_row, HALF: tl.constexpr):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, HALF)
+    cos = tl.load(cos_ptr + t * table_row + i)
+    sin = tl.load(sin_ptr + t * table_row + i)
+    base = x_ptr + b * x_batch + t * x_time
+    one = tl.load(base + i * x_col).to(tl.float32)
+    two = tl.load(base + (i + HALF) * x_col).to(tl.float32)
+    tl.store(base + i * x_col, one * cos - two * sin)
+    tl.store(base + (i + HALF) * x_col, one * sin + two * cos)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, x.stride(0), x.stride(1), x.stride(2), cos.stride(0), HALF=d // 2
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="batch_and_position_exchanged"
+"""Exchanges // and %: the batch is pid % T and the position pid // T, right only where N equals T; breaks "of position t" and "(N, T, d)"."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    t = pid // length
+    b = pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+    first = x_ptr + b * x_batch + t * x_time + i * x_col
+    second = first + half * x_col
+    one = tl.load(first, mask=inside).to(tl.float32)
+    two = tl.load(second, mask=inside).to(tl.float32)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(second, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="table_read_at_program_number"
+"""Reads the tables at the number of the program, right for one batch only and past their end for the others; breaks "of position t and pair i"."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + pid * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + pid * table_row + i, mask=inside, other=0.0)
+    first = x_ptr + b * x_batch + t * x_time + i * x_col
+    second = first + half * x_col
+    one = tl.load(first, mask=inside).to(tl.float32)
+    two = tl.load(second, mask=inside).to(tl.float32)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(second, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="rows_follow_each_other"
+"""Asks x for the time and column strides only and finds batch b at b * T * stride(1), wrong for a slice or a transposed x; breaks "any strides" ("Ask x for all three strides")."""
+@triton.jit
+def rope_inplace_kernel(x_ptr, cos_ptr, sin_ptr, length, half, x_time, x_col, table_row, BLOCK: tl.constexpr):
+    pid = tl.program_id(0)
+    t = pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+    first = x_ptr + pid * x_time + i * x_col
+    second = first + half * x_col
+    one = tl.load(first, mask=inside).to(tl.float32)
+    two = tl.load(second, mask=inside).to(tl.float32)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(second, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(1), x.stride(2), cos.stride(0), BLOCK=triton.next_power_of_2(d // 2)
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="column_stride_one"
+"""Steps over columns one by one, without x.stride(2); breaks "any strides"."""
+@triton.jit
+def rope_inplace_kernel(x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, table_row, BLOCK: tl.constexpr):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+    first = x_ptr + b * x_batch + t * x_time + i
+    one = tl.load(first, mask=inside).to(tl.float32)
+    two = tl.load(first + half, mask=inside).to(tl.float32)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(first + half, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), cos.stride(0), BLOCK=triton.next_power_of_2(d // 2)
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="works_on_a_copy"
+"""Turns x.contiguous() and returns that: a strided x stays as it was, and the copy is a launch; breaks "returns x itself" and "It is changed"."""
+@triton.jit
+def rope_inplace_kernel(x_ptr, cos_ptr, sin_ptr, length, half, BLOCK: tl.constexpr):
+    pid = tl.program_id(0)
+    t = pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + t * half + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * half + i, mask=inside, other=0.0)
+    first = x_ptr + pid * 2 * half + i
+    one = tl.load(first, mask=inside).to(tl.float32)
+    two = tl.load(first + half, mask=inside).to(tl.float32)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(first + half, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    x = x.contiguous()
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](x, cos, sin, T, d // 2, BLOCK=triton.next_power_of_2(d // 2))
+    return x
+
+# %% exercise="rope_inplace" wrong="computed_in_half_precision"
+"""Rounds cos and sin to x's dtype and multiplies there; breaks "computed in float32" for float16 and bfloat16."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    first = x_ptr + b * x_batch + t * x_time + i * x_col
+    second = first + half * x_col
+    one = tl.load(first, mask=inside)
+    two = tl.load(second, mask=inside)
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0).to(one.dtype)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0).to(one.dtype)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(second, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="neighbours_are_pairs"
+"""Turns columns 2i and 2i + 1; breaks "pairs (i, i + d/2)"."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+    even = x_ptr + b * x_batch + t * x_time + 2 * i * x_col
+    odd = even + x_col
+    one = tl.load(even, mask=inside).to(tl.float32)
+    two = tl.load(odd, mask=inside).to(tl.float32)
+    tl.store(even, one * cos - two * sin, mask=inside)
+    tl.store(odd, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="one_program_for_each_batch"
+"""One program walks through all positions of a batch, so (1, 5, d) is a single program; breaks "More than one program where there are more than four positions, of all batches together"."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    b = tl.program_id(0)
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    for t in range(0, length):
+        cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+        sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+        first = x_ptr + b * x_batch + t * x_time + i * x_col
+        second = first + half * x_col
+        one = tl.load(first, mask=inside).to(tl.float32)
+        two = tl.load(second, mask=inside).to(tl.float32)
+        tl.store(first, one * cos - two * sin, mask=inside)
+        tl.store(second, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="no_masks"
+"""No mask anywhere: where d / 2 is below the block, the lanes past it turn columns that belong to other pairs or vectors; breaks "d / 2 need not be a power of two"."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    cos = tl.load(cos_ptr + t * table_row + i)
+    sin = tl.load(sin_ptr + t * table_row + i)
+    first = x_ptr + b * x_batch + t * x_time + i * x_col
+    second = first + half * x_col
+    one = tl.load(first).to(tl.float32)
+    two = tl.load(second).to(tl.float32)
+    tl.store(first, one * cos - two * sin)
+    tl.store(second, one * sin + two * cos)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="nothing_returned"
+"""Changes x and returns None; breaks "returns x itself"."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+    first = x_ptr + b * x_batch + t * x_time + i * x_col
+    second = first + half * x_col
+    one = tl.load(first, mask=inside).to(tl.float32)
+    two = tl.load(second, mask=inside).to(tl.float32)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(second, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+
+# %% exercise="rope_inplace" wrong="partner_one_block_away"
+"""Looks for the second of a pair BLOCK columns on instead of d / 2, right only where d / 2 is a power of two; breaks "pairs (i, i + d/2)" for other widths."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    behind = i + BLOCK < 2 * half
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+    first = x_ptr + b * x_batch + t * x_time + i * x_col
+    second = first + BLOCK * x_col
+    one = tl.load(first, mask=inside).to(tl.float32)
+    two = tl.load(second, mask=behind, other=0.0).to(tl.float32)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(second, one * sin + two * cos, mask=behind)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="block_of_64"
+"""A fixed block of 64 pairs, so a head wider than 128 is turned in part; breaks "BLOCK is at least half" and "triton.next_power_of_2 gives the block"."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+    first = x_ptr + b * x_batch + t * x_time + i * x_col
+    second = first + half * x_col
+    one = tl.load(first, mask=inside).to(tl.float32)
+    two = tl.load(second, mask=inside).to(tl.float32)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(second, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    rope_inplace_kernel[(N * T,)](
+        x, cos, sin, T, d // 2, x.stride(0), x.stride(1), x.stride(2), cos.stride(0), BLOCK=64
+    )
+    return x
+
+# %% exercise="rope_inplace" wrong="converted_and_copied_back"
+"""Works on a float32 copy and copies the result back into x: right numbers, three launches; breaks "One launch; copies, conversions and fills by torch count as launches"."""
+@triton.jit
+def rope_inplace_kernel(
+    x_ptr, cos_ptr, sin_ptr, length, half, x_batch, x_time, x_col, table_row, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    b, t = pid // length, pid % length
+    i = tl.arange(0, BLOCK)
+    inside = i < half
+    cos = tl.load(cos_ptr + t * table_row + i, mask=inside, other=0.0)
+    sin = tl.load(sin_ptr + t * table_row + i, mask=inside, other=0.0)
+    first = x_ptr + b * x_batch + t * x_time + i * x_col
+    second = first + half * x_col
+    one = tl.load(first, mask=inside)
+    two = tl.load(second, mask=inside)
+    tl.store(first, one * cos - two * sin, mask=inside)
+    tl.store(second, one * sin + two * cos, mask=inside)
+
+
+def rope_inplace(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    N, T, d = x.shape
+    work = x.float()
+    rope_inplace_kernel[(N * T,)](
+        work, cos, sin, T, d // 2, work.stride(0), work.stride(1), work.stride(2), cos.stride(0),
+        BLOCK=triton.next_power_of_2(d // 2),
+    )
+    x.copy_(work)
+    return x
+
+# %% exercise="repaired_choice" wrong="smaller_pair_wins"
+"""On a tie the smaller pair of byte strings; breaks "on a tie the greater"."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    return min(counts, key=lambda pair: (-counts[pair], pair))
+
+# %% exercise="repaired_choice" wrong="last_seen_wins"
+"""Sorts by the count alone and takes the last, so a tie goes to the pair that was entered last; breaks "on a tie the greater pair"."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    return sorted(counts, key=lambda pair: counts[pair])[-1]
+
+# %% exercise="repaired_choice" wrong="joined_bytes_compared"
+"""Compares left + right, so (b"a", b"bc") and (b"ab", b"c") are equal and (b"a", b"c") beats (b"ab", b"a"); breaks "the greater pair of byte strings", "compared as Python compares tuples"."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    return max(counts, key=lambda pair: (counts[pair], pair[0] + pair[1]))
+
+# %% exercise="repaired_choice" wrong="compared_as_text"
+"""Decodes the bytes before comparing, with a replacement character for parts of letters, so those all tie; breaks "pair of byte strings"."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    def text(token):
+        return token.decode("utf-8", errors="replace")
+
+    return sorted(counts, key=lambda p: (counts[p], (text(p[0]), text(p[1]))))[-1]
+
+# %% exercise="repaired_choice" wrong="right_before_left"
+"""Compares the right token before the left one; breaks the order of (left, right)."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    return max(counts, key=lambda pair: (counts[pair], pair[::-1]))
+
+# %% exercise="repaired_choice" wrong="longest_wins_tie"
+"""Lets the longer result win a tie before bytes are compared; breaks "on a tie the greater pair of byte strings"."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    return max(counts, key=lambda pair: (counts[pair], len(pair[0]) + len(pair[1]), pair))
+
+# %% exercise="repaired_choice" wrong="greater_pair_of_all"
+"""Compares the pair first and the count second, so a rare pair wins; breaks "the most frequent one"."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    return max((pair, times) for pair, times in counts.items())[0]
+
+# %% exercise="repaired_choice" wrong="returns_count_too"
+"""Returns ((left, right), count), the item as it was compared; breaks "returns (left, right)"."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    return max(counts.items(), key=lambda item: (item[1], item[0]))
+
+# %% exercise="repaired_choice" wrong="takes_it_out"
+"""Takes the chosen pair out of the caller's dict; breaks "what your code is given stays as it was"."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    best = max(counts, key=lambda pair: (counts[pair], pair))
+    counts.pop(best)
+    return best
+
+# %% exercise="repaired_choice" wrong="compared_as_repr"
+"""Compares str() of the pairs, where a newline is a backslash and an n and quotes may change; breaks "pair of byte strings"."""
+def repaired_choice(counts: dict[tuple[bytes, bytes], int]) -> tuple[bytes, bytes]:
+    return max(counts, key=lambda pair: (counts[pair], str(pair)))
+
+# %% exercise="repaired_rotations" wrong="frequencies_stay_short"
+"""Positions in float32, but the frequencies are still rounded to the model's dtype; breaks "the true cosine and sine, rounded"."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    t = torch.arange(length, dtype=torch.float32)
+    inverse = (1.0 / base ** (torch.arange(0, d, 2) / d)).to(dtype)
+    table = torch.outer(t, inverse.float())
+    return table.cos().to(dtype), table.sin().to(dtype)
+
+# %% exercise="repaired_rotations" wrong="product_rounded_3"
+"""Computes the angles in float64 and rounds them to the dtype before cos and sin, the mistake that Wang et al. describe; breaks "the true cosine and sine, rounded"."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    t = torch.arange(length, dtype=torch.float64)
+    inverse = 1.0 / base ** (torch.arange(0, d, 2, dtype=torch.float64) / d)
+    table = torch.outer(t, inverse).to(dtype)
+    return table.cos(), table.sin()
+
+# %% exercise="repaired_rotations" wrong="positions_born_short"
+"""Makes the positions in the dtype and widens them afterwards, when the odd ones are gone already; breaks "of every position"."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    t = torch.arange(length, dtype=dtype).double()
+    inverse = 1.0 / base ** (torch.arange(0, d, 2, dtype=torch.float64) / d)
+    table = torch.outer(t, inverse)
+    return table.cos().to(dtype), table.sin().to(dtype)
+
+# %% exercise="repaired_rotations" wrong="never_converted_back"
+"""Returns float64; breaks "in that dtype"."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    t = torch.arange(length, dtype=torch.float64)
+    inverse = 1.0 / base ** (torch.arange(0, d, 2, dtype=torch.float64) / d)
+    table = torch.outer(t, inverse)
+    return table.cos(), table.sin()
+
+# %% exercise="repaired_rotations" wrong="sine_first_2"
+"""Returns sin, cos; breaks "returns cos, sin"."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    t = torch.arange(length, dtype=torch.float64)
+    table = t[:, None] * base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    return table.sin().to(dtype), table.cos().to(dtype)
+
+# %% exercise="repaired_rotations" wrong="doubled_columns"
+"""Doubles the angles to the full width, as transformers' cos and sin caches have them; breaks "(T, d / 2)"."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    t = torch.arange(length, dtype=torch.float64)
+    table = torch.outer(t, 1.0 / base ** (torch.arange(0, d, 2, dtype=torch.float64) / d))
+    table = torch.cat([table, table], dim=-1)
+    return table.cos().to(dtype), table.sin().to(dtype)
+
+# %% exercise="repaired_rotations" wrong="remainder_rounded"
+"""Brings the angles into one turn first and rounds the rest to the dtype before cos and sin: no two positions coincide any more, but the numbers are off by several last bits; breaks "the true cosine and sine, rounded"."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    t = torch.arange(length, dtype=torch.float64)
+    table = torch.outer(t, 1.0 / base ** (torch.arange(0, d, 2, dtype=torch.float64) / d))
+    rest = (table % (2 * math.pi)).to(dtype)
+    return rest.cos(), rest.sin()
+
+# %% exercise="repaired_rotations" wrong="sine_as_root"
+"""Computes the sine as sqrt(1 - cos^2) to save one call, which loses its sign; breaks "the true cosine and sine"."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    t = torch.arange(length, dtype=torch.float64)
+    cos = torch.outer(t, 1.0 / base ** (torch.arange(0, d, 2, dtype=torch.float64) / d)).cos()
+    sin = (1 - cos**2).clamp(min=0).sqrt()
+    return cos.to(dtype), sin.to(dtype)
+
+# %% exercise="repaired_rotations" wrong="exponent_in_dtype"
+"""Everything in float64 but the exponents 2i/d, which are rounded to the dtype as the published code does (no harm while d is a power of two); breaks "the true cosine and sine"."""
+def repaired_rotations(length: int, d: int, dtype: torch.dtype, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    t = torch.arange(length, dtype=torch.float64)
+    exponent = (torch.arange(0, d, 2) / d).to(dtype)
+    table = torch.outer(t, 1.0 / base ** exponent.double())
+    return table.cos().to(dtype), table.sin().to(dtype)

@@ -3464,3 +3464,1074 @@ def rmsnorm_backward(
     )
     rmsnorm_sum_kernel[(triton.cdiv(cols, 128),)](partial, dweight, programs, cols, BLOCK=128)
     return dx, dweight
+
+# %% exercise="LayerNorm" right="seen_from_the_first_coordinate"
+"""Shifts every vector by its first coordinate (which changes neither y nor the gradient), then var_mean and addcmul."""
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.register_parameter("weight", nn.Parameter(torch.full((width,), 1.0)))
+        self.register_parameter("bias", nn.Parameter(torch.full((width,), 0.0)))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        moved = x - x[..., :1]
+        variance, mean = torch.var_mean(moved, dim=-1, correction=0, keepdim=True)
+        return torch.addcmul(self.bias, (moved - mean) * (variance + self.eps).rsqrt(), self.weight)
+
+# %% exercise="LayerNorm" right="backward_written_out"
+"""An autograd.Function with the gradient written out by hand; sums over the rows with einsum."""
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, eps):
+        D = x.shape[-1]
+        centred = x - x.sum(-1, keepdim=True).div(D)
+        scale = torch.einsum("...d,...d->...", centred, centred).div(D).add(eps).pow(-0.5).unsqueeze(-1)
+        normed = centred * scale
+        ctx.save_for_backward(normed, scale)
+        return normed
+
+    @staticmethod
+    def backward(ctx, g):
+        normed, scale = ctx.saved_tensors
+        along = (g * normed).mean(-1, keepdim=True)
+        return scale * (g - g.mean(-1, keepdim=True) - normed * along), None
+
+
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("...d,d->...d", _Normalise.apply(x, self.eps), self.weight) + self.bias
+
+# %% exercise="RMSNorm" right="promoted_and_einsum"
+"""Lets promote_types choose the working dtype, takes the mean of squares with einsum and divides by a hypotenuse."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.width, self.eps = width, eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        working = torch.promote_types(x.dtype, torch.float32)
+        wide, gain = x.to(working), self.weight.to(working)
+        mean_square = torch.einsum("...d,...d->...", wide, wide)[..., None] / self.width
+        return torch.true_divide(wide * gain, torch.sqrt(mean_square + self.eps)).to(x.dtype)
+
+# %% exercise="RMSNorm" right="row_by_row"
+"""Walks over the vectors in a loop and divides each by its own root mean square, with torch.linalg.vecdot for the sum of squares."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        D = x.size(-1)
+        rows = []
+        for row in x.reshape(-1, D).unbind(0):
+            if row.dtype in {torch.float16, torch.bfloat16}:
+                row = row.to(torch.float32)
+            rows.append(row * self.weight.to(row.dtype) * (torch.linalg.vecdot(row, row) / D + self.eps) ** -0.5)
+        return torch.stack(rows).to(x.dtype).reshape(x.shape)
+
+# %% exercise="BatchNorm" right="axes_and_var_mean"
+"""Leaves x in its shape: var_mean over all axes but the last, running statistics moved through .data of detached numbers, and a counter as torch has it."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            scale = self.weight / torch.sqrt(self.running_var + self.eps)
+            return torch.addcmul(self.bias, x - self.running_mean, scale)
+        others = tuple(range(x.dim() - 1))
+        var, mean = torch.var_mean(x, dim=others, correction=0)
+        N = x.numel() // x.shape[-1]
+        m = self.momentum
+        self.running_mean.copy_(self.running_mean * (1 - m) + mean.detach() * m)
+        self.running_var.copy_(self.running_var * (1 - m) + var.detach() * (m * N / (N - 1)))
+        self.num_batches_tracked += 1
+        return torch.addcmul(self.bias, x - mean, self.weight * (var + self.eps).rsqrt())
+
+# %% exercise="BatchNorm" right="column_by_column"
+"""Takes the D coordinates apart and normalises each column by itself, in a loop; new buffers are assigned, not changed in place."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        columns, means, variances = [], [], []
+        for d, column in enumerate(x.unbind(-1)):
+            if self.training:
+                N = column.numel()
+                mean = column.sum() / N
+                centred = column - mean
+                squares = centred.square().sum()
+                means.append(mean.item())
+                variances.append(squares.item() / (N - 1))
+                var = squares / N
+            else:
+                centred, var = column - self.running_mean[d], self.running_var[d]
+            columns.append(centred / torch.sqrt(var + self.eps) * self.weight[d] + self.bias[d])
+        if self.training:
+            old_mean, old_var = self.running_mean, self.running_var
+            self.running_mean = old_mean + self.momentum * (old_mean.new_tensor(means) - old_mean)
+            self.running_var = old_var + self.momentum * (old_var.new_tensor(variances) - old_var)
+        return torch.stack(columns, dim=-1)
+
+# %% exercise="FeedForward" right="match_and_erfc"
+"""Decides with match when it is called, and writes relu with where and Phi with erfc."""
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        self.up = nn.Linear(in_features=width, out_features=hidden)
+        self.down = nn.Linear(in_features=hidden, out_features=width)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        match self.activation:
+            case "relu":
+                def bend(h): return torch.where(h > 0, h, torch.zeros_like(h))
+            case "gelu":
+                def bend(h): return 0.5 * h * torch.erfc(-h / math.sqrt(2))
+            case other:
+                raise ValueError(f"no activation {other!r} here")
+        return self.down(bend(self.up(x)))
+
+# %% exercise="FeedForward" right="einsum_and_bias"
+"""Uses the two layers as mere holders of weights: einsum for the maps, the biases added by hand, a module for the activation."""
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        known = {"relu": nn.ReLU, "gelu": nn.GELU}
+        if activation not in known:
+            raise ValueError(f"activation is one of {sorted(known)}")
+        self.up, self.bend, self.down = nn.Linear(width, hidden), known[activation](), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.bend(torch.einsum("...d,fd->...f", x, self.up.weight) + self.up.bias)
+        return torch.einsum("...f,df->...d", hidden, self.down.weight) + self.down.bias
+
+# %% exercise="SwiGLU" right="one_product_for_both_branches"
+"""Keeps three layers but multiplies by gate and up at once, their weights put together, and chunks; silu from sigmoid."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        for name, (wide, to) in {"gate": (width, hidden), "up": (width, hidden), "down": (hidden, width)}.items():
+            self.add_module(name, nn.Linear(wide, to, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = x @ torch.cat([self.gate.weight, self.up.weight]).mT
+        z, u = both.chunk(2, dim=-1)
+        return (z * z.sigmoid() * u) @ self.down.weight.mT
+
+# %% exercise="SwiGLU" right="tanh_sigmoid"
+"""Writes sigmoid(z) as (1 + tanh(z / 2)) / 2, which never overflows, and sums over the hidden coordinates with einsum."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate, self.up = (nn.Linear(width, hidden, bias=False) for _ in range(2))
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.gate(x)
+        opened = 0.5 * z * (1 + torch.tanh(0.5 * z))
+        return torch.einsum("...f,...f,df->...d", opened, self.up(x), self.down.weight)
+
+# %% exercise="EncoderLayer" right="norm_early_or_late"
+"""One method for both arrangements: a norm and an identity change places; dropout by bernoulli."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        self.attention = MultiHeadAttention(width, heads)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
+        self.arrangement, self.stays = norm, 1.0 - dropout
+
+    def thin_out(self, y):
+        if not self.training or self.stays == 1.0:
+            return y
+        if self.stays == 0.0:
+            return y * 0.0
+        return y * torch.bernoulli(torch.full_like(y, self.stays)).detach() / self.stays
+
+    def around(self, sublayer, norm, x):
+        same = nn.Identity()
+        places = {"pre": (norm, same), "post": (same, norm)}
+        if self.arrangement not in places:
+            raise ValueError(f"norm is 'pre' or 'post', not {self.arrangement!r}")
+        early, late = places[self.arrangement]
+        return late(torch.add(x, self.thin_out(sublayer(early(x)))))
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        def attend(y):
+            out, _ = self.attention(y, mask)
+            return out
+
+        for sublayer, norm in ((attend, self.norm1), (self.feed_forward, self.norm2)):
+            x = self.around(sublayer, norm, x)
+        return x
+
+# %% exercise="EncoderLayer" right="stream_as_a_sum"
+"""Collects what is added in a list and sums it up (pre-norm); post-norm is a chain of its own, chosen once in __init__."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm != "pre" and norm != "post":
+            raise ValueError("norm")
+        self.is_pre, self.p = norm == "pre", dropout
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm2 = LayerNorm(width)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        return self._pre(x, mask) if self.is_pre else self._post(x, mask)
+
+    def _pre(self, x, mask):
+        terms = [x]
+        terms.append(self._drop(self.attention(self.norm1(x), mask)[0]))
+        terms.append(self._drop(self.feed_forward(self.norm2(sum(terms)))))
+        return torch.stack(terms).sum(dim=0)
+
+    def _post(self, x, mask):
+        middle = self.norm1(self._drop(self.attention(x, mask)[0]) + x)
+        return self.norm2(self._drop(self.feed_forward(middle)) + middle)
+
+    def _drop(self, y):
+        return nn.functional.dropout(y, p=self.p, training=self.training)
+
+# %% exercise="DecoderLayer" right="loop_over_three_sublayers"
+"""A loop over three sublayers, the norms found by number with get_submodule."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in {"pre", "post"}:
+            raise ValueError(f"norm {norm!r} is neither 'pre' nor 'post'")
+        for name in ("self_attention", "cross_attention"):
+            self.add_module(name, MultiHeadAttention(width, heads))
+        self.add_module("feed_forward", FeedForward(width, hidden, activation))
+        for number in (1, 2, 3):
+            self.add_module(f"norm{number}", LayerNorm(width))
+        self.where, self.drop = norm, nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        sublayers = [
+            lambda y: self.self_attention(y, mask)[0],
+            lambda y: self.cross_attention(y, memory_mask, memory)[0],
+            lambda y: self.feed_forward(y),
+        ]
+        for number, sublayer in enumerate(sublayers, start=1):
+            norm = self.get_submodule(f"norm{number}")
+            if self.where == "pre":
+                x = x + self.drop(sublayer(norm(x)))
+            else:
+                x = norm(x + self.drop(sublayer(x)))
+        return x
+
+# %% exercise="DecoderLayer" right="with_a_helper_function"
+"""A function outside the class does one residual step, with a mask of zeros and 1 / (1 - p) made from random numbers."""
+def _step(layer, norm, sublayer, x):
+    read = norm(x) if layer.norm == "pre" else x
+    new = sublayer(read)
+    if layer.training and layer.dropout > 0:
+        alive = torch.rand(new.shape, device=new.device) >= layer.dropout  # rand is below 1: none is alive at 1
+        grown = 1 / (1 - layer.dropout) if layer.dropout < 1 else 0.0
+        new = torch.where(alive, new * grown, torch.zeros_like(new))
+    total = x + new
+    return norm(total) if layer.norm == "post" else total
+
+
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(norm)
+        self.norm, self.dropout = norm, float(dropout)
+        self.norm1, self.norm2, self.norm3 = (LayerNorm(width) for _ in range(3))
+        self.self_attention, self.cross_attention = (MultiHeadAttention(width, heads) for _ in range(2))
+        self.feed_forward = FeedForward(width, hidden, activation)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        x = _step(self, self.norm1, lambda y: self.self_attention(y, mask)[0], x)
+        x = _step(self, self.norm2, lambda y: self.cross_attention(y, memory_mask, memory)[0], x)
+        return _step(self, self.norm3, self.feed_forward, x)
+
+# %% exercise="Transformer" right="second_name_for_the_head"
+"""The head is an nn.Linear without bias whose weight IS the target embedding (a second name in the state dict); causal mask and positions are buffers; no closing norm is None."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        settings = dict(width=width, heads=heads, hidden=hidden, norm=norm, activation=activation, dropout=dropout)
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        with torch.no_grad():
+            for table in (self.source_embedding.weight, self.target_embedding.weight):
+                table.copy_(torch.randn(table.shape) / width**0.5)
+        self.head = nn.Linear(width, target_vocab, bias=False)
+        self.head.weight = self.target_embedding.weight
+        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
+        for _ in range(layers):
+            self.encoder.append(EncoderLayer(**settings))
+            self.decoder.append(DecoderLayer(**settings))
+        self.encoder_norm = LayerNorm(width) if norm == "pre" else None
+        self.decoder_norm = LayerNorm(width) if norm == "pre" else None
+        self.drop = nn.Dropout(dropout)
+        self.register_buffer("places", sinusoidal_encoding(max_length, width))
+        past = torch.arange(max_length)
+        self.register_buffer("causal", past[None, :] <= past[:, None])
+
+    def enter(self, ids, embedding):
+        if ids.size(1) > len(self.places):
+            raise ValueError("longer than max_length")
+        return self.drop(torch.add(self.places[: ids.size(1)], embedding(ids), alpha=embedding.embedding_dim**0.5))
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source.ne(PAD)
+        stream = self.enter(source, self.source_embedding)
+        for layer in self.encoder:
+            stream = layer(stream, mask=keep.unsqueeze(1).unsqueeze(1))
+        if self.encoder_norm is not None:
+            stream = self.encoder_norm(stream)
+        return stream, keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        T = target.size(1)
+        stream = self.enter(target, self.target_embedding)
+        for layer in self.decoder:
+            stream = layer(stream, memory, mask=self.causal[:T, :T], memory_mask=source_keep[:, None, None])
+        if self.decoder_norm is not None:
+            stream = self.decoder_norm(stream)
+        return self.head(stream)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        memory, keep = self.encode(source)
+        return self.decode(target, memory, keep)
+
+# %% exercise="Transformer" right="reduce_and_full_masks"
+"""functools.reduce over the layers, masks written out for every query, positions made at each call, rows of the table taken by indexing and logits by einsum; the padding of the target is hidden too."""
+from functools import reduce
+
+
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.longest, self.p = max_length, dropout
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)])
+        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)])
+        if norm == "pre":
+            self.encoder_norm, self.decoder_norm = LayerNorm(width), LayerNorm(width)
+        for table in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(table.weight, mean=0.0, std=1 / math.sqrt(width))
+
+    def looked_up(self, table, ids):
+        (_, length), width = ids.shape, table.shape[1]
+        if length > self.longest:
+            raise ValueError(f"at most {self.longest} tokens, not {length}")
+        places = sinusoidal_encoding(length, width).to(table)
+        return nn.functional.dropout(math.sqrt(width) * table[ids] + places, self.p, self.training)
+
+    def closed(self, name, x):
+        return getattr(self, name)(x) if hasattr(self, name) else x
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        B, S = source.shape
+        keep = torch.logical_not(source == PAD)
+        mask = keep.view(B, 1, 1, S).expand(B, 1, S, S)
+        x = self.looked_up(self.source_embedding.weight, source)
+        x = reduce(lambda stream, layer: layer(stream, mask), self.encoder, x)
+        return self.closed("encoder_norm", x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        (B, T), S = target.shape, memory.shape[1]
+        future = torch.ones(T, T, device=target.device).triu(1).bool()
+        real = target != PAD
+        real = real | (real.long().flip(1).cumsum(1).flip(1) > 0)  # PAD before a real token is no padding
+        own = torch.eye(T, dtype=torch.bool, device=target.device)  # nobody is left with nothing to see
+        mask = (~future & real[:, None, :] | own)[:, None]
+        memory_mask = source_keep.view(B, 1, 1, S).expand(B, 1, T, S)
+        x = self.looked_up(self.target_embedding.weight, target)
+        x = reduce(lambda stream, layer: layer(stream, memory, mask, memory_mask), self.decoder, x)
+        return torch.einsum("btd,vd->btv", self.closed("decoder_norm", x), self.target_embedding.weight)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="gradient_norms_by_depth" right="one_layer_many_weights"
+"""A single EncoderLayer without weights of its own: functional_call puts copies of each state through it."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    hidden, width = states[0]["feed_forward.up.weight"].shape
+    shell = EncoderLayer(width, heads, hidden, norm, "relu")
+    asked, stream = [], x.detach()
+    with torch.enable_grad():
+        for state in states:
+            copy = {name: value.detach().clone() for name, value in state.items()}
+            asked.append(copy["feed_forward.down.weight"].requires_grad_())
+            stream = torch.func.functional_call(shell, copy, (stream,))
+        if norm == "pre":
+            stream = LayerNorm(width).to(stream.dtype)(stream)
+        loss = torch.einsum("btd,btd->", stream, direction.detach()) / (x.shape[0] * x.shape[1])
+    return torch.stack([torch.linalg.matrix_norm(g) for g in torch.autograd.grad(loss, asked)])
+
+# %% exercise="gradient_norms_by_depth" right="back_layer_by_layer"
+"""No graph through the whole stack: keeps each layer's input and pulls the gradient back by hand, one layer at a time."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    B, T, D = x.shape
+    stack = []
+    for state in states:
+        layer = EncoderLayer(D, heads, len(state["feed_forward.up.weight"]), norm=norm).to(dtype=x.dtype)
+        layer.load_state_dict({name: value.clone() for name, value in state.items()})
+        stack.append(layer)
+    closing = LayerNorm(D).to(dtype=x.dtype) if norm == "pre" else nn.Identity()
+    inputs = [x.detach()]
+    with torch.no_grad():
+        for layer in stack:
+            inputs.append(layer(inputs[-1]))
+    arriving = direction.detach() / (B * T)
+    top = inputs.pop().requires_grad_()
+    (arriving,) = torch.autograd.grad(closing(top) * 1.0, top, arriving)
+    norms = torch.zeros(len(stack), dtype=x.dtype)
+    for place in reversed(range(len(stack))):
+        layer, entered = stack[place], inputs[place].clone().requires_grad_()
+        weight = layer.feed_forward.down.weight
+        arriving, grad = torch.autograd.grad(layer(entered), (entered, weight), arriving)
+        norms[place] = grad.square().sum().sqrt()
+    return norms
+
+# %% exercise="depth_finding" right="rounded_to_one_decimal"
+"""One decimal, as the text allows, put together with zip."""
+depth_finding = dict(zip(("post_last", "pre_last", "pre_first", "post_first"), (1.0, 0.4, 5.1, 1.0)))
+
+# %% exercise="depth_finding" right="as_printed"
+"""Two decimals, as the table prints them, written key by key."""
+depth_finding = {}
+depth_finding["pre_first"] = 5.08
+depth_finding["post_first"] = 1.04
+depth_finding["pre_last"] = 0.44
+depth_finding["post_last"] = 1.00
+
+# %% exercise="rmsnorm_forward" right="tile_of_two_rows"
+"""A program holds a two-dimensional tile of two rows and reduces it along axis 1; rsqrt instead of a division."""
+@triton.jit
+def rmsnorm_kernel(
+    x_ptr, weight_ptr, out_ptr, n_rows, n_cols, eps, x_row, x_col, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    cols = tl.arange(0, BLOCK)[None, :]
+    inside = (rows < n_rows) & (cols < n_cols)
+    tile = tl.load(x_ptr + rows * x_row + cols * x_col, mask=inside, other=0.0).to(tl.float32)
+    gain = tl.load(weight_ptr + cols, mask=cols < n_cols, other=0.0).to(tl.float32)
+    mean_square = tl.sum(tile * tile, axis=1) / n_cols
+    factor = tl.rsqrt(mean_square + eps)[:, None]
+    tl.store(out_ptr + rows * n_cols + cols, (tile * factor * gain).to(out_ptr.dtype.element_ty), mask=inside)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    n_rows, n_cols = x.shape
+    out = torch.empty((n_rows, n_cols), dtype=x.dtype, device=x.device)
+    rmsnorm_kernel[(triton.cdiv(n_rows, 2),)](
+        x, weight, out, n_rows, n_cols, eps, x.stride(0), x.stride(1), ROWS=2, BLOCK=triton.next_power_of_2(n_cols)
+    )
+    return out
+
+# %% exercise="rmsnorm_forward" right="few_programs_walk_the_rows"
+"""A third as many programs as rows, each walking its rows with a stride in a while loop; divides by the root."""
+@triton.jit
+def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_rows, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
+    lane = tl.arange(0, BLOCK)
+    real = lane < n_cols
+    gain = tl.load(weight_ptr + lane, mask=real, other=0.0).to(tl.float32)
+    row = tl.program_id(0)
+    while row < n_rows:
+        x = tl.load(x_ptr + row * x_row + lane * x_col, mask=real, other=0.0).to(tl.float32)
+        square = tl.where(real, x * x, 0.0)
+        root = tl.sqrt(tl.sum(square, axis=0) / n_cols + eps)
+        tl.store(out_ptr + row * n_cols + lane, x / root * gain, mask=real)
+        row += tl.num_programs(0)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    out = x.new_empty(x.shape)
+    programs = (len(x) + 2) // 3
+    rmsnorm_kernel[(programs,)](
+        x, weight, out, x.shape[0], x.shape[1], eps, *x.stride(), BLOCK=triton.next_power_of_2(x.shape[1])
+    )
+    return out
+
+# %% exercise="rmsnorm_backward" right="chunks_of_rows_and_a_tile_sum"
+"""Neighbouring rows make a share, the uncollected formula with r cubed, partial sums added as tiles; one program writes dweight itself."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps, share,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    p = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    real = at < n_cols
+    w = tl.load(weight_ptr + at, mask=real, other=0.0).to(tl.float32)
+    mine = tl.zeros((BLOCK,), dtype=tl.float32)
+    first = p * share
+    last = tl.minimum(first + share, n_rows)
+    for row in range(first, last):
+        x = tl.load(x_ptr + row * x_row + at * x_col, mask=real, other=0.0).to(tl.float32)
+        dy = tl.load(dy_ptr + row * dy_row + at * dy_col, mask=real, other=0.0).to(tl.float32)
+        r = 1.0 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        along = tl.sum(dy * w * x * r, axis=0) / n_cols
+        dx = r * dy * w - x * r * r * along
+        tl.store(dx_ptr + row * n_cols + at, dx.to(dx_ptr.dtype.element_ty), mask=real)
+        mine += dy * (x * r)
+    tl.store(partial_ptr + p * n_cols + at, mine.to(partial_ptr.dtype.element_ty), mask=real)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, TALL: tl.constexpr, BLOCK: tl.constexpr):
+    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    found = tl.zeros((BLOCK,), dtype=tl.float32)
+    for start in range(0, n_partial, TALL):
+        rows = start + tl.arange(0, TALL)
+        inside = (rows[:, None] < n_partial) & (cols[None, :] < n_cols)
+        tile = tl.load(partial_ptr + rows[:, None] * n_cols + cols[None, :], mask=inside, other=0.0)
+        found += tl.sum(tile, axis=0)
+    tl.store(dweight_ptr + cols, found.to(dweight_ptr.dtype.element_ty), mask=cols < n_cols)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    n_rows, n_cols = x.shape
+    programs = min(programs, n_rows)
+    dx = torch.empty((n_rows, n_cols), dtype=x.dtype, device=x.device)
+    dweight = torch.empty((n_cols,), dtype=weight.dtype, device=x.device)
+    alone = programs == 1
+    partial = dweight if alone else torch.empty((programs, n_cols), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(programs,)](
+        dy, x, weight, dx, partial, n_rows, n_cols, eps, triton.cdiv(n_rows, programs),
+        dy.stride(0), dy.stride(1), x.stride(0), x.stride(1), BLOCK=triton.next_power_of_2(n_cols),
+    )  # fmt: skip
+    if not alone:
+        rmsnorm_sum_kernel[(triton.cdiv(n_cols, 64),)](partial, dweight, programs, n_cols, TALL=4, BLOCK=64)
+    return dx, dweight
+
+# %% exercise="rmsnorm_backward" right="two_rows_at_once_transposed_partials"
+"""Tiles of two rows for each step of a program, and the partial sums are kept transposed, (C, programs)."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    me, all_of_us = tl.program_id(0), tl.num_programs(0)
+    cols = tl.arange(0, BLOCK)[None, :]
+    w = tl.load(weight_ptr + cols, mask=cols < n_cols, other=0.0).to(tl.float32)
+    kept = tl.zeros((BLOCK,), tl.float32)
+    for start in range(me, n_rows, 2 * all_of_us):
+        rows = start + all_of_us * tl.arange(0, 2)[:, None]
+        inside = (rows < n_rows) & (cols < n_cols)
+        x = tl.load(x_ptr + rows * x_row + cols * x_col, mask=inside, other=0.0).to(tl.float32)
+        dy = tl.load(dy_ptr + rows * dy_row + cols * dy_col, mask=inside, other=0.0).to(tl.float32)
+        mean_square = tl.sum(x * x, axis=1) / n_cols
+        r = tl.where(start + all_of_us * tl.arange(0, 2) < n_rows, 1.0 / tl.sqrt(mean_square + eps), 0.0)[:, None]
+        normal = x * r
+        g = dy * w
+        shared = (tl.sum(g * normal, axis=1) / n_cols)[:, None]
+        tl.store(dx_ptr + rows * n_cols + cols, (r * (g - normal * shared)).to(dx_ptr.dtype.element_ty), mask=inside)
+        kept += tl.sum(tl.where(inside, dy * normal, 0.0), axis=0)
+    lane = tl.arange(0, BLOCK)
+    tl.store(partial_ptr + lane * all_of_us + me, kept, mask=lane < n_cols)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
+    column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[:, None]
+    found = tl.zeros((BLOCK, 8), tl.float32)
+    for start in range(0, n_partial, 8):
+        which = start + tl.arange(0, 8)[None, :]
+        inside = (column < n_cols) & (which < n_partial)
+        found += tl.load(partial_ptr + column * n_partial + which, mask=inside, other=0.0)
+    lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(dweight_ptr + lane, tl.sum(found, axis=1).to(dweight_ptr.dtype.element_ty), mask=lane < n_cols)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    (n_rows, n_cols), programs = x.shape, min(programs, x.shape[0])
+    dx, dweight = x.new_empty(x.shape), x.new_empty(n_cols)
+    partial = x.new_empty((n_cols, programs), dtype=torch.float32)
+    rmsnorm_rows_kernel[(programs,)](
+        dy, x, weight, dx, partial, n_rows, n_cols, eps, *dy.stride(), *x.stride(),
+        BLOCK=triton.next_power_of_2(n_cols),
+    )  # fmt: skip
+    rmsnorm_sum_kernel[(triton.cdiv(n_cols, 256),)](partial, dweight, programs, n_cols, BLOCK=256)
+    return dx, dweight
+
+# %% exercise="residual_rmsnorm" right="from_the_rounded_sum"
+"""Rounds the sum to the type of the result first, stores it, and normalises the rounded sum in float32."""
+@triton.jit
+def residual_rmsnorm_kernel(
+    x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
+    x_row, x_col, residual_row, residual_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    real = lane < n_cols
+    left = tl.load(x_ptr + row * x_row + lane * x_col, mask=real, other=0.0)
+    right = tl.load(residual_ptr + row * residual_row + lane * residual_col, mask=real, other=0.0)
+    total = (left.to(tl.float32) + right.to(tl.float32)).to(total_ptr.dtype.element_ty)
+    tl.store(total_ptr + row * n_cols + lane, total, mask=real)
+    total = total.to(tl.float32)
+    factor = tl.rsqrt(tl.sum(total * total, axis=0) * (1.0 / n_cols) + eps)
+    gain = tl.load(weight_ptr + lane, mask=real, other=0.0).to(tl.float32)
+    tl.store(out_ptr + row * n_cols + lane, (total * factor * gain).to(out_ptr.dtype.element_ty), mask=real)
+
+
+def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    n_rows, n_cols = x.shape
+    out, total = (torch.empty((n_rows, n_cols), dtype=x.dtype, device=x.device) for _ in range(2))
+    residual_rmsnorm_kernel[(n_rows,)](
+        x, residual, weight, out, total, n_cols, eps, *x.stride(), *residual.stride(),
+        BLOCK=triton.next_power_of_2(n_cols),
+    )  # fmt: skip
+    return out, total
+
+# %% exercise="residual_rmsnorm" right="both_results_in_one_buffer"
+"""One empty buffer (2, R, C) of which the two results are the (contiguous) halves; a program takes up to four rows."""
+@triton.jit
+def residual_rmsnorm_kernel(
+    x_ptr, residual_ptr, weight_ptr, both_ptr, n_rows, n_cols, eps,
+    x_row, x_col, residual_row, residual_col, EACH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    lane = tl.arange(0, BLOCK)
+    real = lane < n_cols
+    gain = tl.load(weight_ptr + lane, mask=real, other=0.0).to(tl.float32)
+    for k in range(EACH):
+        row = tl.program_id(0) * EACH + k
+        here = real & (row < n_rows)
+        x = tl.load(x_ptr + row * x_row + lane * x_col, mask=here, other=0.0)
+        stream = tl.load(residual_ptr + row * residual_row + lane * residual_col, mask=here, other=0.0)
+        total = x.to(tl.float32) + stream.to(tl.float32)
+        root = tl.sqrt(tl.sum(total * total, axis=0) / n_cols + eps)
+        tl.store(both_ptr + row * n_cols + lane, total * gain / root, mask=here)
+        tl.store(both_ptr + (n_rows + row) * n_cols + lane, total, mask=here)
+
+
+def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    n_rows, n_cols = x.shape
+    both = x.new_empty((2, n_rows, n_cols))
+    residual_rmsnorm_kernel[(triton.cdiv(n_rows, 4),)](
+        x, residual, weight, both, n_rows, n_cols, eps, x.stride(0), x.stride(1),
+        residual.stride(0), residual.stride(1), EACH=4, BLOCK=triton.next_power_of_2(n_cols),
+    )  # fmt: skip
+    return both[0], both[1]
+
+# %% exercise="cross_entropy" right="every_lane_has_its_own_maximum"
+"""Each lane keeps a running maximum and sum of its own, merged once at the end; the second walk goes backwards."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride,
+    FITS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    t = tl.load(target_ptr + row)
+    counts = tl.where(t == ignore, 0.0, 1.0)
+    lane = tl.arange(0, BLOCK)
+    here = logits_ptr + row * row_stride
+    there = grad_ptr + row * n_classes
+    if FITS:
+        z = tl.load(here + lane * class_stride, mask=lane < n_classes, other=-float("inf")).to(tl.float32)
+        top = tl.max(z, axis=0)
+        e = tl.exp(z - top)
+        s = tl.sum(e, axis=0)
+        at_target = tl.sum(tl.where(lane == t, z, 0.0), axis=0)
+        p = e / s - tl.where(lane == t, 1.0, 0.0)
+        tl.store(there + lane, (p * counts).to(grad_ptr.dtype.element_ty), mask=lane < n_classes)
+        tl.store(loss_ptr + row, (tl.log(s) + (top - at_target)) * counts)
+    else:
+        tops = tl.full((BLOCK,), -3.4028234e38, tl.float32)
+        sums = tl.zeros((BLOCK,), tl.float32)
+        picked = tl.zeros((BLOCK,), tl.float32)
+        for start in range(0, n_classes, BLOCK):
+            at = start + lane
+            z = tl.load(here + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            higher = tl.maximum(tops, z)
+            sums = sums * tl.exp(tops - higher) + tl.exp(z - higher)
+            tops = higher
+            picked += tl.where(at == t, z, 0.0)
+        top = tl.max(tops, axis=0)
+        s = tl.sum(sums * tl.exp(tops - top), axis=0)
+        tl.store(loss_ptr + row, (tl.log(s) + (top - tl.sum(picked, axis=0))) * counts)
+        blocks = (n_classes + BLOCK - 1) // BLOCK
+        for k in range(blocks):
+            at = (blocks - 1 - k) * BLOCK + lane
+            z = tl.load(here + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            p = tl.exp(z - top) / s - tl.where(at == t, 1.0, 0.0)
+            tl.store(there + at, (p * counts).to(grad_ptr.dtype.element_ty), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    n, v = logits.shape
+    loss = torch.empty((n,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((n, v), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(n,)](
+        logits, target, loss, grad, v, ignore, logits.stride(0), logits.stride(1),
+        FITS=v <= block, BLOCK=min(block, triton.next_power_of_2(v)),
+    )  # fmt: skip
+    return loss, grad
+
+# %% exercise="cross_entropy" right="two_kernels_one_is_launched"
+"""A kernel for narrow and one for wide rows, the launcher takes one; ignored rows are zeroed unread; log-sum instead of division."""
+@triton.jit
+def narrow_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_rows, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    cols = tl.arange(0, BLOCK)
+    real = cols < n_classes
+    for row in range(tl.program_id(0), n_rows, tl.num_programs(0)):
+        t = tl.load(target_ptr + row)
+        kept = t != ignore
+        z = tl.load(logits_ptr + row * row_stride + cols * class_stride, mask=real & kept, other=0.0).to(tl.float32)
+        top = tl.max(tl.where(real, z, float("-inf")), axis=0)
+        below = z - top
+        log_s = tl.log(tl.sum(tl.where(real, tl.exp(below), 0.0), axis=0))
+        grad = tl.exp(below - log_s) - (cols == t).to(tl.float32)
+        at_target = tl.sum(tl.where(cols == t, below, 0.0), axis=0)
+        tl.store(grad_ptr + row * n_classes + cols, tl.where(kept, grad, 0.0), mask=real)
+        tl.store(loss_ptr + row, tl.where(kept, log_s - at_target, 0.0))
+
+
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    cols = tl.arange(0, BLOCK)
+    if t == ignore:
+        for start in range(0, n_classes, BLOCK):
+            tl.store(grad_ptr + row * n_classes + start + cols, tl.zeros((BLOCK,), tl.float32),
+                     mask=start + cols < n_classes)
+        tl.store(loss_ptr + row, 0.0)
+    else:
+        top = float("-inf")
+        s = 0.0
+        z_t = 0.0
+        for start in range(0, n_classes, BLOCK):
+            c = start + cols
+            z = tl.load(logits_ptr + row * row_stride + c * class_stride, mask=c < n_classes, other=float("-inf"))
+            z = z.to(tl.float32)
+            new = tl.maximum(top, tl.max(z, axis=0))
+            s = s * tl.exp(top - new) + tl.sum(tl.exp(z - new), axis=0)
+            z_t += tl.sum(tl.where(c == t, z, 0.0), axis=0)
+            top = new
+        tl.store(loss_ptr + row, tl.log(s) + (top - z_t))
+        log_s = tl.log(s)
+        for start in range(0, n_classes, BLOCK):
+            c = start + cols
+            z = tl.load(logits_ptr + row * row_stride + c * class_stride, mask=c < n_classes, other=float("-inf"))
+            p = tl.exp(z.to(tl.float32) - top - log_s)
+            tl.store(grad_ptr + row * n_classes + c, tl.where(c == t, p - 1.0, p), mask=c < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = logits.new_empty(N, dtype=torch.float32)
+    grad = logits.new_empty((N, V))
+    if V <= block:
+        narrow_kernel[((N + 1) // 2,)](
+            logits, target, loss, grad, N, V, ignore, *logits.stride(), BLOCK=triton.next_power_of_2(V)
+        )
+    else:
+        cross_entropy_kernel[(N,)](logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=block)
+    return loss, grad
+
+# %% exercise="shift_right" right="pad_on_the_left"
+"""nn.functional.pad with BOS on the left and one column cut off on the right, in one call."""
+def shift_right(target: Tensor) -> Tensor:
+    return nn.functional.pad(target, (1, -1), value=BOS)
+
+# %% exercise="shift_right" right="roll_and_where"
+"""Rolls the row and replaces what came round the corner, with torch.where over the positions."""
+def shift_right(target: Tensor) -> Tensor:
+    place = torch.arange(target.shape[1], device=target.device)
+    return torch.where(place == 0, torch.full_like(target, BOS), target.roll(1, dims=1))
+
+# %% exercise="shift_right" right="index_select_of_places"
+"""Gathers from the places max(t - 1, 0) and then writes BOS into the first column of the new tensor."""
+def shift_right(target: Tensor) -> Tensor:
+    moved = target[:, [max(t - 1, 0) for t in range(target.size(1))]]
+    moved[:, 0] = BOS
+    return moved
+
+# %% exercise="smoothed_cross_entropy" right="the_distribution_written_out"
+"""Picks the real tokens first, writes q as a matrix with scatter, and contracts it with einsum."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    real = target != PAD
+    z, t = logits[real], target[real]  # (n, V), (n,)
+    V = z.shape[-1]
+    z = z - z.max(dim=-1, keepdim=True).values
+    log_p = z - z.exp().sum(dim=-1, keepdim=True).log()
+    one_hot = torch.zeros_like(log_p).scatter(-1, t[:, None], 1.0)
+    q = one_hot * (1 - smoothing) + smoothing / V
+    log_p = log_p.where(q > 0, torch.zeros_like(log_p))  # a share of 0 counts nothing, however unlikely the class
+    return torch.einsum("nv,nv->", -q, log_p) / len(t)
+
+# %% exercise="smoothed_cross_entropy" right="logsumexp_minus_two_logits"
+"""Without log-probabilities: log of the sum, minus the right logit and the mean logit in their shares, token by token."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    terms = []
+    for row, answers in zip(logits, target.tolist()):
+        for z, answer in zip(row, answers):
+            if answer == PAD:
+                continue
+            top = z.detach().max()
+            relative = z - top
+            lse = torch.log(torch.exp(relative).sum())
+            loss = lse
+            if smoothing < 1:
+                loss = loss - (1 - smoothing) * relative[answer]
+            if smoothing > 0:
+                loss = loss - smoothing * relative.mean()
+            terms.append(loss)
+    return torch.stack(terms).mean()
+
+# %% exercise="warmup_schedule" right="two_branches_2"
+"""An if for the two stretches, with square roots and divisions instead of powers and min."""
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    if step < 1:
+        raise ValueError(f"steps count from 1, this one is {step}")
+    if step <= warmup:
+        return factor * step / (warmup * math.sqrt(warmup * width))
+    return factor / math.sqrt(step * width)
+
+# %% exercise="warmup_schedule" right="tensor_in_float64"
+"""torch in float64, minimum of a stacked pair; returns a tensor of one number."""
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    if not step >= 1:
+        raise ValueError("step < 1")
+    s, d, w = (torch.tensor(float(n), dtype=torch.float64) for n in (step, width, warmup))
+    both = torch.stack([s.rsqrt(), s * w.pow(-1.5)])
+    return factor * d.rsqrt() * both.amin()
+
+# %% exercise="greedy_decode" right="a_full_buffer_of_pad"
+"""A buffer of PAD is allocated once, prefixes of it are given to the decoder, and a product with `alive` makes the PAD."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    memory, source_keep = model.encode(source)
+    rows = source.new_full((source.shape[0], max_length + 1), PAD)
+    rows[:, 0] = BOS
+    alive = torch.ones_like(rows[:, 0], dtype=torch.bool)
+    used = 0
+    while used < max_length and bool(alive.any()):
+        best = model.decode(rows[:, : used + 1], memory, source_keep)[:, used].argmax(dim=-1)
+        used += 1
+        rows[:, used] = best * alive  # PAD is 0
+        alive = alive & (best != EOS)
+    return rows[:, 1 : used + 1].clone()
+
+# %% exercise="greedy_decode" right="python_lists"
+"""Lists of Python numbers, one for each row, made a tensor again for every step, and a set of the rows that are done."""
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    with torch.no_grad():
+        memory, keep = model.encode(source)
+        written = [[] for _ in range(len(source))]
+        done = set()
+        for _ in range(max_length):
+            fed_in = torch.tensor([[BOS, *row] for row in written], dtype=torch.int64, device=source.device)
+            choice = model.decode(fed_in, memory, keep)[:, -1, :].max(dim=-1).indices.tolist()
+            for i, row in enumerate(written):
+                row.append(PAD if i in done else choice[i])
+                if i not in done and choice[i] == EOS:
+                    done.add(i)
+            if len(done) == len(written):
+                break
+    return torch.tensor(written, dtype=torch.int64, device=source.device)
+
+# %% exercise="bleu" right="lists_and_counts_without_counter"
+"""No Counter: list.count on lists of n-grams, logarithms added up, penalty inside the exponent."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    def grams(tokens, n):
+        return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+    c = sum(map(len, candidates))
+    r = 0
+    for candidate, allowed in zip(candidates, references):
+        r += sorted(((len(x) - len(candidate)) ** 2, len(x)) for x in allowed)[0][1]
+    logs = 0.0
+    for n in range(1, max_n + 1):
+        met = made = 0
+        for candidate, allowed in zip(candidates, references):
+            mine = grams(candidate, n)
+            others = [grams(x, n) for x in allowed]
+            made += len(mine)
+            for g in set(mine):
+                met += min(mine.count(g), max(other.count(g) for other in others))
+        if met == 0:
+            return 0.0
+        logs += math.log(met / made) / max_n
+    return math.exp(logs + min(0.0, 1 - r / c))
+
+# %% exercise="bleu" right="arrays_by_order"
+"""One walk over the sentences that fills two tensors, one entry for each n; a geometric mean in float64 at the end."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    hits = torch.zeros(max_n, dtype=torch.float64)
+    tries = torch.zeros(max_n, dtype=torch.float64)
+    ours = theirs = 0
+    for words, allowed in zip(candidates, references):
+        lengths = sorted(len(ref) for ref in allowed)  # the shorter one first: it wins a tie
+        theirs += min(lengths, key=lambda length: abs(length - len(words)))
+        ours += len(words)
+        for n in range(max_n):
+            have = Counter(zip(*(words[k:] for k in range(n + 1))))
+            ceilings = {}
+            for ref in allowed:
+                for gram, times in Counter(zip(*(ref[k:] for k in range(n + 1)))).items():
+                    ceilings[gram] = max(ceilings.get(gram, 0), times)
+            hits[n] += sum(min(times, ceilings.get(gram, 0)) for gram, times in have.items())
+            tries[n] += sum(have.values())
+    if (hits == 0).any():
+        return 0.0
+    penalty = 1.0 if ours > theirs else math.exp(1 - theirs / ours)
+    return penalty * (hits / tries).log().mean().exp().item()
+
+# %% exercise="translation_finding" right="computed_from_the_notebook"
+"""All numbers are computed again from the names of section 12 instead of copied from the printed lines."""
+translation_finding = {
+    "right": sum(text in right_answers[asked(pair)] for pair, text in zip(held_pairs, outputs)) / len(held_pairs),
+    "exact": sum(text == pair.target for pair, text in zip(held_pairs, outputs)) / len(held_pairs),
+    "ceiling": ceiling,
+    "group": "fr short",
+    "missing": "year",
+}
+
+# %% exercise="translation_finding" right="group_found_by_counting"
+"""The largest group is counted, and the shares are rounded to three decimals as one would copy them."""
+_hits = [text in right_answers[asked(pair)] for pair, text in zip(held_pairs, outputs)]
+_same = [text == pair.target for pair, text in zip(held_pairs, outputs)]
+_groups = Counter(f"{pair.language} {pair.style}" for pair, same in zip(held_pairs, _same) if not same)
+translation_finding = dict(
+    right=round(sum(_hits) / len(_hits), 3),
+    exact=round(sum(_same) / len(_same), 3),
+    ceiling=round(sum(1 / len(right_answers[asked(pair)]) for pair in held_pairs) / len(held_pairs), 3),
+    group=_groups.most_common(1)[0][0],
+    missing="year",
+)
+
+# %% exercise="repaired_loss" right="classes_in_the_second_axis"
+"""Library loss on (B, V, T) with ignore_index, and its own column of BOS."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    given = torch.cat([torch.full_like(target[:, :1], BOS), target[:, :-1]], dim=1)
+    logits = model(source, given)
+    return nn.functional.cross_entropy(logits.transpose(1, 2), target, ignore_index=PAD)
+
+# %% exercise="repaired_loss" right="logsumexp_of_the_real_tokens"
+"""Selects the real tokens, then logsumexp minus the logit of the answer; shift_right for the input."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    real = target.ne(PAD)
+    logits = model(source, shift_right(target))[real]
+    answers = target[real]
+    return (logits.logsumexp(-1) - logits[torch.arange(len(answers)), answers]).mean()
+
+# %% exercise="repaired_validation" right="sums_of_token_losses"
+"""Adds up the token losses themselves in float64, with reduction "sum", and restores the mode in a finally."""
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    came_in = model.training
+    nats, tokens = 0.0, 0
+    model.eval()
+    try:
+        with torch.no_grad():
+            for source, target in batches:
+                given = torch.cat([torch.full_like(target[:, :1], BOS), target[:, :-1]], dim=1)
+                logits = model(source, given).flatten(0, 1).double()
+                nats += nn.functional.cross_entropy(
+                    logits, target.flatten(), ignore_index=PAD, reduction="sum"
+                ).item()
+                tokens += int(target.ne(PAD).sum())
+    finally:
+        model.train(came_in)
+    return nats / tokens
+
+# %% exercise="repaired_validation" right="weighted_mean_as_a_dot_product"
+"""repaired_loss for each batch, then a dot product with the shares of the tokens; a tensor of one number is returned."""
+@torch.no_grad()
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    losses = torch.stack([repaired_loss(model, source, target) for source, target in batches])
+    counts = torch.tensor([torch.count_nonzero(target != PAD) for _, target in batches])
+    for part, mode in modes.items():
+        part.training = mode
+    return torch.dot(losses.double(), counts.double()) / counts.sum()
+
+# %% exercise="gradient_norms_by_depth" right="always_float32"
+"""Leaves the new layers in float32, so float64 states and x do not run through them: numbers are float32 or float64, says the text."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    width = x.shape[-1]
+    hidden = states[0]["feed_forward.up.weight"].shape[0]
+    stack = []
+    for state in states:
+        layer = EncoderLayer(width, heads, hidden, norm)
+        layer.load_state_dict(state)
+        stack.append(layer)
+    h = x
+    for layer in stack:
+        h = layer(h)
+    if norm == "pre":
+        h = LayerNorm(width)(h)
+    loss = (h * direction).sum(-1).mean()
+    grads = torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack])
+    return torch.stack([g.norm() for g in grads])

@@ -11103,3 +11103,4379 @@ translation_finding = {"right": 99.5, "exact": 95.0, "ceiling": 95.4, "group": "
 # %% exercise="translation_finding" wrong="exact_of_not_shifted"
 """exact is that of the arm that never shifted."""
 translation_finding = {"right": 0.995, "exact": 0.0, "ceiling": 0.954, "group": "fr short", "missing": "year"}
+
+# %% exercise="LayerNorm" wrong="eps_beside_the_root"
+"""Adds eps to the standard deviation, where the formula has sqrt(variance + eps): eps stands inside the root."""
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(dim=-1, keepdim=True)
+        variance = ((x - mean) ** 2).mean(dim=-1, keepdim=True)
+        return (x - mean) / (torch.sqrt(variance) + self.eps) * self.weight + self.bias
+
+# %% exercise="LayerNorm" wrong="unbiased_variance_3"
+"""torch's var divides by D - 1 when it is not told otherwise, and the docstring says that the variance divides by D."""
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(-1, keepdim=True)
+        var = x.var(-1, keepdim=True)
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+
+# %% exercise="LayerNorm" wrong="mean_of_squares_minus_square_2"
+"""Takes the variance as mean(x^2) - mean^2, which the docstring warns of: no digits are left where the mean is large."""
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(-1, keepdim=True)
+        variance = (x * x).mean(-1, keepdim=True) - mean * mean
+        variance = variance.clamp(min=0)  # can come out a little below zero
+        return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+
+# %% exercise="LayerNorm" wrong="one_mean_for_each_example"
+"""Takes the statistics over all axes but the first, as for images, instead of over the D coordinates of one vector."""
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = tuple(range(1, x.dim())) if x.dim() > 1 else (0,)
+        mean = x.mean(axes, keepdim=True)
+        centred = x - mean
+        variance = (centred ** 2).mean(axes, keepdim=True)
+        return centred / torch.sqrt(variance + self.eps) * self.weight + self.bias
+
+# %% exercise="LayerNorm" wrong="root_and_square_again"
+"""Squares a standard deviation whose root has an infinite slope at 0: for a vector of equal numbers the gradient is nan, and the docstring wants a number."""
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        std = torch.sqrt(centred.square().mean(dim=-1, keepdim=True))
+        return self.weight * centred / torch.sqrt(std**2 + self.eps) + self.bias
+
+# %% exercise="LayerNorm" wrong="statistics_without_graph"
+"""Works the statistics out under no_grad, so that the gradient treats them as constants: gradients do not flow through mean and variance."""
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            mean = x.mean(-1, keepdim=True)
+            variance = (x - mean).pow(2).mean(-1, keepdim=True)
+        return (x - mean) / (variance + self.eps).sqrt() * self.weight + self.bias
+
+# %% exercise="LayerNorm" wrong="gamma_and_beta"
+"""Calls the parameters gamma and beta; their names in the state dict have to be weight and bias."""
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(width))
+        self.beta = nn.Parameter(torch.zeros(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(-1, keepdim=True)
+        variance = (x - mean).pow(2).mean(-1, keepdim=True)
+        return (x - mean) / torch.sqrt(variance + self.eps) * self.gamma + self.beta
+
+# %% exercise="RMSNorm" wrong="float64_through_float32_2"
+"""Converts every input with float(), float64 too, which loses half of its digits: float32 and float64 stay what they are."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return (wide * scale * self.weight).to(x.dtype)
+
+# %% exercise="RMSNorm" wrong="rounds_before_the_weight"
+"""Llama's own order: rounds to x's dtype before the weight, where the product with the weight belongs into float32 and rounding happens once, at the end."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return (normed.to(x.dtype) * self.weight).to(x.dtype)
+
+# %% exercise="RMSNorm" wrong="squares_in_half_precision"
+"""Converts to float32 only after squaring, so 400 squared is infinite in float16: vectors are to be squared in float32."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        half = x.dtype in (torch.float16, torch.bfloat16)
+        squares = x * x
+        if half:
+            x32, squares = x.float(), squares.float()
+        else:
+            x32 = x
+        return (x32 / torch.sqrt(squares.mean(-1, keepdim=True) + self.eps) * self.weight).to(x.dtype)
+
+# %% exercise="RMSNorm" wrong="bfloat16_overlooked"
+"""Converts float16 only, since bfloat16 does not overflow: float16 and bfloat16 vectors are both to be computed in float32."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = x.dtype
+        if dtype == torch.float16:  # the only one that overflows
+            x = x.float()
+        weight = self.weight.to(x.dtype)
+        rms = torch.sqrt(torch.mean(x * x, dim=-1, keepdim=True) + self.eps)
+        return (x / rms * weight).to(dtype)
+
+# %% exercise="RMSNorm" wrong="one_plus_weight"
+"""Gemma's convention, zeros at first and a factor 1 + weight; the docstring has ones at first and a factor weight."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return (normed * (1 + self.weight)).to(x.dtype)
+
+# %% exercise="RMSNorm" wrong="mean_taken_off"
+"""Subtracts the mean first, as in LayerNorm: no mean, says the docstring."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x if x.dtype == torch.float64 else x.float()
+        wide = wide - wide.mean(-1, keepdim=True)
+        rms = (wide.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
+        return (wide / rms * self.weight).to(x.dtype)
+
+# %% exercise="RMSNorm" wrong="dtype_of_the_weight"
+"""Gives the result the dtype of the weight, so a float16 vector comes back as float32 when the weight is float32: the result has x's dtype."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x if x.dtype == torch.float64 else x.float()
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return (wide * scale * self.weight).type_as(self.weight)
+
+# %% exercise="RMSNorm" wrong="divided_by_the_length"
+"""Divides by the length of the vector, the root of the sum of squares, where the mean of the squares is wanted: sqrt(D) is missing."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x if x.dtype == torch.float64 else x.float()
+        length = torch.sqrt((wide * wide).sum(-1, keepdim=True) + self.eps)
+        return (wide / length * self.weight).to(x.dtype)
+
+# %% exercise="RMSNorm" wrong="eps_as_a_floor"
+"""Uses eps as the smallest mean square (clamp); it has to be added to the mean square."""
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x if x.dtype == torch.float64 else x.float()
+        mean_square = wide.pow(2).mean(-1, keepdim=True).clamp(min=self.eps)
+        return (wide * mean_square.rsqrt() * self.weight).to(x.dtype)
+
+# %% exercise="BatchNorm" wrong="biased_running_variance"
+"""Moves running_var by the variance that divides by N; the unbiased one, N - 1, has to go into it."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            rows = x.reshape(-1, x.shape[-1])
+            mean, var = rows.mean(0), rows.var(0, correction=0)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var, self.momentum)
+        else:
+            mean, var = self.running_mean, self.running_var
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+
+# %% exercise="BatchNorm" wrong="momentum_the_other_way"
+"""Uses momentum as the share of the OLD statistics, as TensorFlow does; here it says how much of the newest batch goes in."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            rows = x.flatten(0, -2)
+            mean = rows.mean(dim=0)
+            var = (rows - mean).pow(2).mean(dim=0)
+            n = len(rows)
+            with torch.no_grad():
+                self.running_mean.mul_(self.momentum).add_((1 - self.momentum) * mean)
+                self.running_var.mul_(self.momentum).add_((1 - self.momentum) * var * n / (n - 1))
+        else:
+            mean, var = self.running_mean, self.running_var
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+
+# %% exercise="BatchNorm" wrong="first_and_last_but_one_axis"
+"""Averages over axes 0 and -2 only: with four axes each place of the second one has its own statistics, and all other axes are to be averaged over."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            axes = (0, -2) if x.dim() > 2 else (0,)
+            mean = x.mean(axes, keepdim=True)
+            var = (x - mean).pow(2).mean(axes, keepdim=True)
+            n = x.numel() // mean.numel()
+            with torch.no_grad():
+                as_row = lambda s: s.reshape(-1, x.shape[-1]).mean(0)
+                self.running_mean.lerp_(as_row(mean), self.momentum)
+                self.running_var.lerp_(as_row(var) * n / (n - 1), self.momentum)
+        else:
+            mean, var = self.running_mean, self.running_var
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+
+# %% exercise="BatchNorm" wrong="graph_in_the_running_statistics"
+"""Computes the new running statistics with autograd on, so the graphs of all batches hang on them: no graph of a batch stays behind them."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            rows = x.reshape(-1, x.shape[-1])
+            mean, var = rows.mean(0), rows.var(0, correction=0)
+            m = self.momentum
+            self.running_mean = (1 - m) * self.running_mean + m * mean
+            self.running_var = (1 - m) * self.running_var + m * rows.var(0)
+        else:
+            mean, var = self.running_mean, self.running_var
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+
+# %% exercise="BatchNorm" wrong="batch_size_as_n"
+"""Corrects the variance with the batch size B instead of the number N of vectors: B / (B - 1) is too much for (B, T, D), and infinite for B = 1."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            axes = list(range(x.dim() - 1))
+            n = x.size(0)
+            mean = x.mean(axes)
+            var = ((x - mean) ** 2).mean(axes)
+            with torch.no_grad():
+                unbiased = var * n / (n - 1) if n > 1 else var
+                self.running_mean += self.momentum * (mean - self.running_mean)
+                self.running_var += self.momentum * (unbiased - self.running_var)
+        else:
+            mean, var = self.running_mean, self.running_var
+        return self.weight * (x - mean) / torch.sqrt(var + self.eps) + self.bias
+
+# %% exercise="BatchNorm" wrong="evaluation_moves_them_too"
+"""Moves the running statistics in evaluation too, which has to leave them alone."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        if self.training:
+            mean, var = rows.mean(0), rows.var(0, correction=0)
+        else:
+            mean, var = self.running_mean.clone(), self.running_var.clone()
+        if len(rows) > 1:
+            with torch.no_grad():
+                self.running_mean.lerp_(rows.mean(0), self.momentum)
+                self.running_var.lerp_(rows.var(0), self.momentum)
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+
+# %% exercise="BatchNorm" wrong="plain_attributes"
+"""Keeps the running statistics as plain tensors, so they are missing from the state dict and from double(): the docstring asks for buffers, in the state dict too."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.running_mean = torch.zeros(width)
+        self.running_var = torch.ones(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            rows = x.reshape(-1, x.shape[-1])
+            mean, var = rows.mean(0), rows.var(0, correction=0)
+            m = self.momentum
+            with torch.no_grad():
+                self.running_mean = (1 - m) * self.running_mean + m * mean
+                self.running_var = (1 - m) * self.running_var + m * rows.var(0)
+        else:
+            mean, var = self.running_mean, self.running_var
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+
+# %% exercise="BatchNorm" wrong="normalises_with_the_running_ones"
+"""Updates the running statistics and then normalises with them in training as well, where mean and variance of this batch are wanted."""
+class BatchNorm(nn.Module):
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            rows = x.detach().reshape(-1, x.shape[-1])
+            self.running_mean.lerp_(rows.mean(0), self.momentum)
+            self.running_var.lerp_(rows.var(0), self.momentum)
+        mean, var = self.running_mean.clone(), self.running_var.clone()
+        return (x - mean) / torch.sqrt(var + self.eps) * self.weight + self.bias
+
+# %% exercise="FeedForward" wrong="tanh_gelu_2"
+"""Computes GPT-2's tanh approximation of GELU; the docstring wants the exact one, without it."""
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        if activation not in ("relu", "gelu"):
+            raise ValueError(f"unknown activation {activation!r}")
+        self.activation = activation
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.up(x)
+        if self.activation == "relu":
+            h = torch.relu(h)
+        else:
+            h = 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
+        return self.down(h)
+
+# %% exercise="FeedForward" wrong="erf_of_x"
+"""Forgets to divide by sqrt(2) inside erf, so the factor is not Phi(x), the normal distribution function."""
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        if activation not in ("relu", "gelu"):
+            raise ValueError(f"unknown activation {activation!r}")
+        self.activation = activation
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.up(x)
+        h = h.relu() if self.activation == "relu" else h * 0.5 * (1 + torch.erf(h))
+        return self.down(h)
+
+# %% exercise="FeedForward" wrong="key_error_2"
+"""Looks the activation up in a dict, so an unknown one raises KeyError where ValueError is asked for."""
+class FeedForward(nn.Module):
+    ACTIVATIONS = {"relu": nn.functional.relu, "gelu": nn.functional.gelu}
+
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+        self.function = self.ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.function(self.up(x)))
+
+# %% exercise="FeedForward" wrong="any_spelling"
+"""Is kind to capital letters and takes "ReLU" and "GELU" as well: anything but "relu" and "gelu" raises ValueError."""
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        name = str(activation).lower()
+        if name == "relu":
+            self.act = nn.ReLU()
+        elif name == "gelu":
+            self.act = nn.GELU()
+        else:
+            raise ValueError("activation must be relu or gelu")
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.act(self.up(x)))
+
+# %% exercise="FeedForward" wrong="dropout_inside"
+"""Puts the Annotated Transformer's dropout of 0.1 behind the activation, so in training the result is not down(activation(up(x)))."""
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        if activation not in {"relu", "gelu"}:
+            raise ValueError(activation)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+        self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.dropout(self.activation(self.up(x))))
+
+# %% exercise="FeedForward" wrong="names_of_a_sequential"
+"""Builds an nn.Sequential, whose weights are called net.0 and net.2 in the state dict instead of up and down."""
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        if activation == "relu":
+            middle = nn.ReLU()
+        elif activation == "gelu":
+            middle = nn.GELU()
+        else:
+            raise ValueError(f"activation {activation!r}")
+        self.net = nn.Sequential(nn.Linear(width, hidden), middle, nn.Linear(hidden, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+# %% exercise="FeedForward" wrong="adds_the_stream"
+"""Adds x to its own result; y is down(activation(up(x))), the residual belongs to the layer around it."""
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        if activation not in ("relu", "gelu"):
+            raise ValueError(f"unknown activation {activation!r}")
+        self.activation = activation
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        function = nn.functional.relu if self.activation == "relu" else nn.functional.gelu
+        return x + self.down(function(self.up(x)))
+
+# %% exercise="FeedForward" wrong="narrows_then_squashes"
+"""Applies the activation once more behind down: the nonlinearity stands between the two maps and nothing follows down."""
+class FeedForward(nn.Module):
+    def __init__(self, width: int, hidden: int, activation: str = "relu"):
+        super().__init__()
+        if activation not in ("relu", "gelu"):
+            raise ValueError(f"unknown activation {activation!r}")
+        self.activation = activation
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        function = nn.functional.relu if self.activation == "relu" else nn.functional.gelu
+        for layer in (self.up, self.down):
+            x = function(layer(x))
+        return x
+
+# %% exercise="SwiGLU" wrong="silu_on_the_other_branch"
+"""Sends up through silu and leaves gate alone: the formula is silu(gate(x)) * up(x)."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.gate(x) * nn.functional.silu(self.up(x)))
+
+# %% exercise="SwiGLU" wrong="with_biases_2"
+"""Leaves nn.Linear its biases: the docstring says no biases."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(nn.functional.silu(self.gate(x)) * self.up(x))
+
+# %% exercise="SwiGLU" wrong="plain_sigmoid"
+"""Opens the gate with sigmoid(z), the original GLU; silu(z) is z * sigmoid(z)."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(torch.sigmoid(self.gate(x)) * self.up(x))
+
+# %% exercise="SwiGLU" wrong="two_thirds_inside"
+"""Cuts the hidden width to two thirds inside the layer, as Llama's code does; gate and up have to be nn.Linear(D, F) with the F that was asked for."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        hidden = max(1, int(2 * hidden / 3))  # three matrices instead of two
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(nn.functional.silu(self.gate(x)) * self.up(x))
+
+# %% exercise="SwiGLU" wrong="exponential_overflows"
+"""Writes sigmoid as e^z / (1 + e^z), which is inf / inf = nan for gates above 89: silu(z) is about z there."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.gate(x)
+        e = torch.exp(z)
+        return self.down(z * (e / (1 + e)) * self.up(x))
+
+# %% exercise="SwiGLU" wrong="three_axes_only"
+"""Names the axes of x in einsum, so a single vector (D,) or a matrix (N, D) raises an error: x is (..., D)."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        g = torch.einsum("btd,fd->btf", x, self.gate.weight)
+        u = torch.einsum("btd,fd->btf", x, self.up.weight)
+        return torch.einsum("btf,df->btd", nn.functional.silu(g) * u, self.down.weight)
+
+# %% exercise="SwiGLU" wrong="gate_and_up_in_one_matrix"
+"""Keeps gate and up as one nn.Linear(D, 2F), as fused kernels do: the state dict has to have gate and up, each of its own."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(nn.functional.silu(gate) * up)
+
+# %% exercise="SwiGLU" wrong="silu_of_the_product"
+"""Multiplies first and squashes the product: silu belongs around gate(x) alone."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(nn.functional.silu(self.gate(x) * self.up(x)))
+
+# %% exercise="SwiGLU" wrong="gelu_gate_2"
+"""Uses GELU for the gate, which is GEGLU; the docstring defines silu(z) = z * sigmoid(z)."""
+class SwiGLU(nn.Module):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(nn.functional.gelu(self.gate(x)) * self.up(x))
+
+# %% exercise="EncoderLayer" wrong="adds_to_the_normalised_copy"
+"""With pre-norm it overwrites x by norm(x) and adds to that: x + dropout(sublayer(norm(x))) adds to the stream itself."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm2 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = self.norm1(x)
+            x = x + self.dropout(self.attention(x, mask)[0])
+            x = self.norm2(x)
+            x = x + self.dropout(self.feed_forward(x))
+        else:
+            x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="EncoderLayer" wrong="post_norm_of_the_branch"
+"""With post-norm it normalises what is added instead of the sum: norm(x + dropout(sublayer(x)))."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm2 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.feed_forward(self.norm2(x)))
+        else:
+            x = x + self.norm1(self.dropout(self.attention(x, mask)[0]))
+            x = x + self.norm2(self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="EncoderLayer" wrong="norm1_twice"
+"""Uses norm1 in front of both pre-norm sublayers, a slip of copy and paste that shows only with trained norms: norm2 belongs to the feed-forward layer."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm2 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.feed_forward(self.norm1(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="EncoderLayer" wrong="both_from_the_input"
+"""Lets the feed-forward layer read the layer's input, side by side with the attention as in GPT-J: self-attention comes first, then the feed-forward layer on what it made."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm2 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            attended = self.dropout(self.attention(self.norm1(x), mask)[0])
+            thought = self.dropout(self.feed_forward(self.norm2(x)))
+            x = x + attended + thought
+        else:
+            x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="EncoderLayer" wrong="dropout_in_evaluation_too"
+"""Calls nn.functional.dropout without its third argument, which is on by default: dropout acts in training only."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError("norm must be pre or post")
+        self.pre = norm == "pre"
+        self.dropout = dropout
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+
+    def add(self, x, norm, sublayer):
+        if self.pre:
+            return x + nn.functional.dropout(sublayer(norm(x)), self.dropout)
+        return norm(x + nn.functional.dropout(sublayer(x), self.dropout))
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        x = self.add(x, self.norm1, lambda y: self.attention(y, mask)[0])
+        return self.add(x, self.norm2, self.feed_forward)
+
+# %% exercise="EncoderLayer" wrong="anything_else_is_post"
+"""Takes every norm that is not "pre" for "post": anything else raises ValueError."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm2 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.feed_forward(self.norm2(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="EncoderLayer" wrong="activation_not_handed_on"
+"""Does not hand the activation on to FeedForward, so it is relu always and an unknown one raises nothing: activation of FeedForward, anything else raises ValueError, too."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden)
+        self.norm2 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.feed_forward(self.norm2(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="EncoderLayer" wrong="stream_added_in_place"
+"""Adds with += to the caller's x in the pre-norm branch: arguments stay as they are."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm2 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x += self.dropout(self.attention(self.norm1(x), mask)[0])
+            x += self.dropout(self.feed_forward(self.norm2(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="EncoderLayer" wrong="mask_forgotten_behind_post"
+"""Passes the mask in the pre-norm branch only: with post-norm every query looks at every key, whatever the mask says."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm2 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.feed_forward(self.norm2(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.attention(x)[0]))
+            x = self.norm2(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="EncoderLayer" wrong="dropout_of_the_sum"
+"""Drops numbers of the whole sum, the stream among them, where a number of a sublayer's output is set to zero and nothing else is dropped."""
+class EncoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm2 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = self.dropout(x + self.attention(self.norm1(x), mask)[0])
+            x = self.dropout(x + self.feed_forward(self.norm2(x)))
+        else:
+            x = self.norm1(self.dropout(x + self.attention(x, mask)[0]))
+            x = self.norm2(self.dropout(x + self.feed_forward(x)))
+        return x
+
+# %% exercise="DecoderLayer" wrong="memory_normalised_3"
+"""With pre-norm it sends the memory through norm2 as well: the memory is read as it is."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm3 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.self_attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.cross_attention(self.norm2(x), memory_mask, self.norm2(memory))[0])
+            x = x + self.dropout(self.feed_forward(self.norm3(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.self_attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.cross_attention(x, memory_mask, memory)[0]))
+            x = self.norm3(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="DecoderLayer" wrong="cross_attention_first"
+"""Looks at the source before it looks at its own target: the order in which the parts act is self-attention, cross-attention, feed-forward."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm3 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.cross_attention(self.norm2(x), memory_mask, memory)[0])
+            x = x + self.dropout(self.self_attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.feed_forward(self.norm3(x)))
+        else:
+            x = self.norm2(x + self.dropout(self.cross_attention(x, memory_mask, memory)[0]))
+            x = self.norm1(x + self.dropout(self.self_attention(x, mask)[0]))
+            x = self.norm3(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="DecoderLayer" wrong="causal_on_its_own"
+"""Builds a causal mask when none is given: the layer hides nothing by itself."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm3 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        if mask is None:  # a decoder is always causal
+            length = x.shape[1]
+            mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+        if self.norm == "pre":
+            x = x + self.dropout(self.self_attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.cross_attention(self.norm2(x), memory_mask, memory)[0])
+            x = x + self.dropout(self.feed_forward(self.norm3(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.self_attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.cross_attention(x, memory_mask, memory)[0]))
+            x = self.norm3(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="DecoderLayer" wrong="mask_for_both"
+"""Falls back on the mask of the target where no memory_mask is given, so with T = S the source is read causally: only the masks that it is given for it hide anything."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm3 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        if memory_mask is None and mask is not None and mask.shape[-1] == memory.shape[1]:
+            memory_mask = mask
+        if self.norm == "pre":
+            x = x + self.dropout(self.self_attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.cross_attention(self.norm2(x), memory_mask, memory)[0])
+            x = x + self.dropout(self.feed_forward(self.norm3(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.self_attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.cross_attention(x, memory_mask, memory)[0]))
+            x = self.norm3(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="DecoderLayer" wrong="norms_named_by_age"
+"""Starts from the EncoderLayer and gives the new cross-attention the new norm3, so norm2 stays with feed_forward: cross_attention goes with norm2, feed_forward with norm3."""
+class DecoderLayer(EncoderLayer):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__(width, heads, hidden, norm, activation, dropout)
+        if norm not in ("pre", "post"):
+            raise ValueError(norm)
+        self.kind, self.rate = norm, dropout
+        del self.attention
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm3 = LayerNorm(width)
+
+    def added(self, x, norm, sublayer):
+        y = sublayer(norm(x) if self.kind == "pre" else x)
+        x = x + nn.functional.dropout(y, self.rate, self.training)
+        return x if self.kind == "pre" else norm(x)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        x = self.added(x, self.norm1, lambda y: self.self_attention(y, mask)[0])
+        x = self.added(x, self.norm3, lambda y: self.cross_attention(y, memory_mask, memory)[0])
+        return self.added(x, self.norm2, self.feed_forward)
+
+# %% exercise="DecoderLayer" wrong="dropout_one_is_nan"
+"""Divides by 1 - dropout by hand, which is 0 / 0 = nan at dropout 1: the probability goes from 0 to 1, as in nn.Dropout."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm3 = LayerNorm(width)
+        self.rate = dropout
+
+    def dropout(self, y):
+        if not self.training:
+            return y
+        stays = torch.rand_like(y) >= self.rate
+        return y * stays / (1 - self.rate)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.self_attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.cross_attention(self.norm2(x), memory_mask, memory)[0])
+            x = x + self.dropout(self.feed_forward(self.norm3(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.self_attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.cross_attention(x, memory_mask, memory)[0]))
+            x = self.norm3(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="DecoderLayer" wrong="raw_stream_asks_the_memory"
+"""With pre-norm the cross-attention's queries are the stream itself, norm2 is never used: x + dropout(sublayer(norm(x))) holds for all three sublayers."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm3 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.self_attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.cross_attention(x, memory_mask, memory)[0])
+            x = x + self.dropout(self.feed_forward(self.norm3(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.self_attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.cross_attention(x, memory_mask, memory)[0]))
+            x = self.norm3(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="DecoderLayer" wrong="cross_attention_never_dropped"
+"""Forgets dropout behind the cross-attention: it acts on the output of every sublayer."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm3 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.self_attention(self.norm1(x), mask)[0])
+            x = x + self.cross_attention(self.norm2(x), memory_mask, memory)[0]
+            x = x + self.dropout(self.feed_forward(self.norm3(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.self_attention(x, mask)[0]))
+            x = self.norm2(x + self.cross_attention(x, memory_mask, memory)[0])
+            x = self.norm3(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="DecoderLayer" wrong="another_eps"
+"""Gives the norms eps 1e-6, as tensor2tensor does: arguments as in EncoderLayer, and there eps is LayerNorm's own, 1e-5."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width, eps=1e-6)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm2 = LayerNorm(width, eps=1e-6)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm3 = LayerNorm(width, eps=1e-6)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        if self.norm == "pre":
+            x = x + self.dropout(self.self_attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.cross_attention(self.norm2(x), memory_mask, memory)[0])
+            x = x + self.dropout(self.feed_forward(self.norm3(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.self_attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.cross_attention(x, memory_mask, memory)[0]))
+            x = self.norm3(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="DecoderLayer" wrong="memory_mask_inverted"
+"""Turns the memory_mask round before the cross-attention, as nn.MultiheadAttention would want it: True = may look."""
+class DecoderLayer(nn.Module):
+    def __init__(
+        self, width: int, heads: int, hidden: int, norm: str = "pre", activation: str = "relu", dropout: float = 0.0
+    ):
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', not {norm!r}")
+        self.norm = norm
+        self.self_attention = MultiHeadAttention(width, heads)
+        self.norm1 = LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.norm3 = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None) -> Tensor:
+        if memory_mask is not None:
+            memory_mask = ~memory_mask  # True = hidden
+        if self.norm == "pre":
+            x = x + self.dropout(self.self_attention(self.norm1(x), mask)[0])
+            x = x + self.dropout(self.cross_attention(self.norm2(x), memory_mask, memory)[0])
+            x = x + self.dropout(self.feed_forward(self.norm3(x)))
+        else:
+            x = self.norm1(x + self.dropout(self.self_attention(x, mask)[0]))
+            x = self.norm2(x + self.dropout(self.cross_attention(x, memory_mask, memory)[0]))
+            x = self.norm3(x + self.dropout(self.feed_forward(x)))
+        return x
+
+# %% exercise="Transformer" wrong="positions_louder_too"
+"""Multiplies the sum of embedding and position by sqrt(D): only the embeddings are multiplied, then the encoding is added."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = (embedding(ids) + self.positions[:length]) * math.sqrt(self.width)
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="one_layer_many_times_2"
+"""Puts one and the same layer N times into the list: encoder.0, encoder.1 ... are layers of their own."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList([EncoderLayer(width, heads, hidden, norm, activation, dropout)] * layers)
+        self.decoder = nn.ModuleList([DecoderLayer(width, heads, hidden, norm, activation, dropout)] * layers)
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="sees_one_token_too_many"
+"""The diagonal of the causal mask is off by one, so position t sees target t + 1 as well: it sees targets 0 to t."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril(diagonal=1)
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="xavier_over_everything"
+"""Runs the Annotated Transformer's Xavier loop over all matrices at the end, the embeddings among them: at the start these are normal with deviation 1 / sqrt(D)."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+        for p in self.parameters():
+            if p.dim() > 1:
+                nn.init.xavier_uniform_(p)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="decoder_reads_the_padding"
+"""Hides the padding of the source in the encoder but not in the cross-attention: it is hidden from every query, in the encoder and in the decoder."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal)
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="longest_sequence_refused"
+"""Raises for a sequence of exactly max_length tokens: that is the longest one allowed, only a longer one raises ValueError."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length >= self.max_length:
+            raise ValueError(f"sequence of {length} tokens is too long")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="dropout_before_the_positions"
+"""Drops numbers of the embedding before the position is added: dropout acts on the sum of both."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = self.dropout(embedding(ids) * math.sqrt(self.width))
+        return x + self.positions[:length]
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="keep_remembered_from_encode"
+"""Remembers keep from the last call of encode and decodes with that, not with the source_keep it is given: wrong as soon as another batch was encoded in between."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = self.keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, self.keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="decoder_always_pre"
+"""Does not hand the place of the norm on to the decoder layers: norm holds for every layer."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, activation=activation, dropout=dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="closing_norms_with_post_too"
+"""Has the two closing norms with post-norm as well: they belong to norm="pre" only, and no other parameter may stand in the state dict."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.encoder_norm = LayerNorm(width)
+        self.decoder_norm = LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="head_with_a_bias"
+"""Ties the head's matrix but keeps the bias that nn.Linear brings along: logits = x @ target_embedding.weight.T, no bias, no other parameter."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.head = nn.Linear(width, target_vocab)
+        self.head.weight = self.target_embedding.weight
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.head(self.decoder_norm(x))
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="long_targets_pass"
+"""Checks the length of the source only and computes as many positions as it needs: a longer sequence raises ValueError, a target too."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+
+    def embed(self, ids, embedding):
+        places = sinusoidal_encoding(ids.shape[1], self.width).to(ids.device)
+        x = embedding(ids) * math.sqrt(self.width) + places
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        if source.shape[1] > self.max_length:
+            raise ValueError("source is too long")
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="padded_queries_instead_of_keys"
+"""Puts keep on the axis of the queries in the encoder, so real tokens read the padding: padding is hidden from every query."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, :, None])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="Transformer" wrong="logits_scaled_down"
+"""Divides the logits by sqrt(D), as T5 does with its shared head: logits = x @ target_embedding.weight.T."""
+class Transformer(nn.Module):
+    def __init__(
+        self,
+        source_vocab: int,
+        target_vocab: int,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int,
+        norm: str = "pre",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        max_length: int = 256,
+    ):
+        super().__init__()
+        self.width, self.max_length = width, max_length
+        self.source_embedding = nn.Embedding(source_vocab, width)
+        self.target_embedding = nn.Embedding(target_vocab, width)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=width**-0.5)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, norm, activation, dropout) for _ in range(layers)
+        )
+        if norm == "pre":
+            self.encoder_norm = LayerNorm(width)
+            self.decoder_norm = LayerNorm(width)
+        else:
+            self.encoder_norm = self.decoder_norm = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_encoding(max_length, width), persistent=False)
+
+    def embed(self, ids, embedding):
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"{length} tokens are more than {self.max_length}")
+        x = embedding(ids) * math.sqrt(self.width) + self.positions[:length]
+        return self.dropout(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        keep = source != PAD
+        x = self.embed(source, self.source_embedding)
+        for layer in self.encoder:
+            x = layer(x, keep[:, None, None, :])
+        return self.encoder_norm(x), keep
+
+    def decode(self, target: Tensor, memory: Tensor, source_keep: Tensor) -> Tensor:
+        x = self.embed(target, self.target_embedding)
+        length = target.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
+        for layer in self.decoder:
+            x = layer(x, memory, causal, source_keep[:, None, None, :])
+        return self.decoder_norm(x) @ self.target_embedding.weight.T / math.sqrt(self.width)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.decode(target, *self.encode(source))
+
+# %% exercise="gradient_norms_by_depth" wrong="mean_over_coordinates_too"
+"""Takes the mean over B * T * D numbers: the loss is the mean over the B * T tokens of a dot product, which is a sum over D."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    width = x.shape[-1]
+    hidden = states[0]["feed_forward.up.weight"].shape[0]
+    stack = []
+    for state in states:
+        layer = EncoderLayer(width, heads, hidden, norm).to(x.dtype)
+        layer.load_state_dict(state)
+        stack.append(layer)
+    h = x
+    for layer in stack:
+        h = layer(h)
+    if norm == "pre":
+        h = LayerNorm(width).to(x.dtype)(h)
+    loss = (h * direction).mean()
+    grads = torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack])
+    return torch.stack([g.norm() for g in grads])
+
+# %% exercise="gradient_norms_by_depth" wrong="no_closing_norm_3"
+"""Forgets the LayerNorm that stands behind the last layer with norm="pre"."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    width = x.shape[-1]
+    hidden = states[0]["feed_forward.up.weight"].shape[0]
+    stack = []
+    for state in states:
+        layer = EncoderLayer(width, heads, hidden, norm).to(x.dtype)
+        layer.load_state_dict(state)
+        stack.append(layer)
+    h = x
+    for layer in stack:
+        h = layer(h)
+    loss = (h * direction).sum(-1).mean()
+    grads = torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack])
+    return torch.stack([g.norm() for g in grads])
+
+# %% exercise="gradient_norms_by_depth" wrong="last_layer_first_3"
+"""Collects the gradients on the way back and returns them in that order: first layer first."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    width = x.shape[-1]
+    hidden = states[0]["feed_forward.up.weight"].shape[0]
+    stack = []
+    for state in states:
+        layer = EncoderLayer(width, heads, hidden, norm).to(x.dtype)
+        layer.load_state_dict(state)
+        stack.append(layer)
+    h = x
+    for layer in stack:
+        h = layer(h)
+    if norm == "pre":
+        h = LayerNorm(width).to(x.dtype)(h)
+    loss = (h * direction).sum(-1).mean()
+    sizes = []
+    for layer in reversed(stack):
+        (g,) = torch.autograd.grad(loss, layer.feed_forward.down.weight, retain_graph=True)
+        sizes.append(g.norm())
+    return torch.stack(sizes)
+
+# %% exercise="gradient_norms_by_depth" wrong="spectral_norm_3"
+"""Takes the largest singular value of each gradient: Frobenius norms are asked for."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    width = x.shape[-1]
+    hidden = states[0]["feed_forward.up.weight"].shape[0]
+    stack = []
+    for state in states:
+        layer = EncoderLayer(width, heads, hidden, norm).to(x.dtype)
+        layer.load_state_dict(state)
+        stack.append(layer)
+    h = x
+    for layer in stack:
+        h = layer(h)
+    if norm == "pre":
+        h = LayerNorm(width).to(x.dtype)(h)
+    loss = (h * direction).sum(-1).mean()
+    grads = torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack])
+    return torch.stack([torch.linalg.matrix_norm(g, ord=2) for g in grads])
+
+# %% exercise="gradient_norms_by_depth" wrong="always_four_heads"
+"""Builds every layer with four heads and overlooks the argument heads, which changes what the same weights compute."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    width = x.shape[-1]
+    hidden = states[0]["feed_forward.up.weight"].shape[0]
+    stack = []
+    for state in states:
+        layer = EncoderLayer(width, 4, hidden, norm).to(x.dtype)
+        layer.load_state_dict(state)
+        stack.append(layer)
+    h = x
+    for layer in stack:
+        h = layer(h)
+    if norm == "pre":
+        h = LayerNorm(width).to(x.dtype)(h)
+    loss = (h * direction).sum(-1).mean()
+    grads = torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack])
+    return torch.stack([g.norm() for g in grads])
+
+# %% exercise="gradient_norms_by_depth" wrong="callers_weights_marked"
+"""Computes with the caller's own tensors and switches requires_grad on in them: arguments stay as they are, state dicts belong to the caller."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    hidden, width = states[0]["feed_forward.up.weight"].shape
+    layer = EncoderLayer(width, heads, hidden, norm)
+    h = x
+    for state in states:
+        state["feed_forward.down.weight"].requires_grad_(True)
+        h = torch.func.functional_call(layer, state, (h,))
+    if norm == "pre":
+        h = LayerNorm(width).to(h.dtype)(h)
+    loss = (h * direction).sum(-1).mean()
+    grads = torch.autograd.grad(loss, [state["feed_forward.down.weight"] for state in states])
+    return torch.stack([g.norm() for g in grads])
+
+# %% exercise="gradient_norms_by_depth" wrong="keeps_the_graph"
+"""Asks for the gradients with create_graph, so the result still has a graph: norms are returned without a graph."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    width = x.shape[-1]
+    hidden = states[0]["feed_forward.up.weight"].shape[0]
+    stack = []
+    for state in states:
+        layer = EncoderLayer(width, heads, hidden, norm).to(x.dtype)
+        layer.load_state_dict(state)
+        stack.append(layer)
+    h = x
+    for layer in stack:
+        h = layer(h)
+    if norm == "pre":
+        h = LayerNorm(width).to(x.dtype)(h)
+    loss = (h * direction).sum(-1).mean()
+    grads = torch.autograd.grad(loss, [layer.feed_forward.down.weight for layer in stack], create_graph=True)
+    return torch.stack([g.norm() for g in grads])
+
+# %% exercise="gradient_norms_by_depth" wrong="mean_of_the_norms"
+"""Takes the gradient of each sequence by itself and returns the mean of their norms: it is the norm of the gradient of one loss, the mean over all tokens."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    width = x.shape[-1]
+    hidden = states[0]["feed_forward.up.weight"].shape[0]
+    stack = []
+    for state in states:
+        layer = EncoderLayer(width, heads, hidden, norm).to(x.dtype)
+        layer.load_state_dict(state)
+        stack.append(layer)
+    closing = LayerNorm(width).to(x.dtype) if norm == "pre" else nn.Identity()
+    weights = [layer.feed_forward.down.weight for layer in stack]
+    sizes = []
+    for one, way in zip(x, direction):
+        h = one[None]
+        for layer in stack:
+            h = layer(h)
+        loss = (closing(h)[0] * way).sum(-1).mean()
+        sizes.append(torch.stack([g.norm() for g in torch.autograd.grad(loss, weights)]))
+    return torch.stack(sizes).mean(0)
+
+# %% exercise="gradient_norms_by_depth" wrong="gradient_of_up"
+"""Asks for the gradients of feed_forward.up.weight: the question is about feed_forward.down.weight."""
+def gradient_norms_by_depth(
+    states: list[dict[str, Tensor]], x: Tensor, direction: Tensor, norm: str, heads: int = 4
+) -> Tensor:
+    width = x.shape[-1]
+    hidden = states[0]["feed_forward.up.weight"].shape[0]
+    stack = []
+    for state in states:
+        layer = EncoderLayer(width, heads, hidden, norm).to(x.dtype)
+        layer.load_state_dict(state)
+        stack.append(layer)
+    h = x
+    for layer in stack:
+        h = layer(h)
+    if norm == "pre":
+        h = LayerNorm(width).to(x.dtype)(h)
+    loss = (h * direction).sum(-1).mean()
+    grads = torch.autograd.grad(loss, [layer.feed_forward.up.weight for layer in stack])
+    return torch.stack([g.norm() for g in grads])
+
+# %% exercise="depth_finding" wrong="arrangements_exchanged"
+"""Has the numbers of pre-norm under post and the other way round: the last layer's gradient shrinks with depth in the PRE-norm stack."""
+depth_finding = {"post_last": 0.44, "pre_last": 1.0, "pre_first": 1.04, "post_first": 5.08}
+
+# %% exercise="depth_finding" wrong="last_over_first"
+"""Divides the last layer's gradient by the first layer's; it is the first layer's divided by the last layer's."""
+depth_finding = {"post_last": 1.0, "pre_last": 0.44, "pre_first": 0.2, "post_first": 0.96}
+
+# %% exercise="depth_finding" wrong="six_over_twenty_four"
+"""Divides 6 layers by 24: it is the last layer of 24 divided by that of 6."""
+depth_finding = {"post_last": 1.0, "pre_last": 2.25, "pre_first": 5.08, "post_first": 1.04}
+
+# %% exercise="depth_finding" wrong="line_of_twelve_layers"
+"""Reads first / last in the line of 12 layers: it is asked of the stack of 24."""
+depth_finding = {"post_last": 1.0, "pre_last": 0.4, "pre_first": 3.5, "post_first": 1.0}
+
+# %% exercise="depth_finding" wrong="gradients_instead_of_ratios"
+"""Gives the last layer's gradient at 24 layers itself, from the column beside: post_last and pre_last are that gradient divided by the one at 6."""
+depth_finding = {"post_last": 5.97, "pre_last": 1.39, "pre_first": 5.08, "post_first": 1.04}
+
+# %% exercise="depth_finding" wrong="largest_of_the_range"
+"""Copies the largest of the seeds from the brackets: medians are asked for."""
+depth_finding = {"post_last": 1.14, "pre_last": 0.54, "pre_first": 7.33, "post_first": 2.05}
+
+# %% exercise="depth_finding" wrong="post_norm_vanishes"
+"""Writes down what is often read, that post-norm gradients vanish towards the input; the table says that first and last layer are alike."""
+depth_finding = {"post_last": 1.0, "pre_last": 0.4, "pre_first": 5.1, "post_first": 0.1}
+
+# %% exercise="depth_finding" wrong="pre_norm_alike_everywhere"
+"""Takes for granted that pre-norm gradients have the same size in every layer; the table says that they fall from the first layer to the last."""
+depth_finding = {"post_last": 1.0, "pre_last": 0.4, "pre_first": 1.0, "post_first": 1.0}
+
+# %% exercise="depth_finding" wrong="one_key_left_out"
+"""Leaves post_first out, since it says nothing new: a dict of four medians is asked for."""
+depth_finding = {"post_last": 1.0, "pre_last": 0.44, "pre_first": 5.08}
+
+# %% exercise="depth_finding" wrong="in_percent"
+"""Gives percentages: the medians stand as printed, or rounded to one decimal."""
+depth_finding = {"post_last": 100, "pre_last": 44, "pre_first": 508, "post_first": 104}
+
+# %% exercise="rmsnorm_forward" wrong="mean_over_the_block"
+"""Divides the sum by BLOCK instead of n_cols: the surplus lanes are counted in the mean ("the mean along the row")."""
+@triton.jit
+def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    weight = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    rstd = 1 / tl.sqrt(tl.sum(x * x, axis=0) / BLOCK + eps)
+    tl.store(out_ptr + row * n_cols + cols, x * rstd * weight, mask=mask)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    R, C = x.shape
+    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    BLOCK = triton.next_power_of_2(C)
+    rmsnorm_kernel[(R,)](x, weight, out, C, eps, x.stride(0), x.stride(1), BLOCK=BLOCK)
+    return out
+
+# %% exercise="rmsnorm_forward" wrong="rounds_before_the_weight"
+"""Rounds the normalised row to x's dtype and then multiplies by the weight, as Llama's own code does: breaks "Work in float32 and round once"."""
+@triton.jit
+def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    raw = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0)
+    x = raw.to(tl.float32)
+    rstd = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+    normed = (x * rstd).to(raw.dtype)
+    weight = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    tl.store(out_ptr + row * n_cols + cols, normed.to(tl.float32) * weight, mask=mask)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    R, C = x.shape
+    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    rmsnorm_kernel[(R,)](x, weight, out, C, eps, x.stride(0), x.stride(1), BLOCK=triton.next_power_of_2(C))
+    return out
+
+# %% exercise="rmsnorm_forward" wrong="empty_like_keeps_the_strides"
+"""torch.empty_like gives a transposed x a transposed result, which the kernel fills as if it were dense: breaks "new and contiguous" (and the numbers) for such x."""
+@triton.jit
+def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    y = x * tl.rsqrt(tl.sum(x * x, axis=0) / n_cols + eps) * w
+    tl.store(out_ptr + row * n_cols + cols, y, mask=mask)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    out = torch.empty_like(x)
+    R, C = x.shape
+    rmsnorm_kernel[(R,)](x, weight, out, C, eps, *x.stride(), BLOCK=triton.next_power_of_2(C))
+    return out
+
+# %% exercise="rmsnorm_forward" wrong="store_without_mask"
+"""The store has no mask, so the lanes past the end of the row write over the next row and past the end of the result: "must not be stored"."""
+@triton.jit
+def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    scale = 1.0 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+    tl.store(out_ptr + row * n_cols + cols, x * scale * w)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    rows, cols = x.shape
+    out = torch.empty(rows, cols, dtype=x.dtype, device=x.device)
+    rmsnorm_kernel[(rows,)](x, weight, out, cols, eps, x.stride(0), x.stride(1), BLOCK=triton.next_power_of_2(cols))
+    return out
+
+# %% exercise="rmsnorm_forward" wrong="one_program_walks_all_rows"
+"""A single program loops over all rows: breaks "More than one program where there are more than four rows"."""
+@triton.jit
+def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_rows, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    for row in range(n_rows):
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        scale = 1.0 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        tl.store(out_ptr + row * n_cols + cols, x * scale * w, mask=mask)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    R, C = x.shape
+    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    rmsnorm_kernel[(1,)](x, weight, out, R, C, eps, x.stride(0), x.stride(1), BLOCK=triton.next_power_of_2(C))
+    return out
+
+# %% exercise="rmsnorm_forward" wrong="made_contiguous_first"
+"""Calls x.contiguous() before the launch: for an x with other strides that is a copy by torch, a second launch ("One launch; copies ... count as launches")."""
+@triton.jit
+def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * n_cols + cols, mask=mask, other=0.0).to(tl.float32)
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    scale = 1.0 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+    tl.store(out_ptr + row * n_cols + cols, x * scale * w, mask=mask)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    R, C = x.shape
+    rmsnorm_kernel[(R,)](x, weight, out, C, eps, BLOCK=triton.next_power_of_2(C))
+    return out
+
+# %% exercise="rmsnorm_forward" wrong="weight_multiplied_by_torch"
+"""The kernel only normalises, and torch multiplies by the weight: breaks "Every number in them comes from a kernel of yours"."""
+@triton.jit
+def rmsnorm_kernel(x_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    scale = 1.0 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+    tl.store(out_ptr + row * n_cols + cols, x * scale, mask=mask)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    R, C = x.shape
+    normed = torch.empty((R, C), dtype=torch.float32, device=x.device)
+    rmsnorm_kernel[(R,)](x, normed, C, eps, x.stride(0), x.stride(1), BLOCK=triton.next_power_of_2(C))
+    return (normed * weight).to(x.dtype)
+
+# %% exercise="rmsnorm_forward" wrong="eps_behind_the_root"
+"""Adds eps to the root instead of to the mean of the squares: "eps added to the mean of the squares, under the root"."""
+@triton.jit
+def rmsnorm_kernel(x_ptr, weight_ptr, out_ptr, n_cols, eps, x_row, x_col, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    rms = tl.sqrt(tl.sum(x * x, axis=0) / n_cols)
+    tl.store(out_ptr + row * n_cols + cols, x / (rms + eps) * w, mask=mask)
+
+
+def rmsnorm_forward(x: Tensor, weight: Tensor, eps: float = 1e-6) -> Tensor:
+    R, C = x.shape
+    out = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    rmsnorm_kernel[(R,)](x, weight, out, C, eps, x.stride(0), x.stride(1), BLOCK=triton.next_power_of_2(C))
+    return out
+
+# %% exercise="rmsnorm_backward" wrong="weight_missing_in_the_dot"
+"""The sum over the row takes dy * x_hat instead of g * x_hat with g = w * dy: dx is wrong wherever the weight is not 1 ("The gradients of x ... of y = x / sqrt(...) * weight")."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for row in range(pid, n_rows, tl.num_programs(0)):
+        dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        x_hat = x * r
+        c = tl.sum(dy * x_hat, axis=0) / n_cols
+        tl.store(dx_ptr + row * n_cols + cols, r * (dy * w - x_hat * c), mask=mask)
+        acc += dy * x_hat
+    tl.store(partial_ptr + pid * n_cols + cols, acc, mask=mask)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
+    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for p in range(n_partial):
+        acc += tl.load(partial_ptr + p * n_cols + cols, mask=mask, other=0.0)
+    tl.store(dweight_ptr + cols, acc, mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    P = min(programs, R)
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    dweight = torch.empty((C,), dtype=weight.dtype, device=x.device)
+    partial = torch.empty((P, C), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(P,)](
+        dy, x, weight, dx, partial, R, C, eps, dy.stride(0), dy.stride(1), x.stride(0), x.stride(1),
+        BLOCK=triton.next_power_of_2(C),
+    )  # fmt: skip
+    rmsnorm_sum_kernel[(triton.cdiv(C, 128),)](partial, dweight, P, C, BLOCK=128)
+    return dx, dweight
+
+# %% exercise="rmsnorm_backward" wrong="partial_sums_in_the_dtype_of_weight"
+"""The partial sums are kept in the weight's dtype, so float16 and bfloat16 are rounded twice: "Work in float32, the partial sums too, and round once"."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for row in range(pid, n_rows, tl.num_programs(0)):
+        dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        x_hat = x * r
+        g = dy * w
+        c = tl.sum(g * x_hat, axis=0) / n_cols
+        tl.store(dx_ptr + row * n_cols + cols, r * (g - x_hat * c), mask=mask)
+        acc += dy * x_hat
+    tl.store(partial_ptr + pid * n_cols + cols, acc, mask=mask)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
+    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for p in range(n_partial):
+        acc += tl.load(partial_ptr + p * n_cols + cols, mask=mask, other=0.0).to(tl.float32)
+    tl.store(dweight_ptr + cols, acc, mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    P = min(programs, R)
+    dx = x.new_empty(R, C)
+    dweight = weight.new_empty(C)
+    partial = weight.new_empty(P, C)
+    rmsnorm_rows_kernel[(P,)](
+        dy, x, weight, dx, partial, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    rmsnorm_sum_kernel[(triton.cdiv(C, 128),)](partial, dweight, P, C, BLOCK=128)
+    return dx, dweight
+
+# %% exercise="rmsnorm_backward" wrong="last_rows_left_out"
+"""Every program takes R // P neighbouring rows, so what is left of the division belongs to nobody: "min(programs, R) programs share the rows" - all R of them."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, each, n_cols, eps,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for k in range(each):
+        row = pid * each + k
+        dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        x_hat = x * r
+        g = dy * w
+        c = tl.sum(g * x_hat, axis=0) / n_cols
+        tl.store(dx_ptr + row * n_cols + cols, r * (g - x_hat * c), mask=mask)
+        acc += dy * x_hat
+    tl.store(partial_ptr + pid * n_cols + cols, acc, mask=mask)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
+    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for p in range(n_partial):
+        acc += tl.load(partial_ptr + p * n_cols + cols, mask=mask, other=0.0)
+    tl.store(dweight_ptr + cols, acc, mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    P = min(programs, R)
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    dweight = torch.empty((C,), dtype=weight.dtype, device=x.device)
+    partial = torch.empty((P, C), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(P,)](
+        dy, x, weight, dx, partial, R // P, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    rmsnorm_sum_kernel[(triton.cdiv(C, 128),)](partial, dweight, P, C, BLOCK=128)
+    return dx, dweight
+
+# %% exercise="rmsnorm_backward" wrong="race_on_one_row_of_sums"
+"""All programs load, add to and store one shared row of sums: the race that the text describes ("the later store wipes out the other's share"), though one after another the numbers come out right."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, sums_ptr, n_rows, n_cols, eps,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for row in range(pid, n_rows, tl.num_programs(0)):
+        dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        x_hat = x * r
+        g = dy * w
+        c = tl.sum(g * x_hat, axis=0) / n_cols
+        tl.store(dx_ptr + row * n_cols + cols, r * (g - x_hat * c), mask=mask)
+        acc += dy * x_hat
+    if pid > 0:
+        acc += tl.load(sums_ptr + cols, mask=mask, other=0.0)
+    tl.store(sums_ptr + cols, acc, mask=mask)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(sums_ptr, dweight_ptr, n_cols, BLOCK: tl.constexpr):
+    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    tl.store(dweight_ptr + cols, tl.load(sums_ptr + cols, mask=mask, other=0.0), mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    dweight = torch.empty((C,), dtype=weight.dtype, device=x.device)
+    sums = torch.empty((C,), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(min(programs, R),)](
+        dy, x, weight, dx, sums, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    rmsnorm_sum_kernel[(triton.cdiv(C, 128),)](sums, dweight, C, BLOCK=128)
+    return dx, dweight
+
+# %% exercise="rmsnorm_backward" wrong="empty_share_stores_nothing"
+"""Shares of cdiv(R, P) neighbouring rows; a program without rows returns before it stores its partial sum, which stays uninitialised: "A share may come out empty, its partial sum is 0 then"."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps, each,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    first = pid * each
+    if first < n_rows:
+        cols = tl.arange(0, BLOCK)
+        mask = cols < n_cols
+        w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+        acc = tl.zeros((BLOCK,), tl.float32)
+        for row in range(first, tl.minimum(first + each, n_rows)):
+            dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=mask, other=0.0).to(tl.float32)
+            x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+            r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+            x_hat = x * r
+            g = dy * w
+            c = tl.sum(g * x_hat, axis=0) / n_cols
+            tl.store(dx_ptr + row * n_cols + cols, r * (g - x_hat * c), mask=mask)
+            acc += dy * x_hat
+        tl.store(partial_ptr + pid * n_cols + cols, acc, mask=mask)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
+    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for p in range(n_partial):
+        acc += tl.load(partial_ptr + p * n_cols + cols, mask=mask, other=0.0)
+    tl.store(dweight_ptr + cols, acc, mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    P = min(programs, R)
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    dweight = torch.empty((C,), dtype=weight.dtype, device=x.device)
+    partial = torch.empty((P, C), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(P,)](
+        dy, x, weight, dx, partial, R, C, eps, triton.cdiv(R, P), *dy.stride(), *x.stride(),
+        BLOCK=triton.next_power_of_2(C),
+    )  # fmt: skip
+    rmsnorm_sum_kernel[(triton.cdiv(C, 128),)](partial, dweight, P, C, BLOCK=128)
+    return dx, dweight
+
+# %% exercise="rmsnorm_backward" wrong="dy_read_with_the_strides_of_x"
+"""dy is addressed with x's strides: breaks "any strides of its own" as soon as the two differ."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps, row_stride, col_stride, BLOCK: tl.constexpr
+):
+    pid = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for row in range(pid, n_rows, tl.num_programs(0)):
+        offsets = row * row_stride + cols * col_stride
+        dy = tl.load(dy_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
+        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        x_hat = x * r
+        g = dy * w
+        c = tl.sum(g * x_hat, axis=0) / n_cols
+        tl.store(dx_ptr + row * n_cols + cols, r * (g - x_hat * c), mask=mask)
+        acc += dy * x_hat
+    tl.store(partial_ptr + pid * n_cols + cols, acc, mask=mask)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
+    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for p in range(n_partial):
+        acc += tl.load(partial_ptr + p * n_cols + cols, mask=mask, other=0.0)
+    tl.store(dweight_ptr + cols, acc, mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    P = min(programs, R)
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    dweight = torch.empty((C,), dtype=weight.dtype, device=x.device)
+    partial = torch.empty((P, C), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(P,)](
+        dy, x, weight, dx, partial, R, C, eps, x.stride(0), x.stride(1), BLOCK=triton.next_power_of_2(C)
+    )
+    rmsnorm_sum_kernel[(triton.cdiv(C, 128),)](partial, dweight, P, C, BLOCK=128)
+    return dx, dweight
+
+# %% exercise="rmsnorm_backward" wrong="partials_summed_by_torch"
+"""The second stage is partial.sum(0): "Every number in them comes from a kernel of yours; a sum by torch, for example, is not allowed"."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for row in range(pid, n_rows, tl.num_programs(0)):
+        dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        x_hat = x * r
+        g = dy * w
+        c = tl.sum(g * x_hat, axis=0) / n_cols
+        tl.store(dx_ptr + row * n_cols + cols, r * (g - x_hat * c), mask=mask)
+        acc += dy * x_hat
+    tl.store(partial_ptr + pid * n_cols + cols, acc, mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    P = min(programs, R)
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    partial = torch.empty((P, C), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(P,)](
+        dy, x, weight, dx, partial, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    return dx, partial.sum(0, dtype=torch.float32).to(weight.dtype)
+
+# %% exercise="rmsnorm_backward" wrong="atomic_adds_3"
+"""Every program adds its share to dweight with tl.atomic_add: breaks "No atomics" (other bits on other runs)."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, dweight_ptr, n_rows, n_cols, eps,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for row in range(pid, n_rows, tl.num_programs(0)):
+        dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        x_hat = x * r
+        g = dy * w
+        c = tl.sum(g * x_hat, axis=0) / n_cols
+        tl.store(dx_ptr + row * n_cols + cols, r * (g - x_hat * c), mask=mask)
+        acc += dy * x_hat
+    tl.atomic_add(dweight_ptr + cols, acc, mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    dweight = torch.zeros((C,), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(min(programs, R),)](
+        dy, x, weight, dx, dweight, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    return dx, dweight.to(weight.dtype)
+
+# %% exercise="rmsnorm_backward" wrong="sum_kernel_of_one_program"
+"""The second launch has one program of at most 1024 columns, so wider dweight is not written to its end: "C is any number up to 8192"."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols, eps,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for row in range(pid, n_rows, tl.num_programs(0)):
+        dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        r = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+        x_hat = x * r
+        g = dy * w
+        c = tl.sum(g * x_hat, axis=0) / n_cols
+        tl.store(dx_ptr + row * n_cols + cols, r * (g - x_hat * c), mask=mask)
+        acc += dy * x_hat
+    tl.store(partial_ptr + pid * n_cols + cols, acc, mask=mask)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for p in range(n_partial):
+        acc += tl.load(partial_ptr + p * n_cols + cols, mask=mask, other=0.0)
+    tl.store(dweight_ptr + cols, acc, mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    P = min(programs, R)
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    dweight = torch.empty((C,), dtype=weight.dtype, device=x.device)
+    partial = torch.empty((P, C), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(P,)](
+        dy, x, weight, dx, partial, R, C, eps, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    rmsnorm_sum_kernel[(1,)](partial, dweight, P, C, BLOCK=1024)
+    return dx, dweight
+
+# %% exercise="rmsnorm_backward" wrong="eps_forgotten_2"
+"""r is worked out again without eps: the gradients of y = x / sqrt(mean(x^2) + eps) are wrong for small rows, and a row of zeros gives NaN."""
+@triton.jit
+def rmsnorm_rows_kernel(
+    dy_ptr, x_ptr, weight_ptr, dx_ptr, partial_ptr, n_rows, n_cols,
+    dy_row, dy_col, x_row, x_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for row in range(pid, n_rows, tl.num_programs(0)):
+        dy = tl.load(dy_ptr + row * dy_row + cols * dy_col, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        r = tl.rsqrt(tl.sum(x * x, axis=0) / n_cols)
+        x_hat = x * r
+        g = dy * w
+        c = tl.sum(g * x_hat, axis=0) / n_cols
+        tl.store(dx_ptr + row * n_cols + cols, r * (g - x_hat * c), mask=mask)
+        acc += dy * x_hat
+    tl.store(partial_ptr + pid * n_cols + cols, acc, mask=mask)
+
+
+@triton.jit
+def rmsnorm_sum_kernel(partial_ptr, dweight_ptr, n_partial, n_cols, BLOCK: tl.constexpr):
+    cols = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    acc = tl.zeros((BLOCK,), tl.float32)
+    for p in range(n_partial):
+        acc += tl.load(partial_ptr + p * n_cols + cols, mask=mask, other=0.0)
+    tl.store(dweight_ptr + cols, acc, mask=mask)
+
+
+def rmsnorm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, eps: float = 1e-6, programs: int = 4
+) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    P = min(programs, R)
+    dx = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    dweight = torch.empty((C,), dtype=weight.dtype, device=x.device)
+    partial = torch.empty((P, C), dtype=torch.float32, device=x.device)
+    rmsnorm_rows_kernel[(P,)](
+        dy, x, weight, dx, partial, R, C, *dy.stride(), *x.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    rmsnorm_sum_kernel[(triton.cdiv(C, 128),)](partial, dweight, P, C, BLOCK=128)
+    return dx, dweight
+
+# %% exercise="residual_rmsnorm" wrong="total_into_the_residual"
+"""Stores the sum over the residual that came in and returns that tensor, as vLLM's fused_add_rms_norm does: "it belongs to the caller and stays as it is", "both new and contiguous"."""
+@triton.jit
+def residual_rmsnorm_kernel(
+    x_ptr, residual_ptr, weight_ptr, out_ptr, n_cols, eps,
+    x_row, x_col, residual_row, residual_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    stream = residual_ptr + row * residual_row + cols * residual_col
+    total = x + tl.load(stream, mask=mask, other=0.0).to(tl.float32)
+    tl.store(stream, total, mask=mask)
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    scale = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n_cols + eps)
+    tl.store(out_ptr + row * n_cols + cols, total * scale * w, mask=mask)
+
+
+def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    y = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    residual_rmsnorm_kernel[(R,)](
+        x, residual, weight, y, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    return y, residual
+
+# %% exercise="residual_rmsnorm" wrong="block_of_1024"
+"""The block is always 1024 lanes, so a wider row is cut off: "C is any number up to 8192"."""
+@triton.jit
+def residual_rmsnorm_kernel(
+    x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
+    x_row, x_col, residual_row, residual_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    res = tl.load(residual_ptr + row * residual_row + cols * residual_col, mask=mask, other=0.0).to(tl.float32)
+    total = x + res
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    scale = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n_cols + eps)
+    tl.store(out_ptr + row * n_cols + cols, total * scale * w, mask=mask)
+    tl.store(total_ptr + row * n_cols + cols, total, mask=mask)
+
+
+def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    y = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    total = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    residual_rmsnorm_kernel[(R,)](x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=1024)
+    return y, total
+
+# %% exercise="residual_rmsnorm" wrong="results_the_other_way_round"
+"""Returns (total, y): the docstring says "returns y (R, C) and total (R, C)", in this order."""
+@triton.jit
+def residual_rmsnorm_kernel(
+    x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
+    x_row, x_col, residual_row, residual_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    res = tl.load(residual_ptr + row * residual_row + cols * residual_col, mask=mask, other=0.0).to(tl.float32)
+    total = x + res
+    tl.store(total_ptr + row * n_cols + cols, total, mask=mask)
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    scale = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n_cols + eps)
+    tl.store(out_ptr + row * n_cols + cols, total * scale * w, mask=mask)
+
+
+def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    total = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    y = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    residual_rmsnorm_kernel[(R,)](
+        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    return total, y
+
+# %% exercise="residual_rmsnorm" wrong="squares_in_half_precision"
+"""Adds and squares in the type of the rows and only then goes to float32: in float16 a sum above 255 squares to infinity ("Work in float32")."""
+@triton.jit
+def residual_rmsnorm_kernel(
+    x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
+    x_row, x_col, residual_row, residual_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0)
+    res = tl.load(residual_ptr + row * residual_row + cols * residual_col, mask=mask, other=0.0)
+    total = x + res
+    squares = total * total
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    scale = 1 / tl.sqrt(tl.sum(squares.to(tl.float32), axis=0) / n_cols + eps)
+    tl.store(out_ptr + row * n_cols + cols, total.to(tl.float32) * scale * w, mask=mask)
+    tl.store(total_ptr + row * n_cols + cols, total, mask=mask)
+
+
+def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    y = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    total = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    residual_rmsnorm_kernel[(R,)](
+        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    return y, total
+
+# %% exercise="residual_rmsnorm" wrong="both_rows_read_twice"
+"""Walks over the row in blocks of 256, once for the sum of squares and once for the results: breaks "Read each row once" where C is larger than a block."""
+@triton.jit
+def residual_rmsnorm_kernel(
+    x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
+    x_row, x_col, residual_row, residual_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    lanes = tl.arange(0, BLOCK)
+    squares = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        mask = cols < n_cols
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        res = tl.load(residual_ptr + row * residual_row + cols * residual_col, mask=mask, other=0.0).to(tl.float32)
+        squares += (x + res) * (x + res)
+    scale = 1 / tl.sqrt(tl.sum(squares, axis=0) / n_cols + eps)
+    for start in range(0, n_cols, BLOCK):
+        cols = start + lanes
+        mask = cols < n_cols
+        x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+        res = tl.load(residual_ptr + row * residual_row + cols * residual_col, mask=mask, other=0.0).to(tl.float32)
+        w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+        tl.store(out_ptr + row * n_cols + cols, (x + res) * scale * w, mask=mask)
+        tl.store(total_ptr + row * n_cols + cols, x + res, mask=mask)
+
+
+def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    y = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    total = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    residual_rmsnorm_kernel[(R,)](x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=256)
+    return y, total
+
+# %% exercise="residual_rmsnorm" wrong="normalises_the_sublayer_only"
+"""y is x normalised, not the sum: "y is total normalised as in rmsnorm_forward"."""
+@triton.jit
+def residual_rmsnorm_kernel(
+    x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
+    x_row, x_col, residual_row, residual_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    scale = 1 / tl.sqrt(tl.sum(x * x, axis=0) / n_cols + eps)
+    tl.store(out_ptr + row * n_cols + cols, x * scale * w, mask=mask)
+    res = tl.load(residual_ptr + row * residual_row + cols * residual_col, mask=mask, other=0.0).to(tl.float32)
+    tl.store(total_ptr + row * n_cols + cols, x + res, mask=mask)
+
+
+def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    y = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    total = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    residual_rmsnorm_kernel[(R,)](
+        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    return y, total
+
+# %% exercise="residual_rmsnorm" wrong="total_kept_in_float32"
+"""The sum comes back as float32 whatever the inputs are, like residual_in_fp32 of flash-attn's layer norm: "returns y (R, C) and total (R, C), same dtype"."""
+@triton.jit
+def residual_rmsnorm_kernel(
+    x_ptr, residual_ptr, weight_ptr, out_ptr, total_ptr, n_cols, eps,
+    x_row, x_col, residual_row, residual_col, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    cols = tl.arange(0, BLOCK)
+    mask = cols < n_cols
+    x = tl.load(x_ptr + row * x_row + cols * x_col, mask=mask, other=0.0).to(tl.float32)
+    res = tl.load(residual_ptr + row * residual_row + cols * residual_col, mask=mask, other=0.0).to(tl.float32)
+    total = x + res
+    tl.store(total_ptr + row * n_cols + cols, total, mask=mask)
+    w = tl.load(weight_ptr + cols, mask=mask, other=0.0).to(tl.float32)
+    scale = 1 / tl.sqrt(tl.sum(total * total, axis=0) / n_cols + eps)
+    tl.store(out_ptr + row * n_cols + cols, total * scale * w, mask=mask)
+
+
+def residual_rmsnorm(x: Tensor, residual: Tensor, weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    R, C = x.shape
+    y = torch.empty((R, C), dtype=x.dtype, device=x.device)
+    total = torch.empty((R, C), dtype=torch.float32, device=x.device)
+    residual_rmsnorm_kernel[(R,)](
+        x, residual, weight, y, total, C, eps, *x.stride(), *residual.stride(), BLOCK=triton.next_power_of_2(C)
+    )
+    return y, total
+
+# %% exercise="cross_entropy" wrong="sum_not_rescaled_2"
+"""The running sum is not multiplied by exp(old maximum - new maximum) when a block raises the maximum: the loss of rows wider than a block is not log(sum(exp(logits))) - logits[target]."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t != ignore
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        tl.store(out + lanes, tl.where(keep, e / s - tl.where(lanes == t, 1.0, 0.0), 0.0), mask=mask)
+    else:
+        m = -float("inf")
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            m = tl.maximum(m, tl.max(z, axis=0))
+            s += tl.sum(tl.exp(z - m), axis=0)
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            g = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
+            tl.store(out + at, tl.where(keep, g, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="every_negative_target_is_ignored"
+"""Takes a row for ignored when its target is negative and never looks at `ignore`: "`ignore` may be any whole number; here it is often PAD, 0"."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t >= 0
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        tl.store(out + lanes, tl.where(keep, e / s - tl.where(lanes == t, 1.0, 0.0), 0.0), mask=mask)
+    else:
+        m = -float("inf")
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            new = tl.maximum(m, tl.max(z, axis=0))
+            s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
+            m = new
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            g = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
+            tl.store(out + at, tl.where(keep, g, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="ignored_target_as_an_address"
+"""Loads the logit at the target in every row, also where the target is `ignore` (-100 columns away): "Their target is no column: never use it as an address"."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t != ignore
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    zt = tl.load(base + t * class_stride).to(tl.float32)
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        tl.store(out + lanes, tl.where(keep, e / s - tl.where(lanes == t, 1.0, 0.0), 0.0), mask=mask)
+    else:
+        m = -float("inf")
+        s = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            new = tl.maximum(m, tl.max(z, axis=0))
+            s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
+            m = new
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            g = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
+            tl.store(out + at, tl.where(keep, g, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="one_hot_by_lane"
+"""In the second walk the target is compared with the lane instead of with the column, so 1 is subtracted in every block or in the wrong one: "softmax(logits) - one_hot(target)" fails where V is larger than the block."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t != ignore
+    lanes = tl.arange(0, BLOCK)
+    hit = tl.where(lanes == t, 1.0, 0.0)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        tl.store(out + lanes, tl.where(keep, e / s - hit, 0.0), mask=mask)
+    else:
+        m = -float("inf")
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            new = tl.maximum(m, tl.max(z, axis=0))
+            s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
+            m = new
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            tl.store(out + at, tl.where(keep, tl.exp(z - m) / s - hit, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="maximum_starts_at_zero_2"
+"""The running maximum of the wide walk starts at 0: where all logits of a row are below about -100 every exponential is 0 and the loss is infinite ("finite numbers of any size")."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t != ignore
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        tl.store(out + lanes, tl.where(keep, e / s - tl.where(lanes == t, 1.0, 0.0), 0.0), mask=mask)
+    else:
+        m = 0.0
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            new = tl.maximum(m, tl.max(z, axis=0))
+            s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
+            m = new
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            g = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
+            tl.store(out + at, tl.where(keep, g, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="narrow_row_read_twice"
+"""Always walks twice, also over a row that one block holds: "Read a row that fits in a block once, a wider one twice"."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    lanes = tl.arange(0, BLOCK)
+    largest = -float("inf")
+    total = 0.0
+    at_target = 0.0
+    for start in range(0, n_classes, BLOCK):
+        at = start + lanes
+        x = tl.load(logits_ptr + row * row_stride + at * class_stride, mask=at < n_classes, other=-float("inf"))
+        x = x.to(tl.float32)
+        higher = tl.maximum(largest, tl.max(x, axis=0))
+        total = total * tl.exp(largest - higher) + tl.sum(tl.exp(x - higher), axis=0)
+        largest = higher
+        at_target += tl.sum(tl.where(at == t, x, 0.0), axis=0)
+    counts = tl.where(t == ignore, 0.0, 1.0)
+    tl.store(loss_ptr + row, counts * (largest + tl.log(total) - at_target))
+    for start in range(0, n_classes, BLOCK):
+        at = start + lanes
+        x = tl.load(logits_ptr + row * row_stride + at * class_stride, mask=at < n_classes, other=-float("inf"))
+        p = tl.exp(x.to(tl.float32) - largest) / total
+        tl.store(grad_ptr + row * n_classes + at, counts * (p - tl.where(at == t, 1.0, 0.0)), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="three_walks"
+"""A wide row is walked for the maximum, for the sum and for the gradient: "a wider one twice"."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    counts = tl.where(t == ignore, 0.0, 1.0)
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, counts * (m + tl.log(s) - zt))
+        tl.store(out + lanes, counts * (e / s - tl.where(lanes == t, 1.0, 0.0)), mask=mask)
+    else:
+        m = -float("inf")
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            m = tl.maximum(m, tl.max(z, axis=0))
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            s += tl.sum(tl.exp(z - m), axis=0)
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, counts * (m + tl.log(s) - zt))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            tl.store(out + at, counts * (tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="gradient_over_the_logits"
+"""Stores the gradient over the logits and returns them, as Liger Kernel does: "grad (N, V) ... new and contiguous", and arguments stay as they are."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t != ignore
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        g = e / s - tl.where(lanes == t, 1.0, 0.0)
+        tl.store(base + lanes * class_stride, tl.where(keep, g, 0.0), mask=mask)
+    else:
+        m = -float("inf")
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            new = tl.maximum(m, tl.max(z, axis=0))
+            s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
+            m = new
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            g = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
+            tl.store(base + at * class_stride, tl.where(keep, g, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, logits.detach()
+
+# %% exercise="cross_entropy" wrong="gradient_of_the_mean"
+"""Divides the gradient by the number of rows, as a mean loss would need it: "Nothing is divided by N"."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t != ignore
+    share = 1.0 / tl.num_programs(0)
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        g = (e / s - tl.where(lanes == t, 1.0, 0.0)) * share
+        tl.store(out + lanes, tl.where(keep, g, 0.0), mask=mask)
+    else:
+        m = -float("inf")
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            new = tl.maximum(m, tl.max(z, axis=0))
+            s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
+            m = new
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            g = (tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)) * share
+            tl.store(out + at, tl.where(keep, g, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="surplus_lanes_count_as_zero"
+"""The lanes past the end of the row hold 0, not minus infinity, and each adds exp(0 - m) to the sum: wrong loss and gradient wherever V is no multiple of the block."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t != ignore
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=0.0).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        tl.store(out + lanes, tl.where(keep, e / s - tl.where(lanes == t, 1.0, 0.0), 0.0), mask=mask)
+    else:
+        m = -float("inf")
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=0.0).to(tl.float32)
+            new = tl.maximum(m, tl.max(z, axis=0))
+            s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
+            m = new
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=0.0).to(tl.float32)
+            g = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
+            tl.store(out + at, tl.where(keep, g, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="loss_in_the_dtype_of_logits"
+"""The losses come back in the type of the logits: "loss (N,) float32"."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t != ignore
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        tl.store(out + lanes, tl.where(keep, e / s - tl.where(lanes == t, 1.0, 0.0), 0.0), mask=mask)
+    else:
+        m = -float("inf")
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            new = tl.maximum(m, tl.max(z, axis=0))
+            s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
+            m = new
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            g = tl.exp(z - m) / s - tl.where(at == t, 1.0, 0.0)
+            tl.store(out + at, tl.where(keep, g, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss, grad = logits.new_empty(N), logits.new_empty(N, V)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="cross_entropy" wrong="ignored_row_keeps_its_gradient"
+"""Only the loss of an ignored row is set to 0, its gradient stays softmax(logits): "grad ... all 0 where the target is ignore"."""
+@triton.jit
+def cross_entropy_kernel(
+    logits_ptr, target_ptr, loss_ptr, grad_ptr, n_classes, ignore, row_stride, class_stride, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0)
+    t = tl.load(target_ptr + row)
+    keep = t != ignore
+    lanes = tl.arange(0, BLOCK)
+    base = logits_ptr + row * row_stride
+    out = grad_ptr + row * n_classes
+    if n_classes <= BLOCK:
+        mask = lanes < n_classes
+        z = tl.load(base + lanes * class_stride, mask=mask, other=-float("inf")).to(tl.float32)
+        m = tl.max(z, axis=0)
+        e = tl.exp(z - m)
+        s = tl.sum(e, axis=0)
+        zt = tl.sum(tl.where(lanes == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        tl.store(out + lanes, e / s - tl.where((lanes == t) & keep, 1.0, 0.0), mask=mask)
+    else:
+        m = -float("inf")
+        s = 0.0
+        zt = 0.0
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            new = tl.maximum(m, tl.max(z, axis=0))
+            s = s * tl.exp(m - new) + tl.sum(tl.exp(z - new), axis=0)
+            m = new
+            zt += tl.sum(tl.where(at == t, z, 0.0), axis=0)
+        tl.store(loss_ptr + row, tl.where(keep, m + tl.log(s) - zt, 0.0))
+        for start in range(0, n_classes, BLOCK):
+            at = start + lanes
+            z = tl.load(base + at * class_stride, mask=at < n_classes, other=-float("inf")).to(tl.float32)
+            tl.store(out + at, tl.exp(z - m) / s - tl.where((at == t) & keep, 1.0, 0.0), mask=at < n_classes)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, block: int = 256, ignore: int = -100) -> tuple[Tensor, Tensor]:
+    N, V = logits.shape
+    loss = torch.empty((N,), dtype=torch.float32, device=logits.device)
+    grad = torch.empty((N, V), dtype=logits.dtype, device=logits.device)
+    cross_entropy_kernel[(N,)](
+        logits, target, loss, grad, V, ignore, *logits.stride(), BLOCK=min(block, triton.next_power_of_2(V))
+    )
+    return loss, grad
+
+# %% exercise="shift_right" wrong="rolled_without_bos"
+"""Rolls the row, so its last column (EOS or PAD) comes round to the front where BOS belongs: "BOS (1) first"."""
+def shift_right(target: Tensor) -> Tensor:
+    return torch.roll(target, shifts=1, dims=1)
+
+# %% exercise="shift_right" wrong="last_column_kept_2"
+"""Puts BOS in front without cutting the last column: T + 1 columns instead of "(B, T)", "the target without its last column"."""
+def shift_right(target: Tensor) -> Tensor:
+    start = torch.full((target.shape[0], 1), BOS, dtype=target.dtype, device=target.device)
+    return torch.cat([start, target], dim=1)
+
+# %% exercise="shift_right" wrong="eos_replaced_by_pad"
+"""Replaces the EOS in the decoder's input by PAD, because nothing is asked for behind it: "nothing is replaced"."""
+def shift_right(target: Tensor) -> Tensor:
+    start = torch.full_like(target[:, :1], BOS)
+    given = torch.cat([start, target[:, :-1]], dim=1)
+    return given.masked_fill(given == EOS, PAD)
+
+# %% exercise="shift_right" wrong="bos_column_of_floats"
+"""torch.ones makes a float column, and cat turns everything into float32: "returns (B, T) int64"."""
+def shift_right(target: Tensor) -> Tensor:
+    return torch.cat([torch.ones(len(target), 1), target[:, :-1]], dim=1)
+
+# %% exercise="shift_right" wrong="begins_with_pad_2"
+"""Begins with PAD as T5 does: "BOS (1) first"."""
+def shift_right(target: Tensor) -> Tensor:
+    shifted = torch.zeros_like(target)
+    shifted[:, 1:] = target[:, :-1]
+    return shifted
+
+# %% exercise="shift_right" wrong="loop_overwrites_what_it_reads"
+"""Moves the columns inside one tensor from left to right, so every column is a copy of the first one, BOS: the rest is not "the target without its last column"."""
+def shift_right(target: Tensor) -> Tensor:
+    given = target.clone()
+    given[:, 0] = BOS
+    for t in range(1, given.shape[1]):
+        given[:, t] = given[:, t - 1]
+    return given
+
+# %% exercise="shift_right" wrong="moved_in_place"
+"""Moves the columns of the target itself and returns it: "a new tensor", "`target` stays as it was"."""
+def shift_right(target: Tensor) -> Tensor:
+    target[:, 1:] = target[:, :-1].clone()
+    target[:, 0] = BOS
+    return target
+
+# %% exercise="shift_right" wrong="bos_only_where_there_is_more"
+"""Returns a target of one column unchanged, as if there was nothing to move: "T is at least 1", and its only column is BOS then."""
+def shift_right(target: Tensor) -> Tensor:
+    if target.shape[1] < 2:
+        return target.clone()
+    start = target.new_full((target.shape[0], 1), BOS)
+    return torch.cat((start, target[:, :-1]), dim=-1)
+
+# %% exercise="smoothed_cross_entropy" wrong="tensor2tensor_convention_2"
+"""Gives the right class 1 - epsilon and each other one epsilon / (V - 1): the docstring's q is (1 - epsilon) * one_hot + epsilon / V over all V classes."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    shifted = logits - logits.amax(-1, keepdim=True)
+    log_probs = shifted - shifted.exp().sum(-1, keepdim=True).log()
+    V = logits.shape[-1]
+    q = torch.full_like(log_probs, smoothing / max(V - 1, 1))
+    q.scatter_(-1, target[..., None], 1 - smoothing)
+    losses = -(q * log_probs).sum(-1)
+    return losses[target != PAD].mean()
+
+# %% exercise="smoothed_cross_entropy" wrong="padding_in_the_denominator"
+"""Sets the losses of padding to 0 but divides by all B * T places: "mean over real tokens"."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    shifted = logits - logits.amax(-1, keepdim=True)
+    log_probs = shifted - shifted.exp().sum(-1, keepdim=True).log()
+    right = log_probs.gather(-1, target[..., None])[..., 0]
+    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
+    return (losses * (target != PAD)).mean()
+
+# %% exercise="smoothed_cross_entropy" wrong="mean_of_row_means"
+"""Averages each row over its tokens and then the rows: "Every real token of the batch counts the same, however long its row is"."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    shifted = logits - logits.amax(-1, keepdim=True)
+    log_probs = shifted - shifted.exp().sum(-1, keepdim=True).log()
+    right = log_probs.gather(-1, target[..., None])[..., 0]
+    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
+    real = (target != PAD).to(losses.dtype)
+    tokens = real.sum(1)
+    per_row = (losses * real).sum(1) / tokens.clamp(min=1)
+    return per_row[tokens > 0].mean()
+
+# %% exercise="smoothed_cross_entropy" wrong="one_maximum_for_the_batch"
+"""Subtracts the largest logit of the whole batch: in a row whose logits lie 200 lower all exponentials are 0 and the loss is infinite ("finite numbers of any size")."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    shifted = logits - logits.max()
+    log_probs = shifted - shifted.exp().sum(-1, keepdim=True).log()
+    right = log_probs.gather(-1, target[..., None])[..., 0]
+    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
+    return losses[target != PAD].mean()
+
+# %% exercise="smoothed_cross_entropy" wrong="bos_does_not_count"
+"""Leaves out BOS together with PAD: "PAD (0) does not count, everything else does, BOS too"."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    shifted = logits - logits.amax(-1, keepdim=True)
+    log_probs = shifted - shifted.exp().sum(-1, keepdim=True).log()
+    right = log_probs.gather(-1, target[..., None])[..., 0]
+    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
+    return losses[target > BOS].mean()
+
+# %% exercise="smoothed_cross_entropy" wrong="pad_class_gets_nothing_2"
+"""Spreads epsilon over the classes without PAD: "over all V classes, PAD among them"."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    shifted = logits - logits.amax(-1, keepdim=True)
+    log_probs = shifted - shifted.exp().sum(-1, keepdim=True).log()
+    right = log_probs.gather(-1, target[..., None])[..., 0]
+    spread = log_probs[..., 1:].mean(-1)
+    losses = -(1 - smoothing) * right - smoothing * spread
+    return losses[target != PAD].mean()
+
+# %% exercise="smoothed_cross_entropy" wrong="float32_inside"
+"""Converts the logits to float32 first and returns that: "returns () same dtype as logits", float64 too."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    z = logits.float()
+    z = z - z.amax(-1, keepdim=True)
+    log_probs = z - z.exp().sum(-1, keepdim=True).log()
+    right = log_probs.gather(-1, target[..., None])[..., 0]
+    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
+    return losses[target != PAD].mean()
+
+# %% exercise="smoothed_cross_entropy" wrong="log_of_a_clamped_softmax"
+"""Makes probabilities and takes log(p + 1e-9): where a logit lies more than 20 below the largest the loss stops growing ("-sum_v q_v log softmax(logits)_v", "finite numbers of any size")."""
+def smoothed_cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    e = (logits - logits.amax(-1, keepdim=True)).exp()
+    log_probs = (e / e.sum(-1, keepdim=True) + 1e-9).log()
+    right = log_probs.gather(-1, target[..., None])[..., 0]
+    losses = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
+    return losses[target != PAD].mean()
+
+# %% exercise="warmup_schedule" wrong="step_zero_becomes_one"
+"""Treats step 0 as step 1, as The Annotated Transformer does for LambdaLR: "below 1: raise ValueError"."""
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    if step == 0:
+        step = 1
+    if step < 0:
+        raise ValueError("step must not be negative")
+    return factor * (width ** (-0.5) * min(step ** (-0.5), step * warmup ** (-1.5)))
+
+# %% exercise="warmup_schedule" wrong="an_assertion"
+"""Checks the step with assert, which raises AssertionError: "below 1: raise ValueError"."""
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    assert step >= 1, "steps count from 1"
+    return factor * width**-0.5 * min(step**-0.5, step * warmup**-1.5)
+
+# %% exercise="warmup_schedule" wrong="power_before_division"
+"""warmup ** -3 / 2 is half of warmup ** -3, not the power -3/2: the line up is far too low and the largest rate not at `warmup`."""
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    if step < 1:
+        raise ValueError(step)
+    return factor * width ** (-1 / 2) * min(step ** (-1 / 2), step * warmup ** -3 / 2)
+
+# %% exercise="warmup_schedule" wrong="line_up_to_one"
+"""The line is step / warmup instead of step * warmup ** -1.5, so it meets the curve long before `warmup` ("the step at which the rate is largest")."""
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    if step < 1:
+        raise ValueError("step counts from 1")
+    return factor / math.sqrt(width) * min(1 / math.sqrt(step), step / warmup)
+
+# %% exercise="warmup_schedule" wrong="factor_only_behind_the_warmup"
+"""The factor stands with one of the two curves inside min: "factor multiplies everything"."""
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    if step < 1:
+        raise ValueError("step counts from 1")
+    return width**-0.5 * min(factor * step**-0.5, step * warmup**-1.5)
+
+# %% exercise="warmup_schedule" wrong="steps_count_from_zero"
+"""Adds 1 to the step, as if it counted from 0: every rate is that of the next step ("step counts from 1")."""
+def warmup_schedule(step: int, width: int, warmup: int = 4000, factor: float = 1.0) -> float:
+    if step < 1:
+        raise ValueError("step counts from 1")
+    n = step + 1
+    return factor * width**-0.5 * min(n**-0.5, n * warmup**-1.5)
+
+# %% exercise="greedy_decode" wrong="encodes_in_every_step"
+"""Calls model.encode inside the loop: "The source is encoded once"."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    target = torch.full((len(source), 1), BOS, dtype=torch.int64, device=source.device)
+    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    for _ in range(max_length):
+        memory, keep = model.encode(source)
+        token = model.decode(target, memory, keep)[:, -1].argmax(-1)
+        token = token.masked_fill(ended, PAD)
+        ended = ended | (token == EOS)
+        target = torch.cat([target, token[:, None]], dim=1)
+        if ended.all():
+            break
+    return target[:, 1:]
+
+# %% exercise="greedy_decode" wrong="eos_becomes_pad_2"
+"""Updates `ended` before it writes PAD, so the EOS itself is overwritten: "each row ends with its EOS"."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    memory, keep = model.encode(source)
+    target = torch.full((len(source), 1), BOS, dtype=torch.int64, device=source.device)
+    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    for _ in range(max_length):
+        token = model.decode(target, memory, keep)[:, -1].argmax(-1)
+        ended = ended | (token == EOS)
+        token = torch.where(ended, PAD, token)
+        target = torch.cat([target, token[:, None]], dim=1)
+        if ended.all():
+            break
+    return target[:, 1:]
+
+# %% exercise="greedy_decode" wrong="stops_with_the_first_row"
+"""Ends as soon as any row has its EOS, which cuts the others off: "L is the length of the longest row"."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    memory, keep = model.encode(source)
+    target = torch.full((len(source), 1), BOS, dtype=torch.int64, device=source.device)
+    for _ in range(max_length):
+        token = model.decode(target, memory, keep)[:, -1].argmax(-1)
+        target = torch.cat([target, token[:, None]], dim=1)
+        if (token == EOS).any():
+            break
+    return target[:, 1:]
+
+# %% exercise="greedy_decode" wrong="pad_ends_a_row_too"
+"""A row that chooses PAD counts as ended: "Only EOS ends a row: a model may choose PAD or BOS as well, and the row goes on"."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    memory, keep = model.encode(source)
+    target = torch.full((len(source), 1), BOS, dtype=torch.int64, device=source.device)
+    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    for _ in range(max_length):
+        token = model.decode(target, memory, keep)[:, -1].argmax(-1)
+        token[ended] = PAD
+        ended = ended | (token == EOS) | (token == PAD)
+        target = torch.cat([target, token[:, None]], dim=1)
+        if ended.all():
+            break
+    return target[:, 1:]
+
+# %% exercise="greedy_decode" wrong="bos_counted_in_max_length"
+"""Stops when the row with its BOS has max_length columns, one token too early: "at most this many tokens in a row, EOS counted, BOS not"."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    memory, keep = model.encode(source)
+    target = torch.full((len(source), 1), BOS, dtype=torch.int64, device=source.device)
+    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    while target.shape[1] < max_length and not ended.all():
+        token = model.decode(target, memory, keep)[:, -1].argmax(-1)
+        token = token.masked_fill(ended, PAD)
+        ended |= token == EOS
+        target = torch.cat([target, token[:, None]], dim=1)
+    return target[:, 1:]
+
+# %% exercise="greedy_decode" wrong="leaves_the_model_in_eval"
+"""Calls model.eval() and leaves it so: "the model's mode (train or eval) stays as it is"."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    if hasattr(model, "eval"):
+        model.eval()
+    memory, keep = model.encode(source)
+    target = torch.full((len(source), 1), BOS, dtype=torch.int64, device=source.device)
+    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    for _ in range(max_length):
+        token = model.decode(target, memory, keep)[:, -1].argmax(-1)
+        token = token.masked_fill(ended, PAD)
+        ended |= token == EOS
+        target = torch.cat([target, token[:, None]], dim=1)
+        if ended.all():
+            break
+    return target[:, 1:]
+
+# %% exercise="greedy_decode" wrong="gradients_recorded_2"
+"""Runs the model without torch.no_grad(): "No gradients are recorded"."""
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    memory, keep = model.encode(source)
+    target = torch.full((len(source), 1), BOS, dtype=torch.int64, device=source.device)
+    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    for _ in range(max_length):
+        token = model.decode(target, memory, keep)[:, -1].argmax(-1)
+        token = token.masked_fill(ended, PAD)
+        ended = ended | (token == EOS)
+        target = torch.cat([target, token[:, None]], dim=1)
+        if ended.all():
+            break
+    return target[:, 1:]
+
+# %% exercise="greedy_decode" wrong="one_step_after_the_end"
+"""Looks whether all rows have ended only after the next call of the model: the result is right, but "no step is taken after the last row has ended"."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    memory, keep = model.encode(source)
+    target = torch.full((len(source), 1), BOS, dtype=torch.int64, device=source.device)
+    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    for _ in range(max_length):
+        token = model.decode(target, memory, keep)[:, -1].argmax(-1)
+        if ended.all():
+            break
+        token = token.masked_fill(ended, PAD)
+        ended = ended | (token == EOS)
+        target = torch.cat([target, token[:, None]], dim=1)
+    return target[:, 1:]
+
+# %% exercise="greedy_decode" wrong="columns_of_pad_cut_off"
+"""Walks to max_length with a stop, then drops every column that holds nothing but PAD, also those that the model chose: "a model may choose PAD ... and the row goes on"."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    memory, keep = model.encode(source)
+    target = torch.full((len(source), 1), BOS, dtype=torch.int64, device=source.device)
+    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    for _ in range(max_length):
+        token = model.decode(target, memory, keep)[:, -1].argmax(-1)
+        token = token.masked_fill(ended, PAD)
+        ended = ended | (token == EOS)
+        target = torch.cat([target, token[:, None]], dim=1)
+        if ended.all():
+            break
+    made = target[:, 1:]
+    return made[:, (made != PAD).any(dim=0)]
+
+# %% exercise="greedy_decode" wrong="always_max_length_columns"
+"""The result has max_length columns whatever happens, filled up with PAD: "L is the length of the longest row, so it is less than max_length when all rows end early"."""
+@torch.no_grad()
+def greedy_decode(model, source: Tensor, max_length: int) -> Tensor:
+    memory, keep = model.encode(source)
+    target = torch.full((len(source), max_length + 1), PAD, dtype=torch.int64, device=source.device)
+    target[:, 0] = BOS
+    ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    for t in range(max_length):
+        if ended.all():
+            break
+        token = model.decode(target[:, : t + 1], memory, keep)[:, -1].argmax(-1)
+        target[:, t + 1] = token.masked_fill(ended, PAD)
+        ended = ended | (target[:, t + 1] == EOS)
+    return target[:, 1:]
+
+# %% exercise="bleu" wrong="mean_of_sentence_scores"
+"""Scores every sentence and averages: "Counts are summed over the whole corpus before anything is divided: this is not the mean of sentence scores"."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    def grams(tokens, n):
+        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+
+    def score(candidate, refs):
+        precisions = []
+        for n in range(1, max_n + 1):
+            have, allowed = grams(candidate, n), Counter()
+            for ref in refs:
+                allowed |= grams(ref, n)
+            hits = sum((have & allowed).values())
+            if hits == 0:
+                return 0.0
+            precisions.append(hits / sum(have.values()))
+        r = min((abs(len(x) - len(candidate)), len(x)) for x in refs)[1]
+        penalty = min(1.0, math.exp(1 - r / len(candidate)))
+        return penalty * math.prod(precisions) ** (1 / max_n)
+
+    scores = [score(candidate, refs) for candidate, refs in zip(candidates, references)]
+    return sum(scores) / len(scores)
+
+# %% exercise="bleu" wrong="counts_of_the_references_added"
+"""Adds the counts of all references instead of taking the largest: "clipped at the largest number of times it occurs in one reference"."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    def grams(tokens, n):
+        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+
+    product = 1.0
+    for n in range(1, max_n + 1):
+        hits = total = 0
+        for candidate, refs in zip(candidates, references):
+            have = grams(candidate, n)
+            allowed = sum((grams(ref, n) for ref in refs), Counter())
+            hits += sum((have & allowed).values())
+            total += sum(have.values())
+        if hits == 0:
+            return 0.0
+        product *= hits / total
+    c = sum(len(candidate) for candidate in candidates)
+    r = sum(min((abs(len(x) - len(cand)), len(x)) for x in refs)[1] for cand, refs in zip(candidates, references))
+    return min(1.0, math.exp(1 - r / c)) * product ** (1 / max_n)
+
+# %% exercise="bleu" wrong="empty_candidates_skipped"
+"""Leaves sentences with an empty candidate out, so their reference length is missing in r: "An empty candidate is a sentence like the others"."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    hits, totals = [0] * max_n, [0] * max_n
+    c = r = 0
+    for candidate, refs in zip(candidates, references):
+        if not candidate:
+            continue
+        c += len(candidate)
+        r += min((abs(len(ref) - len(candidate)), len(ref)) for ref in refs)[1]
+        for n in range(1, max_n + 1):
+            have = Counter(tuple(candidate[i : i + n]) for i in range(len(candidate) - n + 1))
+            allowed = Counter()
+            for ref in refs:
+                allowed |= Counter(tuple(ref[i : i + n]) for i in range(len(ref) - n + 1))
+            hits[n - 1] += sum((have & allowed).values())
+            totals[n - 1] += sum(have.values())
+    if min(hits) == 0:
+        return 0.0
+    precision = math.prod(h / t for h, t in zip(hits, totals)) ** (1 / max_n)
+    return min(1.0, math.exp(1 - r / c)) * precision
+
+# %% exercise="bleu" wrong="tie_goes_to_the_first"
+"""On a tie the reference that stands first in the list gives its length: "the shorter one on a tie"."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    hits, totals = [0] * max_n, [0] * max_n
+    c = r = 0
+    for candidate, refs in zip(candidates, references):
+        c += len(candidate)
+        r += min((len(ref) for ref in refs), key=lambda length: abs(length - len(candidate)))
+        for n in range(1, max_n + 1):
+            have = Counter(tuple(candidate[i : i + n]) for i in range(len(candidate) - n + 1))
+            allowed = Counter()
+            for ref in refs:
+                allowed |= Counter(tuple(ref[i : i + n]) for i in range(len(ref) - n + 1))
+            hits[n - 1] += sum((have & allowed).values())
+            totals[n - 1] += sum(have.values())
+    if min(hits) == 0:
+        return 0.0
+    precision = math.prod(h / t for h, t in zip(hits, totals)) ** (1 / max_n)
+    return min(1.0, math.exp(1 - r / c)) * precision
+
+# %% exercise="bleu" wrong="shortest_reference_2"
+"""r adds up the shortest reference of each sentence, as NIST's script did: "the reference length nearest to the candidate's"."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    hits, totals = [0] * max_n, [0] * max_n
+    c = r = 0
+    for candidate, refs in zip(candidates, references):
+        c += len(candidate)
+        r += min(len(ref) for ref in refs)
+        for n in range(1, max_n + 1):
+            have = Counter(tuple(candidate[i : i + n]) for i in range(len(candidate) - n + 1))
+            allowed = Counter()
+            for ref in refs:
+                allowed |= Counter(tuple(ref[i : i + n]) for i in range(len(ref) - n + 1))
+            hits[n - 1] += sum((have & allowed).values())
+            totals[n - 1] += sum(have.values())
+    if min(hits) == 0:
+        return 0.0
+    precision = math.prod(h / t for h, t in zip(hits, totals)) ** (1 / max_n)
+    return min(1.0, math.exp(1 - r / c)) * precision
+
+# %% exercise="bleu" wrong="always_the_fourth_root"
+"""Takes the fourth root whatever max_n is: "n-grams from 1 to max_n, all with the same weight" (1 / max_n)."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    def grams(tokens, n):
+        return Counter(zip(*(tokens[i:] for i in range(n))))
+
+    logs = 0.0
+    for n in range(1, max_n + 1):
+        hits = total = 0
+        for candidate, refs in zip(candidates, references):
+            have, allowed = grams(candidate, n), Counter()
+            for ref in refs:
+                allowed |= grams(ref, n)
+            hits += sum((have & allowed).values())
+            total += sum(have.values())
+        if hits == 0:
+            return 0.0
+        logs += 0.25 * math.log(hits / total)
+    c = sum(len(candidate) for candidate in candidates)
+    r = sum(min((abs(len(x) - len(cand)), len(x)) for x in refs)[1] for cand, refs in zip(candidates, references))
+    return min(1.0, math.exp(1 - r / c)) * math.exp(logs)
+
+# %% exercise="bleu" wrong="orders_that_do_not_exist_are_skipped"
+"""Where no candidate has an n-gram of some length, that n is left out of the mean: "0 ... where no candidate has an n-gram that long"."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    def grams(tokens, n):
+        return Counter(zip(*(tokens[i:] for i in range(n))))
+
+    precisions = []
+    for n in range(1, max_n + 1):
+        hits = total = 0
+        for candidate, refs in zip(candidates, references):
+            have, allowed = grams(candidate, n), Counter()
+            for ref in refs:
+                allowed |= grams(ref, n)
+            hits += sum((have & allowed).values())
+            total += sum(have.values())
+        if total:
+            precisions.append(hits / total)
+    if not precisions or min(precisions) == 0:
+        return 0.0
+    c = sum(len(candidate) for candidate in candidates)
+    r = sum(min((abs(len(x) - len(cand)), len(x)) for x in refs)[1] for cand, refs in zip(candidates, references))
+    return min(1.0, math.exp(1 - r / c)) * math.prod(precisions) ** (1 / len(precisions))
+
+# %% exercise="bleu" wrong="tokens_glued_together"
+"""An n-gram is the joined text of its tokens, so ("ab", "c") equals ("a", "bc"), and 1 equals "1": n-grams are lists of tokens, "strings or ints"."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    def grams(tokens, n):
+        return Counter("".join(map(str, tokens[i : i + n])) for i in range(len(tokens) - n + 1))
+
+    product = 1.0
+    for n in range(1, max_n + 1):
+        hits = total = 0
+        for candidate, refs in zip(candidates, references):
+            have, allowed = grams(candidate, n), Counter()
+            for ref in refs:
+                allowed |= grams(ref, n)
+            hits += sum((have & allowed).values())
+            total += sum(have.values())
+        if hits == 0:
+            return 0.0
+        product *= hits / total
+    c = sum(len(candidate) for candidate in candidates)
+    r = sum(min((abs(len(x) - len(cand)), len(x)) for x in refs)[1] for cand, refs in zip(candidates, references))
+    return min(1.0, math.exp(1 - r / c)) * product ** (1 / max_n)
+
+# %% exercise="bleu" wrong="long_candidates_are_rewarded"
+"""The brevity factor is exp(1 - r / c) without the minimum, so it exceeds 1 when the candidates are longer: "min(1, e^(1 - r/c))", "a float from 0 to 1"."""
+def bleu(candidates: list[list], references: list[list[list]], max_n: int = 4) -> float:
+    def grams(tokens, n):
+        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+
+    product = 1.0
+    for n in range(1, max_n + 1):
+        hits = total = 0
+        for candidate, refs in zip(candidates, references):
+            have, allowed = grams(candidate, n), Counter()
+            for ref in refs:
+                allowed |= grams(ref, n)
+            hits += sum((have & allowed).values())
+            total += sum(have.values())
+        if hits == 0:
+            return 0.0
+        product *= hits / total
+    c = sum(len(candidate) for candidate in candidates)
+    r = sum(min((abs(len(x) - len(cand)), len(x)) for x in refs)[1] for cand, refs in zip(candidates, references))
+    return math.exp(1 - r / c) * product ** (1 / max_n)
+
+# %% exercise="translation_finding" wrong="in_percent"
+"""Gives percentages: the docstring asks for a share, from 0 to 1."""
+translation_finding = {"right": 99.02, "exact": 95.11, "ceiling": 95.83, "group": "fr short", "missing": "year"}
+
+# %% exercise="translation_finding" wrong="exact_and_right_exchanged"
+""""right" and "exact" are exchanged: exact match would be larger than the share of right answers and than the ceiling."""
+translation_finding = {"right": 0.9511, "exact": 0.9902, "ceiling": 0.9583, "group": "fr short", "missing": "year"}
+
+# %% exercise="translation_finding" wrong="a_ceiling_of_one"
+"""Takes 1 for the ceiling, as if each source had one answer: "the best exact match that any translator can reach on these pairs"."""
+translation_finding = {"right": 0.9902, "exact": 0.9511, "ceiling": 1.0, "group": "fr short", "missing": "year"}
+
+# %% exercise="translation_finding" wrong="undecidable_pairs_are_all_lost"
+"""The ceiling counts a source with two right answers as a certain miss, not as one of two: it lies below the exact match that was reached."""
+translation_finding = {"right": 0.9902, "exact": 0.9511, "ceiling": 0.9167, "group": "fr short", "missing": "year"}
+
+# %% exercise="translation_finding" wrong="the_group_of_may"
+"""Names the German dates of May, the smaller one of the undecidable groups: "the language and style with the most outputs that are not their reference"."""
+translation_finding = {"right": 0.9902, "exact": 0.9511, "ceiling": 0.9583, "group": "de long", "missing": "year"}
+
+# %% exercise="translation_finding" wrong="the_month_is_missing"
+"""Says that the month is missing in 5/16/35: it is there, what the source does not say is the century of the year."""
+translation_finding = {"right": 0.9902, "exact": 0.9511, "ceiling": 0.9583, "group": "fr short", "missing": "month"}
+
+# %% exercise="translation_finding" wrong="token_accuracy_for_exact"
+"""Copies the token accuracy of the printed line in the place of the exact match: no exact match can lie above the ceiling."""
+translation_finding = {"right": 0.9902, "exact": 0.9874, "ceiling": 0.9583, "group": "fr short", "missing": "year"}
+
+# %% exercise="repaired_loss" wrong="not_shifted_at_all"
+"""Removes both shifts: the decoder reads the token that it is scored on (section 9: "the answer stands at position t")."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    logits = model(source, target)
+    return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PAD)
+
+# %% exercise="repaired_loss" wrong="first_token_never_asked"
+"""Feeds target[:, :-1] and scores on target[:, 1:], as for a target that begins with BOS: "over all real tokens of the batch, the first token and EOS among them"."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    logits = model(source, target[:, :-1])
+    return nn.functional.cross_entropy(logits.flatten(0, 1), target[:, 1:].flatten(), ignore_index=PAD)
+
+# %% exercise="repaired_loss" wrong="smoothed_by_default"
+"""Uses smoothed_cross_entropy with its default of 0.1: "without smoothing"."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    return smoothed_cross_entropy(model(source, shift_right(target)), target)
+
+# %% exercise="repaired_loss" wrong="padding_counts_2"
+"""Forgets ignore_index, so the padded places are scored too: "over all real tokens of the batch"."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    logits = model(source, shift_right(target))
+    return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+
+# %% exercise="repaired_loss" wrong="reshaped_instead_of_transposed"
+"""Makes (B, V, T) out of (B, T, V) with reshape, which mixes positions and classes: no longer the cross-entropy of these logits."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    logits = model(source, shift_right(target))
+    B, T, V = logits.shape
+    return nn.functional.cross_entropy(logits.reshape(B, V, T), target, ignore_index=PAD)
+
+# %% exercise="repaired_loss" wrong="sets_training_mode"
+"""Calls model.train() because it is a training loss: "The model stays in its mode (train or eval)"."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    if isinstance(model, nn.Module):
+        model.train()
+    logits = model(source, shift_right(target))
+    return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PAD)
+
+# %% exercise="repaired_loss" wrong="eos_left_out"
+"""Scores only tokens above EOS: "over all real tokens of the batch, the first token and EOS among them"."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    logits = model(source, shift_right(target))
+    real = (target != PAD) & (target != EOS)
+    return nn.functional.cross_entropy(logits[real], target[real], reduction="sum") / real.sum().clamp(min=1)
+
+# %% exercise="repaired_loss" wrong="a_number_without_a_graph"
+"""Makes a new tensor of the loss's number: "gradients flow through it"."""
+def repaired_loss(model, source: Tensor, target: Tensor) -> Tensor:
+    logits = model(source, shift_right(target))
+    total = 0.0
+    for row, answers in zip(logits, target):
+        total += nn.functional.cross_entropy(row, answers, ignore_index=PAD, reduction="sum").item()
+    return torch.tensor(total / (target != PAD).sum().item())
+
+# %% exercise="repaired_validation" wrong="mode_noted_too_late"
+"""Notes model.training after model.eval(), so it always gives back evaluation mode: "Afterwards the model is in the mode in which it came"."""
+@torch.no_grad()
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    model.eval()
+    mode = model.training
+    total, tokens = 0.0, 0
+    for source, target in batches:
+        count = (target != PAD).sum().item()
+        total += repaired_loss(model, source, target).item() * count
+        tokens += count
+    model.train(mode)
+    return total / tokens
+
+# %% exercise="repaired_validation" wrong="always_back_to_training"
+"""Calls model.train() at the end, also for a model that came in evaluation mode: "in the mode in which it came"."""
+@torch.no_grad()
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    model.eval()
+    total, tokens = 0.0, 0
+    for source, target in batches:
+        count = (target != PAD).sum().item()
+        total += repaired_loss(model, source, target).item() * count
+        tokens += count
+    model.train()
+    return total / tokens
+
+# %% exercise="repaired_validation" wrong="mode_given_back_inside_the_loop"
+"""model.train(mode) stands inside the loop, so from the second batch on it is measured in training mode: "measured in evaluation mode"."""
+@torch.no_grad()
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    mode = model.training
+    model.eval()
+    total, tokens = 0.0, 0
+    for source, target in batches:
+        count = (target != PAD).sum().item()
+        total += repaired_loss(model, source, target).item() * count
+        tokens += count
+        model.train(mode)
+    return total / tokens
+
+# %% exercise="repaired_validation" wrong="weighted_by_rows"
+"""Weighs a batch by its number of sentences, not of tokens: "every token of all batches counting the same"."""
+@torch.no_grad()
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    mode = model.training
+    model.eval()
+    total = sum(repaired_loss(model, source, target).item() * len(target) for source, target in batches)
+    model.train(mode)
+    return total / sum(len(target) for _, target in batches)
+
+# %% exercise="repaired_validation" wrong="padding_in_the_weights"
+"""Weighs a batch by target.numel(), with its padding: "nats per real token"."""
+@torch.no_grad()
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    mode = model.training
+    model.eval()
+    total, places = 0.0, 0
+    for source, target in batches:
+        total += repaired_loss(model, source, target).item() * target.numel()
+        places += target.numel()
+    model.train(mode)
+    return total / places
+
+# %% exercise="repaired_validation" wrong="means_over_tokens"
+"""Adds up the mean losses of the batches without multiplying by their tokens and divides by all tokens: not "cross-entropy in nats per real token"."""
+@torch.no_grad()
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    mode = model.training
+    model.eval()
+    total, tokens = 0.0, 0
+    for source, target in batches:
+        total += repaired_loss(model, source, target).item()
+        tokens += (target != PAD).sum().item()
+    model.train(mode)
+    return total / tokens
+
+# %% exercise="repaired_validation" wrong="graph_is_built"
+"""No torch.no_grad() around the loop: "without recording gradients"."""
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    mode = model.training
+    model.eval()
+    total, tokens = 0.0, 0
+    for source, target in batches:
+        count = (target != PAD).sum().item()
+        total += repaired_loss(model, source, target).item() * count
+        tokens += count
+    model.train(mode)
+    return total / tokens
+
+# %% exercise="repaired_validation" wrong="dropout_still_on"
+"""Takes torch.no_grad() for evaluation mode and never calls eval(): "measured in evaluation mode"."""
+@torch.no_grad()
+def repaired_validation(model, batches: list[tuple[Tensor, Tensor]]) -> float:
+    total, tokens = 0.0, 0
+    for source, target in batches:
+        count = (target != PAD).sum().item()
+        total += repaired_loss(model, source, target).item() * count
+        tokens += count
+    return total / tokens
