@@ -157,7 +157,7 @@ def body_text(verdict: KernelVerdict, width: int = 100) -> str:
 
 def _plain(shown: RenderableType, width: int) -> str:
     buffer = io.StringIO()
-    Console(file=buffer, width=width, color_system=None).print(shown)
+    Console(file=buffer, width=width, color_system=None, force_jupyter=False).print(shown)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n")
 
 

@@ -1,11 +1,12 @@
-"""The picture of what one program loads and stores."""
+"""The picture of what one program loads and stores, and a kernel's verdict as text."""
 
 import numpy as np
 from matplotlib.collections import PolyCollection
 
 from course import picture, plots
 from grader_kernels.evidence import Access
-from grader_kernels.judging.verdict import Pattern
+from grader_kernels.judging import card
+from grader_kernels.judging.verdict import Group, KernelVerdict, Pattern
 
 OUT = "returned tensor 0"
 
@@ -76,3 +77,11 @@ def test_the_sentence_says_the_same():
     assert picture.describe(two_tiles()) == (
         "Program 2 loads x 2 times (6 different elements), stores into the result 2 times (6 different elements)."
     )
+
+
+def test_text_is_not_shown_by_itself_in_a_notebook(monkeypatch):
+    """rich displays what it should write into a file when it finds itself in Jupyter."""
+    verdict = KernelVerdict("row_softmax", groups=[Group("right", 2, 2, []), Group("safe", 1, 1, [])])
+    outside = card.body_text(verdict)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert "right" in outside and card.body_text(verdict) == outside
