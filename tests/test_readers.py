@@ -1,8 +1,9 @@
 """Answers of fresh readers, who saw a released notebook and no check: `autograder.proof.readers` judges them.
 
 A wrong one loses points on every secret and the notebook has shown it before; a right one is full on every secret. What
-still goes wrong is named in OPEN, and nothing stands there that is judged as it should be. CI asks every twelfth answer,
-`make test-all` all of them. Not here: misconceptions and right styles that are catalogued, of which the gates ask this.
+still goes wrong is named in OPEN, and nothing stands there that is judged as it should be. CI asks every twelfth
+answer, `make test-all` all of them. Not here: misconceptions and right styles that are catalogued, of which the gates
+ask this.
 """
 
 import pytest
