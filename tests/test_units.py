@@ -4,10 +4,12 @@ A unit comes in halves, so that two workers share it; each half is recorded once
 """
 
 import functools
+import symtable
 from itertools import accumulate
 from pathlib import Path
 
 import msgspec
+import nbformat
 import pytest
 
 from autograder.authoring import build, checks, leak
@@ -123,6 +125,21 @@ def test_the_build_reproduces_what_is_committed(folder, tmp_path):
     built = build.build(unit, tmp_path, cases.load(ROOT / "assignments" / unit.id / "cases.npz"))
     for made, kept in ((built.assignment, "assignments"), (built.solution, "solutions")):
         assert made.read_bytes() == (ROOT / kept / unit.id / made.name).read_bytes(), f"{kept} is stale: course build"
+
+
+@by_name
+def test_no_cell_takes_the_name_of_what_an_earlier_one_defined(folder):
+    """Else an earlier cell, run once more, finds a number where its function stood."""
+    notebook = nbformat.read(ROOT / "solutions" / folder.name / f"{folder.name.partition('_')[2]}.ipynb", 4)
+    defined, taken = {}, []
+    for number, cell in enumerate(each for each in notebook.cells if each.cell_type == "code"):
+        for symbol in symtable.symtable(cell.source, f"cell {number}", "exec").get_symbols():
+            name = symbol.get_name()
+            if symbol.is_namespace() or symbol.is_imported():
+                defined.setdefault(name, number)
+            elif symbol.is_assigned() and defined.get(name, number) != number:
+                taken.append(f"cell {number} assigns to {name}, which cell {defined[name]} defined")
+    assert len(defined) > 20 and taken == []
 
 
 @by_name

@@ -93,3 +93,25 @@ def test_what_explains_the_smaller_part_is_not_named(recorded):
 
 def test_a_right_answer_is_named_nothing(recorded):
     assert named(recorded) is None
+
+
+def counts():
+    """A check of whole numbers, small and large, and the mistake of giving them as floats."""
+    check = Check("count", hints=("one", "two"))
+
+    @check.case("small and large")
+    def _(subject, trial):
+        trial.equal(subject(3), 6)
+        trial.equal(subject(10**8 + 1), 2 * 10**8 + 2)
+
+    solved = {"count": lambda n: 2 * n}
+    made = recording.record_check(check, 1, solved)
+    wrong = Alternative("count", "floats", "floats!", "next?", "count = lambda n: 2.0 * n", "misconceptions.py", 7)
+    recording.add_misconceptions(check, made, solved, [wrong])
+    return made
+
+
+@pytest.mark.parametrize("count, name", [(lambda n: n * 2.0, "floats"), (lambda n: 2 * n + n // 10**8, None)])
+def test_a_whole_number_that_is_near_is_no_float(count, name):
+    found = cases.play(counts(), LocalSubject({"count": count}, "count")).misconception
+    assert (found and found.name) == name

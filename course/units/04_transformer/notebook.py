@@ -2043,8 +2043,8 @@ if ready(lambda: BatchNorm(2)(torch.zeros(2, 2))):
         for _ in range(200):  # many batches of 29 tokens move the running statistics
             trained = norm(torch.randn(29, 16, generator=gen))
         batch = torch.randn(29, 16, generator=gen)
-        trained, asked = norm(batch), norm.eval()(batch)
-        gaps["training against evaluation"].append(((trained - asked).norm() / asked.norm()).item())
+        trained, alone = norm(batch), norm.eval()(batch)
+        gaps["training against evaluation"].append(((trained - alone).norm() / alone.norm()).item())
     for what, values in gaps.items():
         values = sorted(values)
         print(f"{what:28s} difference: median {values[len(values) // 2]:.3f}  ({values[0]:.3f} to {values[-1]:.3f})")
