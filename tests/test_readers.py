@@ -14,6 +14,7 @@ from autograder.proof.readers import ANSWERS, told
 UNITS = [folder for folder in unit_folders() if (ANSWERS / folder.name).is_dir()]
 OPEN = {
     "embedding_gather.small_id_type": "32 bits overflow in tables of 2^31 numbers, which no check can hold",
+    "gradient_norms_by_depth.callers_weights_marked": "requires_grad on an argument is no change of its numbers",
     "greedy_decode.encoder_records": "what autograd records inside of a call shows in its own process only",
     "repaired_masking.complex_passes": "complex numbers don't cross to the sandbox",
     "rope_inplace.returns_a_view": "a view of x is x for whoever looks at its numbers",

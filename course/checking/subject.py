@@ -213,7 +213,6 @@ class LocalSubject:
         finally:
             changed = _restored(before, mine[0])
         self.mutated = [n for n, (ours, theirs) in names.items() if not _same(ours, theirs)] + changed
-        self.mutated += [f"{what} of {name}" for name, pair in names.items() if (what := _marked(*pair))]
         self.mutated += [KEPT + name for name, (_, theirs) in names.items() if _is_one(result, theirs)]
         return result
 
@@ -466,19 +465,6 @@ def _same(ours: Any, theirs: Any) -> bool:
     if not isinstance(ours, (int, float, str, bytes)):
         return True
     return ours == theirs or (ours != ours and theirs != theirs)  # NaN
-
-
-def _marked(ours: Any, theirs: Any) -> str:
-    """What autograd's marks on the copy say that those on the original don't: "requires_grad", "grad", or ""."""
-    if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
-        if theirs.is_leaf and theirs.requires_grad and not ours.requires_grad:
-            return "requires_grad"
-        return "grad" if theirs.is_leaf and theirs.grad is not None and ours.grad is None else ""
-    if type(ours) in (list, tuple) and type(theirs) is type(ours):
-        return next(filter(None, map(_marked, ours, theirs)), "")
-    if type(ours) is dict and type(theirs) is dict:
-        return next(filter(None, (_marked(ours[key], theirs.get(key)) for key in ours)), "")
-    return ""
 
 
 def _same_numbers(ours: Tensor, theirs: Tensor) -> bool:
