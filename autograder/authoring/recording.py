@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+import torch
+
 from autograder.authoring.checks import OPERATIONS, Check, Kernel, Trial, TrialSpec, load, seed_for
 from autograder.authoring.kernels import execute
 from autograder.authoring.unit import Alternative, AuthoringError, Unit
@@ -223,9 +225,10 @@ def add_misconceptions(check: Check, made: cases.CheckCases, solved: dict[str, A
 
 
 def outcomes(made: cases.CheckCases, namespace: dict[str, Any]) -> list[cases.Outcome]:
-    """The outcome of every case on the objects of `namespace`."""
+    """The outcome of every case on the objects of `namespace`: what they draw is the same in every build."""
     subject = LocalSubject(namespace, made.name)
-    with quiet():
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         return [cases.play_case(made, case, subject).outcome for case in made.cases]
 
 

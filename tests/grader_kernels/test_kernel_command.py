@@ -58,7 +58,7 @@ def test_missing_points_are_exit_code_1_and_say_why(course, no_maximum):
     code, out, _ = course("row_softmax", no_maximum, "--target", "sm_80")
     assert code == 1
     assert "Looks like: " + kernels.files("row_softmax")[1]["no_maximum"].sentence[:40] in out and "Next: " in out
-    assert "rows near -12,000 and near 300" in out and "NaN where a number is expected" in out
+    assert "rows near -12,000, near 300 and below -10^9" in out and "NaN where a number is expected" in out
 
 
 def test_json_is_exactly_one_object_with_every_figure(course, no_maximum):
