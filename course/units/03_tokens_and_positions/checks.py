@@ -1220,6 +1220,7 @@ WRONG_CHOICES = (
     lambda counts, pair: (counts[pair], pair[0]),
     lambda counts, pair: (counts[pair], pair[0] + pair[1]),
     lambda counts, pair: (counts[pair], len(pair[0] + pair[1]), pair),
+    lambda counts, pair: (counts[pair], repr(pair)),
     lambda counts, pair: (counts[pair], [[b + 256 * (b <= 32) for b in side] for side in pair]),  # printable stand-ins
 )
 
