@@ -1,9 +1,9 @@
 """Which tests run, which share a worker of pytest-xdist, and which begin.
 
-The tests of one file share a worker, for their fixtures' sake; those of test_units.py share one by unit, its gates by
-half of a unit. These take longest, so they begin, the last unit first: units grow. Then come the files in LONG: a
-worker that begins one of them when the other has nothing left to do makes everybody wait. (xdist's own
---dist loadgroup does not group under pytest 9.2.)
+The tests of one file share a worker, for their fixtures' sake; those of test_units.py and test_readers.py share one by
+unit, the gates by half of a unit. These take longest, so they begin, the last unit first: units grow. Then come the
+files in LONG: a worker that begins one of them when the other has nothing left to do makes everybody wait. (xdist's
+own --dist loadgroup does not group under pytest 9.2.)
 
 `--unit 02`, `--unit attention` or `--unit 02_attention` runs only the tests that have this unit among their parameters.
 They are looked for in files that name the unit, or ask for all of them with `unit_folders`.
@@ -20,7 +20,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from autograder.authoring.unit import UnknownUnit, find_unit
 
-UNIT = re.compile(r"test_units\.py::.*\[(.*)\]")
+UNIT = re.compile(r"test_(?:units|readers)\.py::.*\[(.*)\]")
 LONG = (  # the longest begins
     "test_formgrader", "test_problems", "test_sandbox", "test_record", "test_browser", "test_taking_down", "test_build",
     "test_full_check", "test_zygote", "test_grade", "test_judge", "test_compiler", "test_features", "test_cheats",
