@@ -419,6 +419,8 @@ def _copies(args: tuple, kwargs: dict) -> tuple[tuple[tuple, dict], dict[str, tu
 def _is_one(result: Any, given: Any) -> bool:
     """Is the result what was given itself, or a tensor on its memory?"""
     if isinstance(result, Tensor) and isinstance(given, Tensor):
+        if result.layout is not torch.strided:  # a sparse tensor has no memory of this kind
+            return False
         with torch._C.DisableTorchFunctionSubclass():  # a learner's subclass may say what it likes
             return result.numel() > 0 and result.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
     return result is given and isinstance(result, (list, dict))

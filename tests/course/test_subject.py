@@ -245,6 +245,7 @@ def test_lists_are_safe_and_watched(function, changed):
         (lambda x: x[1:].view(2, 1), torch.ones(3), True),
         (lambda x: x.clone(), torch.ones(3), False),
         (lambda x: x, torch.ones(0), False),
+        (lambda x: x.to_sparse(), torch.ones(3), False),
         (lambda pair: pair, (1, 2), False),  # nobody can change a tuple
     ],
 )
