@@ -869,8 +869,8 @@ def _(subject, trial):
 
 @attention.case("gradients reach the query, the states and all weights")
 def _(subject, trial):
-    inputs, mask = attention_inputs(trial, 2, 4, 3, 5, 4), real_tokens(4, 2, size=4)
-    cotangents = trial.normal((2, 5), (2, 4))
+    (*inputs, v), mask = attention_inputs(trial, 2, 5, 3, 5, 4), real_tokens(5, 3, size=5)
+    inputs, cotangents = (*inputs, v / 2), trial.normal((2, 5), (2, 5))  # scores so near that no gradient vanishes
     _, grads = subject.grad(*inputs, mask, cotangents=cotangents, wrt=(0, 1, 2, 3, 4))
     expected = oracle.gradients(lambda *given: attend_slowly(*given, mask), inputs, cotangents)
     compare_gradients(trial, grads, expected[1], "query states w_q w_s v", condition=32)
