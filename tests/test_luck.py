@@ -5,8 +5,8 @@ import pytest
 from autograder.authoring.unit import unit_folders
 from autograder.proof.luck import refusals
 
-SECRETS = 10
-OF_KERNELS = 3  # they take ten times as long as the rest
+SECRETS = 20
+OF_KERNELS = 5  # they take ten times as long as the rest
 WHOLE = 200
 by_unit = pytest.mark.parametrize("folder", unit_folders(), ids=lambda folder: folder.name)
 

@@ -29,7 +29,7 @@ import torch
 from autograder.authoring.checks import OPERATIONS, Check, attempt, seed_for
 from course.checking import cases, compare
 from course.checking.check import quiet
-from course.checking.subject import KEPT, Handle, LocalSubject, SubjectError, clone_with_layout
+from course.checking.subject import Handle, LocalSubject, SubjectError, changed_and_kept, clone_with_layout
 from grader_kernels import problem
 
 SEEDS = 4
@@ -102,8 +102,7 @@ def perform(script: Script, namespace: dict[str, Any], name: str) -> list[Any]:
         except SubjectError as error:
             return [*seen, Raised(error.exception or error.kind, _meant(error))]
         graph = [v.requires_grad for v in _leaves(results[index]) if isinstance(v, torch.Tensor)]
-        changed = [name for name in subject.mutated if not name.startswith(KEPT)]
-        seen.append(Given(cases.storable(results[index]), changed, graph))
+        seen.append(Given(cases.storable(results[index]), changed_and_kept(subject.mutated)[0], graph))
     return seen
 
 

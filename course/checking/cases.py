@@ -26,7 +26,7 @@ from course.checking import compare
 from course.checking.manifest import FORMAT, require_format
 from course.checking.naming import diagnose
 from course.checking.recorded import Case, CheckCases, Misconception, Outcome, Ref, Step
-from course.checking.subject import KEPT, Handle, Subject, SubjectError
+from course.checking.subject import Handle, Subject, SubjectError, changed_and_kept
 from course.checking.verdict import ExerciseVerdict, TrialResult, of_kernel, settle, without_points
 from course.files import write_whole
 from grader_kernels import problem
@@ -268,11 +268,11 @@ def unlike(wanted: str, raised: str, says: str = "") -> compare.Difference | Non
 
 def guard(check: CheckCases, step: Step, subject: Subject, result: Any) -> compare.Difference | None:
     """What is checked on every call without being asked: no NaN out of nowhere, no argument changed."""
-    changed = [name for name in subject.mutated if name not in check.mutates and not name.startswith(KEPT)]
+    changed, kept = changed_and_kept(subject.mutated)
+    changed = [name for name in changed if name not in check.mutates]
     if changed:
         in_place = " in place" if " of " not in changed[0] and "'" not in changed[0] else ""
         return compare.Difference(f"your code changed {changed[0]}{in_place}; the caller still needs it")
-    kept = [name.removeprefix(KEPT) for name in subject.mutated if name.startswith(KEPT)]
     if check.new and kept:
         return compare.Difference(f"the result is {kept[0]} itself, or lies in its memory; it should be a new one")
     if compare.has_nan(result) and not compare.has_nan(step.args):

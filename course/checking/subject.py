@@ -242,10 +242,9 @@ class LocalSubject:
         if absent:
             raise SubjectError("missing", f"the module has no parameter `{absent[0]}`")
         inputs = [leaves[i] for i in wrt] + [weights[p] for p in params]
-        touched = [f"grad of argument {i + 1}" for i, leaf in leaves.items() if leaf.grad is not None]
+        self.mutated += [f"grad of argument {i + 1}" for i, leaf in leaves.items() if leaf.grad is not None]
         found = _guarded(_pull_back, (outputs, _copy(cotangents), inputs), {})
         self.mutated = [n for n, (ours, theirs) in names.items() if not _same(ours, theirs)] + self.mutated
-        self.mutated += touched
         grads = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True))
         return _detached(outputs), grads[: len(wrt)], dict(zip(params, grads[len(wrt) :], strict=True))
 
@@ -414,6 +413,12 @@ def _copies(args: tuple, kwargs: dict) -> tuple[tuple[tuple, dict], dict[str, tu
 
     positional = tuple(fresh(a, f"argument {i + 1}") for i, a in enumerate(args))
     return (positional, {k: fresh(v, k) for k, v in kwargs.items()}), names
+
+
+def changed_and_kept(mutated: list[str]) -> tuple[list[str], list[str]]:
+    """What `mutated` says: the arguments that were changed, and those that came back as the result."""
+    kept = [name.removeprefix(KEPT) for name in mutated if name.startswith(KEPT)]
+    return [name for name in mutated if not name.startswith(KEPT)], kept
 
 
 def _is_one(result: Any, given: Any) -> bool:
