@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from autograder.authoring.checks import Check, attempt
+from autograder.authoring.checks import attempt
 from autograder.judging import trials
 from autograder.judging.follow_on import follow_on
 from autograder.judging.needed import Cell, needed
@@ -82,22 +82,11 @@ def judge(
     return verdict.add_up()
 
 
-class Poisoned(NamedTuple):
-    """What passes where the forbidden operators are poisoned: in the notebook as it was handed in, and in what could be
-    read of it. Trial by trial: None for one that raised; None instead of the list when the process died."""
-
-    as_handed_in: list[bool | None] | None
-    as_read: list[bool | None] | None
-    left_out: list[forbidden.LeftOut]
-
-    def changed(self, clean: list[bool]) -> tuple[list[bool | None], list[bool | None]]:
-        """Of the trials that pass otherwise, those that don't here: in the one run and in the other."""
-        runs = (run or [None] * len(clean) for run in (self.as_handed_in, self.as_read))
-        return tuple([p for c, p in zip(clean, run, strict=True) if c and not p] for run in runs)
+Passes = list[bool | None] | None  # trial by trial, None for one that raised; None when the process died
 
 
 class _Session:
-    """The life of one sandbox: poisoned runs, the clean run, the exercises."""
+    """One judgement of a hand-in: its cells, its exercises, and what of them holds by what was read."""
 
     def __init__(
         self,
@@ -109,6 +98,7 @@ class _Session:
         only: Collection[str] | None = None,
     ) -> None:
         self.rules, self.handin, self.secret, self.limits, self.kind = rules, handin, secret, limits, kind
+        self.began = time.perf_counter()
         self.exercises = [name for name in rules.recorded.checks if only is None or name in only]
         self.outputs: dict[str, str] = {}
         self.lost: dict[str, CellResult] = {}
@@ -122,28 +112,34 @@ class _Session:
         self.stopped = foundations.Stopped()
 
     def run(self) -> list[ExerciseVerdict]:
-        with contextlib.ExitStack() as stack:
-            with self._stage("sandbox"):
-                box = stack.enter_context(Sandbox(self.rules.side_files, self.limits, self.kind))
-            with self._stage("poisoned runs"):
-                poisoned = self._poisoned_outcomes(box)
+        with self._sandbox(self.limits) as box:
             with self._stage("cells"):
                 self.runner = self._run_cells(box)
             with self._stage("exercises"):
-                rows = [self._exercise(name, box, poisoned.get(name)) for name in self.exercises]
+                rows = [self._exercise(name, box) for name in self.exercises]
+        rows = self._without_shortcuts(rows)
+        self._explain(rows)
+        return rows
+
+    @contextlib.contextmanager
+    def _sandbox(self, limits: Limits) -> Iterator[Sandbox]:
+        """A sandbox of which the costs are taken down. Raises SandboxGone where it ended by itself."""
+        with contextlib.ExitStack() as stack:
+            with self._stage("sandbox"):
+                box = stack.enter_context(Sandbox(self.rules.side_files, limits, self.kind))
+            yield box
             if box.gone:
                 raise SandboxGone(box.gone)
-            self._explain(rows)
-            self.peak_bytes, self.costs["of the sandbox"] = box.peak_bytes, round(box.processor_seconds(), 4)
+            self.peak_bytes = max(self.peak_bytes, box.peak_bytes)
+            self._add_cost("of the sandbox", box.processor_seconds())
             with self._stage("sandbox"):
                 stack.close()
-        return rows
 
     def take_in(self, other: _Session, rows: list[ExerciseVerdict]) -> list[ExerciseVerdict]:
         """The rows of another session on the same hand-in, whose costs come on top of this one's."""
         self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
         for stage, cost in other.costs.items():
-            self.costs[stage] = round(self.costs.get(stage, 0.0) + cost, 4)
+            self._add_cost(stage, cost)
         return rows
 
     def _explain(self, rows: list[ExerciseVerdict]) -> None:
@@ -160,25 +156,60 @@ class _Session:
     def _stage(self, name: str) -> Iterator[None]:
         began = time.perf_counter()
         yield
-        self.costs[name] = round(self.costs.get(name, 0.0) + time.perf_counter() - began, 4)
+        self._add_cost(name, time.perf_counter() - began)
 
-    def _poisoned_outcomes(self, box: Sandbox) -> dict[str, Poisoned]:
-        """For each exercise that forbids something: what passes with the forbidden operators poisoned."""
-        found: dict[str, Poisoned] = {}
-        by_family: dict[tuple[str, ...], list[str]] = {}
-        for name, check in self.rules.checks.items():
-            if check.forbids and name in self.exercises:
-                by_family.setdefault(check.forbids, []).append(name)
-        for forbids, names in by_family.items():
-            as_handed_in = self._poisoned_run(box, self._cells(), forbids, names)
-            texts, left_out = self.notebook.trusted(forbids)
-            as_read = self._poisoned_run(box, self._trusted_cells(texts), forbids, names) if left_out else as_handed_in
-            found |= {name: Poisoned(as_handed_in[name], as_read[name], left_out) for name in names}
-        return found
+    def _add_cost(self, name: str, seconds: float) -> None:
+        self.costs[name] = round(self.costs.get(name, 0.0) + seconds, 4)
+
+    def _without_shortcuts(self, rows: list[ExerciseVerdict]) -> list[ExerciseVerdict]:
+        """The rows, without the points of answers that call what should be written, or that can't be read."""
+        checks, found, to_run = self.rules.checks, {row.name: row for row in rows}, {}
+        for row in rows:
+            forbids = checks[row.name].forbids
+            if forbids and row.score:
+                found[row.name] = forbidden.refuse(row, self.notebook.findings(row.name, forbids))
+                if found[row.name].state != "forbidden":
+                    to_run.setdefault(forbids, []).append(row)
+        left = self.limits.submission - (time.perf_counter() - self.began)
+        if to_run:
+            with self._stage("poisoned runs"), self._sandbox(replace(self.limits, submission=max(left, 1.0))) as box:
+                for forbids, group in to_run.items():
+                    found |= self._run_as_read(box, forbids, group, found)
+        return list(found.values())
+
+    def _run_as_read(
+        self,
+        box: Sandbox,
+        forbids: tuple[str, ...],
+        rows: list[ExerciseVerdict],
+        refused: dict[str, ExerciseVerdict],
+    ) -> dict[str, ExerciseVerdict]:
+        """Rows whose trials don't all pass where nothing runs but what these answers name and was read, with the
+        forbidden operators poisoned. To say why, the notebook as it was handed in runs as well."""
+        names = [row.name for row in rows]
+        passes = self._poisoned_run(box, self._cells_as_read(self.notebook.as_read(names, forbids)), forbids, names)
+        changed = [row for row in rows if _changed(row, passes[row.name])]
+        names = [row.name for row in changed]
+        passes = self._poisoned_run(box, self._cells(), forbids, names) if changed else {}
+        return {row.name: self._refused(row, forbids, passes[row.name], refused[row.name]) for row in changed}
+
+    def _refused(
+        self, row: ExerciseVerdict, forbids: tuple[str, ...], as_handed_in: Passes, refused: ExerciseVerdict
+    ) -> ExerciseVerdict:
+        """The verdict on an answer that doesn't hold by what was read of it."""
+        if False in _changed(row, as_handed_in):
+            what = " or ".join(forbidden.FAMILIES[f].what for f in forbids)
+            why = f"its answer changes when {what} is made to give wrong numbers"
+            return forbidden.without(row, "forbidden", f"{why}; {forbidden.WRITE_IT}")
+        if refused is not row:
+            return refused
+        unread = self.notebook.holding()
+        why = f"it needs `{unread[0].text}`, which can't be read" if unread else "it needs more than it names"
+        return forbidden.without(row, "held", f"{why}; {forbidden.LOOKED_AT}")
 
     def _poisoned_run(
         self, box: Sandbox, sources: list[tuple[str, str]], forbids: tuple[str, ...], names: list[str]
-    ) -> dict[str, list[bool | None] | None]:
+    ) -> dict[str, Passes]:
         try:
             runner, _ = box.run_notebook(sources, forbidden.poisons(forbids))
         except Lost:
@@ -195,16 +226,15 @@ class _Session:
         return forbidden.read_notebook([reading for _, reading in self._own()], given)
 
     def _made_of(self, name: str) -> str:
-        """What the exercise is made of; what was left out unread may be part of it."""
-        forbids = self.rules.checks[name].forbids
-        left_out = [each.text for each in self.notebook.trusted(forbids)[1]] if forbids else []
-        return "" if left_out else self.notebook.digest(name)
+        """What the exercise is made of; what can't be read may be part of it."""
+        unread = self.rules.checks[name].forbids and self.notebook.holding()
+        return "" if unread else self.notebook.digest(name)
 
     def _own(self) -> list[tuple[Cell, cells.Reading]]:
         """The student's cells."""
         return [(c, r) for c, r in zip(self.handin.cells, self.readings, strict=True) if not c.given]
 
-    def _trusted_cells(self, texts: list[list[str]]) -> list[tuple[str, str]]:
+    def _cells_as_read(self, texts: list[list[str]]) -> list[tuple[str, str]]:
         """The cells to run: those given as they are, the student's as the pieces in `texts`."""
         own = iter(texts)
         pieces = [[cell.source] if cell.given else next(own) for cell in self.handin.cells]
@@ -266,7 +296,7 @@ class _Session:
                 self.reruns -= 1
                 self.runner = self._run_cells(box)
 
-    def _exercise(self, name: str, box: Sandbox, poisoned: Poisoned | None) -> ExerciseVerdict:
+    def _exercise(self, name: str, box: Sandbox) -> ExerciseVerdict:
         check, recorded = self.rules.checks[name], self.rules.recorded.check(name)
         stopped = next((self.lost[c.id] for c in self.handin.cells if c.grade_id == name and c.id in self.lost), None)
         if stopped:
@@ -277,32 +307,10 @@ class _Session:
                 replays = stack.enter_context(Replays(self.kind))
                 subject = partial(self._subject, name, stack.enter_context(self._open(box)), replays)
                 anew = lambda: self._subject(name, stack.enter_context(self._open(box)), replays)  # noqa: E731
-                verdict = trials.judge_exercise(check, recorded, subject, self._seed(name), anew=anew)
+                return trials.judge_exercise(check, recorded, subject, self._seed(name), anew=anew)
         except Lost as lost:
             state = trials.FATAL_STATES.get(lost.kind, "crashed")
             return without_points(name, recorded.points, state, lost.message, hints=len(check.hints))
-        return self._without_shortcut(check, verdict, poisoned)
-
-    def _without_shortcut(self, check: Check, verdict: ExerciseVerdict, poisoned: Poisoned | None) -> ExerciseVerdict:
-        """Refuse the points of a shortcut; hold what can't be decided."""
-        if not check.forbids or not verdict.score:
-            return verdict
-        refused = forbidden.refuse(verdict, self.notebook.findings(check.name, check.forbids))
-        if refused.state == "forbidden" or poisoned is None:
-            return refused
-        clean = [trial.passed for trial in verdict.trials if trial.title != cases.NAMES]
-        changed, changed_as_read = poisoned.changed(clean)
-        if False in changed:
-            what = " or ".join(forbidden.FAMILIES[f].what for f in check.forbids)
-            why = f"its answer changes when {what} is made to give wrong numbers"
-            return forbidden.without(verdict, "forbidden", f"{why}; {forbidden.WRITE_IT}")
-        if refused is not verdict:
-            return refused
-        if changed or changed_as_read:
-            without = poisoned.left_out[0].text if changed_as_read and poisoned.left_out else ""
-            why = f"it needs `{without}`, which can't be read" if without else "it can't be run a second time"
-            return forbidden.without(verdict, "held", f"{why}; {forbidden.LOOKED_AT}")
-        return verdict
 
     def _subject(self, name: str, exercise: Exercise, replays: Replays) -> RemoteSubject:
         return RemoteSubject(exercise, name, self._kernel_source, replays, the_compiler())
@@ -371,6 +379,12 @@ class Replays:
         except Lost:
             return False
         return True
+
+
+def _changed(row: ExerciseVerdict, passes: Passes) -> list[bool | None]:
+    """Of the trials that passed, those that don't here."""
+    clean = [trial.passed for trial in row.trials if trial.title != cases.NAMES]
+    return [here for there, here in zip(clean, passes or [None] * len(clean), strict=True) if there and not here]
 
 
 @functools.cache

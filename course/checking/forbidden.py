@@ -1,21 +1,24 @@
 """Forbidden shortcuts: a library call where the exercise asks to write the thing.
 
-Two pieces of evidence, both outside the student's control. `read_source` reads the submitted code of the exercise and
-of everything it uses, through import aliases and assignments. `Family.operators` are poisoned below Python before any
-student code ran (course.worker.worker); a wrong number there and a right one elsewhere means the shortcut carries the
-answer.
+Points come from code that was read whole. `read_source` reads the definition of the exercise and of everything it
+uses, through import aliases and assignments; of the libraries it may name what is documented there
+(course.checking.library). A class runs that code by itself, without whatever else the notebook does (`as_read`), and
+with `Family.operators` poisoned below Python (course.worker.worker): so nothing that hides elsewhere can carry the
+answer, and neither can library code that comes down to a forbidden operator.
 
-What this does not do: it does not guess. Code that can call anything under a computed name holds the exercise for the
-instructor. Building softmax from exp and sum is the exercise, not a shortcut.
-Does not stop: a family member nobody listed that is built from operators the exercise needs too.
+What this does not do: it does not guess. Code that can call anything under a computed name, or names what no library
+documents, holds the exercise for the instructor. Building softmax from exp and sum is the exercise, not a shortcut.
+Does not stop: a documented function nobody listed that is built from operators the exercise needs too.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
 import hashlib
 import importlib.util
+import itertools
 import symtable
 import sys
 import sysconfig
@@ -24,6 +27,7 @@ from importlib.machinery import ModuleSpec
 from itertools import islice
 from typing import NamedTuple
 
+from course.checking import library
 from course.checking.cells import UNREADABLE, Reading, read, statements, used_names
 from course.checking.verdict import ExerciseVerdict, without_points
 
@@ -47,6 +51,24 @@ def _family(what: str, rule: str, paths: str, methods: str, operators: str) -> F
     return Family(what, rule, frozenset(paths.split()), frozenset(methods.split()), tuple(operators.split()))
 
 
+_ATTENTION = """torch.nn.functional.scaled_dot_product_attention torch.nn.functional.multi_head_attention_forward
+        torch.nn.MultiheadAttention torch.nn.Transformer torch.nn.TransformerEncoder torch.nn.TransformerEncoderLayer
+        torch.nn.TransformerDecoder torch.nn.TransformerDecoderLayer torch.nn.attention
+        torch.scaled_dot_product_attention torch._native_multi_head_attention torch._scaled_dot_product_attention_math
+        torch._scaled_dot_product_flash_attention_for_cpu torch._transformer_encoder_layer_fwd"""
+_ATTENTION_OPERATORS = (
+    "scaled_dot_product_attention _scaled_dot_product_attention_math "
+    "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable "
+    "_native_multi_head_attention _transformer_encoder_layer_fwd torch.nn.functional.multi_head_attention_forward"
+)
+
+
+def _attention(more: str = "") -> Family:
+    rule = "Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer)."
+    methods = "scaled_dot_product_attention"
+    return _family("a library attention", rule, f"{_ATTENTION} {more}", methods, _ATTENTION_OPERATORS)
+
+
 FAMILIES = {
     "softmax": _family(
         "a library softmax",
@@ -55,26 +77,15 @@ FAMILIES = {
         torch.special.logsumexp torch.nn.functional.softmax torch.nn.functional.log_softmax
         torch.nn.functional.softmin torch.nn.functional.gumbel_softmax torch.nn.functional.cross_entropy
         torch.nn.Softmax torch.nn.LogSoftmax torch.nn.Softmin torch.nn.Softmax2d torch.nn.CrossEntropyLoss
-        torch.logcumsumexp torch._softmax torch._log_softmax torch._safe_softmax
+        course.models.masked_softmax torch.logcumsumexp torch._softmax torch._log_softmax torch._safe_softmax
         torch.nn.functional.scaled_dot_product_attention torch.sparse.softmax scipy.special.softmax
         scipy.special.log_softmax scipy.special.logsumexp""",
         "softmax log_softmax logsumexp logcumsumexp",
         "_softmax _softmax.out _log_softmax _log_softmax.out logsumexp logsumexp.out _logcumsumexp logcumsumexp "
         "_safe_softmax _scaled_dot_product_flash_attention_for_cpu",
     ),
-    "attention": _family(
-        "a library attention",
-        "Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).",
-        """torch.nn.functional.scaled_dot_product_attention torch.nn.functional.multi_head_attention_forward
-        torch.nn.MultiheadAttention torch.nn.Transformer torch.nn.TransformerEncoder torch.nn.TransformerEncoderLayer
-        torch.nn.TransformerDecoder torch.nn.TransformerDecoderLayer torch.nn.attention
-        torch.scaled_dot_product_attention torch._native_multi_head_attention torch._scaled_dot_product_attention_math
-        torch._scaled_dot_product_flash_attention_for_cpu torch._transformer_encoder_layer_fwd""",
-        "scaled_dot_product_attention",
-        "scaled_dot_product_attention _scaled_dot_product_attention_math "
-        "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable "
-        "_native_multi_head_attention _transformer_encoder_layer_fwd torch.nn.functional.multi_head_attention_forward",
-    ),
+    "attention": _attention("course.models"),
+    "attention_of_torch": _attention(),  # where the course's own layer may stand in an answer
     "recurrence": _family(
         "a library recurrent network",
         "Not allowed: library recurrent layers and cells (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell and the like).",
@@ -110,21 +121,19 @@ FAMILIES = {
     ),
 }
 HOLDING_NAMES = frozenset(
-    "exec eval compile __import__ globals locals vars breakpoint __builtins__ __loader__ get_ipython".split()
+    "exec eval compile __import__ globals locals vars open help input breakpoint get_ipython getattr".split()
 )
-HOLDING_ROOTS = ("torch._C", "torch.library", "torch.ops", "torch._ops", "torch.jit", "torch.compile", "torch._dynamo")
-HOLDING_MODULES = frozenset(
-    """ctypes gc importlib inspect sys builtins pickle marshal types cffi subprocess operator runpy code codeop os posix
-    multiprocessing concurrent socket""".split()
+HOLDING_ATTRIBUTES = frozenset(  # from objects to modules, frames and names
+    """ctypes gi_frame gi_code cr_frame ag_frame tb_frame tb_next f_globals f_locals f_builtins f_back""".split()
 )
-ANYWHERE_NAMES = frozenset("exec eval compile __import__ get_ipython".split())
-ANYWHERE_ROOTS = ("torch._C", "torch.library", "course.worker", "ctypes", "cffi", "sys.modules",
-                  "sys._getframe", "gc.get_objects", "gc.get_referrers", "gc.get_referents")  # fmt: skip
+OPENING_NAMES = frozenset("exec eval compile __import__ get_ipython".split())
+OPENING_ROOTS = ("torch._C", "torch.library", "course.worker", "course.checking", "ctypes", "cffi", "sys.modules",
+                 "sys._getframe", "gc", "importlib", "builtins")  # fmt: skip
 WAYS = frozenset("ops aten prims nn functional special library jit compile _C _ops _dynamo".split())
 WRITE_IT, LOOKED_AT = "this exercise asks you to write it", "your instructor will look at it"
 MOST_STATEMENTS = 20_000  # of the student's; an answered notebook has a few hundred
 LONGEST_WAY = 50  # assignments from one name to the next
-LOOKED_INTO = 500  # statements that may change what they don't name: with more of them, none is trusted
+LOOKED_INTO = 500  # definitions of one name, and parts of an answer, that are looked at
 PATCHED = ("torch", "triton", "course", "grader_kernels")
 
 
@@ -145,7 +154,8 @@ class Finding(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A statement outside of an exercise that could change it unread. cell: its number from 0. text: its first line."""
+    """A statement that an answer doesn't name, and that could change it all the same. cell: its number from 0. text:
+    its first line."""
 
     cell: int
     text: str
@@ -196,8 +206,7 @@ def _notebook(cells: tuple[Reading, ...], given: tuple[Reading, ...]) -> Noteboo
 class Notebook:
     """The names a notebook defines at its top level, and what they stand for.
 
-    Of several definitions of a name that stand at the top of cells the last one counts, as when the cells are run; what
-    it replaced is left out (`left_out`) where it can't be trusted.
+    Of several definitions of a name that stand at the top of cells the last one counts, as when the cells are run.
     """
 
     def __init__(self, cells: Sequence[Reading], given: Sequence[Reading] = ()) -> None:
@@ -205,12 +214,11 @@ class Notebook:
         self.changes: dict[str, list[ast.AST]] = {}
         self.aliases: dict[str, str] = {}
         self.modules = {cell.module: statements(cell.python) for cell in cells if cell.module}
-        self.loose: dict[int, ast.stmt] = {}  # by id: may change what they don't name
-        self.replaced: dict[int, ast.stmt] = {}
+        self.stars: list[str] = []  # modules of which nobody knows what `import *` brings
         self._set: list[tuple[ast.expr, ast.stmt]] = []  # whose attributes a statement sets
         self._paths: dict[str, str] = {}  # what names stand for, as far as it was asked
         self._followed = 0  # names on the way from one to what it stands for
-        self._trusted: dict[tuple[str, ...], tuple[list[list[str]], list[LeftOut]]] = {}
+        self._holding: list[LeftOut] | None = None
         self.cells = cells
         self._learn_lesson(given)
         self.statements = [[] if cell.module else statements(cell.python) for cell in cells]
@@ -223,7 +231,7 @@ class Notebook:
     def _learn_lesson(self, given: Iterable[Reading]) -> None:
         """What the cells of the release define: functions, classes and plain names."""
         self._learn_all(node for cell in given for node in statements(cell.python))
-        self.changes, self.loose, self.replaced, self._set = {}, {}, {}, []
+        self.changes, self._set = {}, []
         for name, nodes in self.definitions.items():
             self.definitions[name] = [node for node in nodes if _defines(node, name)]
 
@@ -250,53 +258,96 @@ class Notebook:
             return ""
         return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:16] if parts else ""
 
-    def trusted(self, forbids: tuple[str, ...]) -> tuple[list[list[str]], list[LeftOut]]:
-        """The cells as they were read, without what could change an exercise from outside unread; and what that is.
+    def as_read(self, exercises: Sequence[str], forbids: tuple[str, ...]) -> list[list[str]]:
+        """For each cell the texts to run, one after another, so that these exercises have what they name and nothing
+        else runs: the statements that bind or change a name they use, each of them read and without a finding."""
+        families, used = [FAMILIES[f] for f in forbids], self._statements_of(exercises)
+        return [self._texts(number, families, *used) for number in range(len(self.cells))]
 
-        Each cell is a list of texts to run one after another, in case one of them needs what was left out.
-        """
-        if forbids not in self._trusted:
-            families, left_out = [FAMILIES[f] for f in forbids], []
-            texts = [self._trusted_texts(number, families, left_out) for number in range(len(self.cells))]
-            self._trusted[forbids] = texts, left_out
-        return self._trusted[forbids]
-
-    def _trusted_texts(self, number: int, families: list[Family], left_out: list[LeftOut]) -> list[str]:
-        """The texts of one cell; what is not among them is put into `left_out`."""
-        cell, inside = self.cells[number], self.statements[number]
-        if cell.module:
-            return [f"%%writefile {cell.module}.py\n{cell.python.removeprefix(chr(10))}"]
-        out = [node for node in inside if self.too_large or self._acts_unread(node, families)]
-        if not out:
-            return [cell.python]
-        lines = cell.python.split("\n")
-        left_out += [LeftOut(number, _quoted(lines[node.lineno - 1])) for node in out[:LOOKED_INTO]]
-        gone = set(map(id, out))
-        return list(filter(None, (_unparsed(node) for node in inside if id(node) not in gone)))
-
-    def _acts_unread(self, statement: ast.stmt, families: list[Family]) -> bool:
-        """Whether a statement can change the library, or names of the notebook, in ways that reading does not show."""
-        if any(self._opens(node) for node in ast.walk(statement)):
-            return True
-        if id(statement) not in self.loose and id(statement) not in self.replaced:
-            return False
-        if len(self.loose) + len(self.replaced) > LOOKED_INTO:
-            return True
-        try:
-            told = (statement, *(node for _, node in self._used(free_names(statement))))
-            return any(True for node in told for _ in _findings(node, self, families))
-        except UNREADABLE:
-            return True
+    def holding(self) -> list[LeftOut]:
+        """Statements that may change anything, in ways that reading does not show."""
+        if self._holding is None:
+            self._holding = []
+            for number, cell in enumerate(self.cells):
+                lines = cell.python.split("\n")
+                for node in () if cell.module else self.statements[number]:
+                    if self.too_large or any(map(self._opens, ast.walk(node))):
+                        self._holding.append(LeftOut(number, _quoted(lines[node.lineno - 1])))
+        return self._holding
 
     def _opens(self, node: ast.AST) -> bool:
-        if isinstance(node, ast.Name) and node.id in ANYWHERE_NAMES:
+        if isinstance(node, ast.Name) and node.id in OPENING_NAMES:
             return node.id not in self.definitions
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            return any(root not in self.modules and not _is_library(root) for root in _imported(node))
-        if isinstance(node, (ast.Name, ast.Attribute)):
-            path = self.dotted(node)
-            return any(path == root or path.startswith(root + ".") for root in ANYWHERE_ROOTS)
-        return False
+            roots = {path.split(".")[0] for path in _imported(node)}
+            return any(root not in self.modules and not _is_library(root) for root in roots)
+        path = self.dotted(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
+        return bool(path) and _lies_in(library.place(path).path, OPENING_ROOTS)
+
+    def _texts(self, number: int, families: list[Family], kept: set[int], names: set[str]) -> list[str]:
+        cell = self.cells[number]
+        if cell.module:
+            wanted = cell.module in {self.aliases.get(name, "").split(".")[0] for name in names}
+            return [f"%%writefile {cell.module}.py\n{cell.python.removeprefix(chr(10))}"] if wanted else []
+        texts = []
+        for node in self.statements[number]:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                texts += self._import(node, names)
+            elif id(node) in kept and self._is_clean(node, families):
+                texts.append(_unparsed(node))
+        return list(filter(None, texts))
+
+    def _import(self, node: ast.Import | ast.ImportFrom, names: set[str]) -> list[str]:
+        """The parts of an import that bring a name of `names`, from a library or from a cell that was read."""
+        wanted = [a for a in node.names if a.name == "*" or (a.asname or a.name.split(".")[0]) in names]
+        if isinstance(node, ast.ImportFrom):
+            readable = self._is_readable(node.module or ".")
+            return [f"from {node.module} import {_named(a)}" for a in wanted if readable and not node.level]
+        return [f"import {_named(a)}" for a in wanted if self._is_readable(a.name)]
+
+    def _is_readable(self, path: str) -> bool:
+        return path.split(".")[0] in self.modules or library.place(path).is_open
+
+    def _is_clean(self, statement: ast.stmt, families: list[Family]) -> bool:
+        try:
+            return next(iter(_findings(statement, self, families)), None) is None
+        except UNREADABLE:
+            return False
+
+    def _statements_of(self, exercises: Sequence[str]) -> tuple[set[int], set[str]]:
+        """Statements at the top of cells that bind or change what these exercises use, by id, and all those names."""
+        about: dict[str, list[ast.stmt]] = {}
+        for node in itertools.chain.from_iterable([] if self.too_large else self.statements):
+            for name in self._binds(node):
+                about.setdefault(name, []).append(node)
+        kept, names, todo = set(), set(), list(exercises)
+        while todo:
+            name = todo.pop()
+            if name in names:
+                continue
+            names.add(name)
+            module = self.modules.get(self.aliases.get(name, "").split(".")[0], ())
+            for node in (*about.get(name, ()), *module):
+                if id(node) not in kept:
+                    kept.add(id(node))
+                    todo += _readable_names(node)
+        return kept, names
+
+    def _binds(self, node: ast.stmt) -> set[str]:
+        """Names that a statement binds, or whose value it may change."""
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return {node.name}
+        found = set()
+        for inner in ast.walk(node):
+            if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                found.add(inner.name)
+            elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                found.add(inner.id)
+            elif isinstance(inner, (ast.Attribute, ast.Subscript)) and isinstance(inner.ctx, ast.Store):
+                found |= _root(inner)
+            elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
+                found |= _root(inner.func)
+        return found - set(self.aliases)
 
     def _learn_all(self, nodes: Iterable[ast.stmt]) -> None:
         for node in nodes:
@@ -306,7 +357,6 @@ class Notebook:
         for inner in ast.walk(node):
             self._learn_import(inner)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            self.replaced |= {id(n): n for n in self.definitions.get(node.name, ()) if isinstance(n, ast.stmt)}
             self.definitions[node.name] = [node]
         elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
             self._learn_assignment(node, node)
@@ -320,24 +370,11 @@ class Notebook:
                     self._learn_change(inner, node)
 
     def _learn_change(self, call: ast.Call, statement: ast.stmt) -> None:
-        """`tools.append(...)` says what `tools` is; `setattr(...)` and `tools().append(...)` may say it of anything."""
+        """`tools.append(...)` says what `tools` is; `setattr(...)` may say it of anything."""
         if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr") and call.args:
-            self._learn_set(call.args[0], statement)
-        root, results = call.func, False
-        while isinstance(root, (ast.Attribute, ast.Subscript, ast.Call)):
-            results = results or isinstance(root, ast.Call)
-            root = root.func if isinstance(root, ast.Call) else root.value
-        if not isinstance(root, ast.Name) or root is call.func:
-            return
-        if results:
-            self.loose[id(statement)] = statement
-        else:
-            self.changes.setdefault(root.id, []).append(statement)
-
-    def _learn_set(self, target: ast.expr, statement: ast.stmt) -> None:
-        """Attributes of `target` are set."""
-        self._set.append((target, statement))
-        self.loose[id(statement)] = statement
+            self._set.append((call.args[0], statement))
+        for name in _root(call.func) if isinstance(call.func, ast.Attribute) else ():
+            self.changes.setdefault(name, []).append(statement)
 
     def _is_patch(self, target: ast.expr) -> bool:
         """Of the library, which concerns whoever uses it."""
@@ -350,8 +387,17 @@ class Notebook:
                 self.aliases[name.asname or top] = name.name if name.asname else top
         elif isinstance(node, ast.ImportFrom) and node.module:
             for name in node.names:
-                for one in _starred(node.module) if name.name == "*" else [name.name]:
+                for one in self._starred(node.module) if name.name == "*" else [name.name]:
                     self.aliases[name.asname or one] = f"{node.module}.{one}"
+
+    def _starred(self, module: str) -> list[str]:
+        """What `from module import *` brings."""
+        if module in self.modules:
+            return [name for node in self.modules[module] for name in self._binds(node)]
+        found = library.starred(module)
+        if found is None:
+            self.stars.append(module)
+        return found or []
 
     def _learn_assignment(self, node: ast.AST, statement: ast.stmt) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -364,15 +410,10 @@ class Notebook:
     def _learn_part(self, part: ast.Attribute | ast.Subscript, node: ast.AST, statement: ast.stmt) -> None:
         """`tools[0] = ...` and `settings.softmax = ...` say what a name stands for, unless that is a function."""
         if isinstance(part, ast.Attribute):
-            self._learn_set(part.value, statement)
-        root = part.value
-        while isinstance(root, (ast.Attribute, ast.Subscript)):
-            root = root.value
-        functions = isinstance(root, ast.Name) and any(map(_is_function, self.definitions.get(root.id, ())))
-        if not isinstance(root, ast.Name) or root.id in self.aliases or functions:
-            self.loose[id(statement)] = statement
-        else:
-            self.changes.setdefault(root.id, []).append(node)
+            self._set.append((part.value, statement))
+        for name in _root(part):
+            if name not in self.aliases and not any(map(_is_function, self.definitions.get(name, ()))):
+                self.changes.setdefault(name, []).append(node)
 
     def reachable(self, exercise: str) -> Iterator[tuple[str, ast.AST]]:
         """Definitions of `exercise` and of every name they mention, each once, with that name."""
@@ -401,19 +442,19 @@ class Notebook:
                     todo += free_names(node)
                     yield current, node
 
-    def dotted(self, node: ast.AST) -> str:
-        """The library path an expression stands for, through aliases; "" when it stands for none."""
+    def is_unknown(self, name: str) -> bool:
+        """Whether a name may come from an `import *` that can't be read."""
+        known = name in self.aliases or name in self.definitions or name in dir(builtins)
+        return bool(self.stars) and not known
+
+    def dotted(self, node: ast.AST, local: frozenset[str] = frozenset()) -> str:
+        """The library path an expression stands for, through aliases; "" when it stands for none. local: names that
+        are the function's own where it stands."""
         parts: list[str] = []
-        while True:
-            if isinstance(node, ast.Attribute):
-                parts.append(node.attr)
-                node = node.value
-            elif isinstance(node, ast.Call) and _is_getattr(node) and isinstance(node.args[1], ast.Constant):
-                parts.append(str(node.args[1].value))
-                node = node.args[0]
-            else:
-                break
-        base = self._path(node.id) if isinstance(node, ast.Name) else ""
+        while (step := _step(node)) is not None:
+            node, part = step
+            parts.append(part)
+        base = self._path(node.id) if isinstance(node, ast.Name) and node.id not in local else ""
         return ".".join([base, *reversed(parts)]) if base else ""
 
     def _path(self, name: str) -> str:
@@ -441,13 +482,6 @@ def _defines(node: ast.AST, name: str) -> bool:
     return any(n.id == name for n in stored)
 
 
-def _starred(module: str) -> list[str]:
-    """What `from module import *` brings, where it may bring a forbidden call."""
-    if module not in ("torch", "torch.nn", "torch.nn.functional", "torch.special"):
-        return []
-    return [name for name in dir(importlib.import_module(module)) if not name.startswith("_")]
-
-
 def free_names(node: ast.AST) -> list[str]:
     """Names a statement takes from the notebook: parameters and locals are its own."""
     return list(used_names(symtable.symtable(ast.unparse(node), "<cell>", "exec")))
@@ -466,49 +500,169 @@ def _quoted(line: str) -> str:
 
 
 def _findings(root: ast.AST, module: Notebook, families: list[Family]) -> Iterator[Finding]:
-    for node in ast.walk(root):
-        if isinstance(node, (ast.Attribute, ast.Name, ast.Call)):
-            yield from _shortcuts(node, module, families)
-        yield from _holds(node, module, families)
+    followed = _followed(root)
+    for node, local in _with_locals(root):
+        path = module.dotted(node, local) if isinstance(node, (ast.Attribute, ast.Name, ast.Call)) else ""
+        place = library.place(path) if path else None
+        attribute = _attribute_of(node)
+        shortcut = _shortcut(place, attribute, families)
+        if shortcut:
+            yield Finding("shortcut", shortcut, node.lineno)
+        elif place is not None and place.path.split(".")[0] not in module.modules:
+            yield from _unread_path(node, path, place, id(node) in followed)
+        if isinstance(node, ast.Name) and node.id not in local and id(node) not in followed:
+            yield from _unread_name(node, module)
+        yield from _unread_node(node, attribute, path, module, families)
 
 
-def _shortcuts(node: ast.AST, module: Notebook, families: list[Family]) -> Iterator[Finding]:
-    path = module.dotted(node)
+def _shortcut(place: library.Place | None, attribute: str, families: list[Family]) -> str:
+    """The words for a call that answers the exercise, else ""."""
     for family in families:
-        if path in family.paths or any(path.startswith(p + ".") for p in family.paths):
-            yield Finding("shortcut", f"it uses {family.what}, `{path}`", node.lineno)
-        elif isinstance(node, ast.Attribute) and node.attr in family.methods and not path:
-            yield Finding("shortcut", f"it uses {family.what}, `.{node.attr}`", node.lineno)
+        if place is not None and _lies_in(place.path, family.paths | _documented_paths(family)):
+            return f"it uses {family.what}, `{place.path}`"
+        if attribute in family.methods and (place is None or place.path.startswith("torch.")):
+            return f"it uses {family.what}, `.{attribute}`"
+    return ""
 
 
-def _holds(node: ast.AST, module: Notebook, families: list[Family]) -> Iterator[Finding]:
-    if isinstance(node, ast.Name) and node.id in HOLDING_NAMES and node.id not in module.definitions:
-        yield Finding("hold", f"it uses `{node.id}`, which can run what can't be read", node.lineno)
-    if isinstance(node, ast.Call) and _is_getattr(node) and _may_name(node.args[1], families):
+def _lies_in(path: str, roots: Iterable[str]) -> bool:
+    return any(path == root or path.startswith(root + ".") for root in roots)
+
+
+@functools.lru_cache(maxsize=16)
+def _documented_paths(family: Family) -> frozenset[str]:
+    return frozenset(library.place(path).path for path in family.paths)
+
+
+def _unread_path(node: ast.AST, path: str, place: library.Place, is_followed: bool) -> Iterator[Finding]:
+    """What a library path leads to, where an answer may not name it."""
+    root = place.module.split(".")[0]
+    if is_followed or getattr(node, "ctx", None).__class__ is ast.Store:
+        return
+    if place.is_module:
+        yield Finding("hold", f"it hands on `{path}`, a whole module", node.lineno)
+    elif not place.is_open:
+        kind = "hold" if _is_library(root) else _unread(root)
+        yield Finding(kind, f"it uses `{path}`, which can't be read", node.lineno)
+
+
+def _unread_name(node: ast.Name, module: Notebook) -> Iterator[Finding]:
+    name = node.id
+    own = name in module.definitions or name in module.aliases
+    if (name in HOLDING_NAMES or _internal(name)) and not own:
+        yield Finding("hold", f"it uses `{name}`, which can run what can't be read", node.lineno)
+    elif module.is_unknown(name):
+        says = f"it uses `{name}`, which may come from `{module.stars[0]}` and can't be read"
+        yield Finding("hold", says, node.lineno)
+
+
+def _unread_node(
+    node: ast.AST, attribute: str, path: str, module: Notebook, families: list[Family]
+) -> Iterator[Finding]:
+    if _is_getattr(node) and not _is_self(node.args[0]) and _may_name(node.args[1], families):
         yield Finding("hold", "it reads an attribute under a computed name", node.lineno)
-    if isinstance(node, (ast.Attribute, ast.Name)):
-        path = module.dotted(node)
-        root = path.split(".")[0]
-        if root in HOLDING_MODULES:
-            yield Finding("hold", f"it uses `{path}`", node.lineno)
-        elif root and root not in module.modules and not _is_library(root):
-            yield Finding(_unread(root), f"it uses `{root}`, which can't be read", node.lineno)
-        elif any(path == root or path.startswith(root + ".") for root in HOLDING_ROOTS):
-            yield Finding("hold", f"it uses `{path}`", node.lineno)
-        elif isinstance(node, ast.Attribute) and _internal(node.attr):
-            yield Finding("hold", f"it uses `.{node.attr}`", node.lineno)
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        for root in _imported(node):
-            if root in HOLDING_MODULES:
-                yield Finding("hold", f"it imports `{root}`", node.lineno)
-            elif root not in module.modules and not _is_library(root):
-                yield Finding(_unread(root), f"it imports `{root}`, which can't be read", node.lineno)
+    elif attribute and (attribute in HOLDING_ATTRIBUTES or _internal(attribute)) and isinstance(node, ast.Attribute):
+        yield Finding("hold", f"it uses `.{attribute}`", node.lineno)
+    elif isinstance(node, ast.MatchClass) and node.kwd_attrs:
+        yield Finding("hold", f"it matches the attribute `{node.kwd_attrs[0]}`", node.lineno)
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        for imported in _imported(node):
+            root = imported.split(".")[0]
+            if root not in module.modules and not library.place(imported).is_open:
+                kind = "hold" if _is_library(root) else _unread(root)
+                yield Finding(kind, f"it imports `{imported}`, which can't be read", node.lineno)
+
+
+def _followed(root: ast.AST) -> set[int]:
+    """Ids of expressions whose path goes on, or is kept under a name that is followed."""
+    found = {id(step[0]) for node in ast.walk(root) if (step := _step(node)) is not None}
+    found |= {id(node.func) for node in ast.walk(root) if _is_getattr(node)}
+    if isinstance(root, ast.Assign) and all(isinstance(target, ast.Name) for target in root.targets):
+        found.add(id(root.value))
+    return found
+
+
+def _step(node: ast.AST) -> tuple[ast.AST, str] | None:
+    """An attribute's object and its name, however it is written."""
+    if isinstance(node, ast.Attribute):
+        return node.value, node.attr
+    if _is_getattr(node) and isinstance(node.args[1], ast.Constant):
+        return node.args[0], str(node.args[1].value)
+    return None
+
+
+def _attribute_of(node: ast.AST) -> str:
+    step = _step(node)
+    return step[1] if step else ""
+
+
+def _root(node: ast.AST) -> set[str]:
+    """The name at the root of `a.b[c].d(e).f`, else nothing."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return {node.id} if isinstance(node, ast.Name) else set()
+
+
+def _named(alias: ast.alias) -> str:
+    return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
+
+
+def _readable_names(node: ast.AST) -> list[str]:
+    try:
+        return free_names(node)
+    except UNREADABLE:
+        return []
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def _with_locals(root: ast.AST) -> Iterator[tuple[ast.AST, frozenset[str]]]:
+    """All nodes below, each with the names that are its function's own: what they stand for is not the notebook's."""
+    todo: list[tuple[ast.AST, frozenset[str]]] = [(root, frozenset())]
+    while todo:
+        node, local = todo.pop()
+        yield node, local
+        inner = local | _locals(node) if isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)) else local
+        outside = _outside(node)
+        todo += ((child, local if child in outside else inner) for child in ast.iter_child_nodes(node))
+
+
+def _outside(node: ast.AST) -> list[ast.AST]:
+    """Parts of a function that belong to where it stands."""
+    return [node.args, *getattr(node, "decorator_list", ())] if isinstance(node, _FUNCTIONS) else []
+
+
+def _locals(scope: ast.AST) -> frozenset[str]:
+    """Names that a function or a comprehension binds for itself; what it imports goes by its path."""
+    if isinstance(scope, _COMPREHENSIONS):
+        targets = (node for each in scope.generators for node in ast.walk(each.target))
+        return frozenset(node.id for node in targets if isinstance(node, ast.Name))
+    args = scope.args
+    found = {a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg) if a}
+    imported, todo = set(), list(scope.body) if isinstance(scope.body, list) else [scope.body]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            imported |= {a.asname or a.name.split(".")[0] for a in node.names}
+        elif isinstance(node, ast.Global):
+            imported |= set(node.names)
+        if not isinstance(node, ast.Lambda):
+            todo += ast.iter_child_nodes(node)
+    return frozenset(found - imported)
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """The packages that a statement imports from."""
-    names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or "."]
-    return [name.split(".")[0] for name in names]
+    """The modules that a statement imports, or imports from."""
+    return [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or "."]
 
 
 def _unread(package: str) -> str:
@@ -556,5 +710,12 @@ def _internal(attribute: str) -> bool:
     return attribute.startswith("__") and attribute.endswith("__") and attribute not in _ALLOWED_DUNDER
 
 
-def _is_getattr(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) >= 2
+def _is_getattr(node: ast.AST) -> bool:
+    """getattr(..., ...). Any other use of the name is held: it is a function that reads any attribute."""
+    named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr"
+    return named and len(node.args) >= 2
+
+
+def _is_self(node: ast.AST) -> bool:
+    """A module's own attributes are what its class gave it, and a tensor's methods are poisoned."""
+    return isinstance(node, ast.Name) and node.id == "self"

@@ -681,7 +681,7 @@ encoder = Check(
         "MultiHeadAttention returns (out, weights): take [0]. norm1 goes with the attention, norm2 with the "
         "feed-forward layer, and the second sublayer reads what the first one made.",
     ),
-    forbids=("attention",),
+    forbids=("attention_of_torch",),
     kind="class",
 )
 
@@ -839,7 +839,7 @@ decoder = Check(
         "Cross-attention: self.cross_attention(queries, memory_mask, memory)[0]. The queries are the (normalised) "
         "stream; the memory goes in as it is.",
     ),
-    forbids=("attention",),
+    forbids=("attention_of_torch",),
     kind="class",
 )
 
@@ -1080,7 +1080,7 @@ model = Check(
         "nn.ModuleList holds the layers; each gets its own. The head needs no parameter: multiply with "
         "self.target_embedding.weight.T. For post-norm the closing norms do not exist (nn.Identity has no parameters).",
     ),
-    forbids=("attention",),
+    forbids=("attention_of_torch",),
     kind="class",
 )
 

@@ -1,0 +1,195 @@
+"""Ways through torch to what an exercise asks to write, found by a machine: every function and class of every module is
+called, and what gives the answer is a route.
+
+python tests/attacks/routes.py writes routes.json, which test_routes.py reads; it takes minutes. Functions that crash or
+hang end a child process and are passed over. Not here: what becomes of a route.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+FILE = Path(__file__).parent / "routes.json"
+SECONDS = 10  # without a word from a child
+LEFT_OUT = ("testing", "distributed", "utils", "onnx", "cuda", "xpu", "mps", "mtia", "_inductor", "_dynamo", "compiler",
+            "package", "hub", "monitor", "profiler", "contrib", "_export", "export", "fx", "_lazy", "_strobelight")  # fmt: skip
+torch.manual_seed(0)
+X, Q, K, V = torch.randn(3, 5), *torch.randn(3, 1, 2, 4, 8)
+H, C = torch.randn(3, 6), torch.randn(3, 6)
+W = {gates: (torch.randn(6 * gates, 5), torch.randn(6 * gates, 6), torch.randn(6 * gates), torch.randn(6 * gates))
+     for gates in (1, 3, 4)}  # fmt: skip
+N, NW, NB = torch.randn(2, 4, 8), torch.rand(8), torch.rand(8)
+SOFTMAX = (X.double().exp() / X.double().exp().sum(-1, keepdim=True)).float()
+ATTEND = ((Q @ K.mT / 8**0.5).exp() / (Q @ K.mT / 8**0.5).exp().sum(-1, keepdim=True)) @ V
+NORMED = (N - N.mean(-1, keepdim=True)) / (N.var(-1, correction=0, keepdim=True) + 1e-5).sqrt() * NW + NB
+RMS = N / ((N * N).mean(-1, keepdim=True) + 1e-5).sqrt() * NW
+
+
+def _gates(kind: int) -> list[torch.Tensor]:
+    w, u, b, c = W[kind]
+    return [*(X @ w.T + b).chunk(kind, -1), *(H @ u.T + c).chunk(kind, -1)]
+
+
+def _lstm() -> torch.Tensor:
+    i, f, g, o, ui, uf, ug, uo = _gates(4)
+    cell = torch.sigmoid(f + uf) * C + torch.sigmoid(i + ui) * torch.tanh(g + ug)
+    return torch.sigmoid(o + uo) * torch.tanh(cell)
+
+
+def _gru() -> torch.Tensor:
+    r, z, n, ur, uz, un = _gates(3)
+    update = torch.sigmoid(z + uz)
+    return (1 - update) * torch.tanh(n + torch.sigmoid(r + ur) * un) + update * H
+
+
+CALLS = {  # family -> ways of calling `f`, and the answers one of which must come out
+    "softmax": (
+        ("f(X, -1)", "f(X, dim=-1)", "f(X, -1, False)", "f(X)", "f(-1)(X)", "f(dim=-1)(X)", "f(X, -1).exp()",
+         "f(X, -1, False).exp()", "f(dim=-1)(X).exp()", "(X - f(X, -1, True)).exp()", "f(-X, -1)", "f(dim=-1)(-X)",
+         "(X - f(X, (-1,), True)).exp()", "f(X, X > 99, -1, 2)", "f(X, -1, torch.float32)", "(X - f(X, -1)[:, -1:]).exp()",
+         "f(logits=X).probs", "f(logits=X).logits.exp()", "f(X.to_sparse(), -1).to_dense()"),
+        (SOFTMAX,),
+    ),
+    "attention": (
+        ("f(Q, K, V)", "f(Q, K, V)[0]", "f(Q, K, V, None, 0.0, False)", "f(Q, K, V, None, 0.0, False)[0]",
+         "torch.vmap(f)(Q, K, V)", "f()(Q, K, V)", "f(Q, K, V, 0.0, False)[0]"),
+        (ATTEND,),
+    ),
+    "recurrence": (
+        ("f(X, H, *W[1])", "f(X, (H, C), *W[4])[0]", "f(X, H, *W[3])", "cell(f, X, H, W[1])", "cell(f, X, (H, C), W[4])",
+         "cell(f, X, H, W[3])", "layer(f, X, H, W[1])", "layer(f, X, (H, C), W[4])", "layer(f, X, H, W[3])"),
+        (torch.tanh(sum(_gates(1))), _lstm(), _gru()),
+    ),
+    "normalisation": (
+        ("f(N, (8,), NW, NB, 1e-5)", "f(N, (8,), NW, NB, 1e-5)[0]", "f(N, [8], NW, 1e-5)", "f(N, [8], NW, 1e-5)[0]",
+         "f(8)(N) * NW + NB", "f(8, elementwise_affine=False)(N) * NW + NB", "f(8, eps=1e-5)(N) * NW",
+         "f(N, [8], eps=1e-5) * NW + NB", "f(N, (8,)) * NW + NB", "f(N.flatten(0, 1)[None], None, None) [0].view(N.shape)",
+         "f(8, N.flatten(0, 1)).view(N.shape) * NW + NB"),
+        (NORMED, RMS),
+    ),
+}  # fmt: skip
+
+
+def cell(f, x, state, weights):
+    """One step of a module with these weights."""
+    made = f(5, 6)
+    _give(made, weights)
+    found = made(x, state)
+    return found[0] if isinstance(found, tuple) else found
+
+
+def layer(f, x, state, weights):
+    """A layer of one step with these weights."""
+    made = f(5, 6)
+    _give(made, weights)
+    state = tuple(s[None] for s in state) if isinstance(state, tuple) else state[None]
+    return made(x[None], state)[0][0]
+
+
+def _give(made, weights):
+    for parameter, weight in zip(made.parameters(), weights, strict=True):
+        parameter.data = weight
+
+
+def modules() -> Iterator[str]:
+    """Every module of torch that can be imported and that computes on the CPU."""
+    yield "torch"
+    for found in pkgutil.walk_packages(torch.__path__, "torch.", onerror=lambda name: None):
+        if not set(LEFT_OUT) & set(found.name.split(".")):
+            yield found.name
+
+
+def names_of(module: str) -> list[str]:
+    """What there is to call in a module; of `torch.Tensor` the methods."""
+    there = torch.Tensor if module == "torch.Tensor" else importlib.import_module(module)
+    return sorted(name for name, value in list(vars(there).items()) if callable(value) and not name.startswith("__"))
+
+
+def _gives(f, call: str, answers: tuple[torch.Tensor, ...]) -> bool:
+    try:
+        signal.alarm(2)
+        value = eval(call, globals() | {"f": f})
+        signal.alarm(0)
+        return isinstance(value, torch.Tensor) and any(
+            value.shape == a.shape and bool(torch.isclose(value, a, rtol=1e-3, atol=1e-4).all()) for a in answers
+        )
+    except BaseException:
+        signal.alarm(0)
+        return False
+
+
+def _in_a_child(module: str, after: str) -> tuple[list[dict], str, bool]:
+    """Routes of the names behind `after`; the last name that was begun, and whether all were."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        signal.signal(signal.SIGALRM, _too_long)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1), os.dup2(null, 2)
+        warnings.simplefilter("ignore")
+        _tell(module, after, os.fdopen(write, "w", buffering=1))
+    os.close(write)
+    lines = list(_lines(read))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    whole = bool(lines) and lines[-1] == "whole"
+    begun = [line[1:] for line in lines if line.startswith(">")]
+    return [json.loads(line) for line in lines if line.startswith("{")], begun[-1] if begun else "", whole
+
+
+def _lines(descriptor: int) -> Iterator[str]:
+    """What a child says, until it ends or says nothing for a while."""
+    said = b""
+    while select.select([descriptor], [], [], SECONDS)[0] and (more := os.read(descriptor, 1 << 16)):
+        said += more
+    os.close(descriptor)
+    yield from said.decode().splitlines()
+
+
+def _tell(module: str, after: str, out) -> None:
+    try:
+        there = torch.Tensor if module == "torch.Tensor" else importlib.import_module(module)
+        for name in (n for n in names_of(module) if n > after):
+            print(">" + name, file=out)
+            for family, (calls, answers) in CALLS.items():
+                call = next((call for call in calls if _gives(getattr(there, name), call, answers)), "")
+                if call:
+                    print(json.dumps({"family": family, "module": module, "name": name, "call": call}), file=out)
+        print("whole", file=out)
+    finally:
+        os._exit(0)
+
+
+def _too_long(*_) -> None:
+    raise TimeoutError
+
+
+def main() -> None:
+    """Find and write."""
+    found: list[dict] = []
+    for module in [*modules(), "torch.Tensor"]:
+        after, whole = "", False
+        while not whole:
+            more, last, whole = _in_a_child(module, after)
+            found += more
+            if not last or last == after:
+                break
+            after = last
+        print(module, len(found), file=sys.stderr)
+    FILE.write_text(json.dumps(found, indent=0) + "\n")
+
+
+if __name__ == "__main__":
+    main()
