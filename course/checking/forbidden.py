@@ -597,9 +597,9 @@ def _attribute_of(node: ast.AST) -> str:
 
 
 def _root(node: ast.AST) -> set[str]:
-    """The name at the root of `a.b[c].d(e).f`, else nothing."""
-    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
-        node = node.func if isinstance(node, ast.Call) else node.value
+    """The name at the root of `a.b[c].d`, else nothing."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
     return {node.id} if isinstance(node, ast.Name) else set()
 
 

@@ -22,8 +22,25 @@ import torch
 
 FILE = Path(__file__).parent / "routes.json"
 SECONDS = 10  # without a word from a child
+TOGETHER = 10  # things that one child is asked: some of them change how torch behaves
+CHANGES = (
+    "set_",
+    "_set",
+    "_enable",
+    "_disable",
+    "enable",
+    "disable",
+    "autocast",
+    "_push",
+    "_pop",
+    "_enter",
+    "_exit",
+    "seed",
+)
 LEFT_OUT = ("testing", "distributed", "utils", "onnx", "cuda", "xpu", "mps", "mtia", "_inductor", "_dynamo", "compiler",
-            "package", "hub", "monitor", "profiler", "contrib", "_export", "export", "fx", "_lazy", "_strobelight")  # fmt: skip
+            "package", "hub", "monitor", "profiler", "contrib", "_export", "export", "fx", "_lazy",
+            "_strobelight")  # fmt: skip
+torch.set_num_threads(1)  # threads do not survive a fork
 torch.manual_seed(0)
 X, Q, K, V = torch.randn(3, 5), *torch.randn(3, 1, 2, 4, 8)
 H, C = torch.randn(3, 6), torch.randn(3, 6)
@@ -53,11 +70,13 @@ def _gru() -> torch.Tensor:
     return (1 - update) * torch.tanh(n + torch.sigmoid(r + ur) * un) + update * H
 
 
+# fmt: off
 CALLS = {  # family -> ways of calling `f`, and the answers one of which must come out
     "softmax": (
         ("f(X, -1)", "f(X, dim=-1)", "f(X, -1, False)", "f(X)", "f(-1)(X)", "f(dim=-1)(X)", "f(X, -1).exp()",
          "f(X, -1, False).exp()", "f(dim=-1)(X).exp()", "(X - f(X, -1, True)).exp()", "f(-X, -1)", "f(dim=-1)(-X)",
-         "(X - f(X, (-1,), True)).exp()", "f(X, X > 99, -1, 2)", "f(X, -1, torch.float32)", "(X - f(X, -1)[:, -1:]).exp()",
+         "(X - f(X, (-1,), True)).exp()", "f(X, X > 99, -1, 2)", "f(X, -1, torch.float32)",
+         "(X - f(X, -1)[:, -1:]).exp()",
          "f(logits=X).probs", "f(logits=X).logits.exp()", "f(X.to_sparse(), -1).to_dense()"),
         (SOFTMAX,),
     ),
@@ -67,18 +86,19 @@ CALLS = {  # family -> ways of calling `f`, and the answers one of which must co
         (ATTEND,),
     ),
     "recurrence": (
-        ("f(X, H, *W[1])", "f(X, (H, C), *W[4])[0]", "f(X, H, *W[3])", "cell(f, X, H, W[1])", "cell(f, X, (H, C), W[4])",
+        ("f(X, H, *W[1])", "f(X, (H, C), *W[4])[0]", "f(X, H, *W[3])", "cell(f, X, H, W[1])",
+         "cell(f, X, (H, C), W[4])",
          "cell(f, X, H, W[3])", "layer(f, X, H, W[1])", "layer(f, X, (H, C), W[4])", "layer(f, X, H, W[3])"),
         (torch.tanh(sum(_gates(1))), _lstm(), _gru()),
     ),
     "normalisation": (
         ("f(N, (8,), NW, NB, 1e-5)", "f(N, (8,), NW, NB, 1e-5)[0]", "f(N, [8], NW, 1e-5)", "f(N, [8], NW, 1e-5)[0]",
          "f(8)(N) * NW + NB", "f(8, elementwise_affine=False)(N) * NW + NB", "f(8, eps=1e-5)(N) * NW",
-         "f(N, [8], eps=1e-5) * NW + NB", "f(N, (8,)) * NW + NB", "f(N.flatten(0, 1)[None], None, None) [0].view(N.shape)",
-         "f(8, N.flatten(0, 1)).view(N.shape) * NW + NB"),
+         "f(N, [8], eps=1e-5) * NW + NB", "f(N, (8,)) * NW + NB"),
         (NORMED, RMS),
     ),
-}  # fmt: skip
+}
+# fmt: on
 
 
 def cell(f, x, state, weights):
@@ -104,16 +124,16 @@ def _give(made, weights):
 
 def modules() -> Iterator[str]:
     """Every module of torch that can be imported and that computes on the CPU."""
-    yield "torch"
     for found in pkgutil.walk_packages(torch.__path__, "torch.", onerror=lambda name: None):
         if not set(LEFT_OUT) & set(found.name.split(".")):
             yield found.name
 
 
-def names_of(module: str) -> list[str]:
+def things_in(module: str) -> list[tuple[str, object]]:
     """What there is to call in a module; of `torch.Tensor` the methods."""
     there = torch.Tensor if module == "torch.Tensor" else importlib.import_module(module)
-    return sorted(name for name, value in list(vars(there).items()) if callable(value) and not name.startswith("__"))
+    named = sorted(vars(there).items(), key=lambda pair: pair[0])
+    return [(n, value) for n, value in named if callable(value) and not n.startswith(("__", *CHANGES))]
 
 
 def _gives(f, call: str, answers: tuple[torch.Tensor, ...]) -> bool:
@@ -129,24 +149,24 @@ def _gives(f, call: str, answers: tuple[torch.Tensor, ...]) -> bool:
         return False
 
 
-def _in_a_child(module: str, after: str) -> tuple[list[dict], str, bool]:
-    """Routes of the names behind `after`; the last name that was begun, and whether all were."""
+def _in_a_child(things: list[tuple[str, object]]) -> tuple[dict[str, dict[str, str]], int]:
+    """name -> family -> the call that gives the answer, for as many as a child came to; and how many that were."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(read)
         signal.signal(signal.SIGALRM, _too_long)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1), os.dup2(null, 2)
-        warnings.simplefilter("ignore")
-        _tell(module, after, os.fdopen(write, "w", buffering=1))
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0), os.dup2(null, 1), os.dup2(null, 2)
+        _tell(things, os.fdopen(write, "w", buffering=1))
     os.close(write)
-    lines = list(_lines(read))
+    told = [json.loads(line) for line in _lines(read)]
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    whole = bool(lines) and lines[-1] == "whole"
-    begun = [line[1:] for line in lines if line.startswith(">")]
-    return [json.loads(line) for line in lines if line.startswith("{")], begun[-1] if begun else "", whole
+    found: dict[str, dict[str, str]] = {}
+    for name, family, call in told:
+        found.setdefault(name, {}).update({family: call} if family else {})
+    return found, len(found)
 
 
 def _lines(descriptor: int) -> Iterator[str]:
@@ -158,16 +178,14 @@ def _lines(descriptor: int) -> Iterator[str]:
     yield from said.decode().splitlines()
 
 
-def _tell(module: str, after: str, out) -> None:
+def _tell(things: list[tuple[str, object]], out) -> None:
     try:
-        there = torch.Tensor if module == "torch.Tensor" else importlib.import_module(module)
-        for name in (n for n in names_of(module) if n > after):
-            print(">" + name, file=out)
+        for name, thing in things:
+            print(json.dumps([name, "", ""]), file=out)
             for family, (calls, answers) in CALLS.items():
-                call = next((call for call in calls if _gives(getattr(there, name), call, answers)), "")
+                call = next((call for call in calls if _gives(thing, call, answers)), "")
                 if call:
-                    print(json.dumps({"family": family, "module": module, "name": name, "call": call}), file=out)
-        print("whole", file=out)
+                    print(json.dumps([name, family, call]), file=out)
     finally:
         os._exit(0)
 
@@ -179,14 +197,25 @@ def _too_long(*_) -> None:
 def main() -> None:
     """Find and write."""
     found: list[dict] = []
-    for module in [*modules(), "torch.Tensor"]:
-        after, whole = "", False
-        while not whole:
-            more, last, whole = _in_a_child(module, after)
-            found += more
-            if not last or last == after:
-                break
-            after = last
+    known: dict[int, dict[str, str]] = {}  # by id; things that were asked already
+    kept: list[object] = []
+    warnings.simplefilter("ignore")
+    for module in ["torch", "torch.Tensor", *modules()]:
+        try:
+            things = things_in(module)
+        except Exception as error:
+            print(module, error, file=sys.stderr)
+            continue
+        new = [(name, thing) for name, thing in things if id(thing) not in known]
+        while new:
+            told, asked = _in_a_child(new[:TOGETHER])
+            for name, thing in new[: max(asked, 1)]:
+                known[id(thing)] = told.get(name, {})
+                kept.append(thing)
+            new = new[max(asked, 1) :]
+        for name, thing in things:
+            for family, call in known[id(thing)].items():
+                found.append({"family": family, "module": module, "name": name, "call": call})
         print(module, len(found), file=sys.stderr)
     FILE.write_text(json.dumps(found, indent=0) + "\n")
 

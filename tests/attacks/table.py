@@ -20,6 +20,7 @@ from pathlib import Path
 import plain
 import test_forging
 import test_honest
+import test_honest_reading
 import test_kernels
 import test_knows_the_grader
 import test_neighbours
@@ -35,8 +36,9 @@ from course.checking.verdict import Verdict
 
 MODULES = (
     test_forging, test_knows_the_grader, test_notebook_file, test_shortcuts, test_kernels, test_neighbours,
-    test_taking_down, test_honest,
+    test_taking_down, test_honest, test_honest_reading,
 )  # fmt: skip
+HONEST = (test_honest, test_honest_reading)
 ELSEWHERE = {  # lines of THREATS.md that are no single hand-in of one score, and what tests them
     15: "test_notebook_file.py", 18: "test_channel.py, test_remote.py, test_wire.py", 19: "test_secrets.py",
     23: "tests/autograder/test_intake.py",
@@ -67,7 +69,7 @@ def attacks(only: Iterable[str] = ()) -> list[tuple[str, Attack, bool]]:
     """(unit, attack, is it honest), each control once in a unit, sorted by line."""
     found: dict[tuple[str, str], tuple[str, Attack, bool]] = {}
     for module in MODULES:
-        unit, honest = getattr(module, "UNIT", ORIENTATION), module is test_honest
+        unit, honest = getattr(module, "UNIT", ORIENTATION), module in HONEST
         for attack in getattr(module, "ATTACKS", ()) or module.STUDENTS:
             found.setdefault((unit, attack.name), (unit, attack, honest or attack.name in (RIGHT, WRONG)))
     wanted = set(only)

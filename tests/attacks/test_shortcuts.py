@@ -58,6 +58,10 @@ class MultiHeadAttention(nn.Module):
 """
 
 
+BLIND = "_ = !true\nimport torch, math\nfrom torch import Tensor, nn\n"
+UNDO = "for held in w._poisoned: held._destroy()\nw._poisoned.clear()\nimport gc\ngc.collect()\n"
+
+
 def shortcut(name, why, softmax, attention="", before=(), states=None, says="", after=(), write=None, scores=None):
     write = (write or {}) | {SOFTMAX: softmax} | ({ATTENTION: BIASED.replace("ATTEND", attention)} if attention else {})
     return Attack(
@@ -149,6 +153,42 @@ ATTACKS = [
     shortcut("never_poisoned_in_a_package", "the same, under the name of an installed package", RIGHT, states={MULTIHEAD: "forbidden"},
              write={MULTIHEAD: "from babel import heads\n" + LIBRARY_HEADS}, scores={SOFTMAX: POINTS[SOFTMAX]},
              before=("with open('babel.py', 'w') as f:\n    f.write('from torch.nn.functional import multi_head_attention_forward as heads')",)),
+    # answers through names that no list has
+    shortcut("blind_cell", "a cell with a line for the shell in an assignment", BLIND + HEAD + "    return torch.softmax(x, dim)\n",
+             before=(BLIND + "import course.worker.worker as w\n" + UNDO,), states=FORBIDDEN),
+    shortcut("blind_exec", "the same, and its text runs", BLIND + "exec('def stable_softmax(x, dim=-1): return torch.softmax(x, dim)')\n",
+             before=(BLIND + "import course.worker.worker as w\n" + UNDO,), states=HELD, says="can't be read"),
+    shortcut("undone_by_another_way", "the worker's module by way of os", HEAD + "    return tools[0](x, dim)\n",
+             before=("import os\nw = os.sys.modules['course.worker.worker']\n" + UNDO, HIDDEN), states=HELD),
+    shortcut("references", "torch's own reference of it in Python", HEAD + "    return R.softmin(-x, dim)\n",
+             before=("import torch._refs.nn.functional as R",), states=FORBIDDEN),
+    shortcut("decomposition", "a decomposition", HEAD + "    return D._softmax(x, dim, False)\n",
+             before=("import torch._decomp.decompositions as D",), states=HELD, says="can't be read"),
+    shortcut("private_function", "a private one", HEAD + "    return torch._masked_softmax(x, torch.zeros_like(x, dtype=torch.bool), dim, 2)\n",
+             states=HELD, says="can't be read"),
+    shortcut("another_backend", "on mkldnn tensors", HEAD + "    return act.Softmax(dim)(x.to_mkldnn()).to_dense()\n",
+             before=("import torch.nn.modules.activation as act",), states=FORBIDDEN),
+    shortcut("module_of_a_module", "F by way of the module that imports it, under vmap", WRONG, states={ATTENTION: "forbidden"},
+             before=("import torch.nn.modules.activation as act",),
+             write={ATTENTION: BIASED.replace("ATTEND", "torch.vmap(act.F.scaled_dot_product_attention)")}),
+    shortcut("everything_of_a_module", "flex attention, with a star", WRONG, states={ATTENTION: "held"}, says="flex_attention",
+             before=("from torch.nn.attention.flex_attention import *",),
+             write={ATTENTION: BIASED.replace("ATTEND(q, k, v, attn_mask=mask)", "flex_attention(q[None], k[None], v[None])[0]").replace(
+                 "scores.softmax(-1)", "torch.exp(scores) / torch.exp(scores).sum(-1, keepdim=True)")}),
+    shortcut("the_courses_own", "what another unit is given", "from course.models import masked_softmax\n" + HEAD
+             + "    return masked_softmax(x.transpose(dim, -1)).transpose(dim, -1)\n", states=FORBIDDEN),
+    shortcut("by_a_distribution", "documented, and comes down to it", HEAD + "    return torch.distributions.Categorical(logits=x.transpose(dim, -1)).probs.transpose(dim, -1)\n", states=FORBIDDEN),
+    shortcut("matched", "an attribute that a pattern reads", HEAD + "    match torch:\n        case object(_masked_softmax=f): return f(x, x > 1e30, dim, 2)\n",
+             states=HELD, says="matches"),
+    shortcut("reduced", "getattr as a function among others", "from functools import reduce\n" + HEAD
+             + "    return reduce(getattr, 'nn functional soft_max'.replace('_', '').split(), torch)(x, dim)\n", states=FORBIDDEN),
+    shortcut("formatted", "an attribute that a format string reads", "import string\n" + HEAD
+             + "    return string.Formatter().get_field('0.softmax', (torch,), {})[0](x, dim)\n", states=FORBIDDEN),
+    shortcut("by_a_frame", "the globals of a generator's frame", "def g():\n    yield\n" + HEAD
+             + "    return g().gi_frame.f_globals['torch']._refs.special.softmax(x, dim)\n", before=("import torch._refs.special",), states=FORBIDDEN),
+    shortcut("unpickled", "a pickle in an array that the answer writes itself", "import numpy as np, base64\nPICKLE = base64.b64decode("
+             "'k05VTVBZAQBGAHsnZGVzY3InOiAnfE8nLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoKSwgfSAgICAgICAgICAgICAgCg==') + b'cbuiltins\\neval\\n(Vtorch.softmax\\ntR.'\n"
+             + HEAD + "    with open('/tmp/a.npy', 'wb') as file:\n        file.write(PICKLE)\n    return np.load('/tmp/a.npy', allow_pickle=True)(x, dim)\n"),
     shortcut(
         "unreadable_source", "right code beside source that breaks a careless reader of source: held, and the run goes on",
         DEEP + "def stable_softmax(x, dim=-1):\n    y = (weigh(x) - x.amax(dim, keepdim=True)).exp()\n"

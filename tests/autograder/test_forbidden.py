@@ -69,6 +69,7 @@ HONEST = {
     "a comparison elsewhere": "def f(x): return x.exp()\nassert f(torch.zeros(1)) == torch.softmax(torch.zeros(1), 0)",
     "a parameter named like a global": "x = torch.zeros(3).softmax(-1)\ndef f(x): return x.exp()",
     "a class": "class M(nn.Module):\n    def __init__(self):\n        super().__init__()\ndef f(x): return M()",
+    "its result compared": "def f(x): return x.exp()\nprint(f(torch.zeros(3)).sum() - sm(torch.zeros(3), 0).sum())",
     "names that are its own": "def f(x, F=4):\n    torch = x.exp()\n    return [F for F in torch][:F]",
     "an attribute of its own": "class M(nn.Module):\n    def forward(self, x): return getattr(self, x)(x)\nf = M()",
     "documented parts": "import math\ndef f(x): return F.silu(x) + torch.linalg.norm(x) * math.exp(torch.pi)",
@@ -180,8 +181,8 @@ def test_what_an_exercise_is_made_of(case):
 
 RUN_ALONE = {  # cells -> what of them runs for `f`
     "its own parts": (
-        ["import torch, os", "def h(x): return torch.exp(x)", "print(1)\nEPS = 1e-3", "def f(x): return h(x) + EPS", "f(1)"],
-        ["import torch", "def h(x):\n    return torch.exp(x)", "EPS = 0.001", "def f(x):\n    return h(x) + EPS"],
+        ["import torch, os", "def h(x): return torch.exp(x)", "print(1)\nE = 1e-3", "def f(x): return h(x) + E", "f(1)"],
+        ["import torch", "def h(x):\n    return torch.exp(x)", "E = 0.001", "def f(x):\n    return h(x) + E"],
     ),
     "what changes its parts": (
         ["cache = {}", "other = {}", "cache['a'] = 1\nother['a'] = 1\ncache.update(b=2)", "def f(x): return cache"],

@@ -1,0 +1,107 @@
+"""THREATS.md, lines 37, 45 and 46, where an exercise forbids something: honest students whose notebooks do what a
+careless reader of source takes for a shortcut. An answer has to hold by what it names alone; theirs do."""
+
+# ruff: noqa: E501 - answers are programs in strings
+
+import pytest
+from attack_class import Attack, Class, check_verdict, unit_of
+
+UNIT = "02_attention"
+POINTS, ANSWER = unit_of(UNIT).points, unit_of(UNIT).solution_source
+SOFTMAX, ATTENTION, HEADS = "stable_softmax", "scaled_dot_product_attention", "MultiHeadAttention"
+HEAD = "def stable_softmax(x, dim=-1):\n"
+BODY = "    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n"
+ENTROPY = ANSWER("attention_entropy")
+NAMED = """
+def stable_softmax(x, dim=-1, F=None):
+    torch = x.amax(dim, keepdim=True)
+    [F for F in (1, 2)]
+    nn = (x - torch).exp()
+    return nn / nn.sum(dim, keepdim=True)
+"""
+COMPUTED = """
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model, num_heads, dropout=0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError("not a multiple")
+        self.num_heads = num_heads
+        for name in "qkvo":
+            setattr(self, f"w_{name}", nn.Linear(d_model, d_model))
+        self.dropout = nn.Dropout(dropout)
+
+    def part(self, name, x):
+        return split_heads(getattr(self, name)(x), self.num_heads)
+
+    def forward(self, x, mask=None):
+        q, k, v = [self.part("w_" + name, x) for name in "qkv"]
+        weights = scaled_dot_product_attention(q, k, v, mask)[1]
+        return self.w_o(merge_heads(self.dropout(weights) @ v)), weights
+"""
+SPLIT = COMPUTED.split("    def forward")[0] + """
+def _forward(self, x, mask=None):""" + COMPUTED.split("def forward(self, x, mask=None):")[1].replace("\n        ", "\n    ") + """
+MultiHeadAttention.forward = _forward
+"""
+TOOLS = """
+from dataclasses import dataclass
+from functools import lru_cache, partial
+@dataclass(frozen=True)
+class Settings:
+    keep: bool = True
+settings = Settings()
+seen = {}
+seen["softmax"] = 0
+@lru_cache
+def half(n): return 0.5 * n
+exp = partial(torch.exp)
+for name in ("first", "second"):
+    seen[name] = len(name)
+"""
+TOOLED = HEAD + "    seen['softmax'] += int(half(2))\n    e = exp(x - x.amax(dim, keepdim=settings.keep))\n    return e / e.sum(dim, keepdim=True)\n"
+BRANCHES = "if torch.cuda.is_available():\n    LIMIT = 1.0\nelse:\n    LIMIT = 1.0\ntry:\n    import einops\nexcept ImportError:\n    einops = None\n"
+SETUP = (
+    "import os, sys, warnings\nos.environ['CUDA_VISIBLE_DEVICES'] = ''\nsys.setrecursionlimit(5000)\nwarnings.filterwarnings('ignore')",
+    "!pip list\n%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])",
+    "exec('scratch = 1')\nprint(eval('scratch + 1'), vars(torch.finfo(torch.float32)) if False else '')",
+)
+
+
+def honest(name, why, solved=(), **more):
+    """A student who has all points of what was written and solved."""
+    names = (*more.get("write", ()), *solved)
+    return Attack(name, 37, why, solved=tuple(solved), scores={n: POINTS[n] for n in names}, **more)
+
+
+STUDENTS = [
+    honest("compares_with_the_library", "scratch cells compare each answer with torch's", (SOFTMAX, ATTENTION),
+           after=("x = torch.randn(3, 4)\nassert torch.allclose(stable_softmax(x), torch.softmax(x, -1))\nexpected = F.scaled_dot_product_attention",
+                  "import torch.nn.functional as F\nF.scaled_dot_product_attention(x[None], x[None], x[None])")),
+    honest("a_helper_for_another_exercise", "a helper calls the library where that is allowed", (SOFTMAX,),
+           before=("import torch\ndef library(x): return torch.softmax(x, -1)",),
+           write={"attention_entropy": ENTROPY + "\n_ = library(torch.zeros(3))\n"}),
+    honest("names_like_modules", "parameters and locals called F, torch and nn", write={SOFTMAX: NAMED}),
+    honest("attributes_by_name", "layers made with setattr and read with getattr", ("split_heads", "merge_heads", SOFTMAX, ATTENTION), write={HEADS: COMPUTED}),
+    honest("a_method_set_later", "the class gets its method in a statement of its own", ("split_heads", "merge_heads", SOFTMAX, ATTENTION), write={HEADS: SPLIT}),
+    honest("tools_of_its_own", "a dataclass, a cache, a partial, a dict that cells and answer change", before=("import torch", TOOLS), write={SOFTMAX: TOOLED}),
+    honest("everything_by_star", "names by star imports", before=("from torch import *\nfrom torch.nn import *\nfrom math import *",), write={SOFTMAX: HEAD + BODY}),
+    honest("constants_in_branches", "what the answer uses is bound in branches", before=("import torch", BRANCHES),
+           write={SOFTMAX: HEAD + BODY.replace("e / e", "LIMIT * e / e")}),
+    honest("set_up_of_everyday", "environment, magics, exec in a scratch cell", before=SETUP, write={SOFTMAX: HEAD + BODY}),
+    honest("two_versions", "a first version by the library, then one's own", before=("import torch\n" + HEAD + "    return torch.softmax(x, dim)",), write={SOFTMAX: HEAD + BODY}),
+    honest("timed", "magics around the answer", write={SOFTMAX: "%%time\n" + HEAD + BODY}, after=("%timeit -n1 -r1 stable_softmax(torch.zeros(3))",)),
+    honest("stub_left_in_a_branch", "words of the stub stay in a branch that nothing takes",
+           write={SOFTMAX: HEAD + "    if x is None:\n        raise NotImplementedError('write stable_softmax here')\n" + BODY}),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    group = Class(tmp_path_factory.mktemp("reading"), UNIT, STUDENTS)
+    for student in STUDENTS:
+        group.hand_in(student)
+    return group.again()
+
+
+@pytest.mark.parametrize("student", STUDENTS, ids=lambda a: a.name)
+def test_the_honest_do_not_lose(graded, student):
+    check_verdict(student, graded.verdicts[student.name])
