@@ -40,6 +40,7 @@ RERUNS = 3  # how often a runner that an exercise killed is made anew
 LONG = 1e6  # seconds a replay sandbox may live
 MOST_NOTES = 5  # on cells that can't be read
 LEAST_LEFT = 5.0  # seconds that must be left of a hand-in's time for a second judgement of its answers
+WAITING = "waiting for a processor"
 CELL_OUTPUT, ALL_OUTPUT = 20_000, 500_000  # characters of printed text that a verdict keeps
 
 
@@ -53,15 +54,21 @@ def unreadable(rules: UnitRules, student: str, reason: str, digest: str = "") ->
 
 
 def judge(
-    rules: UnitRules, handin: HandIn, secret: bytes, limits: Limits | None = None, kind: str = "bwrap"
+    rules: UnitRules,
+    handin: HandIn,
+    secret: bytes,
+    limits: Limits | None = None,
+    kind: str = "bwrap",
+    spent: float = 0.0,
 ) -> Verdict:
     """The verdict of one hand-in. `kind="none"` runs the worker without a sandbox: for one's own code only.
 
-    Raises NoSandbox, and SandboxGone (or Lost, while it starts) when the machine took the sandbox away: then the
-    hand-in must be judged again.
+    spent: seconds of `limits.submission` that are gone already. Raises NoSandbox, and SandboxGone (or Lost, while it
+    starts) when the sandbox was taken away: then the hand-in must be judged again.
     """
     began, spent = time.perf_counter(), time.process_time()
     limits = limits or Limits()
+    limits = replace(limits, submission=max(limits.submission - spent, min(limits.submission, LEAST_LEFT)))
     session = _Session(rules, handin, secret, limits, kind)
 
     def again(changed: HandIn, only: set[str]) -> list[ExerciseVerdict]:
@@ -75,7 +82,7 @@ def judge(
     verdict = Verdict(
         unit=rules.unit, student=handin.student, max_score=rules.max_score, manual_max=rules.manual,
         exercises=rows, digest=handin.digest, check_version=rules.version, notes=[*handin.notes, *session.notes],
-        cell_outputs=session.outputs, peak_bytes=session.peak_bytes, costs=session.costs,
+        cell_outputs=session.outputs, peak_bytes=session.peak_bytes, costs=session.costs, starved=session.starved,
     )  # fmt: skip
     verdict.costs["of the judge"] = round(time.process_time() - spent, 4)
     verdict.seconds = round(time.perf_counter() - began, 3)
@@ -114,6 +121,7 @@ class _Session:
         self.lost: dict[str, CellResult] = {}
         self.kernels: dict[frozenset[str], str] = {}  # names of kernels to their source
         self.peak_bytes = 0
+        self.starved = False
         self.reruns = RERUNS
         self.costs: dict[str, float] = {}
         self.readings = cells.read_all(handin.sources)
@@ -135,6 +143,8 @@ class _Session:
                 raise SandboxGone(box.gone)
             self._explain(rows)
             self.peak_bytes, self.costs["of the sandbox"] = box.peak_bytes, round(box.processor_seconds(), 4)
+            self.costs[WAITING] = round(box.meter.waited, 4)
+            self.starved = Replays.starved() or box.starved
             with self._stage("sandbox"):
                 stack.close()
         return rows
@@ -142,6 +152,7 @@ class _Session:
     def take_in(self, other: _Session, rows: list[ExerciseVerdict]) -> list[ExerciseVerdict]:
         """The rows of another session on the same hand-in, whose costs come on top of this one's."""
         self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
+        self.starved = self.starved or other.starved
         for stage, cost in other.costs.items():
             self.costs[stage] = round(self.costs.get(stage, 0.0) + cost, 4)
         return rows
@@ -355,6 +366,14 @@ class Replays:
         if cls._box is not None:
             cls._box.close()
             cls._box = None
+
+    @classmethod
+    def starved(cls) -> bool:
+        """Whether a replay ran out of time that others had, since this was last asked."""
+        if cls._box is None:
+            return False
+        found, cls._box.starved = cls._box.starved, False
+        return found
 
     def _sandbox(self) -> Sandbox:
         if Replays._box is None:
