@@ -2,9 +2,9 @@
 
 Starting a judge from nothing takes two seconds of processor time for imports, as much as many hand-ins take.
 
-Each has a processor for its sandboxes, so that a hand-in takes no other judge's; an alarm clock of the kernel's, which
-no code that hangs can hold up; and a bound on its memory. None of this for judges that others started, such as Dask's
-workers.
+Each has a processor for its sandboxes where no control group shares them out, so that a hand-in takes no other judge's;
+an alarm clock of the kernel's, which no code that hangs can hold up; and a bound on its memory. None of this for judges
+that others started, such as Dask's workers.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def _bound(number: int) -> None:
     import resource
 
     cores = sorted(os.sched_getaffinity(0))
-    Sandbox.core = cores[number % len(cores)] if len(cores) > 1 else None
+    shared_out = cgroup.CPU in cgroup.places() or len(cores) < 2
+    Sandbox.core = None if shared_out else cores[number % len(cores)]
     _of_a_pool[:] = [number]
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     most = resource.getrlimit(resource.RLIMIT_DATA)[1]

@@ -13,12 +13,28 @@ What it stops (each with attacks that win where its walls are taken away: tests/
 
 What it does not stop
 - a hole in the kernel: the walls are namespaces, a syscall filter and Landlock, not a virtual machine
-- CPU time taken from neighbours within the time limits; timing as a side channel
-- what the kernel counts for a user, shared by hand-ins judged at the same time: inotify instances, pages in pipes
+- timing as a side channel
+- use of processors that are free, within the time limits. Of busy ones a sandbox has one share in a control group;
+  without one it is behind the judge (nice) and, in `course grade`, on one processor. Limits of time are in `deadline`
+- what the kernel counts for a user, shared by hand-ins judged at the same time: pages in pipes, files in flight between
+  sockets. Who takes all of them leaves small pipes, and nothing to pass on, to the others until it ends
 - reading /usr and the installed Python packages; seeing which kernel and processor this is, and at which path Python
   is installed
 - one exercise's calls from spoiling the same student's runner, whose rights it has: it costs that student only
 - `kind="none"`: nothing of the above but time limits and the memory watcher; for one's own code only
+
+What the kernel holds for a hand-in, besides the memory of its processes. A control group counts all of it but messages
+in TCP; where there is none (`course doctor` says so) these bounds add up, each for a hand-in if nothing else is said
+- page tables: counted by the watcher like memory
+- files on the two disks: their size, and 20,000 inodes
+- sockets: 512, by the watcher, those in flight too; asking for larger buffers does nothing. Unix and UDP hold 208 KiB
+  each, TCP 256 KiB each way; a cold sandbox can't lower those of TCP, which has as much as the host allows
+- pipes: 64 MiB for all hand-ins together and 8 KiB for each further one; F_SETPIPE_SZ is refused
+- files in flight: 256 for all hand-ins together
+- watches of files: 64 instances, 8,192 watches; epoll: 200 B for each pair of files that are open, 256 a process
+- mappings: 65,530 of 200 B a process; locks of files: 200 B each, and slower the more there are of one file
+- threads: 16 KiB each, as many as processes; timers and queued signals: 256; core files: none
+- message queues, semaphores, System V memory, memfd, keys, BPF, user faults, io_uring: refused
 
 Not here: the command line of the walls (autograder.sandbox.bubblewrap), the warm process that forks the sandboxes
 (autograder.sandbox.zygote), values (grader_kernels.wire), verdicts.

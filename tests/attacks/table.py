@@ -22,6 +22,7 @@ import test_forging
 import test_honest
 import test_kernels
 import test_knows_the_grader
+import test_machine
 import test_neighbours
 import test_notebook_file
 import test_shortcuts
@@ -35,13 +36,14 @@ from course.checking.verdict import Verdict
 
 MODULES = (
     test_forging, test_knows_the_grader, test_notebook_file, test_shortcuts, test_kernels, test_neighbours,
-    test_taking_down, test_honest,
+    test_taking_down, test_machine, test_honest,
 )  # fmt: skip
 ELSEWHERE = {  # lines of THREATS.md that are no single hand-in of one score, and what tests them
     15: "test_notebook_file.py", 18: "test_channel.py, test_remote.py, test_wire.py", 19: "test_secrets.py",
     23: "tests/autograder/test_intake.py",
 }  # fmt: skip
 BOMBS = {"bombs", "bomb_in_a_cell", "disks_in_cells", "memory_in_a_cell", "floods", "many_outputs"}
+BOMBS |= {each.name for each in test_machine.ATTACKS if each.line}
 NOT_THERE = "not run there: it would take the machine down"
 ALONE = "not run there: it judges one at a time"
 LITTLE = 1e-6
