@@ -216,16 +216,16 @@ while True: pass
 SLOW = """
 def fix_the_stub(x):
     import time
-    until = time.process_time() + 0.35
+    until = time.process_time() + 0.2
     while time.process_time() < until: pass
     return 2 * x
 """
-BRISK = replace(SMALL, cell=4, call=0.6, exercise=5)  # more than half of these the slow answer needs
+BRISK = replace(SMALL, cell=4, call=0.4, exercise=5)  # of which the slow answer needs more than half
 STARVING = [
     *(
         Attack(
             f"busy_{letter}", 43, "forty endless loops in each of several cells", write=PLAIN, solved=SOLVED, scores=TWO,
-            before=tuple(f"{BUSY}\n# {turn}" for turn in range(4)), limits=BRISK,
+            before=tuple(f"{BUSY}\n# {turn}" for turn in range(2)), limits=BRISK,
         )
         for letter in "ac"
     ),
