@@ -15,9 +15,11 @@ stops with the sentence. The class secret travels as well: use a network you tru
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import (
@@ -42,14 +44,17 @@ from autograder.classroom import class_folder, clock, intake
 from autograder.classroom.class_folder import ClassFolder, Verdicts, disk_full
 from autograder.classroom.names import composed
 from autograder.judging.judge import judge, unreadable
-from autograder.judging.pool import local_executor, start_early
+from autograder.judging.pool import ended_after, local_executor, start_early
 from autograder.judging.rules import HandIn, UnitRules, code_cells, rules_for
-from autograder.sandbox.sandbox import Lost, NoSandbox, SandboxGone, why_not
+from autograder.sandbox.deadline import FAR
+from autograder.sandbox.sandbox import Limits, Lost, NoSandbox, SandboxGone, why_not
 from course.checking import verdict as verdicts
 from course.checking.verdict import Verdict
 from course.files import write_whole
 
-_PR_SET_PDEATHSIG = 1
+JUDGE_SECONDS = FAR * Limits.submission + 120  # after which the kernel ends a judging process
+MOST_ALONE, ALONE_SECONDS = 200, 3600.0  # hand-ins that are judged a second time, and how long that may take in all
+GONE = "its code ended the sandbox that it ran in, each time that it ran"
 _one_at_a_time = threading.Lock()  # a Dask worker may run its tasks in threads; a judge has its process to itself
 Tell = Callable[[str, int, int], None]
 
@@ -94,11 +99,15 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct):
-    """What came of a Task: a verdict; or why this hand-in has none; or why this process can't judge at all."""
+    """What came of a Task: a verdict; or why this hand-in has none; or why this process can't judge at all.
+
+    doubtful: the verdict counts if it is the same while nothing else is judged.
+    """
 
     verdict: Verdict | None = None
     failed: str = ""
     unfit: str = ""
+    doubtful: bool = False
 
 
 def grade(
@@ -138,6 +147,7 @@ def grade(
                 pool.shutdown(wait=True, cancel_futures=True)
         for each in suspects:
             judging.run_alone(each)
+    judging.run_doubtful(executor)
     return graded
 
 
@@ -165,8 +175,8 @@ def set_up(folder: ClassFolder, unit: str) -> None:
 def judge_task(data: bytes) -> bytes:
     """Judge one hand-in in a judging process: a Task as JSON in, an Answer as JSON out. Raises nothing."""
     try:
-        with _one_at_a_time:
-            answer = Answer(_judge(msgspec.json.decode(data, type=Task)))
+        with _one_at_a_time, ended_after(JUDGE_SECONDS):
+            answer = _judge(msgspec.json.decode(data, type=Task))
     except (NoSandbox, Unfit) as error:
         answer = Answer(unfit=f"{socket.gethostname()}: {error}")
     except Exception as error:
@@ -175,15 +185,29 @@ def judge_task(data: bytes) -> bytes:
     return msgspec.json.encode(answer)
 
 
-def _judge(task: Task) -> Verdict:
+def _judge(task: Task) -> Answer:
     _one_thread()
     rules = _rules_of_version(task.unit, task.version)
     cells = code_cells(nbformat.reads(task.notebook, as_version=4))
     handin = HandIn(task.student, cells, task.digest, list(task.notes))
+    secret, began = bytes.fromhex(task.secret), time.monotonic()
     try:
-        return judge(rules, handin, bytes.fromhex(task.secret))
-    except (SandboxGone, Lost):  # no student can end a sandbox, so the machine did: perhaps only this once
-        return judge(rules, handin, bytes.fromhex(task.secret))
+        verdict = judge(rules, handin, secret)
+    except (SandboxGone, Lost):  # perhaps the machine took it away, and only this once
+        try:
+            verdict = judge(rules, handin, secret, spent=time.monotonic() - began)
+        except (SandboxGone, Lost):
+            return _taken_twice(rules, task)
+    except MemoryError:
+        return Answer(unreadable(rules, task.student, "judging it took more memory than a judge has", task.digest))
+    return Answer(verdict, doubtful=verdict.starved)
+
+
+def _taken_twice(rules: UnitRules, task: Task) -> Answer:
+    """A sandbox without a hand-in says whose fault it was. Raises NoSandbox."""
+    if missing := why_not():
+        raise NoSandbox(missing)
+    return Answer(unreadable(rules, task.student, GONE, task.digest), doubtful=True)
 
 
 def _rules_of_version(unit: str, version: str) -> UnitRules:
@@ -228,6 +252,7 @@ class _Judging:
         self.folder, self.graded, self.todo, self.ahead, self.tell = folder, graded, todo, ahead, tell
         self.rules, self.release = rules_for(graded.unit), folder.release_notebook(graded.unit)
         self.secret, self.total = folder.secret().hex(), len(todo)
+        self.doubtful: list[tuple[Waiting, Verdict]] = []
 
     def run(self, pool: Executor) -> list[Waiting]:
         """Judge what waits. Returns early when a judge died and took the pool along: with those it had in hand."""
@@ -243,13 +268,32 @@ class _Judging:
                     suspects.append(each)
                     whole = False
                 else:
-                    self._settle(each, future)
+                    self._settle(each, _answer(future))
         return suspects
 
     def run_alone(self, each: Waiting) -> None:
         """Judge one hand-in in a pool of its own: it may be the one that breaks pools."""
+        began = time.monotonic()
         with local_executor(1) as pool:
-            self._settle(each, pool.submit(judge_task, self._task(each)))
+            answer = _answer(pool.submit(judge_task, self._task(each)))
+        if answer.failed and time.monotonic() - began >= JUDGE_SECONDS:
+            reason = f"judging it took longer than {JUDGE_SECONDS:g} s"
+            answer = Answer(unreadable(self.rules, each.student, reason, each.digest))
+        self._settle(each, answer)
+
+    def run_doubtful(self, executor: Executor | None) -> None:
+        """Judge again, one by one and after all others, who ran out of time or lost a sandbox on a busy machine.
+
+        The second verdict counts. An executor of somebody else's may still judge another class.
+        """
+        doubtful, self.doubtful, give_up = self.doubtful, [], time.monotonic() + ALONE_SECONDS
+        for each, verdict in doubtful:
+            answer = Answer()
+            if time.monotonic() < give_up:
+                self.tell("judging alone", self.graded.judged, self.total)
+                with contextlib.nullcontext(executor) if executor else local_executor(1) as pool:
+                    answer = _answer(pool.submit(judge_task, self._task(each)))
+            self._settle(each, answer if answer.verdict or answer.unfit else Answer(verdict), last=True)
 
     def _give_out(self, pool: Executor, running: dict[Future, Waiting]) -> bool:
         """Keep the pool busy; whether it is whole."""
@@ -268,10 +312,12 @@ class _Judging:
             Task(unit, each.student, text, each.digest, each.notes, self.secret, self.rules.version)
         )
 
-    def _settle(self, each: Waiting, future: Future) -> None:
-        answer = _answer(future)
+    def _settle(self, each: Waiting, answer: Answer, last: bool = False) -> None:
         if answer.unfit:
             raise Unfit(answer.unfit)
+        if answer.doubtful and answer.verdict and not last and len(self.doubtful) < MOST_ALONE:
+            self.doubtful.append((each, answer.verdict))
+            return
         self.graded.judged += 1
         verdict = answer.verdict or self._given_up(each, answer.failed)
         if (verdict.student, verdict.unit, verdict.digest) != (each.student, self.graded.unit, each.digest):

@@ -394,7 +394,7 @@ def content_digest(verdict: Verdict, late: float = 0.0) -> str:
     many seconds late the hand-in is."""
     exercises = [msgspec.structs.replace(exercise, seconds=0.0) for exercise in verdict.exercises]
     plain = msgspec.structs.replace(
-        verdict, seconds=0.0, peak_bytes=0, costs={}, check_version="", history=[], exercises=exercises
+        verdict, seconds=0.0, peak_bytes=0, costs={}, starved=False, check_version="", history=[], exercises=exercises,
     )
     return hashlib.sha256(msgspec.json.encode(plain) + (f" {late}".encode() if late else b"")).hexdigest()
 

@@ -40,6 +40,7 @@ RERUNS = 3  # how often a runner that an exercise killed is made anew
 LONG = 1e6  # seconds a replay sandbox may live
 MOST_NOTES = 5  # on cells that can't be read
 LEAST_LEFT = 5.0  # seconds that must be left of a hand-in's time for a second judgement of its answers
+WAITING = "waiting for a processor"
 CELL_OUTPUT, ALL_OUTPUT = 20_000, 500_000  # characters of printed text that a verdict keeps
 
 
@@ -53,19 +54,25 @@ def unreadable(rules: UnitRules, student: str, reason: str, digest: str = "") ->
 
 
 def judge(
-    rules: UnitRules, handin: HandIn, secret: bytes, limits: Limits | None = None, kind: str = "bwrap"
+    rules: UnitRules,
+    handin: HandIn,
+    secret: bytes,
+    limits: Limits | None = None,
+    kind: str = "bwrap",
+    spent: float = 0.0,
 ) -> Verdict:
     """The verdict of one hand-in. `kind="none"` runs the worker without a sandbox: for one's own code only.
 
-    Raises NoSandbox, and SandboxGone (or Lost, while it starts) when the machine took the sandbox away: then the
-    hand-in must be judged again.
+    spent: seconds of `limits.submission` that are gone already. Raises NoSandbox, and SandboxGone (or Lost, while it
+    starts) when the sandbox was taken away: then the hand-in must be judged again.
     """
-    began, spent = time.perf_counter(), time.process_time()
+    began, used = time.perf_counter(), time.process_time()
     limits = limits or Limits()
+    limits = replace(limits, submission=max(limits.submission - spent, min(limits.submission, LEAST_LEFT)))
     session = _Session(rules, handin, secret, limits, kind)
 
     def again(changed: HandIn, only: set[str]) -> list[ExerciseVerdict]:
-        left = limits.submission - (time.perf_counter() - began)
+        left = session.left()
         if left < LEAST_LEFT:
             return []
         second = _Session(rules, changed, secret, replace(limits, submission=left), kind, only)
@@ -75,9 +82,9 @@ def judge(
     verdict = Verdict(
         unit=rules.unit, student=handin.student, max_score=rules.max_score, manual_max=rules.manual,
         exercises=rows, digest=handin.digest, check_version=rules.version, notes=[*handin.notes, *session.notes],
-        cell_outputs=session.outputs, peak_bytes=session.peak_bytes, costs=session.costs,
+        cell_outputs=session.outputs, peak_bytes=session.peak_bytes, costs=session.costs, starved=session.starved,
     )  # fmt: skip
-    verdict.costs["of the judge"] = round(time.process_time() - spent, 4)
+    verdict.costs["of the judge"] = round(time.process_time() - used, 4)
     verdict.seconds = round(time.perf_counter() - began, 3)
     return verdict.add_up()
 
@@ -104,6 +111,7 @@ class _Session:
         self.lost: dict[str, CellResult] = {}
         self.kernels: dict[frozenset[str], str] = {}  # names of kernels to their source
         self.peak_bytes = 0
+        self.starved = False
         self.reruns = RERUNS
         self.costs: dict[str, float] = {}
         self.readings = cells.read_all(handin.sources)
@@ -132,12 +140,19 @@ class _Session:
                 raise SandboxGone(box.gone)
             self.peak_bytes = max(self.peak_bytes, box.peak_bytes)
             self._add_cost("of the sandbox", box.processor_seconds())
+            self._add_cost(WAITING, box.meter.waited)
+            self.starved = Replays.starved() or box.starved or self.starved
             with self._stage("sandbox"):
                 stack.close()
+
+    def left(self) -> float:
+        """Seconds of the hand-in's time that are left; what it waited for a processor was not its own."""
+        return self.limits.submission - (time.perf_counter() - self.began) + self.costs.get(WAITING, 0.0)
 
     def take_in(self, other: _Session, rows: list[ExerciseVerdict]) -> list[ExerciseVerdict]:
         """The rows of another session on the same hand-in, whose costs come on top of this one's."""
         self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
+        self.starved = self.starved or other.starved
         for stage, cost in other.costs.items():
             self._add_cost(stage, cost)
         return rows
@@ -170,9 +185,9 @@ class _Session:
                 found[row.name] = forbidden.refuse(row, self.notebook.findings(row.name, forbids))
                 if found[row.name].state != "forbidden":
                     to_run.setdefault(forbids, []).append(row)
-        left = self.limits.submission - (time.perf_counter() - self.began)
         if to_run:
-            with self._stage("poisoned runs"), self._sandbox(replace(self.limits, submission=max(left, 1.0))) as box:
+            limits = replace(self.limits, submission=max(self.left(), min(self.limits.submission, LEAST_LEFT)))
+            with self._stage("poisoned runs"), self._sandbox(limits) as box:
                 for forbids, group in to_run.items():
                     found |= self._run_as_read(box, forbids, group, found)
         return list(found.values())
@@ -363,6 +378,14 @@ class Replays:
         if cls._box is not None:
             cls._box.close()
             cls._box = None
+
+    @classmethod
+    def starved(cls) -> bool:
+        """Whether a replay ran out of time that others had, since this was last asked."""
+        if cls._box is None:
+            return False
+        found, cls._box.starved = cls._box.starved, False
+        return found
 
     def _sandbox(self) -> Sandbox:
         if Replays._box is None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import torch
 
+from autograder.sandbox.deadline import Deadline
 from autograder.sandbox.sandbox import Exercise, Lost, Replayer
 from course.checking.cases import FATAL
 from course.checking.subject import Handle, SubjectError
@@ -114,14 +114,14 @@ class RemoteSubject:
         number, buffers = next(self.exercise.numbers), []
         spec = wire.encode((args, kwargs), buffers, self._register)
         header = {"id": number, "op": operation, "subject": self.name, "args": spec}
-        deadline = time.monotonic() + self.exercise.limits.call
+        deadline = self.exercise.call()
         try:
             self.exercise.send(header, buffers, deadline)
             return self._answer(number, deadline)
         except Lost as lost:
             raise SubjectError(lost.kind, lost.message) from lost
 
-    def _answer(self, number: int, deadline: float) -> Any:
+    def _answer(self, number: int, deadline: Deadline) -> Any:
         while True:
             header, body = self.exercise.listen(deadline)
             if "ask" in header:
@@ -139,7 +139,7 @@ class RemoteSubject:
         self._functions[number] = function
         return number
 
-    def _call_back(self, header: dict, body: bytearray, deadline: float) -> None:
+    def _call_back(self, header: dict, body: bytearray, deadline: Deadline) -> None:
         """Call one of our functions for the worker, and answer with what it returns or raises."""
         number, function = header["ask"], self._functions.get(_integer(header.get("callback")))
         if type(number) is not int or function is None or self._nesting >= MAX_NESTING:

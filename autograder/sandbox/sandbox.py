@@ -13,12 +13,28 @@ What it stops (each with attacks that win where its walls are taken away: tests/
 
 What it does not stop
 - a hole in the kernel: the walls are namespaces, a syscall filter and Landlock, not a virtual machine
-- CPU time taken from neighbours within the time limits; timing as a side channel
-- what the kernel counts for a user, shared by hand-ins judged at the same time: inotify instances, pages in pipes
+- timing as a side channel
+- use of processors that are free, within the time limits. Of busy ones a sandbox has one share in a control group;
+  without one it is behind the judge (nice) and, in `course grade`, on one processor. Limits of time are in `deadline`
+- what the kernel counts for a user, shared by hand-ins judged at the same time: pages in pipes, files in flight between
+  sockets. Who takes all of them leaves small pipes, and nothing to pass on, to the others until it ends
 - reading /usr and the installed Python packages; seeing which kernel and processor this is, and at which path Python
   is installed
 - one exercise's calls from spoiling the same student's runner, whose rights it has: it costs that student only
 - `kind="none"`: nothing of the above but time limits and the memory watcher; for one's own code only
+
+What the kernel holds for a hand-in, besides the memory of its processes. A control group counts all of it but messages
+in TCP; where there is none (`course doctor` says so) these bounds add up, each for a hand-in if nothing else is said
+- page tables: counted by the watcher like memory
+- files on the two disks: their size, and 20,000 inodes
+- sockets: 512, by the watcher, those in flight too; asking for larger buffers does nothing. Unix and UDP hold 208 KiB
+  each, TCP 256 KiB each way; a cold sandbox can't lower those of TCP, which has as much as the host allows
+- pipes: 64 MiB for all hand-ins together and 8 KiB for each further one; F_SETPIPE_SZ is refused
+- files in flight: 256 for all hand-ins together
+- watches of files: 64 instances, 8,192 watches; epoll: 200 B for each pair of files that are open, 256 a process
+- mappings: 65,530 of 200 B a process; locks of files: 200 B each, and slower the more there are of one file
+- threads: 16 KiB each, as many as processes; timers and queued signals: 256; core files: none
+- message queues, semaphores, System V memory, memfd, keys, BPF, user faults, io_uring: refused
 
 Not here: the command line of the walls (autograder.sandbox.bubblewrap), the warm process that forks the sandboxes
 (autograder.sandbox.zygote), values (grader_kernels.wire), verdicts.
@@ -46,8 +62,10 @@ from typing import ClassVar
 import psutil
 
 from autograder import ROOT
-from autograder.sandbox import bubblewrap, zygote
+from autograder.sandbox import bubblewrap, cgroup, processes, zygote
 from autograder.sandbox.bubblewrap import NoSandbox
+from autograder.sandbox.deadline import Deadline, Meter
+from autograder.sandbox.processes import family, memory_of, proportional_memory
 from course.worker.session import OUTPUT_LIMIT, CellResult
 from grader_kernels import wire
 from grader_kernels.judging.hands import failure
@@ -60,6 +78,8 @@ LINUX = sys.platform == "linux"
 MiB = 1 << 20
 START_SECONDS, CONTROL_SECONDS, WATCH_SECONDS = 120.0, 20.0, 0.05
 MAX_FILES_ON_DISK = 20_000  # inodes on a private disk
+MAX_SOCKETS = 512  # each holds up to half a MiB
+ROOM = 512 * MiB  # that a control group has above the watcher's limit, so that the watcher speaks first
 _SO_PASSCRED, _SCM_CREDENTIALS = 16, 2
 
 
@@ -84,6 +104,8 @@ class Limits:
             "CPU": int(self.submission) + 5,
             "FSIZE": self.tmp,
             "NOFILE": 256,
+            "NICE": 0,
+            "RTPRIO": 0,
             "MEMLOCK": 64 << 10,
             "MSGQUEUE": 0,
             "SIGPENDING": 256,
@@ -108,10 +130,12 @@ class Sandbox:
     side_files: name in the working directory -> bytes or a path to copy from. kind: "bwrap", or "none" for one's own
     code, or "cold", which starts a Python of its own behind the same walls instead of forking a warm one; "bwrap" does
     so too where namespaces can't be nested, and `Sandbox.cold_because` says why. Raises NoSandbox when the walls can't
-    be had. `peak_bytes` is the most memory seen in use.
+    be had. `peak_bytes` is the most memory seen in use; `starved`, whether something in it ran out of time that others
+    had. `Sandbox.core` is the processor on which all sandboxes of this process run; None for any.
     """
 
     cold_because: ClassVar[str] = ""
+    core: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -123,12 +147,14 @@ class Sandbox:
             raise ValueError(f"expected kind 'bwrap', 'cold' or 'none', got {kind!r}")
         self.side_files, self.limits, self.kind = side_files or {}, limits, kind
         self.peak_bytes = 0
+        self.starved = False
         self.gone = ""  # what happened to the warden, which no student can end
         self.reason: tuple[str, str] | None = None  # why the watcher killed something: (kind, sentence)
-        self.deadline = float("inf")
+        self.meter = Meter(lambda: family(self.first.pid))
         self.runners: list[Runner] = []
         self._lock = threading.RLock()
         self._cleanup = contextlib.ExitStack()
+        self._world = contextlib.ExitStack()  # the processes of now, and what belongs to them
 
     def __enter__(self) -> Sandbox:
         try:
@@ -163,9 +189,11 @@ class Sandbox:
                 done = {r.cell_id: r for r in results} | spoilers
                 return runner, [done[cell_id] for cell_id, _ in cells]
             spoilers[results[-1].cell_id] = results[-1]
-            self._start_over()
-            if time.monotonic() > self.deadline:
+            if self.gone:
+                raise Lost("killed", self.gone)
+            if self.out_of_time(self.deadline):
                 raise Lost("timed_out", f"the whole notebook ran longer than {self.limits.submission:g} s")
+            self._start_over()
 
     def replayer(self) -> Replayer:
         """Something that replays launch traces. Meant for a sandbox of its own, without student code."""
@@ -178,7 +206,15 @@ class Sandbox:
 
     def processor_seconds(self) -> float:
         """Processor time of all that ran inside so far, also of what is dead."""
-        return sum(map(_processor_seconds, family(self.first.pid)))
+        self.meter.look()
+        return self.meter.used
+
+    def out_of_time(self, deadline: Deadline) -> bool:
+        """Whether time is up; then `starved` says whose time it was."""
+        if deadline.left() > 0:
+            return False
+        self.starved = self.starved or deadline.starved()
+        return True
 
     def close(self) -> None:
         """Kill everything. Safe to call twice."""
@@ -187,15 +223,48 @@ class Sandbox:
     # --- starting ---
 
     def _start(self) -> None:
+        self._cleanup.callback(self._world.close)
+        self._begin()
+        self.deadline = Deadline(self.meter, self.limits.submission)
+        self._watch()
+
+    def _begin(self) -> None:
+        """New processes, in namespaces and on disks of their own."""
         self.workdir = bubblewrap.WORK
         if self.kind == "none" or not self._start_warm():
             self._start_cold()
-        self._cleanup.callback(_kill_process, self.first)
-        self.deadline = time.monotonic() + self.limits.submission
+        self._world.callback(_kill_process, self.first)
+        self.meter.start_over()
+        self._give_a_share()
         self._setup()
-        self._watch()
         if self.kind == "none":
-            self._cleanup.callback(self._sweep_at_end)
+            self._world.callback(self._sweep_at_end)
+
+    def _start_over(self) -> None:
+        """After a crash: a new world, with the time that is left and all costs so far.
+
+        Nothing of ours touches the old one: its disks are as student code left them, and everybody in it has the same
+        rights. Its runners are gone.
+        """
+        with self._lock:
+            self.meter.look()
+            self._world.close()
+            self._begin()
+            self.reason = None
+
+    def _give_a_share(self) -> None:
+        """One processor and a control group, where they can be had, before any student code."""
+        if self.core is not None and self.kind != "none":
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(self.first.pid, {self.core})
+        self.group.add(self.first.pid)
+
+    def _new_group(self) -> cgroup.Group:
+        """Its limits lie above those of the watcher, which knows better words."""
+        where = cgroup.places() if self.kind != "none" and LINUX else {}
+        group = cgroup.Group(where, self.limits.memory + 2 * self.limits.tmp + ROOM, 2 * self.limits.processes + 64)
+        self._world.callback(group.close)
+        return group
 
     def _sweep_at_end(self) -> None:
         with contextlib.suppress(Lost):
@@ -209,12 +278,12 @@ class Sandbox:
             try:
                 self._fork_of(zygote.shared())
             except zygote.Gone:
-                self._cleanup.close()
+                self._world.close()
                 zygote.forget()
                 self._fork_of(zygote.shared())
             return True
         except (zygote.Gone, zygote.WontNest) as reason:
-            self._cleanup.close()
+            self._world.close()
             Sandbox.cold_because = str(reason)
             return False
 
@@ -225,14 +294,14 @@ class Sandbox:
         if first is None:
             raise zygote.WontNest(self.sock.recv(1000).decode("utf-8", "replace")) if byte else mother.gone()
         self.first = first
-        self._cleanup.callback(_wait_for_end, os.pidfd_open(first.pid))
+        self._world.callback(_wait_for_end, os.pidfd_open(first.pid))
 
     def _start_cold(self) -> None:
         """A Python of its own, behind walls or without them."""
-        said = self._cleanup.enter_context(tempfile.TemporaryFile())
+        said = self._world.enter_context(tempfile.TemporaryFile())
         with self._connected() as theirs:
             self.process = bubblewrap.launch(self._command(theirs.fileno()), theirs.fileno(), said)
-        self._cleanup.callback(_end, self.process)
+        self._world.callback(_end, self.process)
         _, first = self._hello()
         if first is None:
             raise NoSandbox(bubblewrap.explain(said))
@@ -240,8 +309,9 @@ class Sandbox:
 
     def _connected(self) -> socket.socket:
         """The other end of a new `self.sock`."""
+        self.group = self._new_group()
         self.sock, theirs = socket.socketpair()
-        self._cleanup.callback(self.sock.close)
+        self._world.callback(self.sock.close)
         if LINUX:
             self.sock.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 1)
         return theirs
@@ -249,7 +319,7 @@ class Sandbox:
     def _command(self, descriptor: int) -> bubblewrap.Command:
         if self.kind != "none":
             return bubblewrap.walled(descriptor, self.limits.tmp)
-        home = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="course-"))
+        home = self._world.enter_context(tempfile.TemporaryDirectory(prefix="course-"))
         self.workdir = os.path.join(home, "work")
         root = str(ROOT)
         program = [sys.executable, "-c", bubblewrap.start_source(root, descriptor)]
@@ -270,16 +340,6 @@ class Sandbox:
         if byte != b"Z":
             return byte, None
         return byte, psutil.Process(pids[0] if pids else self.process.pid)
-
-    def _start_over(self) -> None:
-        """After a crash: empty disks, the side files again, no old reason."""
-        folders = [bubblewrap.HOME, "/dev/shm"] if self.kind != "none" else [self.workdir]
-        with self._lock:
-            self.sweep(keep=self.runners)
-            while self._control({"op": "wipe", "folders": folders})[0]["left"]:
-                continue
-            self._setup()
-            self.reason = None
 
     def _setup(self) -> None:
         limits = self.limits.of_a_process(self.kind != "none" and LINUX)
@@ -311,6 +371,9 @@ class Sandbox:
         ours, theirs = socket.socketpair()
         with theirs:
             answer, handle = self._control(header, pass_on=theirs.fileno())
+        if "pid" not in answer:
+            ours.close()
+            raise self._why(f"no process could be started in it ({answer['failed']})")
         return answer["pid"], handle, ours
 
     def _death_of(self, pid: int) -> str:
@@ -325,7 +388,12 @@ class Sandbox:
     def _why(self, fallback: str, kind: str = "killed") -> Lost:
         """The reason the watcher gave for a death, once, or the fallback."""
         reason, self.reason = self.reason, None
+        if self.group.out_of_memory() and reason is None:
+            reason = "out_of_memory", f"{self._memory_says()}, all that the kernel holds for it included"
         return Lost(*reason) if reason else Lost(kind, fallback)
+
+    def _memory_says(self) -> str:
+        return f"it used more than {self.limits.memory / (1 << 30):.3g} GiB of memory"
 
     # --- watching ---
 
@@ -345,21 +413,24 @@ class Sandbox:
                     if found:
                         self._put_down(found, again)
                 again = bool(found)
-            except (psutil.Error, OSError, Lost):
+            except Exception:  # whatever it met: without a watcher there is no limit
                 continue
 
     def _too_much(self) -> tuple[str, str] | None:
         pids = family(self.first.pid)
+        self.meter.look(pids)
         used, at_most = memory_of(pids)
         if at_most > self.limits.memory:
             used = max(used, proportional_memory(pids))
         self.peak_bytes = max(self.peak_bytes, used)
         if used > self.limits.memory:
-            return "out_of_memory", f"it used more than {self.limits.memory / (1 << 30):.3g} GiB of memory"
+            return "out_of_memory", self._memory_says()
         if len(pids) > self.limits.processes + 8:
             return "killed", f"it started more than {self.limits.processes} processes"
-        if self.kind != "none" and _files_on_disk(self.first.pid) > MAX_FILES_ON_DISK:
+        if self.kind != "none" and processes.files_on_disks(self.first.pid) > MAX_FILES_ON_DISK:
             return "killed", f"it made more than {MAX_FILES_ON_DISK:,} files"
+        if self.kind != "none" and processes.sockets(self.first.pid) > MAX_SOCKETS:
+            return "killed", f"it opened more than {MAX_SOCKETS} sockets"
         return None
 
     def _put_down(self, reason: tuple[str, str], again: bool) -> None:
@@ -376,10 +447,10 @@ class Runner:
         self.alive, self.busy = True, True  # busy: student code of a cell may be running
         self._numbers = 0
         self._ended: dict[int, int] = {}
-        box._cleanup.callback(self.close)
+        box._world.callback(self.close)
 
     def start(self) -> None:
-        header, _ = self._read(time.monotonic() + CONTROL_SECONDS)
+        header, _ = self._read(Deadline(self.box.meter, CONTROL_SECONDS))
         if header.get("ready") is not True:
             raise self._lose(Lost("channel", "the runner didn't start"))
         self.busy = False
@@ -405,7 +476,7 @@ class Runner:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                wire.send(self.sock, {"op": "exercise", "number": self._numbers}, (), self._deadline(5))
+                wire.send(self.sock, {"op": "exercise", "number": self._numbers}, (), self._deadline(5).of_a_frame())
                 socket.send_fds(self.sock, [b"F"], [theirs.fileno()])
             except (OSError, wire.WireError) as error:
                 ours.close()
@@ -421,30 +492,31 @@ class Runner:
             self.sock.close()
             self.box.runners.remove(self)
 
-    def _deadline(self, seconds: float) -> float:
-        return min(time.monotonic() + seconds, self.box.deadline)
+    def _deadline(self, seconds: float) -> Deadline:
+        return Deadline(self.box.meter, seconds, self.box.deadline)
 
     def _cell(self, cell_id: str, source: str, seconds: float) -> CellResult:
         start, deadline = time.monotonic(), self._deadline(seconds)
         self.box.reason = None
         try:
             raw = source.encode("utf-8", "surrogatepass")
-            wire.send(self.sock, {"op": "cell", "id": cell_id}, [raw], deadline)
+            wire.send(self.sock, {"op": "cell", "id": cell_id}, [raw], deadline.of_a_frame())
             return _cell_result(cell_id, *self._read(deadline))
         except Lost as lost:
             found = self._lose(lost)
         except TimeoutError:
+            self.box.out_of_time(deadline)
             found = self._lose(Lost("timed_out", f"the cell ran longer than {time.monotonic() - start:.0f} s"))
         except (wire.WireError, OSError) as error:
             found = self._lose(self.box._why(f"the cell broke the channel ({error})", "channel"))
         return CellResult("", found.message, found.kind, time.monotonic() - start, cell_id)
 
-    def _read(self, deadline: float) -> tuple[dict, bytearray]:
+    def _read(self, deadline: Deadline) -> tuple[dict, bytearray]:
         """The runner's next frame that isn't a notice of death of some exercise."""
         while True:
             self._wait_for([self.sock], deadline)
             try:
-                header, body = wire.recv(self.sock, deadline)
+                header, body = wire.recv(self.sock, deadline.of_a_frame())
             except (EOFError, ConnectionError):
                 raise self.box._why(self.box._death_of(self.pid)) from None
             if not self._is_notice(header):
@@ -457,17 +529,19 @@ class Runner:
             self._ended[header["ended"]] = header["code"]
         return True
 
-    def _wait_for(self, socks: list[socket.socket], deadline: float) -> list:
+    def _wait_for(self, socks: list[socket.socket], deadline: Deadline) -> list:
         """Those of `socks` that can be read. Raises TimeoutError, or Lost when the runner died."""
-        left = deadline - time.monotonic()
         watched = [*socks, self.handle] if self.handle >= 0 else socks
-        ready = select.select(watched, [], [], max(left, 0))[0]
-        if not ready:
-            raise TimeoutError
-        readable = [s for s in ready if s is not self.handle]
-        if not readable:
-            raise self.box._why(self.box._death_of(self.pid))
-        return readable
+        while True:
+            left = deadline.left()
+            ready = select.select(watched, [], [], max(left, 0))[0]
+            readable = [s for s in ready if s is not self.handle]
+            if readable:
+                return readable
+            if ready:
+                raise self.box._why(self.box._death_of(self.pid))
+            if left <= 0:
+                raise TimeoutError
 
     def _lose(self, lost: Lost) -> Lost:
         """The runner is of no use any more: kill it and all it started."""
@@ -493,27 +567,30 @@ class Exercise:
         self.numbers = itertools.count(1)  # of questions and functions; none comes twice
         self._open = True
 
-    def send(self, header: dict, buffers: Iterable[bytes], deadline: float) -> None:
+    def call(self) -> Deadline:
+        """The time that a call has from now on."""
+        return Deadline(self.runner.box.meter, self.limits.call, self.deadline)
+
+    def send(self, header: dict, buffers: Iterable[bytes], deadline: Deadline) -> None:
         """Write a frame. Raises Lost; wire.WireError when the frame is too large."""
         if self.lost:
             raise self.lost
         try:
-            wire.send(self.sock, header, buffers, min(deadline, self.deadline))
+            wire.send(self.sock, header, buffers, deadline.of_a_frame())
         except TimeoutError:
-            raise self._timed_out() from None
+            raise self._timed_out(deadline) from None
         except OSError:
             raise self._died() from None
 
-    def listen(self, deadline: float) -> tuple[dict, bytearray]:
+    def listen(self, deadline: Deadline) -> tuple[dict, bytearray]:
         """The next frame. Raises Lost when the process died, ran too long, or broke the frame rules."""
         if self.lost:
             raise self.lost
-        deadline = min(deadline, self.deadline)
         try:
             self._wait(deadline)
-            return wire.recv(self.sock, deadline)
+            return wire.recv(self.sock, deadline.of_a_frame())
         except TimeoutError:
-            raise self._timed_out() from None
+            raise self._timed_out(deadline) from None
         except wire.WireError as error:
             raise self.end(self.runner.box._why(f"the worker sent {error}", "channel")) from None
         except (EOFError, OSError):
@@ -543,7 +620,7 @@ class Exercise:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _wait(self, deadline: float) -> None:
+    def _wait(self, deadline: Deadline) -> None:
         while True:
             ready = self.runner._wait_for([self.sock, self.runner.sock], deadline)
             if self.sock in ready:
@@ -552,23 +629,24 @@ class Exercise:
             if self.number in self.runner._ended:
                 raise EOFError
 
-    def _read_notice(self, deadline: float) -> None:
-        header, _ = wire.recv(self.runner.sock, deadline)
+    def _read_notice(self, deadline: Deadline) -> None:
+        header, _ = wire.recv(self.runner.sock, deadline.of_a_frame())
         if not self.runner._is_notice(header):
             raise wire.WireError("something out of turn")
 
-    def _timed_out(self) -> Lost:
-        now, box = time.monotonic(), self.runner.box
-        if now >= box.deadline:
+    def _timed_out(self, deadline: Deadline) -> Lost:
+        box = self.runner.box
+        box.out_of_time(deadline)
+        if box.deadline.left() <= 0:
             says = f"the whole notebook ran longer than {self.limits.submission:g} s"
-        elif now >= self.deadline:
+        elif self.deadline.left() <= 0:
             says = f"all its calls together ran longer than {self.seconds:g} s"
         else:
             says = f"the call ran longer than {self.limits.call:g} s"
         return self.end(Lost("timed_out", says))
 
     def _died(self) -> Lost:
-        deadline = time.monotonic() + 0.5
+        deadline = Deadline(self.runner.box.meter, 0.5)
         with contextlib.suppress(TimeoutError, Lost, EOFError, OSError, wire.WireError):
             while self.number not in self.runner._ended and self.runner.alive:
                 self.runner._wait_for([self.runner.sock], deadline)
@@ -596,12 +674,13 @@ class Replayer:
         """`grader_kernels.judging.hands.replayed` on these arguments. Raises Failed, and Lost."""
         seconds = seconds or self.box.limits.call
         self.process = self.process or self.box._fork({"op": "replayer"})
+        deadline = Deadline(self.box.meter, seconds)
         try:
-            asked = (source, traced, *inputs, options)
-            return self._ask(self.process[2], asked, time.monotonic() + seconds)
+            return self._ask(self.process[2], (source, traced, *inputs, options), deadline)
         except Lost as failed:
             lost = failed
         except TimeoutError:
+            self.box.out_of_time(deadline)
             lost = Lost("timed_out", f"the replay of its launches ran longer than {seconds:g} s")
         except (EOFError, OSError):
             lost = self.box._why(f"the replay of its launches: {self.box._death_of(self.process[0])}")
@@ -630,11 +709,14 @@ class Replayer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, sock: socket.socket, args: tuple, deadline: float) -> dict:
+    def _ask(self, sock: socket.socket, args: tuple, deadline: Deadline) -> dict:
         buffers: list[bytes] = []
         number = next(self.numbers)
-        wire.send(sock, {"id": number, "args": wire.encode(args, buffers)}, buffers, deadline)
-        header, body = wire.recv(sock, deadline)
+        wire.send(sock, {"id": number, "args": wire.encode(args, buffers)}, buffers, deadline.of_a_frame())
+        while not select.select([sock], [], [], max(left := deadline.left(), 0))[0]:
+            if left <= 0:
+                raise TimeoutError
+        header, body = wire.recv(sock, deadline.of_a_frame())
         if header.get("id") != number:
             raise wire.WireError("an answer to a question that was not asked")
         if "failed" in header:
@@ -667,67 +749,6 @@ def _cell_result(cell_id: str, header: dict, body: bytearray) -> CellResult:
         raise wire.WireError("an answer of a wrong shape")
     output = bytes(body[: 4 * OUTPUT_LIMIT]).decode("utf-8", "replace")[: OUTPUT_LIMIT + 100]
     return CellResult(output, error[:2000] if error else error, name[:100], float(seconds), cell_id)
-
-
-# --- processes, seen from outside ---------------------------------------------------------------------------------
-
-
-def family(pid: int) -> list[int]:
-    """This process and all it started, directly or not. Orphans inside belong to the first process, so none escape."""
-    if not os.path.exists("/proc/self/task"):
-        return [pid, *(p.pid for p in psutil.Process(pid).children(recursive=True))]
-    found, todo = [], [pid]
-    while todo:
-        found.append(todo.pop())
-        with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{found[-1]}/task"):
-                todo += map(int, Path(f"/proc/{found[-1]}/task/{task}/children").read_text().split())
-    return found
-
-
-def memory_of(pids: list[int]) -> tuple[int, int]:
-    """(bytes in use, an upper bound). Forks share the first process's pages: they count once in the former."""
-    sizes = [_own_bytes(pid) for pid in pids]
-    if not sizes:
-        return 0, 0
-    return sizes[0] + sum(max(0, size - sizes[0]) for size in sizes[1:]), sum(sizes)
-
-
-def _own_bytes(pid: int) -> int:
-    """Anonymous and shared memory of a process that is not backed by a file."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        with contextlib.suppress(psutil.Error):
-            return 0 if LINUX else psutil.Process(pid).memory_info().rss
-        return 0
-    return 1024 * sum(int(x.split()[1]) for x in lines if x.startswith(("RssAnon", "RssShmem", "VmSwap")))
-
-
-def proportional_memory(pids: list[int]) -> int:
-    """Bytes in use, pages shared by n processes counted 1/n each: exact, and slower."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            total += 1024 * sum(int(x.split()[1]) for x in lines if x.startswith(("Pss_Anon", "Pss_Shmem", "SwapPss")))
-    return total
-
-
-def _processor_seconds(pid: int) -> float:
-    with contextlib.suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
-
-
-def _files_on_disk(pid: int) -> int:
-    count = 0
-    for disk in ("tmp", "dev/shm"):
-        with contextlib.suppress(OSError):
-            room = os.statvfs(f"/proc/{pid}/root/{disk}")
-            count += room.f_files - room.f_ffree
-    return count
 
 
 def _kill_process(process: psutil.Process) -> None:

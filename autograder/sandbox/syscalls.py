@@ -1,7 +1,8 @@
 """The syscall filter of a worker: a short list of calls that no notebook needs and that attack a kernel.
 
 A seccomp program in classic BPF, built by hand for the two processors the course runs on; elsewhere there is none.
-Refused calls return an error, they don't kill. Source of the numbers: the kernel's own syscall tables.
+Refused calls return an error, they don't kill; to ask for larger socket buffers does nothing, and succeeds. Source of
+the numbers: the kernel's own syscall tables.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "quotactl": (179, 60),
     "reboot": (169, 142),
     "request_key": (249, 218),
+    "sched_setaffinity": (203, 122),  # each hand-in has the processor that its judge chose
     "semget": (64, 190),
     "setns": (308, 268),
     "settimeofday": (164, 170),
@@ -76,14 +78,22 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "vmsplice": (278, 75),
 }
 CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
-PRLIMIT = (302, 261)  # of oneself it is setrlimit; of another process it would starve the zygote
+OF_ONESELF = {  # their first argument is a process: 0 for oneself. Of the warden, they would starve it
+    "prlimit": (302, 261),
+    "sched_setattr": (314, 274),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+}
+SETPRIORITY, FCNTL, SETSOCKOPT = (141, 140), (72, 25), (54, 208)
+SET_PIPE_SIZE = 1031
+SOL_SOCKET, BUFFER_SIZES = 1, (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, and FORCE of both
 NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 FAMILIES = (1, 2, 10, 16)  # unix, IPv4, IPv6, netlink; a virtual machine's vsock would pass the network namespace
 PROCESSORS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
+_NUMBER, _ARCHITECTURE, _FIRST, _SECOND, _THIRD = 0, 4, 16, 24, 32  # offsets in struct seccomp_data
 
 
 def program(machine: str | None = None) -> bytes | None:
@@ -98,14 +108,31 @@ def program(machine: str | None = None) -> bytes | None:
     for number in sorted(n for n in refuse if n is not None):
         code += [_op(_EQUAL, number, 0, 1), _refuse(errno.EPERM)]
     code += [_op(_EQUAL, CLONE3[column], 0, 1), _refuse(errno.ENOSYS)]  # its flags lie behind a pointer
-    code += [_op(_EQUAL, PRLIMIT[column], 0, 4), _op(_LOAD, _FIRST_ARGUMENT), _op(_EQUAL, 0, 0, 1)]
-    code += [_op(_RETURN, _ALLOW), _refuse(errno.EPERM)]
-    code += [_op(_EQUAL, CLONE[column], 0, 4), _op(_LOAD, _FIRST_ARGUMENT), _op(_ANY_BIT, NEW_NAMESPACES, 0, 1)]
-    code += [_refuse(errno.EPERM), _op(_RETURN, _ALLOW)]
-    code += [_op(_EQUAL, SOCKET[column], 1, 0), _op(_RETURN, _ALLOW), _op(_LOAD, _FIRST_ARGUMENT)]
-    for family in FAMILIES:
-        code += [_op(_EQUAL, family, 0, 1), _op(_RETURN, _ALLOW)]
-    return b"".join([*code, _refuse(errno.EAFNOSUPPORT)])
+    for numbers in OF_ONESELF.values():
+        code += _only(numbers[column], _if(_FIRST, 0, _allow()) + _refuse(errno.EPERM))
+    code += _only(SETPRIORITY[column], _if(_FIRST, 0, _if(_SECOND, 0, _allow())) + _refuse(errno.EPERM))
+    code += _only(FCNTL[column], _if(_SECOND, SET_PIPE_SIZE, _refuse(errno.EPERM)) + _allow())
+    sizes = b"".join(_op(_EQUAL, size, 0, 1) + _refuse(0) for size in BUFFER_SIZES)  # nothing is done, and that works
+    code += _only(SETSOCKOPT[column], _if(_SECOND, SOL_SOCKET, _op(_LOAD, _THIRD) + sizes) + _allow())
+    spaces = _op(_LOAD, _FIRST) + _op(_ANY_BIT, NEW_NAMESPACES, 0, 1)
+    code += _only(CLONE[column], spaces + _refuse(errno.EPERM) + _allow())
+    families = b"".join(_op(_EQUAL, family, 0, 1) + _allow() for family in FAMILIES)
+    code += _only(SOCKET[column], _op(_LOAD, _FIRST) + families + _refuse(errno.EAFNOSUPPORT))
+    return b"".join([*code, _allow()])
+
+
+def _only(number: int, then: bytes) -> list[bytes]:
+    """`then`, which must decide, for the call of this number."""
+    return [_op(_EQUAL, number, 0, len(then) // 8), then]
+
+
+def _if(argument: int, value: int, then: bytes) -> bytes:
+    """`then` where the argument has this value; otherwise what follows."""
+    return _op(_LOAD, argument) + _op(_EQUAL, value, 0, len(then) // 8) + then
+
+
+def _allow() -> bytes:
+    return _op(_RETURN, _ALLOW)
 
 
 def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

@@ -75,7 +75,8 @@ class Verdict(msgspec.Struct):
     `score` is what was won of `max_score`; `extra` what optional exercises gave, which comes on top.
 
     history: the last verdicts on this hand-in's unit, the newest last (see `follows`). costs: seconds by the clock of
-    each stage of judging, and of processor time, "of the judge" and "of the sandbox".
+    each stage of judging, of processor time, "of the judge" and "of the sandbox", and those for which the sandbox was
+    "waiting for a processor". starved: something ran out of time that others had, on a busy machine.
     """
 
     schema: int = 1
@@ -96,6 +97,7 @@ class Verdict(msgspec.Struct):
     history: list[Change] = []
     costs: dict[str, float] = {}
     extra: float = 0.0
+    starved: bool = False
 
     def add_up(self) -> Verdict:
         """Put the points of the exercises into `score` and `extra`; returns itself."""

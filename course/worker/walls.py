@@ -2,7 +2,7 @@
 
 `harden` is for zygotes and wardens, which run our own code alone; `collapse` makes their forks quick. `separate` gives
 a fork of the zygote namespaces of its own, `furnish` its private disks, /proc and loopback, `shut` takes its rights
-away for good. `landlock` is for every process that runs student code.
+away for good. `step_back` and `landlock` are for every process that runs student code.
 
 Linux only, and plain system calls: a failure raises OSError with the step's name. Not here: the walls around the zygote
 (autograder.sandbox.bubblewrap), limits on resources (course.worker.worker), what is refused by the filter
@@ -15,12 +15,20 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import resource
 import socket
 import struct
 
+STEP_BACK = 5  # of nice, on top of what it has
 NEW_NAMESPACES = 0x7E020000  # mount, cgroup, UTS, IPC, user, pid, net
 DISKS = ("/tmp", "/dev/shm")
-WRITABLE = (*DISKS, "/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx", "/dev/pts", "/proc")
+SMALL = {  # what the kernel may hold for the processes of these namespaces
+    "net/ipv4/tcp_rmem": "4096 65536 262144",
+    "net/ipv4/tcp_wmem": "4096 65536 262144",
+    "user/max_inotify_instances": "64",
+    "user/max_inotify_watches": "8192",
+}
+WRITABLE = (*DISKS, "/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx", "/dev/pts")
 _PRIVATE, _NOSUID, _NODEV, _NOEXEC = 0x44000, 2, 4, 8  # with every mount below
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 22, 24, 36, 38
 _MADV_COLLAPSE = 25
@@ -34,9 +42,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def harden() -> None:
-    """No core files, no ptrace by others of the same user, no rights to gain; orphans below become ours."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("500")
+    """No core files, no ptrace by others of the same user, no rights to gain; orphans below become ours.
+
+    And as many open files as may be: the kernel counts a user's files in flight against it, those of others included.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for option, value in ((_PR_SET_DUMPABLE, 0), (_PR_SET_CHILD_SUBREAPER, 1), (_PR_SET_NO_NEW_PRIVS, 1)):
         _prctl(option, value)
 
@@ -69,6 +80,9 @@ def furnish(disk_bytes: int, disk_files: int) -> None:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP_RUNNING))
     with open("/proc/sys/user/max_user_namespaces", "w") as file:
         file.write("0")
+    for name, value in SMALL.items():
+        with contextlib.suppress(OSError), open(f"/proc/sys/{name}", "w") as file:  # not every kernel has all of them
+            file.write(value)
 
 
 def shut(syscall_filter: bytes) -> None:
@@ -84,15 +98,30 @@ def shut(syscall_filter: bytes) -> None:
         _prctl(_PR_SET_SECCOMP, 2, _address(program))
 
 
-def landlock() -> int:
+def step_back() -> None:
+    """Behind the judge and the warden where processors are scarce, before them where memory is. No way back: a lower
+    nice needs a right, and Landlock forbids to write to /proc.
+    """
+    os.nice(STEP_BACK)
+    _prctl(_PR_SET_DUMPABLE, 1)  # or the file would belong to root
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def landlock_version() -> int:
+    """The version of Landlock that the kernel has; 0 for none."""
+    return max(0, _libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
+
+
+def landlock() -> None:
     """Nothing outside WRITABLE can be changed, nobody outside this process and its children signalled.
 
-    Returns the version of Landlock that the kernel has; 0 for none, and then nothing is done. Signals and abstract
-    sockets are kept in from version 6 on.
+    Where the kernel has no Landlock nothing is done. Signals and abstract sockets are kept in from version 6 on.
     """
-    version = _libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
+    version = landlock_version()
     if version < 1:
-        return 0
+        return
     rights = _WRITE_FILE | _CHANGE_FOLDER | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
     attributes = struct.pack("QQQ", rights, 0, _SCOPE_SIGNALS | _SCOPE_ABSTRACT_SOCKETS if version >= 6 else 0)
     size = ctypes.c_size_t(24 if version >= 6 else 8)
@@ -104,7 +133,6 @@ def landlock() -> int:
         _done(_libc.syscall(_LANDLOCK_RESTRICT, rules, ctypes.c_uint32(0)), "Landlock")
     finally:
         os.close(rules)
-    return version
 
 
 def _allow(rules: int, path: str, rights: int) -> None:

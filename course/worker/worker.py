@@ -25,7 +25,6 @@ import pkgutil
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -44,6 +43,7 @@ from grader_kernels import wire
 LINUX = sys.platform == "linux"
 HUGE = 2 << 20  # bytes of a huge page
 MANY_THREADS, EXIT_THREADS = 32, 78  # threads that a cell may leave behind
+FORK_SECONDS = 5.0  # for which a warden tries to fork
 MANY_FILES = 128  # open descriptors that a cell may leave behind; runners may have 256
 FAILED_KINDS = {"not_written": "not_attempted", "memory": "out_of_memory"}  # of launchers, in a subject's words
 OPERATIONS = frozenset(
@@ -138,7 +138,7 @@ class Warden:
         self.control, self.session = control, session
         os.dup2(1, 2)  # the file that took our first words is the host's, and other wardens have it too
         self.limits: dict[str, int] = {}
-        self.ended: dict[int, int] = {}  # exit codes of children; below zero: the signal
+        self.ended: dict[int, int | None] = {}  # exit codes of its forks; below zero: the signal
         self.wake, self.waker = os.pipe()
         for end in (self.wake, self.waker):
             os.set_blocking(end, False)
@@ -175,13 +175,6 @@ class Warden:
             file.write(body)
         wire.send(self.control, {"ok": True})
 
-    def do_wipe(self, header: dict, body: bytes) -> None:
-        """Empty the folders that student code can write to."""
-        inside = [os.path.join(folder, name) for folder in header["folders"] for name in os.listdir(folder)]
-        if inside:
-            subprocess.run(["/bin/rm", "-rf", "--", *inside[:2000]], timeout=10, check=False)
-        wire.send(self.control, {"left": max(0, len(inside) - 2000)})
-
     def do_runner(self, header: dict, body: bytes) -> None:
         self._fork(lambda sock: Runner(sock, self.session).serve(header["poison"], self.limits))
 
@@ -199,11 +192,17 @@ class Warden:
 
     def _fork(self, serve: Callable[[socket.socket], None]) -> None:
         descriptor = _receive_descriptor(self.control)
-        pid = os.fork()
+        try:
+            pid = _fork_patiently(FORK_SECONDS)
+        except OSError as error:  # no memory, or too many processes: what runs here may have taken them
+            os.close(descriptor)
+            wire.send(self.control, {"failed": os.strerror(error.errno)})
+            return
         if pid == 0:
             self._leave()
             _become_child(lambda: serve(socket.socket(fileno=descriptor)))
         os.close(descriptor)
+        self.ended[pid] = None
         wire.send(self.control, {"pid": pid})
         if LINUX:
             handle = os.pidfd_open(pid)
@@ -227,7 +226,8 @@ class Warden:
             pass
         try:
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                self.ended[found[0]] = os.waitstatus_to_exitcode(found[1])
+                if found[0] in self.ended:  # orphans that came to us are nobody's concern, and may be millions
+                    self.ended[found[0]] = os.waitstatus_to_exitcode(found[1])
         except ChildProcessError:
             pass
 
@@ -256,10 +256,8 @@ class Warden:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _everybody() -> list[int]:
@@ -273,8 +271,8 @@ def _is_zombie(pid: int) -> bool:
     if not LINUX:
         return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(") ")[2][:1] in "ZX"
+        with open(f"/proc/{pid}/stat", "rb") as file:  # its name may be no text
+            return file.read().rpartition(b") ")[2][:1] in b"ZX"
     except OSError:
         return True
 
@@ -321,6 +319,7 @@ def confine_self(limits: dict[str, int]) -> None:
     import resource
 
     if LINUX and os.getppid() == 1:  # the warden is first in its namespace: we are behind walls
+        walls.step_back()
         walls.landlock()
     for name, value in limits.items():
         which = getattr(resource, f"RLIMIT_{name}", None)

@@ -128,7 +128,9 @@ def controls(unit: str, right: tuple[str, ...], wrong: dict[str, str]) -> list[A
 
 def _judge_within(limits: dict[str, Limits]) -> None:
     """In a judge process: every hand-in has its own limits, which end an endless loop in seconds."""
-    grading.judge = lambda rules, handin, secret: judging.judge(rules, handin, secret, limits[handin.student])
+    grading.judge = lambda rules, handin, secret, **more: judging.judge(
+        rules, handin, secret, limits[handin.student], **more
+    )
 
 
 class Class:

@@ -27,7 +27,7 @@ from attack_class import ROOT, Attack, hand_in, unit_of
 from autograder.classroom import grade as grading
 from autograder.classroom.class_folder import ClassFolder
 from autograder.sandbox import bubblewrap
-from autograder.sandbox.sandbox import family, memory_of
+from autograder.sandbox.processes import family, memory_of
 
 BYSTANDER = "bystander"
 CLASS, REPOSITORY, NAMES = "/class", "/repository", "/names"

@@ -23,6 +23,7 @@ import test_honest
 import test_honest_reading
 import test_kernels
 import test_knows_the_grader
+import test_machine
 import test_neighbours
 import test_notebook_file
 import test_shortcuts
@@ -36,7 +37,7 @@ from course.checking.verdict import Verdict
 
 MODULES = (
     test_forging, test_knows_the_grader, test_notebook_file, test_shortcuts, test_kernels, test_neighbours,
-    test_taking_down, test_honest, test_honest_reading,
+    test_taking_down, test_machine, test_honest, test_honest_reading,
 )  # fmt: skip
 HONEST = (test_honest, test_honest_reading)
 ELSEWHERE = {  # lines of THREATS.md that are no single hand-in of one score, and what tests them
@@ -44,6 +45,7 @@ ELSEWHERE = {  # lines of THREATS.md that are no single hand-in of one score, an
     23: "tests/autograder/test_intake.py",
 }  # fmt: skip
 BOMBS = {"bombs", "bomb_in_a_cell", "disks_in_cells", "memory_in_a_cell", "floods", "many_outputs"}
+BOMBS |= {each.name for each in test_machine.ATTACKS if each.line}
 NOT_THERE = "not run there: it would take the machine down"
 ALONE = "not run there: it judges one at a time"
 LITTLE = 1e-6

@@ -8,11 +8,13 @@ it, and for its neighbours; tests/autograder/test_zygote.py says what sandboxes 
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from attack_class import (
+    LEFT_BEHIND,
     ORIENTATION,
     ROOT,
     SMALL,
@@ -200,6 +202,52 @@ def known_to(pid):
     with contextlib.suppress(OSError):
         told += [os.fsencode(os.readlink(link)) for link in Path(f"/proc/{pid}/fd").iterdir()]
     return b" ".join(told)
+
+
+BUSY = f"""
+import ctypes, os
+for _ in range(40):
+    if os.fork() == 0:
+        ctypes.CDLL(None).prctl(15, {LEFT_BEHIND.encode()!r})
+        os.setsid()
+        while True: pass
+while True: pass
+"""
+SLOW = """
+def fix_the_stub(x):
+    import time
+    until = time.process_time() + 0.2
+    while time.process_time() < until: pass
+    return 2 * x
+"""
+BRISK = replace(SMALL, cell=4, call=0.4, exercise=5)  # of which the slow answer needs more than half
+STARVING = [
+    *(
+        Attack(
+            f"busy_{letter}", 43, "forty endless loops in each of several cells", write=PLAIN, solved=SOLVED, scores=TWO,
+            before=tuple(f"{BUSY}\n# {turn}" for turn in range(2)), limits=BRISK,
+        )
+        for letter in "ac"
+    ),
+    *(
+        Attack(
+            f"{letter}_slow", 0, "an honest answer that needs more than half of its time", write={"fix_the_stub": SLOW},
+            solved=SOLVED, scores=TWO | {"fix_the_stub": 1.0}, limits=BRISK,
+        )
+        for letter in ("b", "bb", "c", "d")
+    ),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def starving(tmp_path_factory):
+    group = Class(tmp_path_factory.mktemp("starving"), ORIENTATION, STARVING)
+    return group.run()
+
+
+@pytest.mark.parametrize("attack", STARVING, ids=lambda a: a.name)
+def test_an_honest_slow_answer_beside_a_hog_keeps_its_points(starving, attack):
+    check_verdict(attack, starving.verdicts[attack.name])
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from autograder import doctor
 from autograder.sandbox import sandbox
+from autograder.sandbox.cgroup import Place
 
 
 @pytest.fixture
@@ -63,4 +66,34 @@ def test_sandbox_works_here():
     missing = sandbox.why_not()
     if missing:
         pytest.skip(missing)
-    assert all(found.ok for found in doctor.examine())
+    assert all(found.ok or not found.needed for found in doctor.examine())
+
+
+def told():
+    return {found.name: found for found in doctor.shares()}
+
+
+def test_control_groups_are_told_with_their_version(monkeypatch):
+    monkeypatch.setattr(doctor.cgroup, "places", lambda: {"memory": Place(Path("/x"), 2), "cpu": Place(Path("/y"), 1)})
+    assert told()["memory share"].ok and "version 2" in told()["memory share"].says
+    assert told()["processor share"].ok and "version 1" in told()["processor share"].says
+
+
+@pytest.mark.parametrize(("cores", "says"), [({0}, "there is one core"), ({2, 3, 5}, "one of 3 cores")])
+def test_without_control_groups_it_is_said_what_holds_instead_and_how_to_get_them(monkeypatch, cores, says):
+    monkeypatch.setattr(doctor.cgroup, "places", lambda: {})
+    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda pid: cores)
+    memory, processor = told()["memory share"], told()["processor share"]
+    assert not memory.ok and not memory.needed and "a watcher" in memory.says and "Delegate=yes" in memory.advice
+    assert not processor.ok and says in processor.says and "lower priority" in processor.says
+
+
+def test_a_kernel_that_does_not_count_waiting_is_told(monkeypatch):
+    monkeypatch.setattr(doctor.processes, "waiting", lambda pids: None)
+    assert not told()["waiting"].ok and "schedstat" in told()["waiting"].says
+
+
+@pytest.mark.parametrize(("version", "ok", "says"), [(0, False, "none"), (3, True, "6.12"), (7, True, "version 7")])
+def test_the_version_of_landlock_is_told(monkeypatch, version, ok, says):
+    monkeypatch.setattr(doctor.walls, "landlock_version", lambda: version)
+    assert told()["landlock"].ok is ok and says in told()["landlock"].says

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,6 +23,7 @@ from synthetic import UNIT, hand_in, judge_at_once, judged, make_class
 from autograder import commands
 from autograder.classroom import grade, intake, record
 from autograder.classroom.class_folder import ClassFolder
+from autograder.judging import pool
 from course.checking import verdict as verdicts
 from course.command_line import cli
 
@@ -162,6 +164,97 @@ def test_a_judge_that_dies_takes_no_other_hand_in_along(classroom, monkeypatch, 
     counts = [line.split()[0] for line in judged(tmp_path)]
     assert set(counts) == {f"s{n:04d}" for n in range(STUDENTS)} - {"s0004"}
     assert len(counts) <= len(set(counts)) + 4  # those in hand when the pool broke may be judged a second time
+
+
+def hangs(seconds):
+    """Native code that holds the interpreter, deaf to everything but the kernel."""
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def pools_of_this_judge(monkeypatch):
+    """Pools of forked processes with the fake judge of this one, bounded as real ones are."""
+    forked = {"mp_context": get_context("fork"), "initializer": pool._bound, "initargs": (0,)}
+    monkeypatch.setattr(grade, "why_not", lambda: "")
+    monkeypatch.setattr(grade, "local_executor", lambda jobs: ProcessPoolExecutor(jobs, **forked))
+
+
+def test_a_hand_in_that_hangs_its_judge_costs_itself_once(classroom, monkeypatch, tmp_path):
+    fake = judge_at_once(tmp_path)
+
+    def judge(rules, handin, *more):
+        return hangs(handin) if handin.student == "s0004" else fake(rules, handin)
+
+    monkeypatch.setattr(grade, "judge", judge)
+    monkeypatch.setattr(grade, "JUDGE_SECONDS", 1.5)
+    pools_of_this_judge(monkeypatch)
+    began = time.monotonic()
+    graded = grade.grade(classroom, UNIT, jobs=2)
+    assert time.monotonic() - began < 30
+    found = {verdict.student: verdict for verdict in graded.verdicts}
+    hung = found.pop("s0004")
+    assert (hung.reason, hung.score, hung.state) == ("judging it took longer than 1.5 s", 0.0, "unreadable")
+    assert hung.check_version and all(verdict.score == verdict.max_score for verdict in found.values())
+    assert grade.grade(classroom, UNIT, jobs=2).kept == STUDENTS
+
+
+def test_an_answer_that_is_too_much_for_a_judge_costs_its_hand_in(classroom, monkeypatch, tmp_path):
+    fake = judge_at_once(tmp_path)
+
+    def judge(rules, handin, *more):
+        return bytearray(4 << 30) if handin.student == "s0004" else fake(rules, handin)
+
+    monkeypatch.setattr(grade, "judge", judge)
+    monkeypatch.setattr(pool, "JUDGE_BYTES", 3 << 30)
+    pools_of_this_judge(monkeypatch)
+    graded = grade.grade(classroom, UNIT, jobs=2)
+    reasons = {v.student: v.reason for v in graded.verdicts if v.reason}
+    assert reasons == {"s0004": "judging it took more memory than a judge has"}
+    assert len({v.check_version for v in graded.verdicts}) == 1
+
+
+def test_a_judge_that_is_no_process_of_a_pool_has_no_alarm_clock():
+    with pool.ended_after(0.05):
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["processes of its own", "an executor of somebody else's"])
+def test_who_was_starved_is_judged_again_after_all_others(classroom, threads, monkeypatch, tmp_path, own):
+    """And the second verdict counts, however it is."""
+    fake, seen, at_once = judge_at_once(tmp_path), [], []
+
+    def judge(rules, handin, *more):
+        at_once.append(handin.student)
+        seen.append((handin.student, len(at_once)))
+        verdict = fake(rules, handin)
+        if handin.student in ("s0002", "s0003"):
+            verdict.starved, verdict.score = True, 1.0 if [s for s, _ in seen].count(handin.student) == 2 else 0.0
+        time.sleep(0.01)
+        at_once.remove(handin.student)
+        return verdict
+
+    monkeypatch.setattr(grade, "judge", judge)
+    synthetic.use_for_the_command(monkeypatch)
+    graded = grade.grade(classroom, UNIT, jobs=2, executor=None if own else threads)
+    assert graded.judged == STUDENTS and len(seen) == STUDENTS + 2
+    assert dict(seen[-2:]) == {"s0002": 1, "s0003": 1}  # nobody else at that time
+    found = {v.student: v for v in graded.verdicts}
+    assert found["s0002"].score == found["s0003"].score == 1.0 and found["s0002"].history == []
+
+
+def test_a_second_judgement_that_fails_leaves_the_first(classroom, threads, monkeypatch, tmp_path):
+    fake, seen = judge_at_once(tmp_path), []
+
+    def judge(rules, handin, *more):
+        seen.append(handin.student)
+        if seen.count("s0002") == 2:
+            raise ValueError("odd")
+        verdict = fake(rules, handin)
+        verdict.starved = handin.student == "s0002"
+        return verdict
+
+    monkeypatch.setattr(grade, "judge", judge)
+    graded = grade.grade(classroom, UNIT, executor=threads)
+    assert not any(v.reason for v in graded.verdicts) and seen[-1] == "s0002"
 
 
 def test_a_judge_with_other_checks_stops_the_run_and_leaves_every_verdict(classroom, threads, monkeypatch):
@@ -359,6 +452,7 @@ sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent.parent)!r}]
 import synthetic
 from autograder.classroom import grade
 from autograder.classroom.class_folder import ClassFolder
+from autograder.judging import pool
 from course.command_line import cli
 
 disk, built, made = Path(sys.argv[1]), Path(os.environ["BUILT"]), Path(os.environ["MADE"])

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import msgspec
@@ -119,8 +120,36 @@ def test_a_sandbox_that_was_taken_away_is_tried_again_once(monkeypatch, times, w
     assert len(taken) == times
     if times == 1:
         assert answer.verdict.score > 0 and not answer.failed
-    else:
-        assert answer.verdict is None and "first process is gone" in answer.failed
+    else:  # another sandbox works, so it is the hand-in's own doing, if it is so again while nobody else is judged
+        assert (answer.verdict.score, answer.verdict.state) == (0.0, "unreadable") and answer.doubtful
+        assert answer.verdict.reason == grade.GONE and answer.verdict.check_version == rules.version
+
+
+def test_where_no_sandbox_works_any_more_it_is_the_machine(monkeypatch):
+    def gone(*words, **more):
+        raise SandboxGone("its first process is gone")
+
+    monkeypatch.setattr(grade, "judge", gone)
+    monkeypatch.setattr(grade, "why_not", lambda: "user namespaces are switched off")
+    task = grade.Task("00_orientation", "ada", nbformat.writes(nbformat.v4.new_notebook()), "digest", [], "00", "")
+    task = msgspec.structs.replace(task, version=rules_for("00_orientation").version)
+    answer = msgspec.json.decode(grade.judge_task(msgspec.json.encode(task)), type=grade.Answer)
+    assert answer.verdict is None and "user namespaces are switched off" in answer.unfit
+
+
+def test_the_second_try_has_the_time_that_is_left(monkeypatch):
+    asked = []
+
+    def judge_once(rules, handin, secret, spent=0.0):
+        asked.append(spent)
+        time.sleep(0.3)
+        raise SandboxGone("its first process is gone")
+
+    monkeypatch.setattr(grade, "judge", judge_once)
+    rules = rules_for("00_orientation")
+    task = grade.Task(rules.unit, "ada", nbformat.writes(nbformat.v4.new_notebook()), "d", [], "00", rules.version)
+    grade.judge_task(msgspec.json.encode(task))
+    assert asked[0] == 0 and 0.3 <= asked[1] < 2 and len(asked) == 2
 
 
 def test_a_zygote_serves_several_processes():
