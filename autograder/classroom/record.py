@@ -247,7 +247,7 @@ def _run(classroom: ClassFolder, converter: type, unit: str, student: str) -> st
     app = converter(coursedir=classroom.coursedir(unit, student), config=classroom.config())
     app.force = True
     if converter is GenerateFeedback:
-        app.export_class = rendering.Page
+        app.exporter_class = rendering.Page
     app.log = logger
     try:
         app.start()

@@ -27,6 +27,7 @@ from autograder.judging.follow_on import follow_on
 from autograder.judging.needed import Cell, needed
 from autograder.judging.remote import RemoteSubject
 from autograder.judging.rules import HandIn, UnitRules
+from autograder.judging.words import Words
 from autograder.sandbox.sandbox import Exercise, Limits, Lost, Replayer, Runner, Sandbox, SandboxGone
 from course.checking import cases, cells, forbidden, foundations
 from course.checking.check import quiet
@@ -184,9 +185,14 @@ class _Session:
         except Lost:
             return dict.fromkeys(names)
         passes = {name: self._passes(name, runner) for name in names}
-        box.sweep()
         runner.close()
+        box.start_over()  # what was written down there, secret numbers among it, is not there when cells run and print
         return passes
+
+    @functools.cached_property
+    def words(self) -> Words:
+        """What may be said of the hand-in."""
+        return Words(self.handin.sources)
 
     @functools.cached_property
     def notebook(self) -> forbidden.Notebook:
@@ -264,6 +270,7 @@ class _Session:
                 if not self.reruns:
                     raise
                 self.reruns -= 1
+                box.start_over()
                 self.runner = self._run_cells(box)
 
     def _exercise(self, name: str, box: Sandbox, poisoned: Poisoned | None) -> ExerciseVerdict:
@@ -305,7 +312,7 @@ class _Session:
         return verdict
 
     def _subject(self, name: str, exercise: Exercise, replays: Replays) -> RemoteSubject:
-        return RemoteSubject(exercise, name, self._kernel_source, replays, the_compiler())
+        return RemoteSubject(exercise, name, self._kernel_source, replays, the_compiler(), self.words)
 
     def _kernel_source(self, needed: set[str]) -> str:
         key = frozenset(needed)

@@ -163,7 +163,7 @@ class Sandbox:
                 done = {r.cell_id: r for r in results} | spoilers
                 return runner, [done[cell_id] for cell_id, _ in cells]
             spoilers[results[-1].cell_id] = results[-1]
-            self._start_over()
+            self.start_over()
             if time.monotonic() > self.deadline:
                 raise Lost("timed_out", f"the whole notebook ran longer than {self.limits.submission:g} s")
 
@@ -271,8 +271,8 @@ class Sandbox:
             return byte, None
         return byte, psutil.Process(pids[0] if pids else self.process.pid)
 
-    def _start_over(self) -> None:
-        """After a crash: empty disks, the side files again, no old reason."""
+    def start_over(self) -> None:
+        """After a crash, or between runs: empty disks, the side files again, no old reason."""
         folders = [bubblewrap.HOME, "/dev/shm"] if self.kind != "none" else [self.workdir]
         with self._lock:
             self.sweep(keep=self.runners)
