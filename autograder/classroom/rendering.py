@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ CELL_SECONDS = 0.5  # of processor time; a thousand characters of honest text ta
 NOTEBOOK_SECONDS, SECONDS_PER_MB = 1.5, 1.0
 PLAIN_CHARACTERS, ALL_PLAIN = 20_000, 500_000  # of text that is shown plain: of a cell, of a notebook
 PLAIN_LINE = 200
+AGAIN = 0.1  # seconds after which a budget is enforced again: a callback may have swallowed the first exception
 COLOURS = "magics_language"  # where nbconvert looks for the language of a cell
 POLICY = (
     "img-src data:; media-src 'none'; object-src 'none'; frame-src 'none'; connect-src 'none'; form-action 'none'; "
@@ -48,17 +50,29 @@ def within(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGPROF, _stop)
+    before, hook = signal.signal(signal.SIGPROF, _stop), sys.unraisablehook
+    sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, TooSlow) else hook(lost)
     try:
-        signal.setitimer(signal.ITIMER_PROF, max(seconds, 0.001), 1.0)  # again, where something swallowed the first
+        signal.setitimer(signal.ITIMER_PROF, max(seconds, 0.001), AGAIN)
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        _disarm(before)
+        sys.unraisablehook = hook
 
 
 def _stop(*_: Any) -> None:
     raise TooSlow
+
+
+def _disarm(before: Any) -> None:
+    """End the budget, also where it is spent at this moment."""
+    while True:
+        try:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
+            return
+        except TooSlow:
+            continue
 
 
 def lighten(notebook: NotebookNode, release: NotebookNode, notes: list[str]) -> None:
