@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from grader_kernels import wire
+from grader_kernels.replaying import trace
 
 MAX_SENTENCE = 400
 MAX_LINE = 120  # characters of a line of code
@@ -56,12 +57,14 @@ _SENTENCES = (
     f"the result can't be judged: an array has more than {wire.MAX_DIMS} dimensions",
     f"the result can't be judged: an array is larger than {wire.MAX_BODY >> 20} MiB",
     "the result can't be judged: a tensor on the meta device has no numbers",
-    "the launch trace asks for {n} bytes; the limit is {n}",
-    "the launch trace asks for {n} programs; the limit is {n}",
+    f"the launch trace asks for {{n}} bytes; the limit is {trace.MAX_BYTES}",
+    f"the launch trace asks for {{n}} programs; the limit is {trace.MAX_PROGRAMS}",
+    "the trace holds a whole number of more than 64 bits",
     "the launcher uses memory outside of its argument {w}",
     "two different kernels are named {w}: give each its own name",
-    "the launcher does more than {n} launches, fills and copies",
+    f"the launcher does more than {trace.MAX_STEPS} launches, fills and copies",
     "tensors of type {w} can't be traced",
+    "it ended itself with {w}",
 )
 _PIECES = (
     "it has no {names}",
@@ -105,6 +108,12 @@ _MESSAGES = (
     "{w}() got an unexpected keyword argument '{w}'",
     "{w}() missing {n} required positional argument: '{w}'",
     "{w}() missing {n} required positional arguments: '{w}' and '{w}'",
+    "the grid of {w} has {n} dimensions; a grid has 1, 2 or 3",
+    "the grid of {w} must hold whole numbers, not ({w}): use triton.cdiv or //",
+    "grid dimension {n} of {w} is {n}; it must lie between 0 and {n}",
+    "{w}: missing a required argument: '{w}'",
+    "{w}: too many positional arguments",
+    "{w}: got an unexpected keyword argument '{w}'",
     "list index out of range",
     "tuple index out of range",
     "division by zero",
