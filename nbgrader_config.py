@@ -15,6 +15,7 @@ c.Autograde.autograde_preprocessors = [
     "autograder.classroom.record.RecordVerdict",
     "nbgrader.preprocessors.AssignLatePenalties",
 ]
+c.GenerateFeedback.exporter_class = "autograder.classroom.rendering.Page"
 c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.ClearMarkScheme",
     "nbgrader.preprocessors.GetGrades",

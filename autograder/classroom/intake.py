@@ -10,7 +10,8 @@ What it is not: it runs nothing, follows no symbolic link, unpacks nothing, and 
     parsing        JSON under limits on size, nesting and count; nbformat 3 and 4
     matching       grade_id, then cell id, then the same text, then the defined name, then the place between neighbours
     canonical      release cells in release order, fragments of one exercise joined, duplicates collapsed
-    markdown       kept, but unable to carry a tag, a script or a link other than http(s) and mailto
+    markdown       kept, but unable to carry a tag, a script or a link other than http(s) and mailto, or to load a thing
+    pages          a cell that takes too long to show is shown plain (`rendering`)
 
 What was taken in is noted in a hidden file beside the canonical folder: a hand-in that is still the same, byte for
 byte, under the same release and the same intake is hashed and neither parsed nor written again.
@@ -20,14 +21,14 @@ from __future__ import annotations
 
 import copy
 import datetime
-import difflib
 import hashlib
 import json
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +37,8 @@ import msgspec
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.classroom import clock
+from autograder.classroom import clock, markdown, rendering
+from autograder.classroom.markdown import Pictures, harmless_markdown
 from autograder.classroom.names import visible
 from course.files import notebook_text, write_whole
 
@@ -45,15 +47,14 @@ MAX_CELLS = 2_000
 MAX_BRACKETS = 1_000_000  # lists and objects in the JSON, before anything is allocated for them
 MAX_CODE_CHARACTERS = 2_000_000
 MAX_MARKDOWN_CHARACTERS = 200_000  # per cell
-MAX_IMAGE_CHARACTERS = 2_000_000  # base64, per pasted image
+MAX_TOLD = 5  # pictures of a cell in the notes
 MAX_VERSIONS = 10  # notebooks in one hand-in
 COPIED = datetime.timedelta(seconds=60)  # files of a folder that was copied have times at most so far apart
 SIDE_FILES = ("cases.npz",)  # always the release's own copy
 ARCHIVES = (".zip", ".rar", ".7z", ".gz", ".tgz", ".tar", ".xz", ".bz2")
 
-_IMAGES = ("image/png", "image/jpeg", "image/gif")
-_BLOCKER = "\u2060"  # word joiner: invisible, and no HTML name or URL scheme begins with it
-_OWN = [hashlib.sha256(Path(__file__).read_bytes()).hexdigest(), nbformat.__version__]  # who makes canonical notebooks
+_MAKERS = (Path(__file__), Path(markdown.__file__), Path(rendering.__file__))
+_OWN = [*(hashlib.sha256(path.read_bytes()).hexdigest() for path in _MAKERS), nbformat.__version__]
 
 
 class Unreadable(Exception):
@@ -122,7 +123,7 @@ class _Cell:
     id: str = ""
     grade_id: str = ""
     locked: bool = False
-    images: dict[str, Any] = field(default_factory=dict)
+    attachments: Any = None
     at: int | None = None
 
 
@@ -198,7 +199,9 @@ def _read(data: bytes, reason: str, release: NotebookNode, notes: list[str]) -> 
     """The canonical notebook and "", or what stands in for it and the reason."""
     try:
         if not reason:
-            return canonical(data, release, notes), ""
+            notebook = canonical(data, release, notes)
+            rendering.lighten(notebook, release, notes)
+            return notebook, ""
     except Unreadable as problem:
         reason = str(problem)
     except (RecursionError, MemoryError):
@@ -264,18 +267,6 @@ def code_digest(notebook: NotebookNode) -> str:
 def answers_digest(notebook: NotebookNode) -> str:
     """sha256 of the student's own markdown (written answers and extra cells) in a canonical notebook."""
     return _sha256([cell.source for cell in notebook.cells if cell.cell_type == "markdown" and not _locked(cell)])
-
-
-def harmless_markdown(text: str) -> str:
-    """Markdown that renders as written but makes no HTML tag, and no link or TeX command that runs something.
-
-    An invisible character goes between "<" and a tag's name, and before a link target that is not http(s), mailto or an
-    attachment. It works inside and outside code, so it does not depend on how a renderer finds code.
-    """
-    text = re.sub(r"<(?=[A-Za-z/!?])", "<" + _BLOCKER, text)
-    allowed = r"(?!https?://|mailto:|#|attachment:)(?=\S)"
-    text = re.sub(rf"(\]\(\s*|\]:\s*){allowed}", r"\1" + _BLOCKER, text, flags=re.IGNORECASE)
-    return re.sub(r"\\(?=(href|url|require|style|class|cssId|data|csname)\b)", r"\\" + _BLOCKER, text)
 
 
 # The file
@@ -532,8 +523,7 @@ def _cell(raw: dict[str, Any]) -> _Cell:
         source = source[:MAX_MARKDOWN_CHARACTERS]
     identity = raw.get("id", metadata.get("id"))  # Colab moves the cell's id into its metadata
     locked = nbgrader.get("solution") is not True and (nbgrader.get("locked") is True or nbgrader.get("grade") is True)
-    images = _images(raw.get("attachments"))
-    return _Cell(kind, source, _string(identity), _string(nbgrader.get("grade_id")), locked, images)
+    return _Cell(kind, source, _string(identity), _string(nbgrader.get("grade_id")), locked, raw.get("attachments"))
 
 
 def _source(value: Any) -> str:
@@ -546,24 +536,6 @@ def _source(value: Any) -> str:
 
 def _string(value: Any) -> str:
     return value if isinstance(value, str) and len(value) <= 200 else ""
-
-
-def _images(value: Any) -> dict[str, Any]:
-    """Pasted pictures of a written answer: bitmap formats only, because SVG can hold scripts."""
-    images: dict[str, Any] = {}
-    for name, bundle in list(value.items())[:20] if isinstance(value, dict) else ():
-        if not re.fullmatch(r"[\w .()-]{1,100}", name) or not isinstance(bundle, dict):
-            continue
-        kept = {mime: data for mime, data in bundle.items() if mime in _IMAGES and _base64(data)}
-        if kept:
-            images[name] = kept
-    return images
-
-
-def _base64(data: Any) -> bool:
-    if not isinstance(data, str) or len(data) > MAX_IMAGE_CHARACTERS:
-        return False
-    return re.fullmatch(r"[A-Za-z0-9+/=\s]*", data) is not None
 
 
 # Matching
@@ -676,7 +648,7 @@ def _assemble(cells: list[_Cell], release: NotebookNode, notes: list[str]) -> No
             notebook.cells.append(_restored(release.cells[index], owned.get(index, []), notes))
         for extra in extras.get(index, []):
             count += 1
-            notebook.cells.append(_extra(extra, taken_ids, count))
+            notebook.cells.append(_extra(extra, taken_ids, count, notes))
     return notebook
 
 
@@ -693,7 +665,7 @@ def _sort(cells: list[_Cell], release: list[NotebookNode]) -> tuple[dict[int, li
             last = cell.at
             owned.setdefault(last, []).append(cell)
             extras.setdefault(last, []).extend(_added_below(cell, release[last]))
-        elif cell.source.strip() or cell.images:
+        elif cell.source.strip():
             joins = cell.kind == "code" and last >= 0 and _solution(release[last]) and _continues(cells, place, last)
             (owned if joins else extras).setdefault(last, []).append(cell)
     return owned, extras
@@ -711,9 +683,22 @@ def _added_below(cell: _Cell, release: NotebookNode) -> list[_Cell]:
     if cell.source.startswith(release.source.rstrip()):
         added = cell.source[len(release.source.rstrip()) :]
     else:
-        pieces = difflib.ndiff(release.source.splitlines()[:500], cell.source.splitlines()[:500])
-        added = "\n".join(piece[2:] for piece in pieces if piece.startswith("+ "))
-    return [_Cell("markdown", added.strip(), images=cell.images)] if added.strip() else []
+        added = "\n".join(_lines_added(release.source.splitlines(), cell.source.splitlines()))
+    return [_Cell("markdown", added.strip(), attachments=cell.attachments)] if added.strip() else []
+
+
+def _lines_added(given: list[str], lines: list[str]) -> Iterator[str]:
+    """Lines that stand in `lines` more often than in `given`; where others stood between them, an empty line."""
+    left, between = Counter(line for line in given if line.strip()), False
+    for line in lines:
+        if not line.strip() or left[line]:
+            left[line] -= 1
+            between = True
+            continue
+        if between:
+            yield ""
+        between = False
+        yield line
 
 
 def _restored(release: NotebookNode, mine: list[_Cell], notes: list[str]) -> NotebookNode:
@@ -726,12 +711,24 @@ def _restored(release: NotebookNode, mine: list[_Cell], notes: list[str]) -> Not
     if _solution(release):
         cell.source = _joined(release, mine, notes)
     elif mine:
-        text = "\n\n".join(dict.fromkeys(part.source for part in mine))
-        cell.source = harmless_markdown(text) if cell.cell_type == "markdown" else text
-        images = {name: data for part in mine for name, data in part.images.items()}
-        if images and cell.cell_type == "markdown":
-            cell.attachments = NotebookNode(images)
+        if cell.cell_type == "markdown":
+            _written_out(cell, mine, notes)
+        else:
+            cell.source = "\n\n".join(dict.fromkeys(part.source for part in mine))
     return cell
+
+
+def _written_out(cell: NotebookNode, parts: list[_Cell], notes: list[str]) -> None:
+    """The student's text in a cell of ours, with its pictures."""
+    kept: dict[str, dict[str, str]] = {}
+    texts: list[str] = []
+    for part in parts:
+        pictures = Pictures(part.attachments, kept)
+        texts.append(pictures.put_into(part.source))
+        notes += [told for told in pictures.left_out.values() if told not in notes][:MAX_TOLD]
+    cell.source = harmless_markdown("\n\n".join(dict.fromkeys(texts)), kept)
+    if kept:
+        cell.attachments = NotebookNode(kept)
 
 
 def _joined(release: NotebookNode, mine: list[_Cell], notes: list[str]) -> str:
@@ -746,13 +743,12 @@ def _joined(release: NotebookNode, mine: list[_Cell], notes: list[str]) -> str:
     return "\n\n".join(written) if written else release.source
 
 
-def _extra(cell: _Cell, taken: list[str], count: int) -> NotebookNode:
+def _extra(cell: _Cell, taken: list[str], count: int, notes: list[str]) -> NotebookNode:
     if cell.kind == "code":
         made = nbformat.v4.new_code_cell(cell.source)
     else:
-        made = nbformat.v4.new_markdown_cell(harmless_markdown(cell.source))
-        if cell.images:
-            made.attachments = NotebookNode(cell.images)
+        made = nbformat.v4.new_markdown_cell()
+        _written_out(made, [cell], notes)
     made.id = _fresh_id(taken, "extra", count)
     return made
 

@@ -36,13 +36,14 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import AssignLatePenalties, NbGraderPreprocessor
 from traitlets import Float, List, Unicode
 
-from autograder.classroom import intake, scores
+from autograder.classroom import intake, rendering, scores
 from autograder.classroom.class_folder import ClassFolder, ClassFolderError, Verdicts
 from course.checking import card
 from course.checking.verdict import ExerciseVerdict, Verdict
 from course.files import write_whole
 
 MAX_OUTPUT_CHARACTERS = 20_000
+PAGE_SECONDS = 60.0  # of processor time for one student's feedback; most take one
 
 BATCH = 50  # verdicts in one transaction
 
@@ -95,7 +96,12 @@ def generate_feedback(classroom: ClassFolder, unit: str, students: Iterable[str]
     apply_late_penalties(classroom, unit)
     problems: dict[str, str] = {}
     for student in students if students is not None else _autograded(classroom, unit):
-        problem = _run(classroom, GenerateFeedback, unit, student)
+        try:
+            with rendering.within(PAGE_SECONDS):
+                problem = _run(classroom, GenerateFeedback, unit, student)
+        except rendering.TooSlow:
+            shutil.rmtree(classroom.feedback / student / unit, ignore_errors=True)
+            problem = f"The page took longer than {PAGE_SECONDS:g} s of processor time and was given up."
         if problem:
             problems[student] = problem
     return problems
@@ -240,6 +246,8 @@ def _run(classroom: ClassFolder, converter: type, unit: str, student: str) -> st
     logger.addHandler(kept)
     app = converter(coursedir=classroom.coursedir(unit, student), config=classroom.config())
     app.force = True
+    if converter is GenerateFeedback:
+        app.exporter_class = rendering.Page
     app.log = logger
     try:
         app.start()
@@ -433,6 +441,8 @@ def _show(notebook: NotebookNode, verdict: Verdict, schemes: dict[str, str], lat
             cell.outputs = [_card_output(exercise)]
         elif cell.cell_type == "code":
             cell.outputs = _student_output(verdict.cell_outputs.get(cell.id, ""))
+            if cell.metadata.get("magics_language"):
+                cell.source = rendering.without_magic(cell.source)
     notes = [*verdict.notes, *([f"Handed in {datetime.timedelta(seconds=round(late))} late."] if late else [])]
     if notes:
         notebook.cells.insert(0, _notes_cell(notes))

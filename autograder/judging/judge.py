@@ -27,6 +27,7 @@ from autograder.judging.follow_on import follow_on
 from autograder.judging.needed import Cell, needed
 from autograder.judging.remote import RemoteSubject
 from autograder.judging.rules import HandIn, UnitRules
+from autograder.judging.words import Words
 from autograder.sandbox.sandbox import Exercise, Limits, Lost, Replayer, Runner, Sandbox, SandboxGone
 from course.checking import cases, cells, forbidden, foundations
 from course.checking.check import quiet
@@ -235,6 +236,11 @@ class _Session:
         return passes
 
     @functools.cached_property
+    def words(self) -> Words:
+        """What may be said of the hand-in."""
+        return Words(self.handin.sources)
+
+    @functools.cached_property
     def notebook(self) -> forbidden.Notebook:
         """The hand-in, read for forbidden calls."""
         given = [r for c, r in zip(self.handin.cells, self.readings, strict=True) if c.given]
@@ -309,6 +315,7 @@ class _Session:
                 if not self.reruns:
                     raise
                 self.reruns -= 1
+                box.start_over()  # secret numbers may have been written down, and cells print
                 self.runner = self._run_cells(box)
 
     def _exercise(self, name: str, box: Sandbox) -> ExerciseVerdict:
@@ -328,7 +335,7 @@ class _Session:
             return without_points(name, recorded.points, state, lost.message, hints=len(check.hints))
 
     def _subject(self, name: str, exercise: Exercise, replays: Replays) -> RemoteSubject:
-        return RemoteSubject(exercise, name, self._kernel_source, replays, the_compiler())
+        return RemoteSubject(exercise, name, self._kernel_source, replays, the_compiler(), self.words)
 
     def _kernel_source(self, needed: set[str]) -> str:
         key = frozenset(needed)

@@ -2,7 +2,8 @@
 
 It asks one question at a time and believes one thing: numbers of the right shape in the answer to that question. An
 answer to something else, a frame that breaks the rules, a claim that only the judge can make (killed, timed out) end
-the exercise. Functions among the arguments stay here; the worker asks for them to be called.
+the exercise. Sentences are made anew (`words`): the worker's own could carry the numbers that it was asked with.
+Functions among the arguments stay here; the worker asks for them to be called.
 
 Launches are traced by the worker, on inputs of the same layout with other numbers, and replayed elsewhere, from the
 submitted kernel source and the judge's own inputs; the worker's outputs are thrown away.
@@ -13,15 +14,16 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
 
+from autograder.judging.words import OTHER, Words
 from autograder.sandbox.deadline import Deadline
 from autograder.sandbox.sandbox import Exercise, Lost, Replayer
 from course.checking.cases import FATAL
-from course.checking.subject import Handle, SubjectError
+from course.checking.subject import KEPT, Handle, SubjectError
 from grader_kernels import wire
 from grader_kernels.compiling.compiler import Compiler, Seen
 from grader_kernels.evidence import Compiled, Evidence
@@ -36,11 +38,40 @@ MAX_NESTING = 32
 _OUT_OF_MEMORY = "can't allocate memory"  # torch's allocator raises RuntimeError with these words
 
 
+class _Question(NamedTuple):
+    """What a worker is asked: an operation on the object of this name, or another."""
+
+    operation: str
+    subject: str
+    args: tuple
+    kwargs: dict
+
+    def names(self) -> set[str]:
+        """The names in it that are the check's own. What a function is called with is not among them."""
+        found = [self.subject, *self.kwargs]
+        if self.operation in ("call", "value"):
+            found += self.args[:1]
+        elif self.operation in ("method", "grad_method"):
+            found += [*self.args[1:2], *(self.kwargs["params"] if self.operation == "grad_method" else ())]
+        elif self.operation == "construct":
+            found += [self.kwargs["name"]]
+        elif self.operation == "load_state":
+            found += self.args[1]
+        return {name for name in found if type(name) is str}
+
+    def changeable(self) -> set[str]:
+        """What the call can change or keep, in LocalSubject's words."""
+        places = [f"argument {number + 1}" for number in range(len(self.args))]
+        more = [f"{about} {place}" for place in places for about in ("grad of", "the mode (train or eval) of")]
+        return {*places, *more, *self.kwargs, "torch's gradient switch", "torch's default dtype"}
+
+
 class RemoteSubject:
     """The object called `name` of the notebook behind `exercise`.
 
-    For `hands`: kernel_source gives the text of named kernels, replayer replays traces, compiler compiles. After a
-    call, `mutated` names the arguments changed in place.
+    For `hands`: kernel_source gives the text of named kernels, replayer replays traces, compiler compiles. words: those
+    of the hand-in, which a sentence from the worker may hold. After a call, `mutated` names the arguments changed in
+    place.
     """
 
     def __init__(
@@ -50,9 +81,11 @@ class RemoteSubject:
         kernel_source: Callable[[set[str]], str] | None = None,
         replayer: Replayer | None = None,
         compiler: Compiler | None = None,
+        words: Words | None = None,
     ) -> None:
         self.exercise, self.name = exercise, name
         self.kernel_source, self.replayer, self.compiler = kernel_source, replayer, compiler
+        self.words = words or Words()
         self.mutated: list[str] = []
         self._functions: dict[int, Callable] = {}
         self._nesting = 0
@@ -72,7 +105,7 @@ class RemoteSubject:
 
     def load_state(self, handle: Handle, state: dict[str, torch.Tensor]) -> str:
         said = self._question("load_state", (handle, state), {})
-        return " ".join(self._shaped(said, type(said) is str).split())[:400]
+        return self.words.pieces(self._shaped(said, type(said) is str), state, state.keys())
 
     def method(self, handle: Handle, method: str, *args: Any, **kwargs: Any) -> Any:
         return self._question("method", (handle, method, *args), kwargs)
@@ -117,11 +150,11 @@ class RemoteSubject:
         deadline = self.exercise.call()
         try:
             self.exercise.send(header, buffers, deadline)
-            return self._answer(number, deadline)
+            return self._answer(number, deadline, _Question(operation, self.name, args, kwargs))
         except Lost as lost:
             raise SubjectError(lost.kind, lost.message) from lost
 
-    def _answer(self, number: int, deadline: Deadline) -> Any:
+    def _answer(self, number: int, deadline: Deadline, question: _Question) -> Any:
         while True:
             header, body = self.exercise.listen(deadline)
             if "ask" in header:
@@ -129,9 +162,9 @@ class RemoteSubject:
                 continue
             if type(header.get("id")) is not int or header["id"] != number:
                 raise self._channel("an answer to a question that was not asked")
-            self.mutated = self._names(header.get("mutated"))
+            self.mutated = self._names(header.get("mutated"), question)
             if "failed" in header:
-                raise self._failure(header["failed"])
+                raise self._failure(header["failed"], question)
             return self._decoded(header.get("ok"), body)
 
     def _register(self, function: Callable) -> int:
@@ -169,7 +202,7 @@ class RemoteSubject:
         except wire.WireError as error:
             raise self._channel(str(error)) from error
 
-    def _failure(self, failed: Any) -> SubjectError:
+    def _failure(self, failed: Any, question: _Question) -> SubjectError:
         if type(failed) is not dict or failed.get("kind") not in WORKER_KINDS:
             return self._channel("a failure of unknown kind")
         message, name = failed.get("message"), failed.get("exception")
@@ -178,12 +211,16 @@ class RemoteSubject:
         kind = "out_of_memory" if failed["kind"] == "raised" and _OUT_OF_MEMORY in message else failed["kind"]
         if kind == "out_of_memory":
             message = "it asked for more memory than there is"
-        return SubjectError(kind, " ".join(message.split())[:400], name[:100])
+        other = name if name.startswith(OTHER) else ""  # compared with those of known mistakes, and not shown
+        said = self.words.sentence(kind, message[:2000], "" if other else name[:200], question[2:], question.names())
+        return SubjectError(kind, said, other[:200] or self.words.exception(name))
 
-    def _names(self, mutated: Any) -> list[str]:
+    def _names(self, mutated: Any, question: _Question) -> list[str]:
+        """Of what it says was changed or kept, that which a call can change or keep."""
         if type(mutated) is not list or len(mutated) > 100:
             raise self._channel("an answer of a wrong shape")
-        return [str(name)[:100] for name in mutated]
+        known = question.changeable()
+        return [name for name in mutated if type(name) is str and name.removeprefix(KEPT) in known]
 
     def _shaped(self, found: Any, fits: bool) -> Any:
         if not fits:

@@ -193,7 +193,7 @@ class Sandbox:
                 raise Lost("killed", self.gone)
             if self.out_of_time(self.deadline):
                 raise Lost("timed_out", f"the whole notebook ran longer than {self.limits.submission:g} s")
-            self._start_over()
+            self.start_over()
 
     def replayer(self) -> Replayer:
         """Something that replays launch traces. Meant for a sandbox of its own, without student code."""
@@ -240,7 +240,7 @@ class Sandbox:
         if self.kind == "none":
             self._world.callback(self._sweep_at_end)
 
-    def _start_over(self) -> None:
+    def start_over(self) -> None:
         """After a crash: a new world, with the time that is left and all costs so far.
 
         Nothing of ours touches the old one: its disks are as student code left them, and everybody in it has the same

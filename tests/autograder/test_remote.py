@@ -12,6 +12,7 @@ import torch
 from autograder.authoring.recording import execute
 from autograder.judging.judge import Replays, the_compiler
 from autograder.judging.remote import RemoteSubject
+from autograder.judging.words import Words
 from autograder.sandbox.sandbox import Limits, Sandbox, why_not
 from course.checking.subject import Handle, LocalSubject, SubjectError
 from grader_kernels import language, wire
@@ -99,7 +100,7 @@ def namespace():
 @pytest.fixture
 def both(exercise, namespace):
     def make(name):
-        return RemoteSubject(exercise, name), LocalSubject(namespace, name)
+        return RemoteSubject(exercise, name, words=Words([NOTEBOOK])), LocalSubject(namespace, name)
 
     return make
 
