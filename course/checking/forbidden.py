@@ -271,9 +271,13 @@ class Notebook:
             for number, cell in enumerate(self.cells):
                 lines = cell.python.split("\n")
                 for node in () if cell.module else self.statements[number]:
-                    if self.too_large or any(map(self._opens, ast.walk(node))):
+                    if self.too_large or self._opens_something(node):
                         self._holding.append(LeftOut(number, _quoted(lines[node.lineno - 1])))
         return self._holding
+
+    def _opens_something(self, statement: ast.stmt) -> bool:
+        followed = _followed(statement)
+        return any(self._opens(node) for node in ast.walk(statement) if id(node) not in followed)
 
     def _opens(self, node: ast.AST) -> bool:
         if isinstance(node, ast.Name) and node.id in OPENING_NAMES:
@@ -320,13 +324,13 @@ class Notebook:
         for node in itertools.chain.from_iterable([] if self.too_large else self.statements):
             for name in self._binds(node):
                 about.setdefault(name, []).append(node)
-        kept, names, todo = set(), set(), list(exercises)
+        kept, names, todo, modules = set(), set(), list(exercises), dict(self.modules)
         while todo:
             name = todo.pop()
             if name in names:
                 continue
             names.add(name)
-            module = self.modules.get(self.aliases.get(name, "").split(".")[0], ())
+            module = modules.pop(self.aliases.get(name, "").split(".")[0], ())
             for node in (*about.get(name, ()), *module):
                 if id(node) not in kept:
                     kept.add(id(node))
@@ -429,12 +433,13 @@ class Notebook:
 
     def _used(self, names: list[str]) -> Iterator[tuple[str, ast.AST]]:
         todo, seen, given = list(names), set(), set()
+        modules = dict(self.modules)
         while todo:
             current = todo.pop()
             if current in seen:
                 continue
             seen.add(current)
-            module = self.modules.get(self.aliases.get(current, "").split(".")[0], ())
+            module = modules.pop(self.aliases.get(current, "").split(".")[0], ())
             changes = () if current in self.aliases else self.changes.get(current, ())
             for node in (*module, *self.definitions.get(current, ()), *changes):
                 if id(node) not in given:
@@ -444,17 +449,17 @@ class Notebook:
 
     def is_unknown(self, name: str) -> bool:
         """Whether a name may come from an `import *` that can't be read."""
-        known = name in self.aliases or name in self.definitions or name in dir(builtins)
+        known = name in self.aliases or name in self.definitions or hasattr(builtins, name)
         return bool(self.stars) and not known
 
-    def dotted(self, node: ast.AST, local: frozenset[str] = frozenset()) -> str:
-        """The library path an expression stands for, through aliases; "" when it stands for none. local: names that
-        are the function's own where it stands."""
+    def dotted(self, node: ast.AST, local: Scopes = ()) -> str:
+        """The library path an expression stands for, through aliases; "" when it stands for none. local: the names of
+        the functions in which it stands."""
         parts: list[str] = []
         while (step := _step(node)) is not None:
             node, part = step
             parts.append(part)
-        base = self._path(node.id) if isinstance(node, ast.Name) and node.id not in local else ""
+        base = self._path(node.id) if isinstance(node, ast.Name) and not _is_local(node, local) else ""
         return ".".join([base, *reversed(parts)]) if base else ""
 
     def _path(self, name: str) -> str:
@@ -500,17 +505,18 @@ def _quoted(line: str) -> str:
 
 
 def _findings(root: ast.AST, module: Notebook, families: list[Family]) -> Iterator[Finding]:
-    followed = _followed(root)
+    followed, kept = _followed(root), _kept(root)
     for node, local in _with_locals(root):
-        path = module.dotted(node, local) if isinstance(node, (ast.Attribute, ast.Name, ast.Call)) else ""
+        is_path = isinstance(node, (ast.Attribute, ast.Name, ast.Call)) and id(node) not in followed
+        path = module.dotted(node, local) if is_path else ""
         place = library.place(path) if path else None
         attribute = _attribute_of(node)
         shortcut = _shortcut(place, attribute, families)
         if shortcut:
             yield Finding("shortcut", shortcut, node.lineno)
-        elif place is not None and place.path.split(".")[0] not in module.modules:
-            yield from _unread_path(node, path, place, id(node) in followed)
-        if isinstance(node, ast.Name) and node.id not in local and id(node) not in followed:
+        elif place is not None and place.path.split(".")[0] not in module.modules and id(node) not in kept:
+            yield from _unread_path(node, path, place)
+        if isinstance(node, ast.Name) and not _is_local(node, local) and not _is_called_getattr(node, followed):
             yield from _unread_name(node, module)
         yield from _unread_node(node, attribute, path, module, families)
 
@@ -534,10 +540,10 @@ def _documented_paths(family: Family) -> frozenset[str]:
     return frozenset(library.place(path).path for path in family.paths)
 
 
-def _unread_path(node: ast.AST, path: str, place: library.Place, is_followed: bool) -> Iterator[Finding]:
+def _unread_path(node: ast.AST, path: str, place: library.Place) -> Iterator[Finding]:
     """What a library path leads to, where an answer may not name it."""
     root = place.module.split(".")[0]
-    if is_followed or getattr(node, "ctx", None).__class__ is ast.Store:
+    if isinstance(getattr(node, "ctx", None), ast.Store):
         return
     if place.is_module:
         yield Finding("hold", f"it hands on `{path}`, a whole module", node.lineno)
@@ -574,12 +580,20 @@ def _unread_node(
 
 
 def _followed(root: ast.AST) -> set[int]:
-    """Ids of expressions whose path goes on, or is kept under a name that is followed."""
-    found = {id(step[0]) for node in ast.walk(root) if (step := _step(node)) is not None}
-    found |= {id(node.func) for node in ast.walk(root) if _is_getattr(node)}
-    if isinstance(root, ast.Assign) and all(isinstance(target, ast.Name) for target in root.targets):
-        found.add(id(root.value))
-    return found
+    """Ids of expressions whose path goes on, and of `getattr` where it is called as it should be."""
+    nodes = list(ast.walk(root))
+    found = {id(step[0]) for node in nodes if (step := _step(node)) is not None}
+    return found | {id(node.func) for node in nodes if _is_getattr(node)}
+
+
+def _is_called_getattr(node: ast.Name, followed: set[int]) -> bool:
+    return node.id == "getattr" and id(node) in followed
+
+
+def _kept(root: ast.AST) -> set[int]:
+    """The id of a value that is kept under a name at the top of a cell: that name is followed."""
+    plain = isinstance(root, ast.Assign) and all(isinstance(target, ast.Name) for target in root.targets)
+    return {id(root.value)} if plain else set()
 
 
 def _step(node: ast.AST) -> tuple[ast.AST, str] | None:
@@ -618,15 +632,22 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def _with_locals(root: ast.AST) -> Iterator[tuple[ast.AST, frozenset[str]]]:
-    """All nodes below, each with the names that are its function's own: what they stand for is not the notebook's."""
-    todo: list[tuple[ast.AST, frozenset[str]]] = [(root, frozenset())]
+Scopes = tuple[frozenset[str], ...]  # the names of each function around an expression that are its own
+
+
+def _is_local(node: ast.Name, scopes: Scopes) -> bool:
+    return any(node.id in names for names in scopes)
+
+
+def _with_locals(root: ast.AST) -> Iterator[tuple[ast.AST, Scopes]]:
+    """All nodes below, each with what is local where it stands: that stands for nothing of the notebook's."""
+    todo: list[tuple[ast.AST, Scopes]] = [(root, ())]
     while todo:
-        node, local = todo.pop()
-        yield node, local
-        inner = local | _locals(node) if isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)) else local
-        outside = _outside(node)
-        todo += ((child, local if child in outside else inner) for child in ast.iter_child_nodes(node))
+        node, scopes = todo.pop()
+        yield node, scopes
+        inner = (*scopes, _locals(node)) if isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)) else scopes
+        outside = set(map(id, _outside(node)))
+        todo += ((child, scopes if id(child) in outside else inner) for child in ast.iter_child_nodes(node))
 
 
 def _outside(node: ast.AST) -> list[ast.AST]:
