@@ -81,7 +81,7 @@ ATTACKS = [
     tells("subject_error", "the grader's own exception, with words", "    from course.checking.subject import SubjectError\n    raise SubjectError('raised', digits(x) * 9, digits(x))"),
     tells("not_implemented", "the words of a stub", "    if x.dim() > 99: return x\n    raise NotImplementedError(digits(x))"),
     tells("type_name", "the name of a type", "    return type(digits(x), (), {})()"),
-    tells("key_type", "the name of a type, of a key", "    return {type(digits(x), (int,), {})(1): x}"),
+    tells("key_type", "the name of a type, of a key", "    return {type(digits(x), (), {})(): x}"),
     tells("argument_names", "the names of arguments that changed",
           "    import gc\n    for desk in gc.get_objects():\n        if type(desk).__name__ == 'LocalSubject':\n"
           "            desk.__class__ = type('Told', (type(desk),), {'mutated': property(lambda self: [digits(x)], lambda self, value: None)})\n    return x"),
