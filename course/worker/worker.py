@@ -235,6 +235,7 @@ class Warden:
         """Kill until nothing is left to kill; how many processes survived five seconds of that.
 
         As first process of a namespace we stop everything at once, which no fork bomb outruns, and wake what is kept.
+        A fork that is under way goes on in a process that is to stop: its child comes before that has stopped.
         """
         others: list[int] = []
         nothing_seen, give_up = 0, time.monotonic() + 5
@@ -245,7 +246,8 @@ class Warden:
             others = [pid for pid in found if not _is_zombie(pid)]
             for pid in others:
                 _signal(pid, signal.SIGKILL)
-            nothing_seen = 0 if others else nothing_seen + 1
+            forking = os.getpid() == 1 and not all(_state(pid) in b"TtZX" for pid in keep)
+            nothing_seen = 0 if others or forking else nothing_seen + 1
             self._reap()
             if nothing_seen == 2:
                 break
@@ -270,11 +272,16 @@ def _everybody() -> list[int]:
 def _is_zombie(pid: int) -> bool:
     if not LINUX:
         return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return _state(pid) in b"ZX"
+
+
+def _state(pid: int) -> bytes:
+    """The letter of proc(5) for what a process does; X for one that is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # its name may be no text
-            return file.read().rpartition(b") ")[2][:1] in b"ZX"
+            return file.read().rpartition(b") ")[2][:1] or b"X"
     except OSError:
-        return True
+        return b"X"
 
 
 def _touch_lazy_paths(session: Session) -> None:

@@ -113,7 +113,7 @@ def test_a_sandbox_is_in_its_groups_and_leaves_none_behind(groups):
         box.runner()
         made = list(box.group.folders.values())
         assert all(str(box.first.pid) in (each / "cgroup.procs").read_text().split() for each in made)
-        box._start_over()
+        box.start_over()
         assert not any(each.exists() for each in made) and box.group.folders
     assert not any(each.exists() for each in box.group.folders.values())
 
@@ -142,7 +142,7 @@ def test_the_kernel_ends_students_processes_when_the_group_is_full_and_never_the
     with Sandbox(limits=Limits(cell=20, memory=100 << 20, tmp=8 << 20)) as box:
         limits = box.limits.of_a_process(True)
         monkeypatch.setattr(Limits, "of_a_process", lambda self, contained: limits | {"DATA": 4 << 30, "AS": 16 << 30})
-        box._start_over()
+        box.start_over()
         runner, results = box.run_notebook([("a", PIPES), ("b", "1 + 1")])
         assert (results[0].error_name, "kernel" in results[0].error) == ("out_of_memory", True), results
         assert results[1].output == "2\n" and not box.gone
