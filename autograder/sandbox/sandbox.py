@@ -491,6 +491,7 @@ class Exercise:
         self.deadline = runner._deadline(seconds)
         self.lost: Lost | None = None
         self.numbers = itertools.count(1)  # of questions and functions; none comes twice
+        self.room = wire.MAX_ANSWERS  # bytes that it may still send
         self._open = True
 
     def send(self, header: dict, buffers: Iterable[bytes], deadline: float) -> None:
@@ -511,7 +512,9 @@ class Exercise:
         deadline = min(deadline, self.deadline)
         try:
             self._wait(deadline)
-            return wire.recv(self.sock, deadline)
+            header, body = wire.recv(self.sock, deadline, min(wire.MAX_ANSWER, self.room))
+            self.room -= len(body)
+            return header, body
         except TimeoutError:
             raise self._timed_out() from None
         except wire.WireError as error:
@@ -634,7 +637,7 @@ class Replayer:
         buffers: list[bytes] = []
         number = next(self.numbers)
         wire.send(sock, {"id": number, "args": wire.encode(args, buffers)}, buffers, deadline)
-        header, body = wire.recv(sock, deadline)
+        header, body = wire.recv(sock, deadline, wire.MAX_ANSWER)
         if header.get("id") != number:
             raise wire.WireError("an answer to a question that was not asked")
         if "failed" in header:
