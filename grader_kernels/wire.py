@@ -24,6 +24,9 @@ import torch
 MAGIC = b"CRS1"
 HEAD = struct.Struct("<4sIQ")
 MAX_HEADER, MAX_BODY = 1 << 20, 256 << 20  # bytes
+MAX_ANSWER = 16 << 20  # bytes of one answer of a worker: the longest honest one has 640 kB, all of an exercise 2.4 MB
+MAX_GROWTH = 4 << 20  # bytes of tensors out of a small body: strides of 0 let one number stand for many
+MAX_ANSWERS = 64 << 20  # of all answers to the questions about one exercise
 MAX_NODES, MAX_DEPTH, MAX_DIMS = 10_000, 32, 16
 MAX_INT_BITS = 14_000  # Python refuses to print much longer ones
 MAX_OFFSET = 1 << 12  # elements before the first one of a tensor that starts inside its storage
@@ -70,18 +73,18 @@ class WireError(ValueError):
 # --- values out ---------------------------------------------------------------------------------------------------
 
 
-def encode(value: Any, buffers: list, callback: Callable[[Any], int] | None = None) -> Any:
+def encode(value: Any, buffers: list, callback: Callable[[Any], int] | None = None, most: int = MAX_BODY) -> Any:
     """The JSON-able spec of `value`; its raw bytes are appended to `buffers`.
 
-    callback: gives a number to a Python callable among the values; without it callables can't cross.
+    callback: gives a number to a Python callable among the values; without it callables can't cross. most: bytes.
     Raises WireError naming the type of what can't cross.
     """
-    return _Encoder(buffers, callback).spec(value, 0)
+    return _Encoder(buffers, callback, most).spec(value, 0)
 
 
 class _Encoder:
-    def __init__(self, buffers: list, callback: Callable[[Any], int] | None) -> None:
-        self.buffers, self.callback = buffers, callback
+    def __init__(self, buffers: list, callback: Callable[[Any], int] | None, most: int) -> None:
+        self.buffers, self.callback, self.most = buffers, callback, most
         self.size = sum(len(b) for b in buffers)
         self.nodes = 0
 
@@ -103,8 +106,8 @@ class _Encoder:
 
     def store(self, raw: bytes) -> list[int]:
         at, self.size = self.size, self.size + len(raw)
-        if self.size > MAX_BODY:
-            raise WireError(f"it is larger than {MAX_BODY >> 20} MiB")
+        if self.size > self.most:
+            raise WireError(f"it is larger than {self.most >> 20} MiB")
         self.buffers.append(raw)
         return [at, len(raw)]
 
@@ -158,8 +161,8 @@ class _Encoder:
         if span > MAX_GAPS * x.numel() + 64 or x.numel() == 0:
             x = x.contiguous()
             stride, span = x.stride(), x.numel()
-        if max(span, x.numel()) * x.element_size() > MAX_BODY:
-            raise WireError(f"a tensor is larger than {MAX_BODY >> 20} MiB")
+        if self.size + max(span, x.numel()) * x.element_size() > self.most:
+            raise WireError(f"it is larger than {self.most >> 20} MiB")
         raw = x.as_strided((span,), (1,)).view(torch.uint8).numpy().tobytes() if span else b""
         start = x.storage_offset() if 0 < x.storage_offset() <= MAX_OFFSET and span else 0
         return {
@@ -183,8 +186,8 @@ class _Encoder:
             raise WireError(f"a numpy {x.dtype.name[:40]} can't be sent")
         if x.ndim > MAX_DIMS:
             raise WireError(f"an array has more than {MAX_DIMS} dimensions")
-        if x.nbytes > MAX_BODY:
-            raise WireError(f"an array is larger than {MAX_BODY >> 20} MiB")
+        if self.size + x.nbytes > self.most:
+            raise WireError(f"it is larger than {self.most >> 20} MiB")
         return {"dtype": x.dtype.name, "shape": list(x.shape), "scalar": scalar, "at": self.store(x.tobytes())}
 
     def dtype(self, value: torch.dtype, depth: int) -> Any:
@@ -255,7 +258,7 @@ def decode(spec: Any, body: bytes | bytearray, callback: Callable[[int], Any] | 
 class _Decoder:
     def __init__(self, body: bytes | bytearray, callback: Callable[[int], Any] | None) -> None:
         self.body, self.callback, self.nodes = body, callback, 0
-        self.room = MAX_BODY  # bytes that tensors may still take
+        self.room = max(len(body), MAX_GROWTH)  # bytes that tensors may still take
 
     def value(self, spec: Any, depth: int) -> Any:
         self.nodes += 1
@@ -416,14 +419,14 @@ def send(sock: socket.socket, header: dict, buffers: Iterable = (), deadline: fl
         sock.sendall(part)
 
 
-def recv(sock: socket.socket, deadline: float | None = None) -> tuple[dict, bytearray]:
-    """Read one frame: (header, body).
+def recv(sock: socket.socket, deadline: float | None = None, most: int = MAX_BODY) -> tuple[dict, bytearray]:
+    """Read one frame: (header, body). most: bytes that the body may have.
 
     Raises EOFError when the other side is gone, TimeoutError after `deadline` (time.monotonic()), WireError for a frame
     that breaks the rules; after either of the last two the stream is of no use any more.
     """
     magic, header_size, body_size = HEAD.unpack(_exactly(sock, HEAD.size, deadline, first=True))
-    if magic != MAGIC or header_size > MAX_HEADER or body_size > MAX_BODY:
+    if magic != MAGIC or header_size > MAX_HEADER or body_size > most:
         raise WireError("a frame that starts wrongly or is too large")
     header = _parse(_exactly(sock, header_size, deadline))
     return header, _exactly(sock, body_size, deadline)

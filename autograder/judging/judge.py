@@ -110,7 +110,7 @@ class _Session:
         self.exercises = [name for name in rules.recorded.checks if only is None or name in only]
         self.outputs: dict[str, str] = {}
         self.lost: dict[str, CellResult] = {}
-        self.kernels: dict[frozenset[str], str] = {}  # names of kernels to their source
+        self.kernels: dict[frozenset[str], str | language.LanguageError] = {}  # names of kernels to their source
         self.peak_bytes = 0
         self.starved = False
         self.reruns = RERUNS
@@ -296,7 +296,12 @@ class _Session:
         return runner
 
     def _cells(self) -> list[tuple[str, str]]:
-        return [(self.handin.cells[number].id, self.handin.cells[number].source) for number in self.needed]
+        return [(self.handin.cells[number].id, self._source(number)) for number in self.needed]
+
+    def _source(self, number: int) -> str:
+        """A cell's source; of one that Python could run and nobody can read, an error that says so."""
+        error = self.readings[number].error
+        return f"raise SyntaxError({error!r})" if error in cells.NOT_READ else self.handin.cells[number].source
 
     def _keep_output(self, result: CellResult) -> None:
         """What a cell said, cut: a thousand cells that print a megabyte each must not fill disks and pages."""
@@ -340,8 +345,14 @@ class _Session:
     def _kernel_source(self, needed: set[str]) -> str:
         key = frozenset(needed)
         if key not in self.kernels:
-            self.kernels[key] = kernels_of([reading.python for reading in self.readings], needed)
-        return self.kernels[key]
+            try:
+                self.kernels[key] = kernels_of([reading.python for reading in self.readings], needed)
+            except language.LanguageError as error:  # it is refused for every launch, and read once
+                self.kernels[key] = error
+        found = self.kernels[key]
+        if isinstance(found, language.LanguageError):
+            raise found
+        return found
 
 
 class Replays:

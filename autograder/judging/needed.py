@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from course.checking.cells import UNREADABLE, Reading, bound, used_names
 
+LONG = 30_000  # characters of a cell: of a longer one all names that it uses count, also those that it made itself
+
 
 class Cell(NamedTuple):
     """A code cell of a canonical notebook. given: it comes from the release and is locked."""
@@ -44,6 +46,8 @@ def _names(reading: Reading) -> tuple[frozenset[str], frozenset[str]]:
         return frozenset(), frozenset()
     try:
         table = symtable.symtable(reading.python, "<cell>", "exec")
+        if len(reading.python) > LONG:
+            return bound(table), frozenset(used_names(table))
         return bound(table), frozenset(_from_elsewhere(ast.parse(reading.python).body, set()))
     except UNREADABLE:
         return frozenset(), frozenset()

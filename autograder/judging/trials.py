@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from autograder.authoring.checks import Check, Kernel, attempt, seed_for
+from autograder.authoring.checks import Attempt, Check, Kernel, attempt, seed_for
 from course.checking import cases
 from course.checking.check import quiet
 from course.checking.subject import Subject, SubjectError
-from course.checking.verdict import ExerciseVerdict, Named, settle, without_points
+from course.checking.verdict import ExerciseVerdict, Named, TrialResult, settle, without_points
 
 FATAL_STATES = {
     "killed": "crashed",
@@ -25,6 +25,7 @@ FATAL_STATES = {
 }
 KERNEL = "the kernel's task"  # what its seed is made from
 NOTHING_FRESH = "nothing holds on new inputs, so what holds on fixed ones gives no points"
+LESS_FRESH = "what holds on fixed inputs is paid no more than what holds on new ones"
 MakeSubject = Callable[[], Subject]
 
 
@@ -102,7 +103,27 @@ def _scored(
     named: Named | None = shown.misconception if not all(r.passed for r in results) else None
     results = cases.with_names(results, [each.renamed for each in made])
     verdict = settle(check.name, shown.max_score, results, hints=len(check.hints), misconception=named)
-    fresh = [each for each in made if each.fresh]
-    if verdict.score and fresh and not any(each.result.passed for each in fresh):
+    return _no_more_than_fresh(verdict, made)
+
+
+def _no_more_than_fresh(verdict: ExerciseVerdict, made: list[Attempt]) -> ExerciseVerdict:
+    """The verdict, in which fixed cases are paid up to the share that holds on fresh inputs, as their answers can be
+    looked up. A check without fresh inputs, an experiment's finding, stays as it is."""
+    fresh, fixed = ([each.result for each in made if each.fresh is kind] for kind in (True, False))
+    if not fresh:
+        return verdict
+    paid = _won(fixed) - _weight(fixed) * _won(fresh) / _weight(fresh)
+    if verdict.score and not _won(fresh):
         verdict.score, verdict.state, verdict.reason = 0.0, "failed", NOTHING_FRESH
+    elif verdict.score and paid > 0:
+        lost = verdict.max_score * paid / _weight(verdict.trials)
+        verdict.score, verdict.reason = round(verdict.score - lost, 4), LESS_FRESH
     return verdict
+
+
+def _weight(results: list[TrialResult]) -> float:
+    return sum(each.weight for each in results)
+
+
+def _won(results: list[TrialResult]) -> float:
+    return sum(each.weight for each in results if each.passed)

@@ -565,6 +565,7 @@ class Exercise:
         self.deadline = runner._deadline(seconds)
         self.lost: Lost | None = None
         self.numbers = itertools.count(1)  # of questions and functions; none comes twice
+        self.room = wire.MAX_ANSWERS  # bytes that it may still send
         self._open = True
 
     def call(self) -> Deadline:
@@ -588,7 +589,9 @@ class Exercise:
             raise self.lost
         try:
             self._wait(deadline)
-            return wire.recv(self.sock, deadline.of_a_frame())
+            header, body = wire.recv(self.sock, deadline.of_a_frame(), min(wire.MAX_ANSWER, self.room))
+            self.room -= len(body)
+            return header, body
         except TimeoutError:
             raise self._timed_out(deadline) from None
         except wire.WireError as error:
@@ -716,7 +719,7 @@ class Replayer:
         while not select.select([sock], [], [], max(left := deadline.left(), 0))[0]:
             if left <= 0:
                 raise TimeoutError
-        header, body = wire.recv(sock, deadline.of_a_frame())
+        header, body = wire.recv(sock, deadline.of_a_frame(), wire.MAX_ANSWER)
         if header.get("id") != number:
             raise wire.WireError("an answer to a question that was not asked")
         if "failed" in header:

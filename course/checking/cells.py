@@ -15,14 +15,21 @@ import functools
 import re
 import symtable
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-WORK = 6_000_000  # characters that IPython's transformer may go through for one notebook: a few seconds
+WORK = 600_000  # what going through lines with IPython's transformer may cost for one notebook: a second or two
+MOST_MAGICS = 20  # cell magics one below the other
+MOST_MISTAKES = 5  # statements that parse and can't be compiled, one above the other
+MOST_TOKENS = 80_000  # words and signs of a notebook that are read; the longest answered notebook has 20,000
+TOO_MANY = "it has too many lines of IPython's own"
+TOO_LONG = "the notebook has more code than is read"
+NOT_READ = (TOO_MANY, TOO_LONG)  # what Python might well run
 SEEN_THROUGH = ("time", "capture")  # cell magics whose body runs as it stands
 HARMLESS = frozenset("matplotlib autoreload pip conda cd pwd ls env pinfo pinfo2".split())
 SHELL = frozenset("bash sh script html HTML javascript js latex markdown svg SVG perl ruby cmd ! sx system".split())
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
-_ITS_OWN = re.compile(r"^\s*(?:[%!?,;/]|>>>|In \[|.*\?\s*$|.*=\s*[%!])")  # lines on which only IPython may be at home
+_TOKEN = re.compile(r"\w+|[^\w ]")
+_BLANKS = re.compile(r"[ \t\f]{9,}")
 _WRITEFILE = re.compile(r"^%%(?:writefile|file)\s+(?:\./)?([A-Za-z_]\w*)\.py\s*$")
 _AUTOMAGIC = re.compile(r"^\s*[A-Za-z_]\w*\s+\S")
 _CELL_MAGIC = re.compile(r"^%%(\S+)(.*)$")
@@ -46,15 +53,27 @@ def read(source: str) -> Reading:
 
 
 def read_all(sources: Iterable[str]) -> list[Reading]:
-    """The readings of a notebook's cells. Cells whose magics would take too long to go through count as unreadable."""
-    left, found = WORK, []
+    """The readings of a notebook's cells. What would take too long counts as unreadable: see NOT_READ."""
+    left, tokens, found = WORK, MOST_TOKENS, []
     for source in sources:
-        if _parses(source):
-            found.append(_whole(source))
-            continue
-        left -= _work(source)
-        found.append(_transformed(source) if left >= 0 else Reading("", "it has too many lines of IPython's own", 1))
+        tokens -= _tokens(source)
+        reading, cost = _read(source, left) if tokens >= 0 else (Reading("", TOO_LONG, 1), 0)
+        left -= cost
+        found.append(reading)
     return found
+
+
+def _read(source: str, left: int) -> tuple[Reading, int]:
+    """The reading of one cell, and what it cost of what is left of WORK."""
+    if _parses(source):
+        return _whole(source), 0
+    return _transformed(source) if left >= 0 else (_REFUSED, 0)
+
+
+@functools.lru_cache(maxsize=512)
+def _tokens(source: str) -> int:
+    """Words, signs and lines: what parsing it costs, about."""
+    return sum(1 for _ in _TOKEN.finditer(source))
 
 
 def statements(python: str) -> list[ast.stmt]:
@@ -100,18 +119,22 @@ def _parses(source: str) -> bool:
 @functools.lru_cache(maxsize=512)
 def _whole(python: str) -> Reading:
     """Source that parses, up to the first statement that can't be compiled: IPython runs those above it."""
-    try:
-        symtable.symtable(python, "<cell>", "exec")
-        return Reading(python)
-    except UNREADABLE:
-        pass
-    for node in ast.parse(python).body:
+    found = Reading(python)
+    for _ in range(MOST_MISTAKES):
         try:
-            symtable.symtable(ast.unparse(node), "<cell>", "exec")
+            symtable.symtable(found.python, "<cell>", "exec")
+            return found
         except UNREADABLE as error:
-            kept = python.split("\n")[: _first_line(node) - 1]
-            return Reading("\n".join(kept), _words(error), _first_line(node))
-    return Reading(python)
+            found = _above(found.python, error)
+    return found._replace(python="")
+
+
+def _above(python: str, error: BaseException) -> Reading:
+    """What stands above the statement with this error; nothing where the error doesn't say which one it is."""
+    line = getattr(error, "lineno", None) or 1
+    begins = [first for node in ast.parse(python).body if (first := _first_line(node)) <= line]
+    kept = python.split("\n")[: begins[-1] - 1] if begins else []
+    return Reading("\n".join(kept), _words(error), begins[-1] if begins else 1)
 
 
 def _first_line(node: ast.stmt) -> int:
@@ -124,21 +147,51 @@ def _words(error: BaseException) -> str:
     return "it is nested too deep" if isinstance(error, RecursionError) else "it is no Python"
 
 
-def _work(source: str) -> int:
-    own = sum(bool(_ITS_OWN.match(line)) for line in source.splitlines())
-    return len(source) * (1 + own)
+_REFUSED = Reading("", TOO_MANY, 1)
+
+
+class _TooMuch(Exception):
+    """Going through a cell once more would cost too much."""
+
+
+def _cost(lines: list[str]) -> int:
+    """What going through lines once costs IPython's transformer, in steps of about 2 us: one for each character, four
+    for each line, and more where it goes back and forth in a line (blanks, quotes, what stands before a question mark).
+    """
+    asked = any(line.rstrip().endswith("?") for line in lines)
+    return sum(_cost_of_line(line, asked) for line in lines)
+
+
+def _cost_of_line(line: str, asked: bool) -> int:
+    blanks = sum(len(run) ** 2 // 12 for run in _BLANKS.findall(line))
+    quotes = line.count("'''") + line.count('"' * 3)
+    return 4 + len(line) + blanks + len(line) * (quotes + (len(line) if asked else 0)) // 2000
 
 
 @functools.lru_cache(maxsize=512)
-def _transformed(source: str) -> Reading:
-    """A cell that is no plain Python."""
+def _transformed(source: str) -> tuple[Reading, int]:
+    """A cell that is no plain Python, and what reading it cost."""
+    above, body = _first_of(source)
+    for _ in range(MOST_MAGICS):
+        magic = _CELL_MAGIC.match(body.lstrip().split("\n", 1)[0])
+        if not magic:
+            found, cost = _of_lines(body)
+            return _below(above, found), cost
+        rest = body.lstrip().partition("\n")[2]
+        if magic[1] not in SEEN_THROUGH:
+            return _below(above, _of_magic(magic, rest)), 0
+        if _parses(rest):
+            return _below(above + 1, _whole(rest)), 0
+        blank, body = _first_of(rest)
+        above += 1 + blank
+    return _REFUSED, 0
+
+
+def _first_of(source: str) -> tuple[int, str]:
+    """How many blank lines stand above, and the source from the first other one on."""
     blank = len(source) - len(source.lstrip("\r\n \t"))
     above = source[:blank].count("\n")
-    body = source.split("\n", above)[above] if above else source
-    magic = _CELL_MAGIC.match(body.lstrip().split("\n", 1)[0])
-    if magic:
-        return _below(above, _of_magic(magic, body.lstrip().partition("\n")[2]))
-    return _below(above, _of_lines(body))
+    return above, source.split("\n", above)[above] if above else source
 
 
 def _below(lines: int, found: Reading) -> Reading:
@@ -147,25 +200,34 @@ def _below(lines: int, found: Reading) -> Reading:
 
 def _of_magic(magic: re.Match, body: str) -> Reading:
     """`%%name line`, and the body below it."""
-    name = magic[1]
-    if name in SEEN_THROUGH:
-        return _below(1, _whole(body) if _parses(body) else _transformed(body))
     written = _WRITEFILE.match(magic[0].strip())
     if written:
         text = _whole(body) if _parses(body) else Reading("", "it is no Python", 1)
         return _below(1, text)._replace(module=written[1])
-    if name in SHELL and not _expands(magic[2] + body):
+    if magic[1] in SHELL and not _expands(magic[2] + body):
         return Reading("pass")
-    return Reading(f"get_ipython().run_cell_magic({name!r})")
+    return Reading(f"get_ipython().run_cell_magic({magic[1]!r})")
 
 
-def _of_lines(source: str) -> Reading:
+def _of_lines(source: str) -> tuple[Reading, int]:
+    transformer = _transformer()()
+    try:
+        return _by(transformer, source), WORK - transformer.left
+    except _TooMuch:
+        return _REFUSED, WORK
+
+
+def _by(transformer: Any, source: str) -> Reading:
+    """The reading of lines by IPython's transformer."""
     python = source
     try:
-        python = _transformer()().transform_cell(source)
+        transformer.spend(source.splitlines())
+        python = transformer.transform_cell(source)
         return _whole(python.removesuffix("\n")) if ast.parse(python) else Reading("")
+    except _TooMuch:
+        raise
     except SyntaxError as error:  # nothing of the cell runs, unless IPython takes its only line for a magic
-        automagic = _AUTOMAGIC.match(source) and "\n" not in source.strip()
+        automagic = "\n" not in source.strip() and _AUTOMAGIC.match(source)
         return Reading("get_ipython()" if automagic else "", _words(error), error.lineno or 1)
     except Exception as error:  # whatever IPython's transformer makes of odd text: it would not run the cell either
         return Reading("", _words(error), 1)
@@ -186,8 +248,16 @@ def _transformer() -> type:
             super().__init__()
             self.cleanup_transforms = [t for t in self.cleanup_transforms if t is not leading_empty_lines]
             self.line_transforms = [t for t in self.line_transforms if t is not cell_magic]
+            self.left = WORK
+
+        def spend(self, lines: list[str]) -> None:
+            """Raises _TooMuch where going through these lines once more would cost too much."""
+            self.left -= _cost(lines)
+            if self.left < 0:
+                raise _TooMuch
 
         def do_one_token_transform(self, lines: list[str]) -> tuple[bool, list[str]]:
+            self.spend(lines)
             changed, new = super().do_one_token_transform(lines)
             if changed:
                 at = next((i for i, (a, b) in enumerate(zip(lines, new, strict=False)) if a != b), len(new) - 1)

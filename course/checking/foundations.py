@@ -33,10 +33,12 @@ def shaky(name: str, mentions: Callable[[str], Iterable[str]], right: Callable[[
 
 def built_on(name: str, mentions: Callable[[str], Iterable[str]], wrong: Iterable[str]) -> list[str]:
     """Exercises among `wrong`, in their order, that `name` stands on, by itself or by way of any other."""
-    todo, wrong = [name], list(wrong)
+    todo, seen = [name], {name}
     for current in todo:  # grows
-        todo += [other for other in mentions(current) if other not in todo]
-    return [other for other in wrong if other in todo[1:] and other != name]
+        more = [other for other in dict.fromkeys(mentions(current)) if other not in seen]
+        seen.update(more)
+        todo += more
+    return [other for other in wrong if other in seen and other != name]
 
 
 def explain(verdict: ExerciseVerdict, below: list[str]) -> ExerciseVerdict:

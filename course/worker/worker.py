@@ -456,7 +456,7 @@ class Exercise:
     def _answer(self, header: dict, body: bytearray) -> None:
         buffers: list[bytes] = []
         try:
-            reply = {"id": header["id"], "ok": wire.encode(self._perform(header, body), buffers)}
+            reply = {"id": header["id"], "ok": wire.encode(self._perform(header, body), buffers, None, wire.MAX_ANSWER)}
         except BaseException as error:
             buffers, reply = [], {"id": header["id"], "failed": _failure(error)}
         _leave_if_forked(self.pid)
@@ -500,7 +500,8 @@ class Exercise:
             raise RuntimeError("this function can only be called from the thread that it was given to")
         buffers: list[bytes] = []
         mine = next(self.asked)
-        wire.send(self.sock, {"ask": mine, "callback": number, "args": wire.encode((args, kwargs), buffers)}, buffers)
+        spec = wire.encode((args, kwargs), buffers, None, wire.MAX_ANSWER)
+        wire.send(self.sock, {"ask": mine, "callback": number, "args": spec}, buffers)
         while True:
             header, body = wire.recv(self.sock)
             if header.get("answer") == mine:

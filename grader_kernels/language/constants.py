@@ -82,6 +82,7 @@ class Constants:
 
     def __init__(self, scope: Names, depth: int = 0) -> None:
         self.scope, self.depth = scope, depth
+        self._computed: dict[int, Any] = {}  # of operations, so that each is worked out once; `Unknown` for no constant
 
     def value(self, node: ast.expr | None) -> Any:
         """A number, bool, None, string, `Dtype`, or a tuple of such. Raises Unknown, and LanguageError for what is too
@@ -121,6 +122,14 @@ class Constants:
         return value
 
     def _of_BinOp(self, node: ast.BinOp) -> Any:
+        if id(node) not in self._computed:
+            self._computed[id(node)] = Unknown
+            self._computed[id(node)] = self._operation(node)
+        if self._computed[id(node)] is Unknown:
+            raise Unknown(node)
+        return self._computed[id(node)]
+
+    def _operation(self, node: ast.BinOp) -> Any:
         left, right = self._number(node.left), self._number(node.right)
         if isinstance(node.op, (ast.LShift, ast.RShift)) and not 0 <= right < MAX_SHIFT:
             raise refuse(node, "a shift must be between 0 and 63")

@@ -44,6 +44,8 @@ class Walk:
         self.used: dict[str, Any] = {}
         self.locals = {arg.arg for arg in self.function.args.args}
         self.depth = 0
+        self._literals: dict[int, bool] = {}
+        self._constants = Constants(self.scope)
         for node in ast.walk(self.function):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.locals.add(node.id)
@@ -303,11 +305,18 @@ class Walk:
 
     def _see_BinOp(self, node: ast.BinOp) -> None:
         self._operator(node)
-        if not any(isinstance(part, (ast.Name, ast.Call, ast.Subscript)) for part in ast.walk(node)):
+        if self._is_literal(node):
             with contextlib.suppress(Unknown):
-                Constants(self.scope).value(node)  # literals alone: a number that is too large is refused here
+                self._constants.value(node)  # literals alone: a number that is too large is refused here
         self.expression(node.left)
         self.expression(node.right)
+
+    def _is_literal(self, node: ast.AST) -> bool:
+        """No name, call or subscript stands in it. Asked once of each node."""
+        if id(node) not in self._literals:
+            parts = not isinstance(node, (ast.Name, ast.Call, ast.Subscript)) and ast.iter_child_nodes(node)
+            self._literals[id(node)] = bool(parts) and all(map(self._is_literal, parts))
+        return self._literals[id(node)]
 
     def _see_UnaryOp(self, node: ast.UnaryOp) -> None:
         self.expression(node.operand)
@@ -431,4 +440,3 @@ def walk(jitted: Jitted, fields: frozenset[str]) -> dict[str, Any]:
     made = (Pure if jitted.pure else Kernel)(jitted, fields)
     made.check()
     return made.used
-

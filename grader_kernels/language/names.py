@@ -85,6 +85,7 @@ class Scope:
         self.functions: dict[str, ast.FunctionDef] = {}
         self.calls: dict[str, list[ast.Call]] = {}  # of what takes a name first, as triton.jit(f) does
         self._resolved: dict[str, Any] = {}
+        self._targets: set[int] = set()  # names, as nodes, that an assignment binds plainly
         for statement in body:
             for node in _inside(statement):
                 self._note(node)
@@ -103,16 +104,12 @@ class Scope:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
                     self.bound[target.id] = node
+                    self._targets.add(id(target))
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            if not self._assigns(self.bound.get(node.id), node):
+            if id(node) not in self._targets:
                 self.bound[node.id] = node  # a loop, a walrus, an unpacking: nobody knows what it holds
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Name):
             self.calls.setdefault(node.args[0].id, []).append(node)
-
-    @staticmethod
-    def _assigns(statement: ast.AST | None, name: ast.Name) -> bool:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        return any(target is name for target in targets)
 
     # looking up
     def binds(self, name: str) -> bool:
@@ -326,4 +323,3 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, Jitted) and isinstance(b, Jitted):
         return a.node is b.node
     return a == b and repr(a) == repr(b)
-

@@ -275,7 +275,7 @@ FINE = "\ndef fine(): return 1\n"
         ("while True: pass", "timed_out", "longer than 4 s"),
         ("import time; time.sleep(100)", "timed_out", "longer than 4 s"),
         ("return torch.empty(25_000_000_000)", "out_of_memory", "memory"),
-        ("return torch.zeros(100_000_000)", "bad_value", "larger than 256 MiB"),
+        ("return torch.zeros(100_000_000)", "bad_value", "larger than 16 MiB"),
         ("return list(range(20_000))", "bad_value", "parts"),
         ("import os\n    while True: os.fork()", None, ""),
     ],

@@ -1,4 +1,6 @@
-"""Let coverage choose the hostile bytes: python tests/fuzz/guided.py {notebooks,frames,traces,cells} [OPTION ...]
+"""Let coverage choose the hostile bytes: python tests/fuzz/guided.py TARGET [OPTION ...]
+
+TARGET: notebooks, frames, traces, cells or sources.
 
 Needs atheris (pip install -e '.[fuzz]'). Options go to libFuzzer: -runs=N, -max_total_time=SECONDS, -seed=N. It starts
 from what `make` of the target gives for a hundred seeds; the bytes that fail land in corpus/ as crash-*, timeout-* or

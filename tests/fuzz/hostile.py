@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import nbformat
 import numpy as np
+import sources
 import torch
 
 from autograder.authoring import build
@@ -293,4 +294,5 @@ TARGETS = {
     "frames": Target(_make_frame, _read_frame, 1500),
     "traces": Target(_make_trace, _replay, 200),
     "cells": Target(_make_source, _load_unit, 150),
+    "sources": Target(sources.make, sources.feed, 25),
 }
