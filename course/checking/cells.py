@@ -11,6 +11,7 @@ Not here: what names mean (course.checking.forbidden), and which cells are run (
 from __future__ import annotations
 
 import ast
+import collections
 import functools
 import re
 import symtable
@@ -28,6 +29,8 @@ SEEN_THROUGH = ("time", "capture")  # cell magics whose body runs as it stands
 HARMLESS = frozenset("matplotlib autoreload pip conda cd pwd ls env pinfo pinfo2".split())
 SHELL = frozenset("bash sh script html HTML javascript js latex markdown svg SVG perl ruby cmd ! sx system".split())
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+MOST_CROWDED = 2_000_000  # see _crowding
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _TOKEN = re.compile(r"\w+|[^\w ]")
 _BLANKS = re.compile(r"[ \t\f]{9,}")
 _WRITEFILE = re.compile(r"^%%(?:writefile|file)\s+(?:\./)?([A-Za-z_]\w*)\.py\s*$")
@@ -119,6 +122,8 @@ def _parses(source: str) -> bool:
 @functools.lru_cache(maxsize=512)
 def _whole(python: str) -> Reading:
     """Source that parses, up to the first statement that can't be compiled: IPython runs those above it."""
+    if _crowding(python) > MOST_CROWDED:
+        return Reading("", TOO_LONG, 1)
     found = Reading(python)
     for _ in range(MOST_MISTAKES):
         try:
@@ -127,6 +132,20 @@ def _whole(python: str) -> Reading:
         except UNREADABLE as error:
             found = _above(found.python, error)
     return found._replace(python="")
+
+
+def _crowding(python: str) -> int:
+    """How many names Python's own symbol tables copy: each function's, for every scope that begins in it."""
+    names, scopes, todo = collections.Counter(), collections.Counter(), [(ast.parse(python), 0)]
+    while todo:
+        node, function = todo.pop()
+        if isinstance(node, _SCOPES):
+            scopes[function] += 1
+            function = id(node)
+        elif isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)):
+            names[function] += 1
+        todo += ((child, function) for child in ast.iter_child_nodes(node))
+    return sum(count * scopes[function] for function, count in names.items() if function)
 
 
 def _above(python: str, error: BaseException) -> Reading:

@@ -132,6 +132,7 @@ OPENING_ROOTS = ("torch._C", "torch.library", "course.worker", "course.checking"
 WAYS = frozenset("ops aten prims nn functional special library jit compile _C _ops _dynamo".split())
 WRITE_IT, LOOKED_AT = "this exercise asks you to write it", "your instructor will look at it"
 MOST_STATEMENTS = 20_000  # of the student's; an answered notebook has a few hundred
+MOST_STARS = 50  # imports of everything that are followed
 LONGEST_WAY = 50  # assignments from one name to the next
 LOOKED_INTO = 500  # definitions of one name, and parts of an answer, that are looked at
 PATCHED = ("torch", "triton", "course", "grader_kernels")
@@ -217,6 +218,7 @@ class Notebook:
         self.stars: list[str] = []  # modules of which nobody knows what `import *` brings
         self._set: list[tuple[ast.expr, ast.stmt]] = []  # whose attributes a statement sets
         self._paths: dict[str, str] = {}  # what names stand for, as far as it was asked
+        self._starred_yet = 0  # imports of everything
         self._followed = 0  # names on the way from one to what it stands for
         self._holding: list[LeftOut] | None = None
         self.cells = cells
@@ -351,7 +353,7 @@ class Notebook:
                 found |= _root(inner)
             elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
                 found |= _root(inner.func)
-        return found - set(self.aliases)
+        return found - self.aliases.keys()
 
     def _learn_all(self, nodes: Iterable[ast.stmt]) -> None:
         for node in nodes:
@@ -396,9 +398,10 @@ class Notebook:
 
     def _starred(self, module: str) -> list[str]:
         """What `from module import *` brings."""
-        if module in self.modules:
+        self._starred_yet += 1
+        if module in self.modules and self._starred_yet <= MOST_STARS:
             return [name for node in self.modules[module] for name in self._binds(node)]
-        found = library.starred(module)
+        found = library.starred(module) if self._starred_yet <= MOST_STARS else None
         if found is None:
             self.stars.append(module)
         return found or []
