@@ -31,6 +31,7 @@ from typing import NamedTuple
 import pytest
 
 from autograder.sandbox import bubblewrap, sandbox, syscalls, zygote
+from autograder.sandbox.deadline import Deadline
 from autograder.sandbox.sandbox import Limits, Runner, Sandbox, family, why_not
 from course.worker import walls
 from course.worker.session import Session
@@ -296,8 +297,8 @@ ATTACKS = [
            {"no open file of the host": Warden("os.dup2 = lambda *words: 0")},
            neighbour="import os\nos.pwrite(2, b'won\\n', 0)"),
     # endless, dying
-    Attack(ENDLESS, "a loop", "import time\nuntil = time.time() + 2\nwhile time.time() < until: pass\nprint('won')",
-           {"the clock": Judge(Runner, "_deadline", lambda self, seconds: time.monotonic() + 30)},
+    Attack(ENDLESS, "a loop", "import time\nuntil = time.process_time() + 2\nwhile time.process_time() < until: pass\n"
+           "print('won')", {"the clock": Judge(Runner, "_deadline", lambda self, seconds: Deadline(self.box.meter, 30))},
            limits=replace(SMALL, cell=1)),
     Attack(ENDLESS, "a native loop that is deaf to signals",
            "import signal\nfor number in range(1, 32):\n    try: signal.signal(number, signal.SIG_IGN)\n"
