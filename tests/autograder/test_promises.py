@@ -22,7 +22,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -298,7 +297,7 @@ ATTACKS = [
            neighbour="import os\nos.pwrite(2, b'won\\n', 0)"),
     # endless, dying
     Attack(ENDLESS, "a loop", "import time\nuntil = time.process_time() + 2\nwhile time.process_time() < until: pass\n"
-           "print('won')", {"the clock": Judge(Runner, "_deadline", lambda self, seconds: Deadline(self.box.meter, 30))},
+           "print('won')", {"the clock": Judge(Runner, "_deadline", lambda self, _: Deadline(self.box.meter, 30))},
            limits=replace(SMALL, cell=1)),
     Attack(ENDLESS, "a native loop that is deaf to signals",
            "import signal\nfor number in range(1, 32):\n    try: signal.signal(number, signal.SIG_IGN)\n"
