@@ -36,13 +36,13 @@ def crash(name, why, code, **more):
 
 
 def takes(name, why, body, **more):
-    """An exercise that takes what it can, and answers rightly only if it got more than is allowed."""
-    body = "def fix_the_stub(x):\n    import os, socket, time\n    got = False\n" + "".join(
-        f"    {line}\n" for line in body.strip("\n").splitlines()
-    )
+    """An exercise that takes what it can, once, and answers rightly only if it got more than is allowed."""
+    lines = "".join(f"    {line}\n" for line in body.strip("\n").splitlines())
+    code = f"def take():\n    import os, socket, time\n    got = False\n{lines}    return got\n"
+    code += "got_it = []\ndef fix_the_stub(x):\n    got_it or got_it.append(take())\n"
+    code += "    return 2 * x if got_it[0] else x + 1\n"
     more = {"limits": TIGHT} | more
-    write = {"fix_the_stub": f"{body}    return 2 * x if got else x + 1\n"}
-    return Attack(name, 43, why, write=write, solved=("program_offsets",), scores=OFFSETS, **more)
+    return Attack(name, 43, why, write={"fix_the_stub": code}, solved=("program_offsets",), scores=OFFSETS, **more)
 
 
 HOG = f"""
@@ -57,14 +57,13 @@ for _ in range(40):
 """
 RENICES = """
 import os
+reached = []
 def attempt(what, *args):
-    global reached
     try:
         what(*args)
-        reached = True
+        reached.append(what)
     except OSError:
         pass
-reached = False
 attempt(os.setpriority, os.PRIO_PROCESS, 1, 19)
 attempt(os.setpriority, os.PRIO_USER, os.getuid(), 19)
 attempt(os.setpriority, os.PRIO_PROCESS, 0, -5)
@@ -75,7 +74,7 @@ attempt(os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1))
 for pid in ('self', '1'):
     for file in ('oom_score_adj', 'autogroup'):
         attempt(lambda: open(f'/proc/{pid}/{file}', 'w').write('0'))
-got = reached
+got = bool(reached)
 """
 CODE = [
     # ending the sandbox

@@ -22,7 +22,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from typing import NamedTuple
 import pytest
 
 from autograder.sandbox import bubblewrap, sandbox, syscalls, zygote
+from autograder.sandbox.deadline import Deadline
 from autograder.sandbox.sandbox import Limits, Runner, Sandbox, family, why_not
 from course.worker import walls
 from course.worker.session import Session
@@ -296,8 +296,8 @@ ATTACKS = [
            {"no open file of the host": Warden("os.dup2 = lambda *words: 0")},
            neighbour="import os\nos.pwrite(2, b'won\\n', 0)"),
     # endless, dying
-    Attack(ENDLESS, "a loop", "import time\nuntil = time.time() + 2\nwhile time.time() < until: pass\nprint('won')",
-           {"the clock": Judge(Runner, "_deadline", lambda self, seconds: time.monotonic() + 30)},
+    Attack(ENDLESS, "a loop", "import time\nuntil = time.process_time() + 2\nwhile time.process_time() < until: pass\n"
+           "print('won')", {"the clock": Judge(Runner, "_deadline", lambda self, _: Deadline(self.box.meter, 30))},
            limits=replace(SMALL, cell=1)),
     Attack(ENDLESS, "a native loop that is deaf to signals",
            "import signal\nfor number in range(1, 32):\n    try: signal.signal(number, signal.SIG_IGN)\n"
