@@ -102,12 +102,14 @@ def test_the_honest_score_as_alone(alone, together):
         assert together.verdicts[attack.name].score == alone.verdicts[attack.name].score
 
 
+@pytest.mark.slow  # by the clock
 def test_the_run_takes_what_the_honest_take_and_the_limits_of_the_others(alone, together):
     allowed = 2 * alone.seconds + len(HOSTILE) * LIMITS.submission
     print(f"six alone {alone.seconds:.1f} s, all twelve {together.seconds:.1f} s, allowed {allowed:.1f} s")
     assert together.seconds < allowed
 
 
+@pytest.mark.slow  # other tests take memory, too
 def test_free_memory_falls_by_no_more_than_two_hand_ins_may_have(together):
     most = max(each.limits.memory + 2 * each.limits.tmp for each in together.attacks.values()) + ROOM
     print(f"free memory fell by {together.fell >> 20} MiB, allowed {2 * most >> 20} MiB and what else runs here")
