@@ -1,6 +1,9 @@
 """A translator that never learned anything: its logits stand in a table, so what a loop makes of them can be foretold.
 
-The checks of decoding and evaluation loops hand it to a learner's code. Not here: a model that can be trained.
+The checks of decoding and evaluation loops hand it to a learner's code, made from this file anew each time
+(course.checking.subject). Its counts and its mode are still told by the process that ran a learner's code: who patches
+torch.nn.Module there can lie about them, so a case asks for them only beside numbers. Not here: a model that can be
+trained.
 """
 
 from __future__ import annotations
