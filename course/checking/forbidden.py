@@ -121,7 +121,7 @@ FAMILIES = {
     ),
 }
 HOLDING_NAMES = frozenset(
-    "exec eval compile __import__ globals locals vars open help input breakpoint get_ipython getattr".split()
+    "exec eval compile __import__ globals locals vars open get_ipython getattr".split()
 )
 HOLDING_ATTRIBUTES = frozenset(  # from objects to modules, frames and names
     """ctypes gi_frame gi_code cr_frame ag_frame tb_frame tb_next f_globals f_locals f_builtins f_back""".split()
@@ -130,6 +130,12 @@ OPENING_NAMES = frozenset("exec eval compile __import__ get_ipython".split())
 OPENING_ROOTS = ("torch._C", "torch.library", "course.worker", "course.checking", "ctypes", "cffi", "sys.modules",
                  "sys._getframe", "gc", "importlib", "builtins")  # fmt: skip
 WAYS = frozenset("ops aten prims nn functional special library jit compile _C _ops _dynamo".split())
+GUARDED = "course_getattr"
+GUARD = f"""def {GUARDED}(of, name, *otherwise):
+    held = {sorted(HOLDING_ATTRIBUTES)}
+    if type(name) is not str or name.startswith("_") or name in held or type(of).__name__ == "module":
+        raise AttributeError(name)
+    return getattr(of, name, *otherwise)"""
 WRITE_IT, LOOKED_AT = "this exercise asks you to write it", "your instructor will look at it"
 MOST_STATEMENTS = 20_000  # of the student's; an answered notebook has a few hundred
 MOST_STARS = 50  # imports of everything that are followed
@@ -264,7 +270,8 @@ class Notebook:
         """For each cell the texts to run, one after another, so that these exercises have what they name and nothing
         else runs: the statements that bind or change a name they use, each of them read and without a finding."""
         families, used = [FAMILIES[f] for f in forbids], self._statements_of(exercises)
-        return [self._texts(number, families, *used) for number in range(len(self.cells))]
+        texts = [self._texts(number, families, *used) for number in range(len(self.cells))]
+        return [[GUARD, *cell] if any(GUARDED in text for text in cell) else cell for cell in texts]
 
     def holding(self) -> list[LeftOut]:
         """Statements that may change anything, in ways that reading does not show."""
@@ -496,6 +503,11 @@ def free_names(node: ast.AST) -> list[str]:
 
 
 def _unparsed(node: ast.stmt) -> str:
+    """Its text. `getattr` under a computed name reads what an attribute may be that was read: no module's, and none
+    that leads to names or frames."""
+    for inner in ast.walk(node):
+        if _is_getattr(inner) and not isinstance(inner.args[1], ast.Constant):
+            inner.func = ast.Name(GUARDED, ast.Load())
     try:
         return ast.unparse(node)
     except UNREADABLE:
@@ -517,8 +529,8 @@ def _findings(root: ast.AST, module: Notebook, families: list[Family]) -> Iterat
         shortcut = _shortcut(place, attribute, families)
         if shortcut:
             yield Finding("shortcut", shortcut, node.lineno)
-        elif place is not None and place.path.split(".")[0] not in module.modules and id(node) not in kept:
-            yield from _unread_path(node, path, place)
+        elif place is not None and place.path.split(".")[0] not in module.modules:
+            yield from _unread_path(node, path, place, id(node) in kept)
         if isinstance(node, ast.Name) and not _is_local(node, local) and not _is_called_getattr(node, followed):
             yield from _unread_name(node, module)
         yield from _unread_node(node, attribute, path, module, families)
@@ -543,22 +555,21 @@ def _documented_paths(family: Family) -> frozenset[str]:
     return frozenset(library.place(path).path for path in family.paths)
 
 
-def _unread_path(node: ast.AST, path: str, place: library.Place) -> Iterator[Finding]:
+def _unread_path(node: ast.AST, path: str, place: library.Place, is_kept: bool) -> Iterator[Finding]:
     """What a library path leads to, where an answer may not name it."""
     root = place.module.split(".")[0]
     if isinstance(getattr(node, "ctx", None), ast.Store):
         return
-    if place.is_module:
-        yield Finding("hold", f"it hands on `{path}`, a whole module", node.lineno)
-    elif not place.is_open:
+    if not place.is_open:
         kind = "hold" if _is_library(root) else _unread(root)
         yield Finding(kind, f"it uses `{path}`, which can't be read", node.lineno)
+    elif place.is_module and not is_kept:
+        yield Finding("hold", f"it hands on `{path}`, a whole module", node.lineno)
 
 
 def _unread_name(node: ast.Name, module: Notebook) -> Iterator[Finding]:
     name = node.id
-    own = name in module.definitions or name in module.aliases
-    if (name in HOLDING_NAMES or _internal(name)) and not own:
+    if isinstance(node.ctx, ast.Load) and (name in HOLDING_NAMES or _internal(name)):
         yield Finding("hold", f"it uses `{name}`, which can run what can't be read", node.lineno)
     elif module.is_unknown(name):
         says = f"it uses `{name}`, which may come from `{module.stars[0]}` and can't be read"
@@ -570,7 +581,7 @@ def _unread_node(
 ) -> Iterator[Finding]:
     if _is_getattr(node) and not _is_self(node.args[0]) and _may_name(node.args[1], families):
         yield Finding("hold", "it reads an attribute under a computed name", node.lineno)
-    elif attribute and (attribute in HOLDING_ATTRIBUTES or _internal(attribute)) and isinstance(node, ast.Attribute):
+    elif attribute and (attribute in HOLDING_ATTRIBUTES or _internal(attribute)):
         yield Finding("hold", f"it uses `.{attribute}`", node.lineno)
     elif isinstance(node, ast.MatchClass) and node.kwd_attrs:
         yield Finding("hold", f"it matches the attribute `{node.kwd_attrs[0]}`", node.lineno)
@@ -648,14 +659,44 @@ def _with_locals(root: ast.AST) -> Iterator[tuple[ast.AST, Scopes]]:
     while todo:
         node, scopes = todo.pop()
         yield node, scopes
-        inner = (*scopes, _locals(node)) if isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)) else scopes
-        outside = set(map(id, _outside(node)))
-        todo += ((child, scopes if id(child) in outside else inner) for child in ast.iter_child_nodes(node))
+        inner, outside = scopes, set()
+        if isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)):
+            inner = (*(names - _globals(node) for names in scopes), _locals(node))
+            outside = set(map(id, _outside(node)))
+        for child in _parts(node):
+            todo.append((child, scopes if id(child) in outside else inner))
+
+
+def _parts(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes right below; of a comprehension also those of its loops, of which the first begins outside."""
+    for child in ast.iter_child_nodes(node):
+        yield from ast.iter_child_nodes(child) if isinstance(child, ast.comprehension) else (child,)
 
 
 def _outside(node: ast.AST) -> list[ast.AST]:
-    """Parts of a function that belong to where it stands."""
-    return [node.args, *getattr(node, "decorator_list", ())] if isinstance(node, _FUNCTIONS) else []
+    """Parts of a function or a comprehension that belong to where it stands."""
+    if isinstance(node, _COMPREHENSIONS):
+        return [node.generators[0].iter]
+    found = [node.args, *getattr(node, "decorator_list", ())]
+    return [*found, node.returns] if getattr(node, "returns", None) else found
+
+
+def _globals(scope: ast.AST) -> frozenset[str]:
+    """Names that a function says are the notebook's."""
+    body = scope.body if isinstance(getattr(scope, "body", None), list) else []
+    return frozenset(name for node in _of_this_scope(body) if isinstance(node, ast.Global) for name in node.names)
+
+
+def _of_this_scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes of a function's body without those of functions and classes in it, nor what comprehensions bind."""
+    todo = list(body)
+    while todo:
+        node = todo.pop()
+        yield node
+        if isinstance(node, ast.comprehension):
+            todo += [node.iter, *node.ifs]
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            todo += ast.iter_child_nodes(node)
 
 
 def _locals(scope: ast.AST) -> frozenset[str]:
@@ -665,13 +706,11 @@ def _locals(scope: ast.AST) -> frozenset[str]:
         return frozenset(node.id for node in targets if isinstance(node, ast.Name))
     args = scope.args
     found = {a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg) if a}
-    imported, todo = set(), list(scope.body) if isinstance(scope.body, list) else [scope.body]
-    while todo:
-        node = todo.pop()
+    imported = set()
+    for node in _of_this_scope(scope.body if isinstance(scope.body, list) else [scope.body]):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)
-            continue
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
             found.add(node.id)
         elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
             found.add(node.name)
@@ -679,8 +718,6 @@ def _locals(scope: ast.AST) -> frozenset[str]:
             imported |= {a.asname or a.name.split(".")[0] for a in node.names}
         elif isinstance(node, ast.Global):
             imported |= set(node.names)
-        if not isinstance(node, ast.Lambda):
-            todo += ast.iter_child_nodes(node)
     return frozenset(found - imported)
 
 

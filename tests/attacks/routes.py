@@ -83,7 +83,7 @@ CALLS = {  # family -> ways of calling `f`, and the answers one of which must co
     ),
     "attention": (
         ("f(Q, K, V)", "f(Q, K, V)[0]", "f(Q, K, V, None, 0.0, False)", "f(Q, K, V, None, 0.0, False)[0]",
-         "torch.vmap(f)(Q, K, V)", "f()(Q, K, V)", "f(Q, K, V, 0.0, False)[0]"),
+         "mha(f)", "mha_function(f)", "torch.vmap(f)(Q, K, V)", "f()(Q, K, V)", "f(Q, K, V, 0.0, False)[0]"),
         (ATTEND,),
     ),
     "recurrence": (
@@ -118,6 +118,21 @@ def layer(f, x, state, weights):
     return made(x[None], state)[0][0]
 
 
+def mha(f):
+    """A module with one head that changes nothing before or after it."""
+    made = f(8, 1, bias=False, batch_first=True)
+    made.in_proj_weight.data, made.out_proj.weight.data = torch.eye(8).repeat(3, 1), torch.eye(8)
+    return made(Q[0], K[0], V[0])[0][None]
+
+
+def mha_function(f):
+    """The same as a function."""
+    q, k, v = (x[0].transpose(0, 1) for x in (Q, K, V))
+    eyes = torch.eye(8).repeat(3, 1)
+    found = f(q, k, v, 8, 1, eyes, torch.zeros(24), None, None, False, 0.0, torch.eye(8), torch.zeros(8))
+    return found[0].transpose(0, 1)[None]
+
+
 def _give(made, weights):
     for parameter, weight in zip(made.parameters(), weights, strict=True):
         parameter.data = weight
@@ -125,9 +140,10 @@ def _give(made, weights):
 
 def modules() -> Iterator[str]:
     """Every module of torch that can be imported and that computes on the CPU."""
-    for found in pkgutil.walk_packages(torch.__path__, "torch.", onerror=lambda name: None):
-        if not set(LEFT_OUT) & set(found.name.split(".")):
-            yield found.name
+    found = {each.name for each in pkgutil.walk_packages(torch.__path__, "torch.", onerror=lambda name: None)}
+    for name in sorted(found | {name for name in sys.modules if name.startswith("torch.")}):
+        if not set(LEFT_OUT) & set(name.split(".")):
+            yield name
 
 
 def things_in(module: str) -> list[tuple[str, object]]:
@@ -136,6 +152,8 @@ def things_in(module: str) -> list[tuple[str, object]]:
         named = [(name, getattr(torch.Tensor, name, None)) for name in dir(torch.Tensor)]
     else:
         named = sorted(vars(importlib.import_module(module)).items(), key=lambda pair: pair[0])
+        inside = [name for name, value in named if value is torch.nn.functional]
+        named += [(f"{name}.{n}", v) for name in inside for n, v in vars(torch.nn.functional).items()]
     return [(n, value) for n, value in named if callable(value) and not n.startswith(("__", *CHANGES))]
 
 

@@ -47,7 +47,8 @@ def by_import(route: dict[str, str]) -> str:
     """A cell that gives a route the name `route`."""
     if route["module"] == "torch.Tensor":
         return f"import torch\nroute = torch.Tensor.{route['name']}\n"
-    return f"from {route['module']} import {route['name']} as route\n"
+    first, _, rest = route["name"].partition(".")
+    return f"from {route['module']} import {first} as found\nroute = found{rest and '.'}{rest}\n"
 
 
 def by_path(route: dict[str, str]) -> str:
@@ -76,19 +77,22 @@ def test_no_route_is_read_as_honest(family, way):
     """What is composed of other forbidden calls inside of a documented function is left to the poison."""
     answer = "def f(x):\n    return route(x)\n"
     found = {f"{r['module']}.{r['name']}": read_source([way(r), answer], "f", [family]) for r in routes_of((family,))}
-    assert {path for path, findings in found.items() if not findings} <= CARRIED
+    assert [path for path, findings in found.items() if not findings and not is_carried(path)] == []
 
 
-CARRIED = {f"torch.distributions.{name}" for name in (
-    "Categorical", "Multinomial", "OneHotCategorical", "OneHotCategoricalStraightThrough",
-)}  # fmt: skip
+def is_carried(path: str) -> bool:
+    """A documented class whose work comes down to a forbidden operator, by any name."""
+    return path.startswith("torch.distributions.") and path.split(".")[-1] in CARRIED
+
+
+CARRIED = ("Categorical", "Multinomial", "OneHotCategorical", "OneHotCategoricalStraightThrough")
 
 
 def hand_ins(unit: str, each: int) -> list[Attack]:
     """For every exercise of a unit that forbids something `each` answers, the course's own, that take a route."""
     made = []
     for name, forbids in ((n, f) for u, n, f in EXERCISES if u == unit):
-        chosen = [r for r in routes_of(forbids) if f"{r['module']}.{r['name']}" not in CARRIED]
+        chosen = [r for r in routes_of(forbids) if not is_carried(f"{r['module']}.{r['name']}")]
         for number in range(each):
             route, way = chosen[number * len(chosen) // each], (by_import, by_path)[number % 2]
             source = taking(unit_of(unit).solution_source(name), way(route))

@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 import pytest
+import torch
 
 from course.checking.forbidden import FAMILIES, poisons, read_notebook, read_source
 
@@ -47,6 +48,14 @@ HOLDS = {
     "modules by another way": "import os\nw = os.sys.modules['course.worker.worker']\ndef f(x): return w.x(x)",
     "a module in the functions": "def f(x): return F.importlib.import_module('torch._refs')",
     "getattr as a value": "from functools import reduce\ndef f(x): return reduce(getattr, 'ab', x)",
+    "a comprehension's own name": "def f(x): return [torch._refs.exp(x) for torch in [torch]]",
+    "a name that a comprehension had": "def f(x):\n    [0 for torch in ()]\n    return torch._refs.exp(x)",
+    "a global among locals": "def f(x):\n    torch = 0\n    def g():\n        global torch\n        torch._refs.exp(x)",
+    "a builtin kept": "vars = vars\ndef f(x): return vars(x)",
+    "a builtin that is defined nowhere": "if x is None:\n    def eval(text): pass\ndef f(x): return eval('x')",
+    "another module under the same name": "import math\ng = math\ng = torch._refs\ndef f(x): return g.exp(x)",
+    "getattr of globals": "def f(x): return getattr(f, '__globals__')",
+    "an annotation of its own name": "def f(torch) -> torch._refs: return torch",
     "a match": "def f(x):\n    match torch:\n        case object(softmax=g): return g(x, -1)",
     "a module in a list": "def f(x): return [torch][0]._refs.exp(x)",
     "a module under a local name": "def f(x):\n    g = torch\n    return g._refs.exp(x)",
@@ -197,6 +206,19 @@ RUN_ALONE = {  # cells -> what of them runs for `f`
         ["if True:\n\n    def f(x):\n        return x\nelse:\n    y = 1"],
     ),
 }
+
+
+def test_a_computed_attribute_is_read_by_a_guard():
+    cell = "class M:\n    def part(self, name):\n        return getattr(self, name)"
+    [[guard, text]] = read_notebook([cell]).as_read(["M"], ("softmax",))
+    space = {"torch": torch}
+    exec(f"{guard}\n{text}", space)
+    there = space["M"]()
+    there.shown, there._hidden = 3, 4
+    assert there.part("shown") == 3
+    for of, name in ((there, "_hidden"), (torch, "softmax"), (there.part, "__func__"), (there, b"shown")):
+        with pytest.raises(AttributeError):
+            space["M"].part(of, name)
 
 
 @pytest.mark.parametrize("case", RUN_ALONE)
