@@ -26,8 +26,10 @@ import test_knows_the_grader
 import test_machine
 import test_neighbours
 import test_notebook_file
+import test_pages
 import test_shortcuts
 import test_taking_down
+import test_unearned
 from attack_class import ORIENTATION, RIGHT, WRONG, Attack, Class
 from rich import box
 from rich.console import Console
@@ -37,12 +39,12 @@ from course.checking.verdict import Verdict
 
 MODULES = (
     test_forging, test_knows_the_grader, test_notebook_file, test_shortcuts, test_kernels, test_neighbours,
-    test_taking_down, test_machine, test_honest, test_honest_reading,
+    test_taking_down, test_machine, test_pages, test_unearned, test_honest, test_honest_reading,
 )  # fmt: skip
-HONEST = (test_honest, test_honest_reading)
 ELSEWHERE = {  # lines of THREATS.md that are no single hand-in of one score, and what tests them
     15: "test_notebook_file.py", 18: "test_channel.py, test_remote.py, test_wire.py", 19: "test_secrets.py",
-    23: "tests/autograder/test_intake.py",
+    23: "tests/autograder/test_intake.py", 44: "test_routes.py, test_shortcuts.py", 45: "test_habits.py",
+    41: "tests/fuzz/test_time.py", 46: "test_habits.py", 47: "test_habits.py",
 }  # fmt: skip
 BOMBS = {"bombs", "bomb_in_a_cell", "disks_in_cells", "memory_in_a_cell", "floods", "many_outputs"}
 BOMBS |= {each.name for each in test_machine.ATTACKS if each.line}
@@ -71,14 +73,19 @@ def attacks(only: Iterable[str] = ()) -> list[tuple[str, Attack, bool]]:
     """(unit, attack, is it honest), each control once in a unit, sorted by line."""
     found: dict[tuple[str, str], tuple[str, Attack, bool]] = {}
     for module in MODULES:
-        unit, honest = getattr(module, "UNIT", ORIENTATION), module in HONEST
-        for attack in getattr(module, "ATTACKS", ()) or module.STUDENTS:
-            found.setdefault((unit, attack.name), (unit, attack, honest or attack.name in (RIGHT, WRONG)))
+        unit, honest = getattr(module, "UNIT", ORIENTATION), _honest(module)
+        for attack in (*getattr(module, "ATTACKS", ()), *honest):
+            found.setdefault((unit, attack.name), (unit, attack, attack in honest or attack.name in (RIGHT, WRONG)))
     wanted = set(only)
     if unknown := wanted - {name for _, name in found}:
         raise SystemExit(f"expected names of attacks, got {', '.join(sorted(unknown))}")
     chosen = [each for (_, name), each in found.items() if not wanted or name in wanted]
     return sorted(chosen, key=lambda each: (each[1].line, each[0], each[1].name))
+
+
+def _honest(module) -> list[Attack]:
+    """The honest students of a module, who stand beside its attacks or have it for themselves."""
+    return getattr(module, "STUDENTS", None) or getattr(module, "HONEST", [])
 
 
 def rows_of(chosen: Sequence[tuple[str, Attack, bool]]) -> list[Row]:
