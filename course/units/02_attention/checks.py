@@ -813,7 +813,8 @@ def _(subject, trial):
 
 @entropy.case("rows from one key only (0) to an even spread (ln S)", weight=2)
 def _(subject, trial):
-    weights = torch.tensor([[1.0, 0, 0, 0], [0.5, 0, 0.5, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0.75, 0.25]])
+    rows = torch.tensor([[1.0, 0, 0, 0], [0.5, 0, 0.5, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0.75, 0.25]])
+    weights = rows[trial.permutation(4)][:, trial.permutation(4)]
     trial.close(subject(weights), oracle.attention_entropy(weights))
 
 

@@ -977,8 +977,8 @@ def _(subject, trial):
 
 @slopes.case("any number of heads", weight=5)
 def _(subject, trial):
-    for _ in range(4):
-        heads = trial.integers(5, 80)
+    powers = (2 ** (5 + trial.permutation(6)[:2])).tolist()
+    for heads in (*(trial.integers(5, 80) for _ in range(4)), *powers):
         trial.close(subject(heads), slow_slopes(heads))
 
 
@@ -1053,8 +1053,9 @@ def _(subject, trial):
 
 @interpolation.case("a short text stays as it is", weight=2)
 def _(subject, trial):
-    at = torch.arange(5)
-    trial.close(subject(at, 7, 5), at.float())
+    T = trial.integers(5, 60)
+    at = torch.arange(T)
+    trial.close(subject(at, T + trial.integers(1, 40), T), at.float())
 
 
 @interpolation.case("random lengths", weight=3)
@@ -1101,7 +1102,7 @@ def _(subject, trial):
 
 @ntk.trial("the slowest pair is squeezed by the scale, the fastest not at all")
 def _(subject, trial):
-    scale, d = float(trial.integers(2, 30)), 2 * trial.integers(2, 64)
+    scale, d = trial.integers(8, 120) / 4, 2 * trial.integers(2, 64)
     new = subject(10000.0, scale, d)
     slowest = (new / 10000.0) ** ((d - 2) / d)
     trial.between(slowest / scale, 0.99999, 1.00001, "base'^(-(d-2)/d) should be base^(-(d-2)/d) / scale")
