@@ -18,7 +18,7 @@ import symtable
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-WORK = 600_000  # what going through lines with IPython's transformer may cost for one notebook: a second or two
+WORK = 400_000  # what going through lines with IPython's transformer may cost for one notebook: about a second
 MOST_MAGICS = 20  # cell magics one below the other
 MOST_MISTAKES = 5  # statements that parse and can't be compiled, one above the other
 MOST_TOKENS = 80_000  # words and signs of a notebook that are read; the longest answered notebook has 20,000
