@@ -516,7 +516,7 @@ class Runner:
         while True:
             self._wait_for([self.sock], deadline)
             try:
-                header, body = wire.recv(self.sock, deadline.of_a_frame())
+                header, body = wire.recv(self.sock, deadline.of_a_frame(), wire.MAX_ANSWER)
             except (EOFError, ConnectionError):
                 raise self.box._why(self.box._death_of(self.pid)) from None
             if not self._is_notice(header):
@@ -633,7 +633,7 @@ class Exercise:
                 raise EOFError
 
     def _read_notice(self, deadline: Deadline) -> None:
-        header, _ = wire.recv(self.runner.sock, deadline.of_a_frame())
+        header, _ = wire.recv(self.runner.sock, deadline.of_a_frame(), wire.MAX_ANSWER)
         if not self.runner._is_notice(header):
             raise wire.WireError("something out of turn")
 

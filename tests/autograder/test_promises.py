@@ -342,7 +342,7 @@ ATTACKS = [
            "head = json.dumps({'cell': 'attack', 'error': None, 'error_name': '', 'seconds': 0}).encode()\n"
            "desk.sock.sendall(struct.pack('<4sIQ', b'CRS1', len(head), 257 << 20) + head)\n"
            "for _ in range(257): desk.sock.sendall(bytes(1 << 20))",
-           {"the largest body": Judge(wire, "MAX_BODY", 1 << 40)},
+           {"the largest answer": Judge(wire, "MAX_ANSWER", 1 << 40)},
            won=lambda result, runner, box: result.error_name != "channel"),
 ]  # fmt: skip
 SWITCHED = [attack for attack in ATTACKS if attack.walls]

@@ -195,12 +195,12 @@ norms = Check(
 
 def walk(trial, T, H, radius=1.0, push=0.4, dtype=torch.float32):
     """states (T, H) of a random recurrent network, w_h (H, H) and last_grad (H,)."""
-    w_h = radius * trial.normal((H, H)) / math.sqrt(H)
-    state, states = torch.zeros(H), []
-    for x in trial.normal((T, H), spread=push):
+    w_h = radius * trial.normal((H, H)).to(dtype) / math.sqrt(H)
+    state, states = torch.zeros(H, dtype=dtype), []
+    for x in trial.normal((T, H), spread=push).to(dtype):
         state = torch.tanh(w_h @ state + x)
         states.append(state)
-    return torch.stack(states).to(dtype), w_h.to(dtype), trial.normal((H,), dtype=dtype)
+    return torch.stack(states), w_h, trial.normal((H,), dtype=dtype)
 
 
 def norms_by_autograd(states, w_h, last_grad):
