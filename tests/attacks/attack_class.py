@@ -14,6 +14,7 @@ import functools
 import hashlib
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -38,7 +39,7 @@ ORIENTATION = "00_orientation"
 RIGHT, WRONG = "honest_right", "honest_wrong"
 SMALL = Limits(cell=8, call=5, exercise=12, submission=90, memory=1200 << 20, processes=48, tmp=64 << 20)
 SHORT = replace(SMALL, cell=3, call=2, exercise=5)  # for what never ends: the right answers beside it take milliseconds
-LEFT_BEHIND = "left-behind"  # the name that detached processes of attacks give themselves
+LEFT_BEHIND = f"left-{os.getpid()}"  # what detached processes of attacks are called: tests run side by side
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 
 import pytest
 from attack_class import (
+    LEFT_BEHIND,
     ORIENTATION,
     RIGHT,
     WRONG,
@@ -36,7 +37,7 @@ def detach(work):
             pass
     while True:
         time.sleep(0.01)
-"""
+""".replace("left-behind", LEFT_BEHIND)
 
 ATTACKS = [
     *controls(ORIENTATION, ("fix_the_stub", "program_offsets", "count_bytes"), PLAIN),
