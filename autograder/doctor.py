@@ -66,7 +66,7 @@ def shares() -> Iterator[Finding]:
     yield _group("memory", places.get(cgroup.MEMORY), "a watcher counts 20 times a second, and not all of the kernel's")
     cores = sorted(os.sched_getaffinity(0))
     pinned = f"each judge's sandboxes have one of {len(cores)} cores" if len(cores) > 1 else "there is one core"
-    yield _group("processor", places.get(cgroup.CPU), f"{pinned}, at a lower priority than the judge")
+    yield _group("core", places.get(cgroup.CPU), f"{pinned}, at a lower priority than the judge")
     counted = processes.waiting([os.getpid()]) is not None
     guess = "the kernel has no /proc/PID/schedstat: who waits for a processor is guessed from the load"
     says = "who waits for a processor is counted, and does not pay for it" if counted else guess

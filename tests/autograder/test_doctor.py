@@ -76,14 +76,14 @@ def told():
 def test_control_groups_are_told_with_their_version(monkeypatch):
     monkeypatch.setattr(doctor.cgroup, "places", lambda: {"memory": Place(Path("/x"), 2), "cpu": Place(Path("/y"), 1)})
     assert told()["memory share"].ok and "version 2" in told()["memory share"].says
-    assert told()["processor share"].ok and "version 1" in told()["processor share"].says
+    assert told()["core share"].ok and "version 1" in told()["processor share"].says
 
 
 @pytest.mark.parametrize(("cores", "says"), [({0}, "there is one core"), ({2, 3, 5}, "one of 3 cores")])
 def test_without_control_groups_it_is_said_what_holds_instead_and_how_to_get_them(monkeypatch, cores, says):
     monkeypatch.setattr(doctor.cgroup, "places", lambda: {})
     monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda pid: cores)
-    memory, processor = told()["memory share"], told()["processor share"]
+    memory, processor = told()["memory share"], told()["core share"]
     assert not memory.ok and not memory.needed and "a watcher" in memory.says and "Delegate=yes" in memory.advice
     assert not processor.ok and says in processor.says and "lower priority" in processor.says
 
