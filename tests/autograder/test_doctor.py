@@ -76,7 +76,7 @@ def told():
 def test_control_groups_are_told_with_their_version(monkeypatch):
     monkeypatch.setattr(doctor.cgroup, "places", lambda: {"memory": Place(Path("/x"), 2), "cpu": Place(Path("/y"), 1)})
     assert told()["memory share"].ok and "version 2" in told()["memory share"].says
-    assert told()["core share"].ok and "version 1" in told()["processor share"].says
+    assert told()["core share"].ok and "version 1" in told()["core share"].says
 
 
 @pytest.mark.parametrize(("cores", "says"), [({0}, "there is one core"), ({2, 3, 5}, "one of 3 cores")])
