@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -227,6 +228,8 @@ class Notebook:
         self._starred_yet = 0  # imports of everything
         self._followed = 0  # names on the way from one to what it stands for
         self._holding: list[LeftOut] | None = None
+        self._free: dict[int, list[str]] = {}  # names that a node takes from the notebook, by its id
+        self._found: dict[tuple[int, tuple[str, ...]], list[Finding]] = {}  # by a node's id and what is forbidden
         self.cells = cells
         self._learn_lesson(given)
         self.statements = [[] if cell.module else statements(cell.python) for cell in cells]
@@ -250,7 +253,10 @@ class Notebook:
         try:
             for name, node in self.reachable(exercise):
                 within = "" if name == exercise else name
-                found += [each._replace(within=within) for each in _findings(node, self, families)]
+                key = id(node), forbids
+                if key not in self._found:
+                    self._found[key] = list(_findings(node, self, families))
+                found += [each._replace(within=within) for each in self._found[key]]
         except UNREADABLE:
             found.append(Finding("hold", "its source can't be read", 0))
         return list(dict.fromkeys(found))
@@ -343,7 +349,8 @@ class Notebook:
             for node in (*about.get(name, ()), *module):
                 if id(node) not in kept:
                     kept.add(id(node))
-                    todo += _readable_names(node)
+                    with contextlib.suppress(*UNREADABLE):
+                        todo += self._names_in(node)
         return kept, names
 
     def _binds(self, node: ast.stmt) -> set[str]:
@@ -432,12 +439,18 @@ class Notebook:
     def reachable(self, exercise: str) -> Iterator[tuple[str, ast.AST]]:
         """Definitions of `exercise` and of every name they mention, each once, with that name."""
         yield from (("torch", node) for node in self.patches)
-        yield from self._used([exercise, *(name for node in self.patches for name in free_names(node))])
+        yield from self._used([exercise, *(name for node in self.patches for name in self._names_in(node))])
+
+    def _names_in(self, node: ast.AST) -> list[str]:
+        """`free_names`, once for each node."""
+        if id(node) not in self._free:
+            self._free[id(node)] = free_names(node)
+        return self._free[id(node)]
 
     def mentions(self, name: str) -> list[str]:
         """The names that the definitions of `name` take from the notebook, each once; none where they can't be read."""
         try:
-            return list(dict.fromkeys(each for node in self.definitions.get(name, ()) for each in free_names(node)))
+            return list(dict.fromkeys(each for node in self.definitions.get(name, ()) for each in self._names_in(node)))
         except UNREADABLE:
             return []
 
@@ -454,7 +467,7 @@ class Notebook:
             for node in (*module, *self.definitions.get(current, ()), *changes):
                 if id(node) not in given:
                     given.add(id(node))
-                    todo += free_names(node)
+                    todo += self._names_in(node)
                     yield current, node
 
     def is_unknown(self, name: str) -> bool:
@@ -633,13 +646,6 @@ def _root(node: ast.AST) -> set[str]:
 
 def _named(alias: ast.alias) -> str:
     return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
-
-
-def _readable_names(node: ast.AST) -> list[str]:
-    try:
-        return free_names(node)
-    except UNREADABLE:
-        return []
 
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
