@@ -31,7 +31,7 @@ HONEST = [
     ("missing", "`f` is a int, not something to call", ""),
     ("missing", "the BadInput object has no `width`", ""),
     ("bad_value", "the result can't be judged: a BadInput can't be sent", ""),
-    ("bad_value", "the result can't be judged: it is larger than 256 MiB", ""),
+    ("bad_value", "the result can't be judged: it is larger than 16 MiB", ""),
     ("bad_value", "the result has shape (31, 47), expected (47,)", ""),
     ("not_attempted", "x must be a matrix", "NotImplementedError"),
     ("raised", "it raised ValueError: x must be a matrix (line 5 `raise BadInput(\"x must be a matrix\")`)", ""),
