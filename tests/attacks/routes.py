@@ -14,6 +14,7 @@ import pkgutil
 import select
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,6 +222,7 @@ def main() -> None:
     known: dict[int, dict[str, str]] = {}  # by id; things that were asked already
     kept: list[object] = []
     warnings.simplefilter("ignore")
+    os.chdir(tempfile.mkdtemp())  # some of what is called writes files
     for module in ["torch", "torch.Tensor", *modules()]:
         try:
             things = things_in(module)
