@@ -98,8 +98,8 @@ CODE = [
     # processors
     Attack("busy", 43, "forty endless loops, each in a session of its own", write=BAD, before=(HOG + "while True: pass",),
            solved=("program_offsets",), scores=OFFSETS, limits=SHORT),
-    Attack("busy_and_gone", 43, "endless loops that outlive their cell", write=BAD, before=(HOG,), solved=("program_offsets",),
-           scores=OFFSETS, limits=SHORT),
+    Attack("busy_and_gone", 43, "endless loops that outlive their cell, and run beside its own next ones", write=BAD,
+           before=(HOG.replace("range(40)", "range(8)"),), solved=("program_offsets",), scores=OFFSETS),
     takes("renices", "puts the first process behind itself, itself before others, and out of the reach of memory's end", RENICES),
     takes("uncounted_children", "loops in processes whose time nobody counts, since nobody waits for them",
           "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
