@@ -219,8 +219,8 @@ class _Session:
             return forbidden.without(row, "forbidden", f"{why}; {forbidden.WRITE_IT}")
         if refused is not row:
             return refused
-        unread = self.notebook.holding()
-        why = f"it needs `{unread[0].text}`, which can't be read" if unread else "it needs more than it names"
+        unread = self.notebook.holding
+        why = f"it needs `{unread[0]}`, which can't be read" if unread else "it needs more than it names"
         return forbidden.without(row, "held", f"{why}; {forbidden.LOOKED_AT}")
 
     def _poisoned_run(
@@ -248,7 +248,7 @@ class _Session:
 
     def _made_of(self, name: str) -> str:
         """What the exercise is made of; what can't be read may be part of it."""
-        unread = self.rules.checks[name].forbids and self.notebook.holding()
+        unread = self.rules.checks[name].forbids and self.notebook.holding
         return "" if unread else self.notebook.digest(name)
 
     def _own(self) -> list[tuple[Cell, cells.Reading]]:

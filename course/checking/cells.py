@@ -30,7 +30,9 @@ HARMLESS = frozenset("matplotlib autoreload pip conda cd pwd ls env pinfo pinfo2
 SHELL = frozenset("bash sh script html HTML javascript js latex markdown svg SVG perl ruby cmd ! sx system".split())
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 MOST_CROWDED = 2_000_000  # see _crowding
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+SCOPES = FUNCTIONS + COMPREHENSIONS
 _TOKEN = re.compile(r"\w+|[^\w ]")
 _BLANKS = re.compile(r"[ \t\f]{9,}")
 _WRITEFILE = re.compile(r"^%%(?:writefile|file)\s+(?:\./)?([A-Za-z_]\w*)\.py\s*$")
@@ -139,7 +141,7 @@ def _crowding(python: str) -> int:
     names, scopes, todo = collections.Counter(), collections.Counter(), [(ast.parse(python), 0)]
     while todo:
         node, function = todo.pop()
-        if isinstance(node, _SCOPES):
+        if isinstance(node, SCOPES):
             scopes[function] += 1
             function = id(node)
         elif isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)):

@@ -29,7 +29,15 @@ from itertools import islice
 from typing import NamedTuple
 
 from course.checking import library
-from course.checking.cells import UNREADABLE, Reading, read, statements, used_names
+from course.checking.cells import (
+    COMPREHENSIONS,
+    SCOPES,
+    UNREADABLE,
+    Reading,
+    read,
+    statements,
+    used_names,
+)
 from course.checking.verdict import ExerciseVerdict, without_points
 
 
@@ -161,14 +169,6 @@ class Finding(NamedTuple):
         return f"{self.says} (line {self.line}{f' of the cell of `{self.within}`' if self.within else ''})"
 
 
-class LeftOut(NamedTuple):
-    """A statement that an answer doesn't name, and that could change it all the same. cell: its number from 0. text:
-    its first line."""
-
-    cell: int
-    text: str
-
-
 def refuse(verdict: ExerciseVerdict, findings: Sequence[Finding]) -> ExerciseVerdict:
     """The verdict, without its points where its source calls what should be written, or can't be read."""
     for kind in ("shortcut", "hold", "absent"):
@@ -227,7 +227,6 @@ class Notebook:
         self._paths: dict[str, str] = {}  # what names stand for, as far as it was asked
         self._starred_yet = 0  # imports of everything
         self._followed = 0  # names on the way from one to what it stands for
-        self._holding: list[LeftOut] | None = None
         self._free: dict[int, list[str]] = {}  # names that a node takes from the notebook, by its id
         self._found: dict[tuple[int, tuple[str, ...]], list[Finding]] = {}  # by a node's id and what is forbidden
         self.cells = cells
@@ -279,16 +278,15 @@ class Notebook:
         texts = [self._texts(number, families, *used) for number in range(len(self.cells))]
         return [[GUARD, *cell] if any(GUARDED in text for text in cell) else cell for cell in texts]
 
-    def holding(self) -> list[LeftOut]:
-        """Statements that may change anything, in ways that reading does not show."""
-        if self._holding is None:
-            self._holding = []
-            for number, cell in enumerate(self.cells):
-                lines = cell.python.split("\n")
-                for node in () if cell.module else self.statements[number]:
-                    if self.too_large or self._opens_something(node):
-                        self._holding.append(LeftOut(number, _quoted(lines[node.lineno - 1])))
-        return self._holding
+    @functools.cached_property
+    def holding(self) -> list[str]:
+        """The first lines of statements that may change anything, in ways that reading does not show."""
+        found = []
+        for cell, inside in zip(self.cells, self.statements, strict=True):
+            lines = cell.python.split("\n")
+            opening = (node for node in inside if self.too_large or self._opens_something(node))
+            found += [_quoted(lines[node.lineno - 1]) for node in opening]
+        return found
 
     def _opens_something(self, statement: ast.stmt) -> bool:
         followed = _followed(statement)
@@ -546,7 +544,7 @@ def _findings(root: ast.AST, module: Notebook, families: list[Family]) -> Iterat
             yield from _unread_path(node, path, place, id(node) in kept)
         if isinstance(node, ast.Name) and not _is_local(node, local) and not _is_called_getattr(node, followed):
             yield from _unread_name(node, module)
-        yield from _unread_node(node, attribute, path, module, families)
+        yield from _unread_node(node, attribute, module, families)
 
 
 def _shortcut(place: library.Place | None, attribute: str, families: list[Family]) -> str:
@@ -589,9 +587,7 @@ def _unread_name(node: ast.Name, module: Notebook) -> Iterator[Finding]:
         yield Finding("hold", says, node.lineno)
 
 
-def _unread_node(
-    node: ast.AST, attribute: str, path: str, module: Notebook, families: list[Family]
-) -> Iterator[Finding]:
+def _unread_node(node: ast.AST, attribute: str, module: Notebook, families: list[Family]) -> Iterator[Finding]:
     if _is_getattr(node) and not _is_self(node.args[0]) and _may_name(node.args[1], families):
         yield Finding("hold", "it reads an attribute under a computed name", node.lineno)
     elif attribute and (attribute in HOLDING_ATTRIBUTES or _internal(attribute)):
@@ -648,10 +644,6 @@ def _named(alias: ast.alias) -> str:
     return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
 
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-
-
 Scopes = tuple[frozenset[str], ...]  # the names of each function around an expression that are its own
 
 
@@ -666,7 +658,7 @@ def _with_locals(root: ast.AST) -> Iterator[tuple[ast.AST, Scopes]]:
         node, scopes = todo.pop()
         yield node, scopes
         inner, outside = scopes, set()
-        if isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)):
+        if isinstance(node, SCOPES):
             inner = (*(names - _globals(node) for names in scopes), _locals(node))
             outside = set(map(id, _outside(node)))
         for child in _parts(node):
@@ -681,7 +673,7 @@ def _parts(node: ast.AST) -> Iterator[ast.AST]:
 
 def _outside(node: ast.AST) -> list[ast.AST]:
     """Parts of a function or a comprehension that belong to where it stands."""
-    if isinstance(node, _COMPREHENSIONS):
+    if isinstance(node, COMPREHENSIONS):
         return [node.generators[0].iter]
     found = [node.args, *getattr(node, "decorator_list", ())]
     return [*found, node.returns] if getattr(node, "returns", None) else found
@@ -707,7 +699,7 @@ def _of_this_scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 def _locals(scope: ast.AST) -> frozenset[str]:
     """Names that a function or a comprehension binds for itself; what it imports goes by its path."""
-    if isinstance(scope, _COMPREHENSIONS):
+    if isinstance(scope, COMPREHENSIONS):
         targets = (node for each in scope.generators for node in ast.walk(each.target))
         return frozenset(node.id for node in targets if isinstance(node, ast.Name))
     args = scope.args
