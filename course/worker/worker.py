@@ -59,6 +59,10 @@ def _private(name: str) -> ModuleType:
 _subject = _private("course.checking.subject")  # says which arguments a call changed
 LocalSubject, SubjectError = _subject.LocalSubject, _subject.SubjectError
 FAILED_KINDS = {"not_written": "not_attempted", "memory": "out_of_memory"}  # of launchers, in a subject's words
+LESSONS = (  # what notebooks import, and what that imports when it is first used
+    "grader_kernels.judging.hands", "matplotlib.pyplot", "ipywidgets", "torch.utils.flop_counter", "course.validating",
+    "course.data", "course.kernels", "course.mocks", "course.models", "course.plots", "course.widgets.roofline",
+)  # fmt: skip
 OPERATIONS = frozenset(
     "__call__ call value construct load_state method grad grad_method iterate trace again release".split()
 )
@@ -302,7 +306,7 @@ def _touch_lazy_paths(session: Session) -> None:
     x = torch.ones(4, 4, requires_grad=True)
     torch.autograd.grad((x @ x).softmax(-1), x, torch.ones(4, 4))  # imports sympy
     session.run("1 + 1")
-    for module in ("grader_kernels.judging.hands", "matplotlib.pyplot", "ipywidgets", "course"):
+    for module in LESSONS:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
 

@@ -1,5 +1,6 @@
 """The warm process that forks every sandbox: what its sandboxes share, and what happens when it is not there."""
 
+import ast
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,8 @@ import nbformat
 import psutil
 import pytest
 
+from autograder import ROOT
+from autograder.authoring.unit import Unit, unit_folders
 from autograder.classroom import grade
 from autograder.judging import judge
 from autograder.judging.needed import Cell
@@ -40,6 +43,17 @@ def say(box, source):
     """What one cell said, in a runner of its own."""
     [result] = box.runner().run_cells([("cell", textwrap.dedent(source))])
     return result
+
+
+@pytest.mark.parametrize("folder", unit_folders(), ids=lambda folder: folder.name)
+def test_what_a_notebook_imports_is_there_before_it_is_forked(folder):
+    unit = Unit.load(folder)
+    notebook = nbformat.read(ROOT / "assignments" / unit.id / f"{unit.topic}.ipynb", as_version=4)
+    [first] = [cell.source for cell in notebook.cells if "from course import check" in cell.source]
+    imports = [ast.unparse(s) for s in ast.parse(first).body if isinstance(s, ast.Import | ast.ImportFrom)]
+    lines = ["import sys", "before = set(sys.modules)", *imports, "sorted(set(sys.modules) - before)"]
+    with Sandbox(limits=SMALL) as box:
+        assert say(box, "\n".join(lines)).output == "[]\n"
 
 
 def test_sandboxes_of_one_zygote_know_nothing_of_each_other():
