@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
 
 import psutil
 
@@ -27,7 +26,7 @@ def family(pid: int) -> list[int]:
         found.append(todo.pop())
         with contextlib.suppress(OSError):
             for task in os.listdir(f"/proc/{found[-1]}/task"):
-                todo += map(int, Path(f"/proc/{found[-1]}/task/{task}/children").read_bytes().split())
+                todo += map(int, _read(f"/proc/{found[-1]}/task/{task}/children").split())
     return found
 
 
@@ -42,7 +41,7 @@ def memory_of(pids: list[int]) -> tuple[int, int]:
 def _own_bytes(pid: int) -> int:
     """Anonymous and shared memory of a process that is not backed by a file, and its page tables."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
+        lines = _read(f"/proc/{pid}/status").splitlines()
     except OSError:
         with contextlib.suppress(psutil.Error):
             return 0 if LINUX else psutil.Process(pid).memory_info().rss
@@ -55,7 +54,7 @@ def proportional_memory(pids: list[int]) -> int:
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines()
+            lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
             total += 1024 * sum(int(x.split()[1]) for x in lines if x.startswith(_SHARED))
     return total
 
@@ -75,7 +74,7 @@ def waiting(pids: list[int]) -> dict[int, float] | None:
     for pid in pids:
         with contextlib.suppress(OSError):
             for task in os.listdir(f"/proc/{pid}/task"):
-                found[int(task)] = int(Path(f"/proc/{pid}/task/{task}/schedstat").read_bytes().split()[1]) / 1e9
+                found[int(task)] = int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[1]) / 1e9
     return found
 
 
@@ -85,7 +84,7 @@ def crowd(pids: list[int]) -> float:
     For kernels without `waiting`. 0 where none of these processes wants to run.
     """
     with contextlib.suppress(OSError, ValueError):
-        runnable = int(Path("/proc/loadavg").read_bytes().split()[3].split(b"/")[0])
+        runnable = int(_read("/proc/loadavg").split()[3].split(b"/")[0])
         if runnable and any(_runs(pid) for pid in pids):
             return max(0.0, 1 - (os.cpu_count() or 1) / runnable)
     return 0.0
@@ -104,7 +103,7 @@ def files_on_disks(pid: int) -> int:
 def sockets(pid: int) -> int:
     """How many sockets there are in this process's network, those in flight among them."""
     with contextlib.suppress(OSError, IndexError, ValueError):
-        return int(Path(f"/proc/{pid}/net/sockstat").read_bytes().split()[2])  # sockets: used 7
+        return int(_read(f"/proc/{pid}/net/sockstat").split()[2])  # sockets: used 7
     return 0
 
 
@@ -114,6 +113,17 @@ def _runs(pid: int) -> bool:
     return False
 
 
+def _read(path: str) -> bytes:
+    """A file of /proc. A watcher reads dozens of them many times a second, and pathlib takes longer than the kernel."""
+    descriptor, found = os.open(path, os.O_RDONLY), []
+    try:
+        while more := os.read(descriptor, 1 << 16):
+            found.append(more)
+    finally:
+        os.close(descriptor)
+    return b"".join(found)
+
+
 def _stat(pid: int) -> list[bytes]:
     """The fields of /proc/PID/stat behind the name."""
-    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
