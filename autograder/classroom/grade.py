@@ -339,7 +339,8 @@ def _answer(future: Future) -> Answer:
     except CancelledError:
         return Answer(unfit="the connection to the scheduler was lost; start it and its workers, and grade again")
     except Exception as error:
-        return Answer(failed=_one_line(error))
+        killed = type(error).__name__ == "KilledWorker"  # of distributed, which not every clone has
+        return Answer(failed="every Dask worker that judged it died" if killed else _one_line(error))
 
 
 def _keep(folder: ClassFolder, verdict: Verdict) -> None:

@@ -3,8 +3,8 @@
 Starting a judge from nothing takes two seconds of processor time for imports, as much as many hand-ins take.
 
 Each has a processor for its sandboxes where no control group shares them out, so that a hand-in takes no other judge's;
-an alarm clock of the kernel's, which no code that hangs can hold up; and a bound on its memory. None of this for judges
-that others started, such as Dask's workers.
+an alarm clock of the kernel's, which no code that hangs can hold up; and a bound on its memory. Of these a Dask worker
+has the alarm clock, if a nanny starts it again; its memory is the nanny's concern.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def _control() -> socket.socket | None:
 
 @contextlib.contextmanager
 def ended_after(seconds: float) -> Iterator[None]:
-    """The kernel kills this process when what runs here takes longer; only a process of a pool."""
-    if not _of_a_pool:
+    """The kernel kills this process when what runs here takes longer; only one whose place another will take."""
+    if not (_of_a_pool or _has_a_nanny()):
         yield
         return
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -79,6 +79,17 @@ def ended_after(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _has_a_nanny() -> bool:
+    """Whether this process is a Dask worker that is started again when it ends."""
+    if "distributed" not in sys.modules:
+        return False
+    from distributed import get_worker
+
+    with contextlib.suppress(ValueError):
+        return bool(get_worker().nanny)
+    return False
 
 
 _of_a_pool: list[int] = []  # this process's number among those of the pool

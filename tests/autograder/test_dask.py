@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,11 @@ def cluster():
 @pytest.fixture
 def classroom(tmp_path):
     """One student with the solution and one with the untouched notebook; not graded."""
-    made = ClassFolder(tmp_path / "class")
+    return hand_ins(tmp_path / "class")
+
+
+def hand_ins(folder: Path) -> ClassFolder:
+    made = ClassFolder(folder)
     for student, handed_in in STUDENTS.items():
         folder = made.submitted / student / UNIT
         folder.mkdir(parents=True)
@@ -83,6 +88,32 @@ def test_a_worker_with_other_checks_refuses(cluster, classroom, capsys):
     said = capsys.readouterr().err
     assert f"of {UNIT}, and this judge has of-last-week; check out the same commit everywhere" in said
     assert not list(classroom.verdicts.rglob("*.json"))
+
+
+def test_a_judge_that_hangs_is_ended_and_the_others_have_their_verdicts(tmp_path):
+    """What hangs is inside one call of the kernel's, which no Python code can end."""
+
+    def hang_at_ben():
+        import ctypes
+
+        from autograder.classroom import grade
+
+        whole, grade.JUDGE_SECONDS = grade._judge, 20.0
+        held = lambda task: ctypes.CDLL(None).pause() if task.student == "ben" else whole(task)  # noqa: E731
+        grade._judge = held
+
+    classroom = hand_ins(tmp_path / "class")
+    processes = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**processes) as made, distributed.Client(made) as client:
+        made.scheduler.allowed_failures = 0
+        client.run(hang_at_ben)
+        began = time.monotonic()
+        assert grade(classroom.root, "--dask", made.scheduler_address) == 0
+        assert time.monotonic() - began < 120
+    ada, ben = verdicts(classroom.root)
+    assert (ada["score"], ben["score"]) == (ada["max_score"], 0.0)
+    assert ben["reason"] == "the judge could not finish: every Dask worker that judged it died"
+    assert not ben["check_version"]
 
 
 def test_no_scheduler_is_a_sentence(classroom, monkeypatch, capsys):
