@@ -30,11 +30,12 @@ import test_pages
 import test_shortcuts
 import test_taking_down
 import test_unearned
-from attack_class import ORIENTATION, RIGHT, WRONG, Attack, Class
+from attack_class import ORIENTATION, RIGHT, WRONG, Attack, Class, unit_of
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from autograder.authoring.unit import unit_folders
 from course.checking.verdict import Verdict
 
 MODULES = (
@@ -73,14 +74,22 @@ def attacks(only: Iterable[str] = ()) -> list[tuple[str, Attack, bool]]:
     """(unit, attack, is it honest), each control once in a unit, sorted by line."""
     found: dict[tuple[str, str], tuple[str, Attack, bool]] = {}
     for module in MODULES:
-        unit, honest = getattr(module, "UNIT", ORIENTATION), _honest(module)
-        for attack in (*getattr(module, "ATTACKS", ()), *honest):
+        usual, honest = getattr(module, "UNIT", ORIENTATION), _honest(module)
+        for attack in (*getattr(module, "ATTACKS", ()), *getattr(module, "MOCKS", ()), *honest):
+            unit = _unit_of(attack, usual)
             found.setdefault((unit, attack.name), (unit, attack, attack in honest or attack.name in (RIGHT, WRONG)))
     wanted = set(only)
     if unknown := wanted - {name for _, name in found}:
         raise SystemExit(f"expected names of attacks, got {', '.join(sorted(unknown))}")
     chosen = [each for (_, name), each in found.items() if not wanted or name in wanted]
     return sorted(chosen, key=lambda each: (each[1].line, each[0], each[1].name))
+
+
+def _unit_of(attack: Attack, usual: str) -> str:
+    """The unit of the exercises that an attack is about: the module's, if it has all of them."""
+    names = {*attack.solved, *attack.write, *attack.scores}
+    units = usual, *(folder.name for folder in unit_folders())
+    return next(unit for unit in units if names <= {*unit_of(unit).exercises})
 
 
 def _honest(module) -> list[Attack]:
