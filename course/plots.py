@@ -217,7 +217,8 @@ def roofline(
     x = np.geomspace(1 / 16, 4096, 400)
     for (name, peak), style in zip(peaks.items(), ("-", "--", ":"), strict=False):
         axes.plot(x, np.asarray(attainable(x, peak, bandwidth)) / 1e12, style, color="black")
-        axes.annotate(f"{name}: {peak / 1e12:g}", (4096, peak / 1e12), ha="right", va="bottom", fontsize=9)
+        above = {"xytext": (0, 2), "textcoords": "offset points"}
+        axes.annotate(f"{name}: {peak / 1e12:g}", (4096, peak / 1e12), **above, ha="right", va="bottom", fontsize=9)
     for i, (name, (intensity, rate)) in enumerate(points.items()):
         look = dict(marker=MARKERS[i % 6], color=COLOURS[i % 6], markersize=9, linestyle="none")
         axes.plot([intensity], [rate / 1e12], label=name, **look)
