@@ -33,6 +33,7 @@ from course.checking import cases, cells, forbidden, foundations
 from course.checking.check import quiet
 from course.checking.subject import SubjectError
 from course.checking.verdict import ExerciseVerdict, Verdict, without_points
+from course.worker import guard
 from course.worker.session import CellResult
 from grader_kernels import language
 from grader_kernels.compiling.compiler import Compiler
@@ -88,6 +89,16 @@ def judge(
     verdict.costs["of the judge"] = round(time.process_time() - used, 4)
     verdict.seconds = round(time.perf_counter() - began, 3)
     return verdict.add_up()
+
+
+def _guarded(reading: cells.Reading, forbids: tuple[str, ...], given: bool) -> str:
+    """A cell's text that runs what was read of it under guard."""
+    if reading.error:
+        return "pass"
+    what = f"run({reading.python!r}, {forbids!r}, {given})"
+    if reading.module:
+        what = f"add_module({reading.module!r}, {reading.python!r}, {forbids!r})"
+    return f"__import__({guard.__name__!r}, fromlist=['run']).{what}"
 
 
 Passes = list[bool | None] | None  # trial by trial, None for one that raised; None when the process died
@@ -181,38 +192,36 @@ class _Session:
         """The rows, without the points of answers that call what should be written, or that can't be read."""
         checks, found, to_run = self.rules.checks, {row.name: row for row in rows}, {}
         for row in rows:
-            forbids = checks[row.name].forbids
-            if forbids and row.score:
-                found[row.name] = forbidden.refuse(row, self.notebook.findings(row.name, forbids))
-                if found[row.name].state != "forbidden":
-                    to_run.setdefault(forbids, []).append(row)
+            if checks[row.name].forbids and row.score:
+                to_run.setdefault(checks[row.name].forbids, []).append(row)
         if to_run:
             limits = replace(self.limits, submission=max(self.left(), min(self.limits.submission, LEAST_LEFT)))
             with self._stage("poisoned runs"), self._sandbox(limits) as box:
                 for forbids, group in to_run.items():
-                    found |= self._run_as_read(box, forbids, group, found)
+                    found |= self._run_guarded(box, forbids, group)
         return list(found.values())
 
-    def _run_as_read(
-        self,
-        box: Sandbox,
-        forbids: tuple[str, ...],
-        rows: list[ExerciseVerdict],
-        refused: dict[str, ExerciseVerdict],
+    def _run_guarded(
+        self, box: Sandbox, forbids: tuple[str, ...], rows: list[ExerciseVerdict]
     ) -> dict[str, ExerciseVerdict]:
-        """Rows whose trials don't all pass where nothing runs but what these answers name and was read, with the
+        """Rows whose trials don't all pass where the student's cells run guarded (course.worker.guard), with the
         forbidden operators poisoned. To say why, the notebook as it was handed in runs as well."""
         names = [row.name for row in rows]
-        passes = self._poisoned_run(box, self._cells_as_read(self.notebook.as_read(names, forbids)), forbids, names)
+        passes = self._poisoned_run(box, self._guarded_cells(forbids), forbids, names)
         changed = [row for row in rows if _changed(row, passes[row.name])]
-        names = [row.name for row in changed]
-        passes = self._poisoned_run(box, self._cells(), forbids, names) if changed else {}
-        return {row.name: self._refused(row, forbids, passes[row.name], refused[row.name]) for row in changed}
+        refused = {row.name: forbidden.refuse(row, self.notebook.findings(row.name, forbids)) for row in changed}
+        names = [name for name, row in refused.items() if row.state != "forbidden"]
+        passes = self._poisoned_run(box, self._cells(), forbids, names) if names else {}
+        return refused | {
+            row.name: self._refused(row, forbids, passes[row.name], refused[row.name])
+            for row in changed
+            if row.name in names
+        }
 
     def _refused(
         self, row: ExerciseVerdict, forbids: tuple[str, ...], as_handed_in: Passes, refused: ExerciseVerdict
     ) -> ExerciseVerdict:
-        """The verdict on an answer that doesn't hold by what was read of it."""
+        """The verdict on an answer that doesn't hold where it is guarded."""
         if False in _changed(row, as_handed_in):
             what = " or ".join(forbidden.FAMILIES[f].what for f in forbids)
             why = f"its answer changes when {what} is made to give wrong numbers"
@@ -220,7 +229,7 @@ class _Session:
         if refused is not row:
             return refused
         unread = self.notebook.holding
-        why = f"it needs `{unread[0]}`, which can't be read" if unread else "it needs more than it names"
+        why = f"it needs `{unread[0]}`, which can't be read" if unread else "it needs what it may not have"
         return forbidden.without(row, "held", f"{why}; {forbidden.LOOKED_AT}")
 
     def _poisoned_run(
@@ -255,11 +264,10 @@ class _Session:
         """The student's cells."""
         return [(c, r) for c, r in zip(self.handin.cells, self.readings, strict=True) if not c.given]
 
-    def _cells_as_read(self, texts: list[list[str]]) -> list[tuple[str, str]]:
-        """The cells to run: those given as they are, the student's as the pieces in `texts`."""
-        own = iter(texts)
-        pieces = [[cell.source] if cell.given else next(own) for cell in self.handin.cells]
-        return [(self.handin.cells[number].id, piece) for number in self.needed for piece in pieces[number]]
+    def _guarded_cells(self, forbids: tuple[str, ...]) -> list[tuple[str, str]]:
+        """The cells to run, guarded: those of the release, too, since the student's names stand for what they call."""
+        cells_to_run = [(self.handin.cells[number], self.readings[number]) for number in self.needed]
+        return [(cell.id, _guarded(reading, forbids, cell.given)) for cell, reading in cells_to_run]
 
     def _passes(self, name: str, runner: Runner) -> list[bool | None] | None:
         """Which cases and trials pass, on the same secret inputs as in the clean runner.

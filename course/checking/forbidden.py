@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import ast
 import builtins
-import contextlib
 import functools
 import hashlib
 import importlib.util
-import itertools
 import symtable
 import sys
 import sysconfig
@@ -139,12 +137,6 @@ OPENING_NAMES = frozenset("exec eval compile __import__ get_ipython".split())
 OPENING_ROOTS = ("torch._C", "torch.library", "course.worker", "course.checking", "ctypes", "cffi", "sys.modules",
                  "sys._getframe", "gc", "importlib", "builtins")  # fmt: skip
 WAYS = frozenset("ops aten prims nn functional special library jit compile _C _ops _dynamo".split())
-GUARDED = "course_getattr"
-GUARD = f"""def {GUARDED}(of, name, *otherwise):
-    held = {sorted(HOLDING_ATTRIBUTES)}
-    if type(name) is not str or name.startswith("_") or name in held or type(of).__name__ == "module":
-        raise AttributeError(name)
-    return getattr(of, name, *otherwise)"""
 WRITE_IT, LOOKED_AT = "this exercise asks you to write it", "your instructor will look at it"
 MOST_STATEMENTS = 20_000  # of the student's; an answered notebook has a few hundred
 MOST_STARS = 50  # imports of everything that are followed
@@ -271,13 +263,6 @@ class Notebook:
             return ""
         return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:16] if parts else ""
 
-    def as_read(self, exercises: Sequence[str], forbids: tuple[str, ...]) -> list[list[str]]:
-        """For each cell the texts to run, one after another, so that these exercises have what they name and nothing
-        else runs: the statements that bind or change a name they use, each of them read and without a finding."""
-        families, used = [FAMILIES[f] for f in forbids], self._statements_of(exercises)
-        texts = [self._texts(number, families, *used) for number in range(len(self.cells))]
-        return [[GUARD, *cell] if any(GUARDED in text for text in cell) else cell for cell in texts]
-
     @functools.cached_property
     def holding(self) -> list[str]:
         """The first lines of statements that may change anything, in ways that reading does not show."""
@@ -300,56 +285,6 @@ class Notebook:
             return any(root not in self.modules and not _is_library(root) for root in roots)
         path = self.dotted(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
         return bool(path) and _lies_in(library.place(path).path, OPENING_ROOTS)
-
-    def _texts(self, number: int, families: list[Family], kept: set[int], names: set[str]) -> list[str]:
-        cell = self.cells[number]
-        if cell.module:
-            wanted = cell.module in {self.aliases.get(name, "").split(".")[0] for name in names}
-            return [f"%%writefile {cell.module}.py\n{cell.python.removeprefix(chr(10))}"] if wanted else []
-        texts = []
-        for node in self.statements[number]:
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                texts += self._import(node, names)
-            elif id(node) in kept and self._is_clean(node, families):
-                texts.append(_unparsed(node))
-        return list(filter(None, texts))
-
-    def _import(self, node: ast.Import | ast.ImportFrom, names: set[str]) -> list[str]:
-        """The parts of an import that bring a name of `names`, from a library or from a cell that was read."""
-        wanted = [a for a in node.names if a.name == "*" or (a.asname or a.name.split(".")[0]) in names]
-        if isinstance(node, ast.ImportFrom):
-            readable = self._is_readable(node.module or ".")
-            return [f"from {node.module} import {_named(a)}" for a in wanted if readable and not node.level]
-        return [f"import {_named(a)}" for a in wanted if self._is_readable(a.name)]
-
-    def _is_readable(self, path: str) -> bool:
-        return path.split(".")[0] in self.modules or library.place(path).is_open
-
-    def _is_clean(self, statement: ast.stmt, families: list[Family]) -> bool:
-        try:
-            return next(iter(_findings(statement, self, families)), None) is None
-        except UNREADABLE:
-            return False
-
-    def _statements_of(self, exercises: Sequence[str]) -> tuple[set[int], set[str]]:
-        """Statements at the top of cells that bind or change what these exercises use, by id, and all those names."""
-        about: dict[str, list[ast.stmt]] = {}
-        for node in itertools.chain.from_iterable([] if self.too_large else self.statements):
-            for name in self._binds(node):
-                about.setdefault(name, []).append(node)
-        kept, names, todo, modules = set(), set(), list(exercises), dict(self.modules)
-        while todo:
-            name = todo.pop()
-            if name in names:
-                continue
-            names.add(name)
-            module = modules.pop(self.aliases.get(name, "").split(".")[0], ())
-            for node in (*about.get(name, ()), *module):
-                if id(node) not in kept:
-                    kept.add(id(node))
-                    with contextlib.suppress(*UNREADABLE):
-                        todo += self._names_in(node)
-        return kept, names
 
     def _binds(self, node: ast.stmt) -> set[str]:
         """Names that a statement binds, or whose value it may change."""
@@ -513,18 +448,6 @@ def free_names(node: ast.AST) -> list[str]:
     return list(used_names(symtable.symtable(ast.unparse(node), "<cell>", "exec")))
 
 
-def _unparsed(node: ast.stmt) -> str:
-    """Its text. `getattr` under a computed name reads what an attribute may be that was read: no module's, and none
-    that leads to names or frames."""
-    for inner in ast.walk(node):
-        if _is_getattr(inner) and not isinstance(inner.args[1], ast.Constant):
-            inner.func = ast.Name(GUARDED, ast.Load())
-    try:
-        return ast.unparse(node)
-    except UNREADABLE:
-        return ""
-
-
 def _quoted(line: str) -> str:
     line = line.strip()
     return line if len(line) <= 60 else line[:57] + "..."
@@ -638,10 +561,6 @@ def _root(node: ast.AST) -> set[str]:
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         node = node.value
     return {node.id} if isinstance(node, ast.Name) else set()
-
-
-def _named(alias: ast.alias) -> str:
-    return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
 
 
 Scopes = tuple[frozenset[str], ...]  # the names of each function around an expression that are its own
