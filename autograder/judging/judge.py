@@ -1,9 +1,9 @@
 """The judge: one canonical notebook in, one verdict out.
 
 It owns the checks, the secret seeds and the record of what passed. Student code runs in a sandboxed worker; only
-values come back. It runs the cells once in a poisoned runner for each family of forbidden calls (before any other
-student code of this hand-in has run), once in a clean runner, and then one exercise after another in forks. Answers
-that stand on wrong ones are judged a second time (autograder.judging.follow_on).
+values come back. It runs the cells in a clean runner, and then one exercise after another in forks. Answers that earned
+points where something is forbidden run once more in a new sandbox, guarded and poisoned. Answers that stand on wrong
+ones are judged a second time (autograder.judging.follow_on).
 
 Not here: reading hand-ins (autograder.classroom.intake), classes and processes (autograder.classroom.grade), the
 gradebook.
@@ -105,7 +105,7 @@ Passes = list[bool | None] | None  # trial by trial, None for one that raised; N
 
 
 class _Session:
-    """One judgement of a hand-in: its cells, its exercises, and what of them holds by what was read."""
+    """One judgement of a hand-in: its cells, its exercises, and what of them holds under guard."""
 
     def __init__(
         self,

@@ -1,14 +1,12 @@
 """Forbidden shortcuts: a library call where the exercise asks to write the thing.
 
-Points come from code that was read whole. `read_source` reads the definition of the exercise and of everything it
-uses, through import aliases and assignments; of the libraries it may name what is documented there
-(course.checking.library). A class runs that code by itself, without whatever else the notebook does (`as_read`), and
-with `Family.operators` poisoned below Python (course.worker.worker): so nothing that hides elsewhere can carry the
-answer, and neither can library code that comes down to a forbidden operator.
+`read_source` reads the definition of the exercise and of everything it uses, through import aliases and assignments; of
+the libraries it may name what is documented there (course.checking.library). That is what the notebook says, and how a
+class puts its refusals into words. What an answer earns in a class is decided by running it: guarded
+(course.worker.guard), with `Family.operators` poisoned below Python (course.worker.worker).
 
 What this does not do: it does not guess. Code that can call anything under a computed name, or names what no library
-documents, holds the exercise for the instructor. Building softmax from exp and sum is the exercise, not a shortcut.
-Does not stop: a documented function nobody listed that is built from operators the exercise needs too.
+documents, is held. Building softmax from exp and sum is the exercise, not a shortcut.
 """
 
 from __future__ import annotations
@@ -213,6 +211,7 @@ class Notebook:
         self.definitions: dict[str, list[ast.AST]] = {}
         self.changes: dict[str, list[ast.AST]] = {}
         self.aliases: dict[str, str] = {}
+        self.attributes: set[str] = set()  # that its own classes define
         self.modules = {cell.module: statements(cell.python) for cell in cells if cell.module}
         self.stars: list[str] = []  # modules of which nobody knows what `import *` brings
         self._set: list[tuple[ast.expr, ast.stmt]] = []  # whose attributes a statement sets
@@ -307,10 +306,14 @@ class Notebook:
             self._learn(node)
 
     def _learn(self, node: ast.stmt) -> None:
+        is_definition = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
         for inner in ast.walk(node):
-            self._learn_import(inner)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            self._learn_import(inner, local=is_definition)
+            if isinstance(inner, ast.ClassDef):
+                self.attributes |= set(_attributes_of(inner))
+        if is_definition:
             self.definitions[node.name] = [node]
+            self.aliases.pop(node.name, None)  # one's own, whatever an import called so before
         elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
             self._learn_assignment(node, node)
         else:
@@ -333,15 +336,20 @@ class Notebook:
         """Of the library, which concerns whoever uses it."""
         return self.dotted(target).split(".")[0] in PATCHED
 
-    def _learn_import(self, node: ast.AST) -> None:
+    def _learn_import(self, node: ast.AST, local: bool) -> None:
+        """local: in a function or a class, where it says nothing of a name that the notebook has."""
+        found = {}
         if isinstance(node, ast.Import):
             for name in node.names:
                 top = name.name.split(".")[0]
-                self.aliases[name.asname or top] = name.name if name.asname else top
+                found[name.asname or top] = name.name if name.asname else top
         elif isinstance(node, ast.ImportFrom) and node.module:
             for name in node.names:
                 for one in self._starred(node.module) if name.name == "*" else [name.name]:
-                    self.aliases[name.asname or one] = f"{node.module}.{one}"
+                    found[name.asname or one] = f"{node.module}.{one}"
+        for name, path in found.items():
+            if not (local and (name in self.aliases or name in self.definitions)):
+                self.aliases[name] = path
 
     def _starred(self, module: str) -> list[str]:
         """What `from module import *` brings."""
@@ -431,6 +439,15 @@ class Notebook:
         return self._paths.get(name, "")
 
 
+def _attributes_of(node: ast.ClassDef) -> Iterator[str]:
+    for part in node.body:
+        if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield part.name
+        for target in getattr(part, "targets", [getattr(part, "target", None)]):
+            if isinstance(target, ast.Name):
+                yield target.id
+
+
 def _is_function(node: ast.AST) -> bool:
     return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
 
@@ -460,7 +477,7 @@ def _findings(root: ast.AST, module: Notebook, families: list[Family]) -> Iterat
         path = module.dotted(node, local) if is_path else ""
         place = library.place(path) if path else None
         attribute = _attribute_of(node)
-        shortcut = _shortcut(place, attribute, families)
+        shortcut = _shortcut(place, "" if attribute in module.attributes else attribute, families)
         if shortcut:
             yield Finding("shortcut", shortcut, node.lineno)
         elif place is not None and place.path.split(".")[0] not in module.modules:

@@ -190,10 +190,10 @@ ATTACKS = [
              "'k05VTVBZAQBGAHsnZGVzY3InOiAnfE8nLCAnZm9ydHJhbl9vcmRlcic6IEZhbHNlLCAnc2hhcGUnOiAoKSwgfSAgICAgICAgICAgICAgCg==') + b'cbuiltins\\neval\\n(Vtorch.softmax\\ntR.'\n"
              + HEAD + "    with open('/tmp/a.npy', 'wb') as file:\n        file.write(PICKLE)\n    return np.load('/tmp/a.npy', allow_pickle=True)(x, dim)\n"),
     shortcut(
-        "unreadable_source", "right code beside source that breaks a careless reader of source: held, and the run goes on",
+        "unreadable_source", "right code beside source that breaks a careless reader of source: it counts, and the run goes on",
         DEEP + "def stable_softmax(x, dim=-1):\n    y = (weigh(x) - x.amax(dim, keepdim=True)).exp()\n"
         "    return y / y.sum(dim, keepdim=True)\n",
-        after=("def stable_softmax(x, dim=-1):\n    nonlocal y\n",), states=HELD, says="can't be read",
+        after=("def stable_softmax(x, dim=-1):\n    nonlocal y\n",), scores={SOFTMAX: 2.0},
     ),
 ]  # fmt: skip
 

@@ -122,7 +122,7 @@ HOSTILE = {
     "an annotation that runs": "def f(x):\n    class A:\n        y: x.softmax(-1) = 0\n    return A.y",
     "the namespace": "def g(): pass\ndef f(x): return g.__globals__['torch'].softmax(x, -1)",
     "a patch of the library": "torch.exp = torch.softmax\ndef f(x): return torch.exp(x, -1)",
-    "a patched method": "torch.Tensor.detach = lambda t: t.clone()\ndef f(x): return torch.Tensor.detach(x).softmax(-1)",
+    "a patched method": "torch.Tensor.exp = lambda t: t.softmax(-1)\ndef f(x): return (x.exp, torch.zeros(2).exp()[5])",
     "a patch by setattr": "setattr(torch, 'exp', torch.softmax)\ndef f(x): return torch.exp(x, -1)",
     "another super": "def super(): return torch\ndef f(x): return super().softmax(x, -1)",
     "a metaclass's namespace": """
