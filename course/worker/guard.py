@@ -26,7 +26,8 @@ from typing import Any
 from course.checking import forbidden, library
 from course.checking.cells import statements
 
-GET, AT, ITEM, CALL, DECORATE, CLASS, BASE = "<get>", "<at>", "<item>", "<call>", "<decorate>", "<class>", "<base>"
+GET, AT, ITEM, CALL, KEEP = "<get>", "<at>", "<item>", "<call>", "<keep>"
+DECORATE, CLASS, BASE = "<decorate>", "<class>", "<base>"
 OWN_FILE = "<guarded "
 ROOTS = frozenset({path.split(".")[0] for path in library.OPEN} | {"builtins", "grader_kernels", "tqdm"})
 SHUT_ROOTS = (
@@ -162,7 +163,7 @@ def _is_forbidden(path: str) -> bool:
 def _run(source: str, space: dict, given: bool = False) -> None:
     if not _is_space(space):
         _rules.spaces.append(space)
-    space |= {GET: get, AT: at, ITEM: item, CALL: call, DECORATE: decorate, CLASS: made, BASE: base}
+    space |= {GET: get, AT: at, ITEM: item, CALL: call, KEEP: keep, DECORATE: decorate, CLASS: made, BASE: base}
     file = f"{OWN_FILE}{len(linecache.cache)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     flags = 0
@@ -204,6 +205,26 @@ class _Rewriting(ast.NodeTransformer):
         of = _at(_calling(ITEM, self.visit(node.value)), node)
         return _at(ast.Subscript(of, self.visit(node.slice), node.ctx), node)
 
+    def visit_Assign(self, node: Any) -> ast.AST:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names_only = all(isinstance(target, ast.Name) for target in targets)
+        self.generic_visit(node)
+        if node.value is not None and not names_only:
+            node.value = _at(_calling(KEEP, node.value), node.value)
+        return node
+
+    visit_AnnAssign = visit_AugAssign = visit_Assign
+
+    def visit_For(self, node: Any) -> ast.AST:
+        is_with = isinstance(node, ast.With | ast.AsyncWith)
+        targets = [item.optional_vars for item in node.items] if is_with else [node.target]
+        for inner in (each for target in targets if target for each in ast.walk(target)):
+            if isinstance(inner, ast.Attribute | ast.Subscript):
+                raise Refused("it keeps what a loop or a context gives in a part of something")
+        return self.generic_visit(node)
+
+    visit_AsyncFor = visit_With = visit_AsyncWith = visit_comprehension = visit_For
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         args, keywords = [self.visit(a) for a in node.args], [self.visit(k) for k in node.keywords]
         if isinstance(node.func, ast.Name) and node.func.id == "super" and not node.args:
@@ -243,7 +264,7 @@ class _Rewriting(ast.NodeTransformer):
 
     def visit_MatchClass(self, node: ast.MatchClass) -> ast.AST:
         for name in node.kwd_attrs:
-            if name.startswith("_") or name in HELD or name in _rules.methods:
+            if name.startswith("_") or name in HELD:
                 raise Refused(f"it matches the attribute `{name}`")
         node.patterns, node.kwd_patterns = ([self.visit(p) for p in ps] for ps in (node.patterns, node.kwd_patterns))
         return node  # its class is a name or a path: what is matched must be an instance of it
@@ -288,11 +309,20 @@ def get(of: Any, name: str) -> Any:
         if not (_is_own(of, kind, name) or _is_usual(of, kind, name)):
             raise Refused(f"it uses `.{name}`")
     elif name in _rules.methods:
-        if not _is_own(of, kind, name):
-            raise Refused(f"it uses `.{name}`")
+        return _own_value(of, name)
     elif name in HELD or kind in CLOSED_TYPES:
         raise Refused(f"it uses `.{name}`")
     return getattr(of, name)
+
+
+def _own_value(of: Any, name: str) -> Any:
+    """What guarded code defined under the name of a forbidden method."""
+    found = getattr(of, name)
+    inner = getattr(found, "__func__", found)
+    if callable(found) and not _is_own_class(type(found)) and not _is_own_class(found):
+        if type(inner) is not types.FunctionType or not _is_own_function(inner):
+            raise Refused(f"it uses `.{name}`")
+    return found
 
 
 def _of_module(module: types.ModuleType, name: str) -> Any:
@@ -352,6 +382,13 @@ def item(of: Any) -> Any:
     return of
 
 
+def keep(value: Any) -> Any:
+    """What becomes a part of something: nothing there that the library may call and a statement may not."""
+    if type(value) not in PLAIN:
+        may_pass(value)
+    return value
+
+
 def call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     """`function(*args, **kwargs)`, if a statement may call it, and the library what it is given."""
     special = _SPECIAL.get(id(function))
@@ -393,9 +430,13 @@ def made(value: Any) -> Any:
     """A class that was just made: nothing in it leads the interpreter to what may not be called."""
     if not isinstance(value, type):
         return value
+    if not _is_own_class(value):
+        raise Refused("it gives a class another module")
     for each in value.__mro__:
         if not _is_own_class(each):
             may_call(each)
+    if issubclass(value, type) and {"__getattr__", "__getattribute__", "__match_args__"} & vars(value).keys():
+        raise Refused("it computes the attributes of classes")
     for holder in (value, type(value)):
         if _is_own_class(holder):
             _look_into(holder)
@@ -410,7 +451,7 @@ def _look_into(owner: type) -> None:
             continue
         if name == "__match_args__":
             plain = type(value) is tuple and all(type(each) is str for each in value)
-            if not plain or any(each.startswith("_") or each in HELD | _rules.methods for each in value):
+            if not plain or any(each.startswith("_") or each in HELD for each in value):
                 raise Refused("it matches attributes that it may not have")
         for inner in _inside(value):
             if callable(inner) and not isinstance(inner, type) and not _is_generated(inner):
@@ -446,8 +487,7 @@ def may_call(function: Any) -> None:
         allowed = _may_call_function(function)
     elif kind is types.MethodType:
         of, inner = function.__self__, function.__func__
-        is_own = type(inner) is types.FunctionType and _is_own_function(inner)
-        allowed = is_own or _is_open_method(of, function.__name__)
+        allowed = _may_call_method(of, inner)
     elif kind in _BUILTIN:
         allowed = _may_call_builtin(function)
     elif kind in _DESCRIPTORS:
@@ -459,7 +499,7 @@ def may_call(function: Any) -> None:
         return
     elif isinstance(function, type):
         allowed = _is_own_class(function) or _is_open_class(function)
-    elif hasattr(kind, "__wrapped__") or kind is functools._lru_cache_wrapper:
+    elif kind is functools._lru_cache_wrapper:
         return may_call(function.__wrapped__)
     else:
         allowed = _is_own_class(kind) or (_is_open_class(kind) and not isinstance(function, types.ModuleType))
@@ -510,6 +550,17 @@ def _is_made_by_open_function(function: types.FunctionType) -> bool:
     return bool(local) and id(found) in _rules.allowed
 
 
+def _may_call_method(of: Any, function: Any) -> bool:
+    if type(function) is not types.FunctionType:
+        return _is_own_class(type(function))
+    if _is_own_function(function) or id(function) in _rules.allowed:
+        return True
+    if _is_generated(function):
+        return _is_own_class(of if isinstance(of, type) else type(of))
+    is_of_its_class = _is_of_open_class(function) or _comes_from(function) == "course.mocks"
+    return is_of_its_class and _is_open_method(of, function.__name__)
+
+
 def _may_call_builtin(function: Any) -> bool:
     of = function.__self__
     if of is None or isinstance(of, types.ModuleType):
@@ -521,9 +572,7 @@ def _is_open_method(of: Any, name: str) -> bool:
     if isinstance(of, dict) and _is_namespace(of):
         return False
     owner = of if isinstance(of, type) else type(of)
-    if name in _rules.methods and not _is_own(of, type(of), name):
-        return False
-    if name in ("__setattr__", "__delattr__", "__getattribute__"):
+    if name in _rules.methods or name in ("__setattr__", "__delattr__", "__getattribute__"):
         return False
     if not _is_public(name):
         return _is_own(of, type(of), name)
@@ -582,10 +631,18 @@ def _is_own(of: Any, kind: type, name: str) -> bool:
     if not _is_own_class(owner) and not (kind is super and _is_own_class(type(of.__self__))):
         return False
     if not isinstance(of, type) and kind is not super and name in getattr(of, "__dict__", ()):
-        return True
+        return name not in _parts_of_modules()
     if kind is super:
         owner = type(of.__self__)
     return any(name in vars(each) for each in owner.__mro__ if _is_own_class(each))
+
+
+@functools.lru_cache(maxsize=1)
+def _parts_of_modules() -> frozenset[str]:
+    """What torch.nn.Module keeps for itself in every module."""
+    from torch import nn
+
+    return frozenset(name for name in vars(nn.Module()) if name.startswith("_"))
 
 
 def _is_own_class(kind: Any) -> bool:

@@ -99,6 +99,45 @@ HOSTILE = {
                 from torch._decomp.decompositions import _softmax
                 self.forward = lambda x: _softmax(x, -1, False)
         def f(x): return L()(x)""",
+    "a forward of the library's in a module of its own": """
+        from torch._decomp.decompositions import _softmax as g
+        class L(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.forward = functools.partial if self is None else g
+        def f(x): return nn.Sequential(L())(x)""",
+    "a hook of the library's": """
+        from torch._refs.nn.functional import layer_norm as g
+        class L(nn.Module):
+            def forward(self, x): return x
+        layer = L()
+        for layer._forward_hooks[0] in [g]: pass
+        layer._forward_hooks[1] = g
+        def f(x): return layer._forward_hooks[1](x, (3,))""",
+    "a method of the library's in a class of its own": """
+        from torch._refs.nn.functional import softmin as g
+        class A: pass
+        setattr(A, "go", g)
+        A.go = g
+        def f(x): return A.go(x, -1)""",
+    "another module for a class": """
+        from torch._decomp.decompositions import _softmax as g
+        class A:
+            __module__ = "torch.nn"
+            __add__ = staticmethod(g)
+        def f(x): return A() + x""",
+    "attributes that a metaclass computes": """
+        class M(type):
+            def __instancecheck__(c, o): return True
+            def __getattr__(c, n): return ("logsumexp",)
+        class T(metaclass=M): pass
+        def f(x):
+            match x:
+                case T(go): return go(-1)""",
+    "above one's own method": """
+        class T(Tensor):
+            def softmax(self, dim): return super().softmax(dim)
+        def f(x): return x.as_subclass(T).softmax(-1)""",
     "an operator of the library's": """
         class A:
             from torch._decomp.decompositions import _softmax as g
