@@ -32,7 +32,7 @@ from autograder.sandbox.sandbox import Exercise, Limits, Lost, Replayer, Runner,
 from course.checking import cases, cells, forbidden, foundations
 from course.checking.check import quiet
 from course.checking.subject import SubjectError
-from course.checking.verdict import ExerciseVerdict, Verdict, without_points
+from course.checking.verdict import ExerciseVerdict, Verdict, encodable, without_points
 from course.worker import guard
 from course.worker.session import CellResult
 from grader_kernels import language
@@ -88,7 +88,7 @@ def judge(
     )  # fmt: skip
     verdict.costs["of the judge"] = round(time.process_time() - used, 4)
     verdict.seconds = round(time.perf_counter() - began, 3)
-    return verdict.add_up()
+    return encodable(verdict.add_up())
 
 
 def _guarded(reading: cells.Reading, forbids: tuple[str, ...], given: bool) -> str:
@@ -357,6 +357,8 @@ class _Session:
                 self.kernels[key] = kernels_of([reading.python for reading in self.readings], needed)
             except language.LanguageError as error:  # it is refused for every launch, and read once
                 self.kernels[key] = error
+            except Exception:
+                self.kernels[key] = language.LanguageError("this kernel can't be read")
         found = self.kernels[key]
         if isinstance(found, language.LanguageError):
             raise found
