@@ -138,6 +138,9 @@ FAMILIES = {
         "torch.nn.functional.local_response_norm torch.nn.functional.normalize",
     ),
 }
+SPARED = (  # in torch.autograd, for who writes both ways: no derivative comes of it
+    "torch.autograd.Function", "torch.autograd.function.FunctionCtx", "torch.autograd.function.once_differentiable",
+)  # fmt: skip
 HOLDING_NAMES = frozenset(
     "exec eval compile __import__ globals locals vars open get_ipython getattr".split()
 )
@@ -529,7 +532,7 @@ def _findings(root: ast.AST, module: Notebook, families: list[Family]) -> Iterat
 def _shortcut(place: library.Place | None, attribute: str, families: list[Family]) -> str:
     """The words for a call that answers the exercise, else ""."""
     for family in families:
-        if place is not None and _lies_in(place.path, family.paths | _documented_paths(family)):
+        if place is not None and is_of(family, place.path):
             return f"it uses {family.what}, `{place.path}`"
         if attribute in family.methods and (place is None or place.path.startswith("torch.")):
             return f"it uses {family.what}, `.{attribute}`"
@@ -538,6 +541,11 @@ def _shortcut(place: library.Place | None, attribute: str, families: list[Family
 
 def _lies_in(path: str, roots: Iterable[str]) -> bool:
     return any(path == root or path.startswith(root + ".") for root in roots)
+
+
+def is_of(family: Family, path: str) -> bool:
+    """Whether a library path answers an exercise that forbids this family."""
+    return _lies_in(path, family.paths | _documented_paths(family)) and not _lies_in(path, SPARED)
 
 
 @functools.lru_cache(maxsize=16)

@@ -396,7 +396,14 @@ def _guarded(function: Callable, args: tuple, kwargs: dict) -> Any:
     except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())[:300]
         kind = "not_attempted" if type(error).__name__ == "NotImplementedError" else "raised"
-        raise SubjectError(kind, f"it raised {type(error).__name__}: {text}", type(error).__name__) from error
+        raise SubjectError(kind, f"it raised {type(error).__name__}: {text}", name_of(error)) from error
+
+
+def name_of(error: BaseException) -> str:
+    """The name of an exception's class; of one that a notebook made, that of the builtin that it is."""
+    kinds = type(error).__mro__
+    own = kinds[0].__module__ in ("__main__", "course.worker.guard")
+    return next(kind.__name__ for kind in kinds if not own or kind.__module__ == "builtins")
 
 
 def _settings(args: tuple) -> dict[str, Any]:

@@ -38,7 +38,7 @@ LAUNCHING = ("grader_kernels.interpreter", "grader_kernels.language", "triton.ru
 MORE = frozenset(  # single names of modules that are not open
     """sys.float_info sys.maxsize sys.stderr sys.stdout types.SimpleNamespace types.MappingProxyType
     timeit.default_timer logging.getLogger tqdm.tqdm tqdm.trange tqdm.auto.tqdm tqdm.auto.trange tqdm.notebook.tqdm
-    torch.autograd.function.once_differentiable torch.testing.assert_close torch.profiler.record_function
+    torch.autograd.function.once_differentiable torch.autograd.function.FunctionCtx torch.testing.assert_close torch.profiler.record_function
     torch.backends.mps.is_available torch.backends.cuda.is_built numpy.typing.NDArray numpy.typing.ArrayLike
     IPython.display.display""".split()
 )
@@ -155,9 +155,7 @@ def _open() -> dict[int, str]:
 
 
 def _is_forbidden(path: str) -> bool:
-    return any(
-        forbidden._lies_in(path, family.paths | forbidden._documented_paths(family)) for family in _rules.families
-    )
+    return any(forbidden.is_of(family, path) for family in _rules.families)
 
 
 def _run(source: str, space: dict, given: bool = False) -> None:
@@ -332,7 +330,7 @@ def _of_module(module: types.ModuleType, name: str) -> Any:
     if (name.startswith("_") and name != "__version__") or sys.modules.get(said) is not module:
         raise Refused(f"it uses `{said}.{name}`, which can't be read")
     place = library.place(f"{said}.{name}")
-    if _is_forbidden(place.path):
+    if not place.is_module and _is_forbidden(place.path):
         raise Refused(f"it uses `{place.path}`")
     if not (place.is_open or name == "__version__" or _is_on_the_way(f"{said}.{name}")):
         raise Refused(f"it uses `{said}.{name}`, which can't be read")

@@ -300,6 +300,9 @@ def _check(trace: Trace) -> None:
         raise TraceError(f"the launch trace asks for {programs} programs; the limit is {MAX_PROGRAMS}")
     if not {*trace.overwritten, *(read.buffer for read in trace.host_reads)} <= set(sizes):
         raise TraceError("the launch trace names a buffer that does not exist")
+    filled = [*(fill.value for fill in trace.fills), *(made.fill for made in trace.allocations if made.fill)]
+    if not all(isinstance(number.value(), bool | int | float) for number in filled):
+        raise TraceError("the launch trace fills a tensor with what is no number")
 
 
 def _buffer_sizes(trace: Trace) -> dict[int, int]:

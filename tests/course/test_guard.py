@@ -341,6 +341,11 @@ def test_what_the_judge_hands_over_may_be_called(cells):
     assert torch.equal(space["f"](ours, X), X + 1)
 
 
+def test_a_function_with_a_way_back_where_autograd_is_forbidden(cells):
+    space = cells(HONEST["a function with a way back"], forbids=("autograd",))
+    assert torch.allclose(space["f"](X), torch.softmax(X, -1))
+
+
 @pytest.mark.parametrize("way", ["loss.backward()", "torch.autograd.grad(loss, x)", "getattr(loss, 'back' + 'ward')()"])
 def test_autograd_where_it_is_forbidden(way, cells):
     space = cells(f"def f(x):\n    loss = (x * x).sum()\n    return {way}", forbids=("autograd",))
