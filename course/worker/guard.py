@@ -38,7 +38,8 @@ LAUNCHING = ("grader_kernels.interpreter", "grader_kernels.language", "triton.ru
 MORE = frozenset(  # single names of modules that are not open
     """sys.float_info sys.maxsize sys.stderr sys.stdout types.SimpleNamespace types.MappingProxyType
     timeit.default_timer logging.getLogger tqdm.tqdm tqdm.trange tqdm.auto.tqdm tqdm.auto.trange tqdm.notebook.tqdm
-    torch.autograd.function.once_differentiable torch.autograd.function.FunctionCtx torch.testing.assert_close torch.profiler.record_function
+    torch.autograd.function.once_differentiable torch.autograd.function.FunctionCtx torch.testing.assert_close
+    torch.profiler.record_function
     torch.backends.mps.is_available torch.backends.cuda.is_built numpy.typing.NDArray numpy.typing.ArrayLike
     IPython.display.display""".split()
 )
@@ -430,9 +431,8 @@ def made(value: Any) -> Any:
         return value
     if not _is_own_class(value):
         raise Refused("it gives a class another module")
-    for each in value.__mro__:
-        if not _is_own_class(each):
-            may_call(each)
+    for each in value.__bases__:
+        may_call(each)
     if issubclass(value, type) and {"__getattr__", "__getattribute__", "__match_args__"} & vars(value).keys():
         raise Refused("it computes the attributes of classes")
     for holder in (value, type(value)):

@@ -116,7 +116,6 @@ AUTOGRAD = {
     "functional": "from torch.autograd.functional import vjp\ndef f(x): return vjp(torch.exp, x)[1]",
     "func": "from torch import func\ndef f(x): return func.vjp(torch.exp, x)[1](x)[0]",
     "an alias": "pull = torch.Tensor.backward\ndef f(x):\n    pull(x.sum())\n    return x.grad",
-    "a Function": "class F(torch.autograd.Function):\n    pass\ndef f(x): return F.apply(x)",
 }
 
 
