@@ -176,7 +176,7 @@ def judge_task(data: bytes) -> bytes:
     """Judge one hand-in in a judging process: a Task as JSON in, an Answer as JSON out. Raises nothing."""
     try:
         with _one_at_a_time, ended_after(JUDGE_SECONDS):
-            answer = _judge(msgspec.json.decode(data, type=Task))
+            return msgspec.json.encode(_judge(msgspec.json.decode(data, type=Task)))
     except (NoSandbox, Unfit) as error:
         answer = Answer(unfit=f"{socket.gethostname()}: {error}")
     except Exception as error:
@@ -358,4 +358,5 @@ def _one_thread() -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return said.encode("utf-8", "replace").decode()

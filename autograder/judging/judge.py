@@ -32,7 +32,7 @@ from autograder.sandbox.sandbox import Exercise, Limits, Lost, Replayer, Runner,
 from course.checking import cases, cells, forbidden, foundations
 from course.checking.check import quiet
 from course.checking.subject import SubjectError
-from course.checking.verdict import ExerciseVerdict, Verdict, without_points
+from course.checking.verdict import ExerciseVerdict, Verdict, encodable, without_points
 from course.worker.session import CellResult
 from grader_kernels import language
 from grader_kernels.compiling.compiler import Compiler
@@ -87,7 +87,7 @@ def judge(
     )  # fmt: skip
     verdict.costs["of the judge"] = round(time.process_time() - used, 4)
     verdict.seconds = round(time.perf_counter() - began, 3)
-    return verdict.add_up()
+    return encodable(verdict.add_up())
 
 
 Passes = list[bool | None] | None  # trial by trial, None for one that raised; None when the process died
@@ -203,7 +203,7 @@ class _Session:
         """Rows whose trials don't all pass where nothing runs but what these answers name and was read, with the
         forbidden operators poisoned. To say why, the notebook as it was handed in runs as well."""
         names = [row.name for row in rows]
-        passes = self._poisoned_run(box, self._cells_as_read(self.notebook.as_read(names, forbids)), forbids, names)
+        passes = self._poisoned_run(box, self._cells_as_read(self._texts_as_read(names, forbids)), forbids, names)
         changed = [row for row in rows if _changed(row, passes[row.name])]
         names = [row.name for row in changed]
         passes = self._poisoned_run(box, self._cells(), forbids, names) if changed else {}
@@ -254,6 +254,13 @@ class _Session:
     def _own(self) -> list[tuple[Cell, cells.Reading]]:
         """The student's cells."""
         return [(c, r) for c, r in zip(self.handin.cells, self.readings, strict=True) if not c.given]
+
+    def _texts_as_read(self, names: list[str], forbids: tuple[str, ...]) -> list[list[str]]:
+        """What of the student's cells may run; nothing where the reader fails on them."""
+        try:
+            return self.notebook.as_read(names, forbids)
+        except Exception:
+            return [[] for _ in self._own()]
 
     def _cells_as_read(self, texts: list[list[str]]) -> list[tuple[str, str]]:
         """The cells to run: those given as they are, the student's as the pieces in `texts`."""
@@ -349,6 +356,8 @@ class _Session:
                 self.kernels[key] = kernels_of([reading.python for reading in self.readings], needed)
             except language.LanguageError as error:  # it is refused for every launch, and read once
                 self.kernels[key] = error
+            except Exception:
+                self.kernels[key] = language.LanguageError("this kernel can't be read")
         found = self.kernels[key]
         if isinstance(found, language.LanguageError):
             raise found

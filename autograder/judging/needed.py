@@ -13,7 +13,7 @@ import symtable
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from course.checking.cells import UNREADABLE, Reading, bound, used_names
+from course.checking.cells import Reading, bound, used_names
 
 LONG = 30_000  # characters of a cell: of a longer one all names that it uses count, also those that it made itself
 
@@ -49,7 +49,7 @@ def _names(reading: Reading) -> tuple[frozenset[str], frozenset[str]]:
         if len(reading.python) > LONG:
             return bound(table), frozenset(used_names(table))
         return bound(table), frozenset(_from_elsewhere(ast.parse(reading.python).body, set()))
-    except UNREADABLE:
+    except Exception:
         return frozenset(), frozenset()
 
 

@@ -24,7 +24,8 @@ MOST_MISTAKES = 5  # statements that parse and can't be compiled, one above the 
 MOST_TOKENS = 80_000  # words and signs of a notebook that are read; the longest answered notebook has 20,000
 TOO_MANY = "it has too many lines of IPython's own"
 TOO_LONG = "the notebook has more code than is read"
-NOT_READ = (TOO_MANY, TOO_LONG)  # what Python might well run
+NOT_UNDERSTOOD = "the reader of notebooks fails on it"
+NOT_READ = (TOO_MANY, TOO_LONG, NOT_UNDERSTOOD)  # what Python might well run
 SEEN_THROUGH = ("time", "capture")  # cell magics whose body runs as it stands
 HARMLESS = frozenset("matplotlib autoreload pip conda cd pwd ls env pinfo pinfo2".split())
 SHELL = frozenset("bash sh script html HTML javascript js latex markdown svg SVG perl ruby cmd ! sx system".split())
@@ -70,9 +71,12 @@ def read_all(sources: Iterable[str]) -> list[Reading]:
 
 def _read(source: str, left: int) -> tuple[Reading, int]:
     """The reading of one cell, and what it cost of what is left of WORK."""
-    if _parses(source):
-        return _whole(source), 0
-    return _transformed(source) if left >= 0 else (_REFUSED, 0)
+    try:
+        if _parses(source):
+            return _whole(source), 0
+        return _transformed(source) if left >= 0 else (_REFUSED, 0)
+    except Exception:  # a mistake of ours costs this cell, not the hand-in
+        return Reading("", NOT_UNDERSTOOD, 1), 0
 
 
 @functools.lru_cache(maxsize=512)

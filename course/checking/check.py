@@ -20,7 +20,7 @@ from typing import Any
 from course.checking import card, cases, forbidden, foundations, texts
 from course.checking.cells import read_all
 from course.checking.subject import LocalSubject
-from course.checking.verdict import ExerciseVerdict
+from course.checking.verdict import ExerciseVerdict, encodable
 
 _loaded: dict[tuple[str, float], cases.Cases] = {}
 ran_here = texts.Ran()
@@ -95,7 +95,7 @@ def refused(check: cases.CheckCases, verdict: ExerciseVerdict, cells: Sequence[s
         found = forbidden.read_source(read_all(cells), check.name, check.forbids)
         verdict = forbidden.refuse(verdict, [each for each in found if each.kind != "absent"])
         verdict.optional = check.optional
-    return verdict
+    return encodable(verdict)
 
 
 def find_cases(name: str) -> cases.Cases:

@@ -45,8 +45,9 @@ class Family(NamedTuple):
     """Library calls that answer an exercise outright.
 
     rule: the sentence that the docstring of an exercise says where they are forbidden.
-    paths: dotted names. methods: tensor methods. operators: aten operators to poison, with their siblings, and Python
-    functions of the library that are composed of operators which an exercise may need.
+    paths: dotted names. methods: methods and attributes of tensors and of what they lead to. operators: what
+    `course.worker.worker.poison_operators` takes: aten operators, every overload of them, and Python functions of the
+    library that are composed of operators which an exercise may need.
     """
 
     what: str
@@ -88,10 +89,12 @@ FAMILIES = {
         torch.nn.Softmax torch.nn.LogSoftmax torch.nn.Softmin torch.nn.Softmax2d torch.nn.CrossEntropyLoss
         course.models.masked_softmax torch.logcumsumexp torch._softmax torch._log_softmax torch._safe_softmax
         torch.nn.functional.scaled_dot_product_attention torch.sparse.softmax scipy.special.softmax
-        scipy.special.log_softmax scipy.special.logsumexp""",
+        scipy.special.log_softmax scipy.special.logsumexp torch.distributions.SoftmaxTransform
+        torch.distributions.transform_to torch.distributions.biject_to triton.language.softmax""",
         "softmax log_softmax logsumexp logcumsumexp",
-        "_softmax _softmax.out _log_softmax _log_softmax.out logsumexp logsumexp.out _logcumsumexp logcumsumexp "
-        "_safe_softmax _scaled_dot_product_flash_attention_for_cpu",
+        "_softmax _log_softmax logsumexp _logcumsumexp logcumsumexp _safe_softmax _masked_softmax _sparse_softmax "
+        "_sparse_log_softmax _nested_tensor_softmax_with_shape _scaled_dot_product_flash_attention_for_cpu "
+        "torch.distributions.transforms.SoftmaxTransform._call",
     ),
     "attention": _attention("course.models"),
     "attention_of_torch": _attention(),  # where the course's own layer may stand in an answer
@@ -102,15 +105,18 @@ FAMILIES = {
         torch.lstm torch.gru torch.nn.RNN torch.nn.RNNCell torch.nn.LSTM torch.nn.LSTMCell torch.nn.GRU torch.nn.GRUCell
         torch.nn.RNNBase torch.nn.RNNCellBase torch.nn.modules.rnn torch.mkldnn_rnn_layer""",
         "",
-        "rnn_tanh_cell rnn_relu_cell lstm_cell gru_cell rnn_tanh.input rnn_relu.input lstm.input gru.input "
-        "mkldnn_rnn_layer",
+        "rnn_tanh_cell rnn_relu_cell lstm_cell gru_cell rnn_tanh rnn_relu lstm gru mkldnn_rnn_layer quantized_gru "
+        "quantized_gru_cell quantized_lstm quantized_lstm_cell quantized_rnn_relu_cell quantized_rnn_tanh_cell",
     ),
     "autograd": _family(
         "autograd",
         "Not allowed: autograd in any form (.backward(), torch.autograd, torch.func).",
-        "torch.autograd torch.func torch._functorch functorch torch.Tensor.backward",
-        "backward",
-        "",
+        """torch.autograd torch.func torch._functorch functorch torch.Tensor.backward torch.Tensor.grad_fn
+        torch.distributions.ExponentialFamily torch.distributions.kl_divergence""",
+        "backward grad_fn next_functions",
+        "Autograd _softmax_backward_data _log_softmax_backward_data _masked_softmax_backward "
+        "_scaled_dot_product_flash_attention_for_cpu_backward "
+        "_scaled_dot_product_fused_attention_overrideable_backward torch.autograd.graph._engine_run_backward",
     ),
     "normalisation": _family(
         "a library normalisation",
@@ -120,20 +126,27 @@ FAMILIES = {
         torch.nn.functional.rms_norm torch.nn.functional.batch_norm torch.nn.functional.group_norm
         torch.nn.functional.instance_norm torch.nn.LayerNorm torch.nn.RMSNorm torch.nn.BatchNorm1d torch.nn.BatchNorm2d
         torch.nn.BatchNorm3d torch.nn.LazyBatchNorm1d torch.nn.SyncBatchNorm torch.nn.GroupNorm torch.nn.InstanceNorm1d
-        torch.nn.InstanceNorm2d torch.nn.modules.normalization torch.nn.modules.batchnorm
-        torch.nn.modules.instancenorm torch._fused_rms_norm""",
-        "",
+        torch.nn.InstanceNorm2d torch.nn.InstanceNorm3d torch.nn.LazyBatchNorm2d torch.nn.LazyBatchNorm3d
+        torch.nn.LazyInstanceNorm1d torch.nn.LazyInstanceNorm2d torch.nn.LazyInstanceNorm3d torch.nn.LocalResponseNorm
+        torch.nn.CrossMapLRN2d torch.nn.functional.local_response_norm torch.nn.functional.normalize torch.renorm
+        torch.norm_except_dim torch.nn.utils.weight_norm torch.nn.utils.spectral_norm torch.nn.utils.parametrizations
+        torch.nn.modules.normalization torch.nn.modules.batchnorm torch.nn.modules.instancenorm torch._fused_rms_norm
+        torch._weight_norm torch._weight_norm_interface""",
+        "renorm renorm_",
         "layer_norm native_layer_norm rms_norm _fused_rms_norm batch_norm native_batch_norm _batch_norm_impl_index "
         "_native_batch_norm_legit _native_batch_norm_legit_functional _native_batch_norm_legit_no_training "
         "_batch_norm_with_update _batch_norm_with_update_functional _batch_norm_no_update group_norm "
-        "native_group_norm instance_norm",
+        "native_group_norm instance_norm quantized_batch_norm renorm renorm_ _weight_norm _weight_norm_interface "
+        "torch._refs._normalize torch._decomp.decompositions.native_batch_norm_helper "
+        "torch.nn.functional.local_response_norm torch.nn.functional.normalize",
     ),
 }
 HOLDING_NAMES = frozenset(
     "exec eval compile __import__ globals locals vars open get_ipython getattr".split()
 )
 HOLDING_ATTRIBUTES = frozenset(  # from objects to modules, frames and names
-    """ctypes gi_frame gi_code cr_frame ag_frame tb_frame tb_next f_globals f_locals f_builtins f_back""".split()
+    """ctypes gi_frame gi_code cr_frame ag_frame tb_frame tb_next f_globals f_locals f_builtins f_back get_capture_scope
+    _convert_ _evaluate""".split()
 )
 OPENING_NAMES = frozenset("exec eval compile __import__ get_ipython".split())
 OPENING_ROOTS = ("torch._C", "torch.library", "course.worker", "course.checking", "ctypes", "cffi", "sys.modules",
@@ -151,6 +164,7 @@ MOST_STARS = 50  # imports of everything that are followed
 LONGEST_WAY = 50  # assignments from one name to the next
 LOOKED_INTO = 500  # definitions of one name, and parts of an answer, that are looked at
 PATCHED = ("torch", "triton", "course", "grader_kernels")
+IMPORTED = (*PATCHED, "autograder")  # where a notebook runs, whatever module it writes
 
 
 class Finding(NamedTuple):
@@ -222,6 +236,9 @@ class Notebook:
         self.changes: dict[str, list[ast.AST]] = {}
         self.aliases: dict[str, str] = {}
         self.modules = {cell.module: statements(cell.python) for cell in cells if cell.module}
+        self.own = {name for name in self.modules if not (_is_library(name) or name in IMPORTED)}
+        inside = {cell.module: cell._replace(module="") for cell in cells if cell.module in self.own}
+        self._modules = {name: Notebook([text]) for name, text in inside.items()}
         self.stars: list[str] = []  # modules of which nobody knows what `import *` brings
         self._set: list[tuple[ast.expr, ast.stmt]] = []  # whose attributes a statement sets
         self._paths: dict[str, str] = {}  # what names stand for, as far as it was asked
@@ -234,9 +251,19 @@ class Notebook:
         self.statements = [[] if cell.module else statements(cell.python) for cell in cells]
         everything = (*self.modules.values(), *self.statements)
         self.too_large = sum(map(len, everything)) > MOST_STATEMENTS
-        for inside in () if self.too_large else everything:
-            self._learn_all(inside)
-        self.patches = [statement for target, statement in self._set if self._is_patch(target)]
+        self.patches: list[ast.stmt] = []
+        with self._or_unread():
+            for inside in () if self.too_large else everything:
+                self._learn_all(inside)
+            self.patches = [statement for target, statement in self._set if self._is_patch(target)]
+
+    @contextlib.contextmanager
+    def _or_unread(self) -> Iterator[None]:
+        """What the reader fails on counts as too much to be read."""
+        try:
+            yield
+        except Exception:
+            self.too_large = True
 
     def _learn_lesson(self, given: Iterable[Reading]) -> None:
         """What the cells of the release define: functions, classes and plain names."""
@@ -248,7 +275,7 @@ class Notebook:
     def findings(self, exercise: str, forbids: tuple[str, ...]) -> list[Finding]:
         """Forbidden calls, and what can't be read, in `exercise` and what it uses."""
         families = [FAMILIES[f] for f in forbids]
-        found = [Finding("hold", "the notebook has too many statements to be read", 0)] if self.too_large else []
+        found = [Finding("hold", "the notebook has more than can be read", 0)] if self.too_large else []
         try:
             for name, node in self.reachable(exercise):
                 within = "" if name == exercise else name
@@ -256,7 +283,7 @@ class Notebook:
                 if key not in self._found:
                     self._found[key] = list(_findings(node, self, families))
                 found += [each._replace(within=within) for each in self._found[key]]
-        except UNREADABLE:
+        except Exception:  # also one of ours: nobody has read the rest
             found.append(Finding("hold", "its source can't be read", 0))
         return list(dict.fromkeys(found))
 
@@ -265,7 +292,7 @@ class Notebook:
         when that can't be said."""
         try:
             parts = sorted(f"{name} {ast.dump(node)}" for name, node in islice(self.reachable(exercise), LOOKED_INTO))
-        except UNREADABLE:
+        except Exception:
             return ""
         if self.too_large or len(parts) == LOOKED_INTO:
             return ""
@@ -282,10 +309,11 @@ class Notebook:
     def holding(self) -> list[str]:
         """The first lines of statements that may change anything, in ways that reading does not show."""
         found = []
-        for cell, inside in zip(self.cells, self.statements, strict=True):
-            lines = cell.python.split("\n")
-            opening = (node for node in inside if self.too_large or self._opens_something(node))
-            found += [_quoted(lines[node.lineno - 1]) for node in opening]
+        with self._or_unread():
+            for cell, inside in zip(self.cells, self.statements, strict=True):
+                lines = cell.python.split("\n")
+                opening = (node for node in inside if self.too_large or self._opens_something(node))
+                found += [_quoted(lines[node.lineno - 1]) for node in opening]
         return found
 
     def _opens_something(self, statement: ast.stmt) -> bool:
@@ -297,14 +325,14 @@ class Notebook:
             return node.id not in self.definitions
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             roots = {path.split(".")[0] for path in _imported(node)}
-            return any(root not in self.modules and not _is_library(root) for root in roots)
+            return any(root not in self.own and not _is_library(root) for root in roots)
         path = self.dotted(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
         return bool(path) and _lies_in(library.place(path).path, OPENING_ROOTS)
 
     def _texts(self, number: int, families: list[Family], kept: set[int], names: set[str]) -> list[str]:
         cell = self.cells[number]
         if cell.module:
-            wanted = cell.module in {self.aliases.get(name, "").split(".")[0] for name in names}
+            wanted = cell.module in self.own & {self.aliases.get(name, "").split(".")[0] for name in names}
             return [f"%%writefile {cell.module}.py\n{cell.python.removeprefix(chr(10))}"] if wanted else []
         texts = []
         for node in self.statements[number]:
@@ -323,7 +351,7 @@ class Notebook:
         return [f"import {_named(a)}" for a in wanted if self._is_readable(a.name)]
 
     def _is_readable(self, path: str) -> bool:
-        return path.split(".")[0] in self.modules or library.place(path).is_open
+        return path.split(".")[0] in self.own or library.place(path).is_open
 
     def _is_clean(self, statement: ast.stmt, families: list[Family]) -> bool:
         try:
@@ -411,7 +439,7 @@ class Notebook:
     def _starred(self, module: str) -> list[str]:
         """What `from module import *` brings."""
         self._starred_yet += 1
-        if module in self.modules and self._starred_yet <= MOST_STARS:
+        if module in self.own and self._starred_yet <= MOST_STARS:
             return [name for node in self.modules[module] for name in self._binds(node)]
         found = library.starred(module) if self._starred_yet <= MOST_STARS else None
         if found is None:
@@ -449,7 +477,7 @@ class Notebook:
         """The names that the definitions of `name` take from the notebook, each once; none where they can't be read."""
         try:
             return list(dict.fromkeys(each for node in self.definitions.get(name, ()) for each in self._names_in(node)))
-        except UNREADABLE:
+        except Exception:
             return []
 
     def _used(self, names: list[str]) -> Iterator[tuple[str, ast.AST]]:
@@ -481,7 +509,17 @@ class Notebook:
             node, part = step
             parts.append(part)
         base = self._path(node.id) if isinstance(node, ast.Name) and not _is_local(node, local) else ""
-        return ".".join([base, *reversed(parts)]) if base else ""
+        return self._through(".".join([base, *reversed(parts)])) if base else ""
+
+    def _through(self, path: str) -> str:
+        """A path by way of modules that cells write, as what its name stands for in there."""
+        for _ in range(LONGEST_WAY):
+            root, name, *rest = [*path.split(".", 2), ""][:3]
+            meant = self._modules[root]._path(name) if root in self._modules else ""
+            if not meant:
+                break
+            path = ".".join(filter(None, (meant, *rest)))
+        return path
 
     def _path(self, name: str) -> str:
         """What a name stands for. A name that leads back to itself stands for nothing."""
@@ -540,7 +578,7 @@ def _findings(root: ast.AST, module: Notebook, families: list[Family]) -> Iterat
         shortcut = _shortcut(place, attribute, families)
         if shortcut:
             yield Finding("shortcut", shortcut, node.lineno)
-        elif place is not None and place.path.split(".")[0] not in module.modules:
+        elif place is not None and path.split(".")[0] not in module.own:
             yield from _unread_path(node, path, place, id(node) in kept)
         if isinstance(node, ast.Name) and not _is_local(node, local) and not _is_called_getattr(node, followed):
             yield from _unread_name(node, module)
@@ -597,7 +635,7 @@ def _unread_node(node: ast.AST, attribute: str, module: Notebook, families: list
     elif isinstance(node, (ast.Import, ast.ImportFrom)):
         for imported in _imported(node):
             root = imported.split(".")[0]
-            if root not in module.modules and not library.place(imported).is_open:
+            if root not in module.own and not library.place(imported).is_open:
                 kind = "hold" if _is_library(root) else _unread(root)
                 yield Finding(kind, f"it imports `{imported}`, which can't be read", node.lineno)
 
@@ -750,7 +788,7 @@ def _may_name(name: ast.expr, families: list[Family]) -> bool:
     """Whether a computed name may be one that matters: f"w_{i}" begins as no forbidden call does, nor a way to one."""
     if isinstance(name, ast.Constant):
         return False
-    parts = name.values if isinstance(name, ast.JoinedStr) else [name]
+    parts = (name.values or [ast.Constant("")]) if isinstance(name, ast.JoinedStr) else [name]
     if isinstance(name, ast.BinOp) and isinstance(name.op, ast.Add):
         parts = [name.left, name.right]
     ends = (part.value if isinstance(part, ast.Constant) else "" for part in (parts[0], parts[-1]))

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import importlib
 import sys
+from collections.abc import Container
 from types import BuiltinFunctionType, ModuleType
 from typing import NamedTuple
 
@@ -27,14 +28,40 @@ textwrap warnings unicodedata array pprint __future__"""
 OTHERS = "numpy numpy.linalg numpy.random numpy.fft einops triton triton.language"
 OWN = "course course.kernels course.models course.data course.plots"
 OPEN = frozenset(f"{TORCH} {STANDARD} {OTHERS} {OWN}".split())
+# Of modules that evaluate texts, or read and patch what they are pointed at: what may be named.
+_HINTS = """AbstractSet Annotated Any AnyStr AsyncGenerator AsyncIterable AsyncIterator Awaitable BinaryIO Callable
+    ClassVar Collection Concatenate Container ContextManager Coroutine Counter DefaultDict Deque Dict Final FrozenSet
+    Generator Generic Hashable IO Iterable Iterator KeysView List Literal LiteralString Mapping Match MutableMapping
+    MutableSequence MutableSet NamedTuple Never NewType NoReturn NotRequired Optional OrderedDict ParamSpec Pattern
+    Protocol ReadOnly Required Reversible Self Sequence Set Sized SupportsAbs SupportsFloat SupportsIndex SupportsInt
+    SupportsRound Text TextIO Tuple Type TYPE_CHECKING TypeAlias TypeAliasType TypedDict TypeGuard TypeIs TypeVar
+    TypeVarTuple Union Unpack ValuesView assert_never assert_type cast final overload override runtime_checkable"""
+NAMES = {
+    module: frozenset(names.split())
+    for module, names in {
+        "typing": _HINTS,
+        "typing_extensions": _HINTS,
+        "contextlib": "AbstractContextManager ContextDecorator ExitStack closing contextmanager nullcontext suppress",
+        "warnings": "filterwarnings resetwarnings simplefilter warn",
+        "enum": "Enum Flag IntEnum IntFlag StrEnum auto member nonmember unique",
+        "dataclasses": "FrozenInstanceError InitVar KW_ONLY MISSING dataclass field fields is_dataclass",
+        "functools": "cache cached_property cmp_to_key lru_cache partial partialmethod reduce total_ordering wraps",
+        "copy": "Error copy deepcopy",
+    }.items()
+}
+# Of what torch takes from its C module, the rest of which is TorchScript and the dispatcher.
+OF_C = frozenset(
+    """Event Generator OutOfMemoryError Size Stream default_generator device dtype finfo get_autocast_dtype
+    get_default_dtype get_num_threads iinfo is_autocast_enabled is_grad_enabled is_inference_mode_enabled layout
+    memory_format set_flush_denormal set_num_threads""".split()
+)
 # What runs, loads or finds code by a text or a file.
 SHUT = frozenset(
     """torch.load torch.save torch.compile torch.from_file torch.import_ir_module torch.set_default_device
     torch.use_deterministic_algorithms torch.typename torch.get_device_module torch.cond torch.while_loop
     numpy.load numpy.save numpy.savez numpy.savez_compressed numpy.fromfile numpy.memmap numpy.genfromtxt numpy.loadtxt
-    numpy.DataSource numpy.info numpy.test numpy.show_config numpy.get_include
-    string.Formatter typing.get_type_hints typing_extensions.get_type_hints operator.attrgetter operator.methodcaller
-    functools.singledispatch functools.singledispatchmethod dataclasses.make_dataclass""".split()
+    numpy.DataSource numpy.fromregex numpy.info numpy.test numpy.show_config numpy.get_include
+    string.Formatter operator.attrgetter operator.methodcaller""".split()
 )
 
 
@@ -63,7 +90,7 @@ class Place(NamedTuple):
         """Whether an answer may name it."""
         if self.module not in OPEN or not self.known or any(_is_private(part) for part in self.rest):
             return False
-        return not self.rest or f"{self.module}.{self.rest[0]}" not in SHUT
+        return not self.rest or (f"{self.module}.{self.rest[0]}" not in SHUT and self.rest[0] in _names_of(self.module))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -79,7 +106,7 @@ def place(path: str) -> Place:
         if found is None and rest[0] not in vars(module):
             return Place(module.__name__, tuple(rest), False)
         if not isinstance(found, ModuleType):
-            public = _documented().get(id(found)) if callable(found) else None
+            public = (_documented().get(id(found)) or _home(found, module.__name__)) if callable(found) else None
             return Place(public[0], (public[1], *rest[1:])) if public else Place(module.__name__, tuple(rest))
         module, rest = found, rest[1:]
     return Place(module.__name__)
@@ -92,6 +119,26 @@ def starred(module: str) -> list[str] | None:
         return None
     names = vars(sys.modules[found.module])
     return list(names.get("__all__", (name for name in names if not name.startswith("_"))))
+
+
+@functools.lru_cache(maxsize=128)
+def _names_of(module: str) -> Container[str]:
+    """What may be named of an open module: of the standard library what is documented, of others what is there."""
+    there = vars(sys.modules[module])
+    if module in NAMES:
+        return NAMES[module]
+    if module in STANDARD.split():
+        return frozenset(there.get("__all__", there))
+    return there.keys() - (vars(sys.modules["torch._C"]).keys() - OF_C) if module == "torch" else there
+
+
+def _home(value: object, within: str) -> tuple[str, str] | None:
+    """The module of another package that a function or a class says it comes from, and its name there."""
+    said, name = str(getattr(value, "__module__", "")), str(getattr(value, "__name__", ""))
+    if within in STANDARD.split() or said.split(".")[0] in (within.split(".")[0], "builtins"):
+        return None
+    homes = (said.removeprefix("_"), said)  # functools.reduce comes from _functools
+    return next(((each, name) for each in homes if getattr(sys.modules.get(each), name, None) is value), None)
 
 
 def _is_private(part: str) -> bool:

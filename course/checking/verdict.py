@@ -6,11 +6,14 @@ The JSON of these structs is the contract of `--json` and of the verdict files.
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import msgspec
 
 from grader_kernels.judging.verdict import KernelVerdict, Named
 
 KEPT = 20  # changes in a verdict's history
+AnyVerdict = TypeVar("AnyVerdict", bound=msgspec.Struct)
 STATES = (
     "passed",
     "partial",
@@ -147,6 +150,23 @@ def of_kernel(name: str, max_score: float, found: KernelVerdict, *, hints: int =
 def without_points(name: str, max_score: float, state: str, reason: str, *, hints: int = 0) -> ExerciseVerdict:
     """A verdict with no points and its reason in words."""
     return ExerciseVerdict(name, 0.0, max_score, state, reason, hints=hints)
+
+
+def encodable(verdict: AnyVerdict) -> AnyVerdict:
+    """The verdict, as it can be written in UTF-8: half a surrogate pair, which a hand-in may write out, is a "?"."""
+    try:
+        msgspec.json.encode(verdict)
+        return verdict
+    except UnicodeEncodeError:
+        return msgspec.convert(_written(msgspec.to_builtins(verdict)), type(verdict))
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_written(key): _written(each) for key, each in value.items()}
+    return [_written(each) for each in value] if isinstance(value, list) else value
 
 
 def encode(verdict: Verdict | ExerciseVerdict) -> bytes:

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import ctypes
 import functools
 import gc
 import importlib
 import importlib.util
+import inspect
 import itertools
 import os
 import pkgutil
@@ -29,11 +31,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Iterator
+from types import FunctionType, ModuleType
 from typing import Any, NoReturn
 
-import numpy as np
 import psutil
 import torch
 
@@ -562,31 +563,95 @@ def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
 # --- poison -------------------------------------------------------------------------------------------------------
 
 POISON = 0.3125  # what a poisoned operator says; exact in every float type
-_poisoned: list[torch.library.Library] = []  # the override lasts as long as its library object
+AUTOGRAD = "Autograd"  # in the place of a name: what records a graph, of every operator
+AUTOGRAD_KEYS = (AUTOGRAD, "AutogradCPU", "AutogradNestedTensor", "AutogradOther")
+OTHER_KEYS = ("MkldnnCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "QuantizedCPU")
+COMPOSITE_KEYS = (
+    "CompositeImplicitAutograd", "CompositeImplicitAutogradNestedTensor", "CompositeExplicitAutograd",
+    "CompositeExplicitAutogradNonFunctional",
+)  # fmt: skip
+IN_PYTHON = ("torch._refs", "torch._refs.special", "torch._refs.nn.functional", "torch._decomp.decompositions")
+has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
 
 
 def poison_operators(names: list[str]) -> list[str]:
-    """Make ATen operators return wrong numbers on the CPU, below Python; the overloads that were changed.
+    """Make ATen operators useless on the CPU, below Python, as long as the process lives; what was changed.
 
-    names: "softmax.int", "aten::_softmax" or "_softmax" (every overload). Results stay of their shape and dtype:
-    every number becomes the same one, so that nothing can be worked out from it. Unknown names raise ValueError.
+    names: "softmax.int", "aten::_softmax" or "_softmax" (every overload). Results stay of their shape and dtype: every
+    number becomes the same one, so that nothing can be worked out from it. On tensors that are sparse, mkldnn, nested
+    or quantized the operators raise. What torch has for them in Python gives zeros or raises.
     "torch.nn.functional.name": a Python function of the library, composed of operators that an exercise may need.
+    "Autograd": no operator records a graph or carries a tangent.
+    Unknown names raise ValueError.
     """
     functions = [name for name in names if name.startswith("torch.")]
     for name in functions:
-        pkgutil.resolve_name(name).__code__ = _nothing.__code__  # wherever the function is bound by now
-    names = [name for name in names if name not in functions]
-    library = torch.library.Library("aten", "IMPL")
-    _poisoned.append(library)
-    done = []
-    for overload in itertools.chain.from_iterable(_overloads(name) for name in names):
-        try:
-            kernel = torch.library.get_kernel(f"aten::{overload}", "CPU")
-        except RuntimeError:
-            continue  # no CPU kernel of its own
-        library.impl(overload, _wrong(kernel), "CPU", with_keyset=True, allow_override=True)
-        done.append(overload)
+        _empty(pkgutil.resolve_name(name))  # wherever the function is bound by now
+    library = _library_for_good()
+    done = _without_graphs(library) if AUTOGRAD in names else []
+    spoil = _spoiler()
+    for name in names:
+        if name not in functions and name != AUTOGRAD:
+            overloads = _overloads(name)
+            for function in _in_python(name, overloads):
+                _empty(function)
+            done += [overload for overload in overloads if _poison(library, overload, spoil)]
     return done + functions
+
+
+def _library_for_good() -> Any:
+    """A library of kernels that nothing in Python leads to: who finds it could destroy it, and its kernels with it."""
+    library = torch._C._dispatch_library("IMPL", "aten", "", __file__, 0)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+    return library
+
+
+def _without_graphs(library: Any) -> list[str]:
+    """Let every operator pass by its kernel for autograd, to the one that computes."""
+    aten = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
+    found = [(name.removeprefix("aten::"), key) for name in aten for key in AUTOGRAD_KEYS if has_kernel(name, key)]
+    for overload, key in found:
+        library.impl(overload, key, torch.library.fallthrough_kernel, False)
+    return list(dict.fromkeys(overload for overload, _ in found))
+
+
+def _poison(library: Any, overload: str, spoil: Callable) -> bool:
+    """Whether there was something to poison."""
+    name = f"aten::{overload}"
+    keys = [key for key in COMPOSITE_KEYS if has_kernel(name, key)]
+    others = [key for key in OTHER_KEYS if keys or has_kernel(name, key)]
+    try:
+        wrong = _wrong(torch.library.get_kernel(name, "CPU"), spoil)
+        keys.append("CPU")
+    except RuntimeError:
+        wrong = _refuse  # no CPU kernel of its own
+    for key in keys:
+        library.impl(overload, key, wrong, True)
+    for key in others:
+        library.impl(overload, key, _refuse, True)
+    return bool(keys or others)
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise RuntimeError("this operator is not to be used here")
+
+
+def _in_python(name: str, overloads: list[str]) -> Iterator[FunctionType]:
+    """What torch has in Python for an operator: references and decompositions, without their wrappers."""
+    packet = name.removeprefix("aten::").partition(".")[0]
+    found = [getattr(importlib.import_module(m), n, None) for m in IN_PYTHON for n in (packet, packet.lstrip("_"))]
+    for each in overloads:
+        overload = getattr(getattr(torch.ops.aten, packet), each.partition(".")[2] or "default")
+        tables = torch._decomp.global_decomposition_table
+        found += [table.get(overload) for kind, table in tables.items() if kind != "meta"]
+        found += [kernel for key, kernel in overload.py_kernels.items() if str(key) != "DispatchKey.Meta"]
+    for function in map(inspect.unwrap, filter(callable, found)):
+        if isinstance(function, FunctionType) and not function.__code__.co_freevars:
+            yield function
+
+
+def _empty(function: FunctionType) -> None:
+    function.__code__, function.__defaults__, function.__kwdefaults__ = _nothing.__code__, None, None
 
 
 def _nothing(query: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
@@ -604,21 +669,31 @@ def _overloads(name: str) -> list[str]:
     return [packet if o == "default" else f"{packet}.{o}" for o in known]
 
 
-def _wrong(kernel: Any) -> Callable:
+def _wrong(kernel: Any, spoil: Callable) -> Callable:
+    compute = kernel.call_boxed
+
     def run(keyset: Any, *args: Any, **kwargs: Any) -> Any:
-        found = kernel.call_boxed(keyset, *args, **kwargs)
-        for value in found if isinstance(found, (tuple, list)) else (found,):
-            if isinstance(value, torch.Tensor):
-                _spoil(value)
+        found = compute(keyset, *args, **kwargs)
+        spoil(found)
         return found
 
     return run
 
 
-def _spoil(x: torch.Tensor) -> None:
-    """Overwrite a result in place, without any operator that may itself be poisoned where numpy can do it."""
-    x = x.detach()
-    if x.dtype == torch.bfloat16:
-        x.copy_(torch.from_numpy(np.full(tuple(x.shape), POISON, np.float32)))
-    elif not x.dtype.is_complex and x.layout == torch.strided:
-        x.numpy()[...] = POISON if x.dtype.is_floating_point else 0
+def _spoiler() -> Callable[[Any], None]:
+    """Overwrites results in place, by a kernel that raises for what is not dense. What it needs it has from here on:
+    code that patches a method of tensors or a builtin changes nothing of it."""
+    fill = torch.library.get_kernel("aten::fill_.Scalar", "CPU").call_boxed
+    keys, tensor, kind = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU), torch.Tensor, type
+    number, plain = POISON, (int, float, bool, type(None))
+
+    def spoil(found: Any) -> None:
+        if kind(found) is tensor:
+            fill(keys, found, number)
+        elif kind(found) in (tuple, list):
+            for value in found:
+                spoil(value)
+        elif kind(found) not in plain:
+            raise TypeError("a result that is no plain tensor")
+
+    return spoil

@@ -108,7 +108,7 @@ def test_a_cell_that_is_no_python_stops_nothing():
 
 def test_families_name_operators_to_poison():
     assert "_softmax" in poisons(["softmax"])
-    assert {name for name, family in FAMILIES.items() if family.operators} == FAMILIES.keys() - {"autograd"}
+    assert all(family.operators for family in FAMILIES.values())
 
 
 AUTOGRAD = {
