@@ -69,7 +69,8 @@ _ATTENTION = """torch.nn.functional.scaled_dot_product_attention torch.nn.functi
 _ATTENTION_OPERATORS = (
     "scaled_dot_product_attention _scaled_dot_product_attention_math "
     "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable "
-    "_native_multi_head_attention _transformer_encoder_layer_fwd torch.nn.functional.multi_head_attention_forward"
+    "_native_multi_head_attention _transformer_encoder_layer_fwd torch.nn.functional.multi_head_attention_forward "
+    "torch._higher_order_ops.flex_attention.math_attention"
 )
 
 

@@ -26,6 +26,7 @@ import test_knows_the_grader
 import test_machine
 import test_neighbours
 import test_notebook_file
+import test_other_doors
 import test_pages
 import test_shortcuts
 import test_taking_down
@@ -39,8 +40,8 @@ from autograder.authoring.unit import unit_folders
 from course.checking.verdict import Verdict
 
 MODULES = (
-    test_forging, test_knows_the_grader, test_notebook_file, test_shortcuts, test_kernels, test_neighbours,
-    test_taking_down, test_machine, test_pages, test_unearned, test_honest, test_honest_reading,
+    test_forging, test_knows_the_grader, test_notebook_file, test_shortcuts, test_other_doors, test_kernels,
+    test_neighbours, test_taking_down, test_machine, test_pages, test_unearned, test_honest, test_honest_reading,
 )  # fmt: skip
 ELSEWHERE = {  # lines of THREATS.md that are no single hand-in of one score, and what tests them
     15: "test_notebook_file.py", 18: "test_channel.py, test_remote.py, test_wire.py", 19: "test_secrets.py",

@@ -1,5 +1,7 @@
 """What a poisoned run does to the library: no way to a forbidden operator that we know gives its numbers there."""
 
+# ruff: noqa: E501 - programs in strings
+
 import sys
 
 import pytest
@@ -13,7 +15,7 @@ if sys.platform != "linux" or why_not():
 SETUP = """
 import warnings
 warnings.simplefilter("ignore")
-import torch, torch.autograd.forward_ad
+import torch, torch.autograd.forward_ad, torch.nn.attention.flex_attention
 from torch import nn
 from torch.nn import functional as F
 D, R, A = torch._decomp.decompositions, torch._refs, torch.ops.aten
@@ -63,6 +65,7 @@ WAYS = {
         torch._scaled_dot_product_attention_math(q, q, q)[0][0, 0]
         A.scaled_dot_product_attention.default.decompose(q, q, q)[0, 0]
         D.scaled_dot_product_flash_attention_for_cpu(q, q, q)[0][0, 0]
+        torch.nn.attention.flex_attention.flex_attention(q, q, q)[0, 0]
     """,
     "recurrence": """
         torch.rnn_tanh_cell(x, h, *w)
@@ -159,8 +162,8 @@ def test_every_way_gives_them_where_nothing_is_poisoned(said, family):
 
 @pytest.mark.parametrize("family", HONEST)
 def test_what_an_exercise_is_made_of_stays(said, family):
-    pairs = [f"assert torch.allclose(*({pair}))" for pair in HONEST[family].split(";")]
-    said([family], SETUP, RIGHT[family] + "\nn0 = torch.tensor([0])", "\n".join(line.replace("( ", "(") for line in pairs))
+    pairs = [f"assert torch.allclose({pair.strip()})" for pair in HONEST[family].split(";")]
+    said([family], SETUP, RIGHT[family] + "\nn0 = torch.tensor([0])", "\n".join(pairs))
 
 
 @pytest.mark.parametrize("cell", [PATCHES, UNDO], ids=["patches", "undo"])
