@@ -5,7 +5,10 @@ from types import ModuleType
 
 import pytest
 
-from course.checking.forbidden import FAMILIES, poisons, read_notebook, read_source
+from course.checking import cells as reader
+from course.checking import forbidden
+from course.checking.cells import read
+from course.checking.forbidden import FAMILIES, Notebook, poisons, read_notebook, read_source
 
 PRELUDE = "import torch\nimport torch.nn.functional as F\nfrom torch import nn, softmax as sm\nquick = F.softmax\n"
 SHORTCUTS = {
@@ -70,6 +73,16 @@ HOLDS = {
     "ctypes of an array": "def f(x): return x.numpy().ctypes",
     "hints that are evaluated": "import typing\ndef f(x): return typing.get_type_hints(f)",
     "a function out of parts": "import types\ndef f(x): return types.FunctionType(1, {})",
+    "a reference that is evaluated": "import typing\ndef f(x): return typing.ForwardRef('x')",
+    "a reference in a hint": "from typing import Optional, get_args\ndef f(x): return get_args(Optional['x'])[0]",
+    "annotations that are evaluated": "import typing_extensions as t\ndef f(x): return t.get_annotations(f)",
+    "output that is redirected": "import contextlib\nclass R(contextlib.redirect_stdout): pass\ndef f(x): return R(x)",
+    "members of a module": "import enum\nclass E(enum.Enum): pass\ndef f(x): return E._convert_('X', 'm', len)",
+    "a type that a module borrows": "import dataclasses\ndef f(x): return dataclasses.FunctionType(1, {})",
+    "TorchScript's IR": "def f(x): return torch.parse_ir(x)",
+    "TorchScript": "def f(x): return torch.CompilationUnit()",
+    "what another package is borrowed from": "from course.plots import Figure as g\ndef f(x): return g(x)",
+    "a format without parts": "def f(x): return getattr(x, f'')",
     "unknown stars": "from torch.nn.attention.flex_attention import *\ndef f(x): return flex_attention(x)",
 }
 HONEST = {
@@ -105,6 +118,43 @@ def test_a_cell_that_is_no_python_stops_nothing():
     assert read_source([PRELUDE, "def (", SHORTCUTS["plainly"]], "f", ["softmax"])
 
 
+OWN = "%%writefile own.py\nimport torch\nfrom torch import nn as m"
+MODULES = {
+    "the name of a library": ("%%writefile torch.py\ny = 1", "import torch\ndef f(x): return torch._refs.exp(x)"),
+    "a library by its way": (OWN, "import own\ndef f(x): return own.torch._refs.exp(x)"),
+    "a library from it": (OWN, "from own import torch\ndef f(x): return torch._refs.exp(x)"),
+    "a part of one": (OWN, "from own import m\ndef f(x): return m.Softmax()(x)"),
+}
+
+
+@pytest.mark.parametrize("cells", MODULES.values(), ids=MODULES)
+def test_a_module_that_a_cell_writes_is_no_way_around(cells):
+    assert read_source(cells, "f", ["softmax"])
+
+
+def test_a_module_that_a_cell_writes_may_be_used():
+    cells = "%%writefile own.py\nimport torch\ndef g(x): return torch.exp(x)", "from own import g, torch"
+    assert read_source([*cells, "def f(x): return g(torch.tanh(x))"], "f", ["softmax"]) == []
+
+
+def test_what_the_reader_fails_on_is_held(monkeypatch):
+    def fail(*_):
+        raise IndexError
+
+    for name in ("_findings", "free_names", "_root"):
+        with monkeypatch.context() as patched:
+            patched.setattr(forbidden, name, fail)
+            notebook = Notebook([read(cell) for cell in ("g = []\ng.append(1)", "def f(x): return g")])
+            assert [each.kind for each in notebook.findings("f", ("softmax",))][:1] == ["hold"], name
+            assert notebook.digest("f") == "" or name == "_findings"
+            assert notebook.mentions("f") in ([], ["g"])
+
+
+def test_a_cell_that_the_reader_fails_on_is_not_run(monkeypatch):
+    monkeypatch.setattr(reader, "_transformed", lambda source: 1 // 0)
+    assert read("!ls").error in reader.NOT_READ
+
+
 def test_families_name_operators_to_poison():
     assert "_softmax" in poisons(["softmax"])
     assert all(family.operators for family in FAMILIES.values())
@@ -116,6 +166,8 @@ AUTOGRAD = {
     "functional": "from torch.autograd.functional import vjp\ndef f(x): return vjp(torch.exp, x)[1]",
     "func": "from torch import func\ndef f(x): return func.vjp(torch.exp, x)[1](x)[0]",
     "an alias": "pull = torch.Tensor.backward\ndef f(x):\n    pull(x.sum())\n    return x.grad",
+    "a node of the graph": "def f(x): return x.exp().grad_fn(x)",
+    "a distribution": "class E(torch.distributions.ExponentialFamily): pass\ndef f(x): return E(x).entropy()",
 }
 
 
@@ -129,7 +181,13 @@ def test_what_is_no_autograd_is_left_alone(code):
     assert read_source([PRELUDE, code], "f", ["autograd"]) == []
 
 
-@pytest.mark.parametrize("call", ["F.layer_norm(x, x.shape[-1:])", "nn.RMSNorm(8)(x)", "nn.BatchNorm1d(8)(x)"])
+NORMS = (
+    "F.layer_norm(x, x.shape[-1:])", "nn.RMSNorm(8)(x)", "nn.BatchNorm1d(8)(x)", "F.normalize(x)",
+    "x.renorm(2, 0, 1.0)", "torch.renorm(x, 2, 0, 1.0)", "nn.LocalResponseNorm(3)(x)", "nn.LazyInstanceNorm2d()(x)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("call", NORMS)
 def test_a_library_normalisation_is_found(call):
     found = read_source([PRELUDE, f"def f(x): return {call}"], "f", ["normalisation"])
     assert [f.kind for f in found] == ["shortcut"]

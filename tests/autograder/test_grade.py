@@ -274,6 +274,23 @@ def test_a_judge_with_other_checks_stops_the_run_and_leaves_every_verdict(classr
     assert {v.student: v for v in classroom.all_verdicts(UNIT)} == known
 
 
+def test_an_answer_that_cannot_be_written_is_a_failure(monkeypatch):
+    task = grade.Task(UNIT, "ann", "{}", "digest", [], "00", "version")
+    half = verdicts.Verdict(student="ann", reason="\ud800")
+    monkeypatch.setattr(grade, "_judge", lambda task: grade.Answer(half))
+    answer = msgspec.json.decode(grade.judge_task(msgspec.json.encode(task)), type=grade.Answer)
+    assert answer.failed.startswith("UnicodeEncodeError") and not answer.unfit
+
+
+def test_a_verdict_can_be_written_whatever_it_quotes():
+    row = verdicts.without_points("f", 1.0, "held", "it uses `\ud800`")
+    whole = verdicts.encodable(verdicts.Verdict(exercises=[row], cell_outputs={"a\udfff": "é"}, notes=["fine"]))
+    assert whole.exercises[0].reason == "it uses `?`" and whole.cell_outputs == {"a?": "é"}
+    assert verdicts.decode(verdicts.encode(whole)) == whole
+    assert verdicts.encodable(row).reason == "it uses `?`"
+
+
+
 def test_a_judge_without_the_unit_or_without_room_is_unfit_and_one_that_fails_is_not(classroom, monkeypatch):
     task = grade.Task("77_none", "ada", "{}", "d", [], "00", "v")
     answer = msgspec.json.decode(grade.judge_task(msgspec.json.encode(task)), type=grade.Answer)
