@@ -34,6 +34,7 @@ SHUT_ROOTS = (
     "course.worker", "course.checking", "torch._ops", "torch.library", "torch.jit", "torch.fx", "torch._dynamo",
     "torch._inductor", "torch._decomp", "torch._refs", "torch.overrides", "torch.utils",
 )  # fmt: skip
+OF_KERNELS = ("triton", "course.kernels", "grader_kernels")
 LAUNCHING = ("grader_kernels.interpreter", "grader_kernels.language", "triton.runtime", "course.kernels")
 MORE = frozenset(  # single names of modules that are not open
     """sys.float_info sys.maxsize sys.stderr sys.stdout types.SimpleNamespace types.MappingProxyType
@@ -166,17 +167,37 @@ def _run(source: str, space: dict, given: bool = False) -> None:
     file = f"{OWN_FILE}{len(linecache.cache)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     flags = 0
-    for statement in statements(source):
+    for statement in (part for whole in statements(source) for part in _parts(whole)):
         try:
             flags |= _future(statement)
             tree = ast.Module([_Rewriting().visit(statement)], [])
             code = compile(ast.fix_missing_locations(tree), file, "exec", flags, dont_inherit=True)
             exec(code, space)
+            if isinstance(statement, ast.ImportFrom):
+                _forget(statement, space, given)
         except Refused:
             _rules.refused = _rules.refused or not given
         except Exception:
             if not (given or _rules.refused):
                 raise
+
+
+def _parts(statement: ast.stmt) -> list[ast.stmt]:
+    """The names of an import one by one, so that each can be left out."""
+    if not isinstance(statement, ast.ImportFrom) or statement.module == "__future__":
+        return [statement]
+    parts = [ast.ImportFrom(statement.module, [alias], statement.level) for alias in statement.names]
+    return [ast.copy_location(part, statement) for part in parts]
+
+
+def _forget(statement: ast.ImportFrom, space: dict, given: bool) -> None:
+    """Take away the functions that an import brought and nobody may call."""
+    [alias] = statement.names
+    names = [alias.asname or alias.name] if alias.name != "*" else library.starred(statement.module or "") or []
+    for name in names:
+        if callable(value := space.get(name)) and not may_be_called(value):
+            del space[name]
+            _rules.refused = _rules.refused or not given
 
 
 def _future(statement: ast.stmt) -> int:
@@ -415,7 +436,28 @@ def _look_at_setting(function: Any, name: Any = None, *value: Any) -> None:
 
 def decorate(decorator: Any) -> Callable:
     """What calls a decorator."""
-    return lambda decorated: call(decorator, decorated)
+
+    def decorating(decorated: Any) -> Any:
+        if isinstance(decorated, types.FunctionType) and _comes_from(decorator).startswith(OF_KERNELS):
+            _look_into_kernel(decorated)
+        return call(decorator, decorated)
+
+    return decorating
+
+
+def _look_into_kernel(function: types.FunctionType) -> None:
+    """A kernel runs by its text and is not guarded: it names nothing that is forbidden."""
+    shut = {path for family in _rules.families for path in family.paths if path.startswith("triton.")}
+    named = {path.rpartition(".")[2] for path in shut} & {*function.__code__.co_consts}
+    kept = {id(library_value(path)) for path in shut}
+    if named or any(id(function.__globals__.get(name)) in kept for name in function.__code__.co_names):
+        raise Refused("its kernel uses what it should write")
+
+
+def library_value(path: str) -> Any:
+    """What a path of a library leads to; the path itself where it leads nowhere."""
+    module, _, name = path.rpartition(".")
+    return getattr(sys.modules.get(module), name, path)
 
 
 def base(value: Any) -> Any:
@@ -468,6 +510,15 @@ def _is_generated(value: Any) -> bool:
         return False
     generated = value.__name__ == "__new__" and value.__code__.co_filename.startswith("<string>")
     return generated or value.__name__ in GENERATED.get(_comes_from(value), ())
+
+
+def may_be_called(function: Any) -> bool:
+    """Whether `may_call` lets it pass."""
+    try:
+        may_call(function)
+    except Refused:
+        return False
+    return True
 
 
 def may_enter(function: Any) -> None:

@@ -37,8 +37,8 @@ class NAME(nn.Module):
 """
 
 
-def door(name, why, code, exercise=SOFTMAX, before=(), says=""):
-    return Attack(name, 16, why, write={exercise: code}, before=before, says=says)
+def door(name, why, code, exercise=SOFTMAX, before=(), says="", scores=None):
+    return Attack(name, 16, why, write={exercise: code}, before=before, says=says, scores=scores or {})
 
 
 def backward(name, why, code, top=""):
@@ -114,9 +114,9 @@ ATTACKS = [
     # modules that a notebook writes
     door("module_called_torch", "a module cell with the name of a library", "import torch\n" + HEAD + "    return torch._decomp.decompositions._softmax(x, dim, False)\n", before=("%%writefile torch.py\nx = 1",)),
     door("library_of_a_module", "the library by way of a module cell", "import hidden\n" + HEAD + "    return hidden.torch._decomp.decompositions._softmax(x, dim, False)\n", before=("%%writefile hidden.py\nimport torch",)),
-    # source that stopped the reader, and a text that no verdict could carry
-    door("empty_format", "a name without parts", HEAD + "    getattr(x, f'', None)\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", says="computed name"),
-    door("half_a_pair", "a name that is no text", HEAD + "    if dim > 99: getattr(torch, '\\ud800')\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", says="torch.?"),
+    # right answers whose source stopped the reader, or has a text that no verdict could carry
+    door("empty_format", "a name without parts", HEAD + "    getattr(x, f'', None)\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", scores={"stable_softmax": 2.0}),
+    door("half_a_pair", "a name that is no text", HEAD + "    if dim > 99: getattr(torch, '\\ud800')\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", scores={"stable_softmax": 2.0}),
 ]  # fmt: skip
 UNITS = {"gru_step": "01_rnn_limits", "rnn_step": "01_rnn_limits", "RMSNorm": "04_transformer", "LayerNorm": "04_transformer"}
 

@@ -23,9 +23,9 @@ GRADIENTS = [
         ("torch.autograd", "grad"), ("torch.autograd", "backward"), ("torch.autograd.functional", "vjp"),
         ("torch.autograd.functional", "jacobian"), ("torch.func", "vjp"), ("torch.func", "grad"),
         ("torch.func", "jacrev"), ("torch._functorch.apis", "grad"), ("torch._functorch.eager_transforms", "vjp"),
-        ("torch.Tensor", "backward"), ("torch", "_softmax_backward_data"), ("torch.autograd", "Function"),
+        ("torch.Tensor", "backward"), ("torch", "_softmax_backward_data"), ("torch.func", "hessian"),
         ("torch._decomp.decompositions", "_softmax_backward_data"), ("torch.autograd.forward_ad", "make_dual"),
-        ("torch.func", "jvp"), ("torch.autograd.function", "Function"),
+        ("torch.func", "jvp"), ("torch.autograd.functional", "hvp"),
     )
 ]  # fmt: skip
 LEAST = 15  # routes for each exercise
