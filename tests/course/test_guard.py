@@ -184,6 +184,26 @@ HOSTILE = {
         torch.tensor(list(b"import torch")).to(torch.uint8).numpy().tofile("beside_me.py")
         import beside_me
         def f(x): return beside_me.torch.softmax(x, -1)""",
+    "a patch of the guard": """
+        from course.worker.guard import _Rewriting
+        _Rewriting.visit_Attribute = lambda self, node: node
+        def f(x): return x.softmax(-1)""",
+    "a copy that a metaclass has made": """
+        import copy
+        class M(type):
+            @property
+            def __copy__(c): return torch.nn.functional.softmin
+        class T(Tensor, metaclass=M): pass
+        def f(x): return copy.copy(T(x))""",
+    "a kernel that is no kernel": """
+        from course.kernels import tl, triton
+        box = []
+        @triton.jit
+        def k(): box.append(torch.softmax(box[0], -1))
+        def f(x):
+            box.append(x)
+            k[(1,)]()
+            return box[1]""",
     "bare memory": "class P: __array_interface__ = {}\ndef f(x): return id(P())",
 }
 
@@ -297,7 +317,12 @@ HONEST = {
             global TOTAL
             TOTAL = -1
         init()
-        def f(x): return Rows().go(x) / Rows().go(x).sum(TOTAL, keepdim=True)""",
+        class Keeper:
+            def __init__(self): self.storage, self.__own = [], 1
+            def put(self, x):
+                self.storage.append(x)
+                return self.storage[-1] * self.__own
+        def f(x): return Keeper().put(Rows().go(x)) / Rows().go(x).sum(TOTAL, keepdim=True)""",
     "imports where they may fail": """
         try:
             import numpy as np
@@ -310,6 +335,14 @@ HONEST = {
         def g(x): return x.exp()
         assert torch.allclose(g(torch.zeros(2)), torch.softmax(torch.zeros(2), 0))
         def f(x): return g(x) / g(x).sum(-1, keepdim=True)""",
+    "words for people": """
+        import logging, sys, types
+        log = logging.getLogger("mine")
+        options = types.SimpleNamespace(dim=-1)
+        def f(x):
+            log.debug("%s", x.shape)
+            print(sys.float_info.epsilon, file=sys.stderr)
+            return x.exp() / x.exp().sum(options.dim, keepdim=True)""",
     "patterns": """
         def f(x):
             match x:
