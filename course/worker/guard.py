@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import functools
 import linecache
+import math
 import os
+import signal
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +38,8 @@ SHUT_ROOTS = (
     "torch._inductor", "torch._decomp", "torch._refs", "torch.overrides", "torch.utils",
 )  # fmt: skip
 KERNELS = ("triton", "course.kernels", "grader_kernels")  # whose text is run, and not guarded: they don't launch here
+STATEMENT_SECONDS = 5.0  # of processor time
+DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 MORE = frozenset(  # single names of modules that are not open
     """sys.float_info sys.maxsize sys.stderr sys.stdout types.SimpleNamespace types.MappingProxyType
     timeit.default_timer logging.getLogger tqdm.tqdm tqdm.trange tqdm.auto.tqdm tqdm.auto.trange tqdm.notebook.tqdm
@@ -68,6 +73,10 @@ SHUT_BUILTINS = frozenset(
     """exec eval compile __import__ globals locals open input breakpoint help exit quit id memoryview dir""".split()
 )
 HELD = forbidden.HOLDING_ATTRIBUTES | {"tofile", "dump", "data_ptr", "untyped_storage", "storage", "next_functions"}
+
+
+class TooLong(BaseException):
+    """A statement that defines nothing ran too long: it was an experiment, and has shown what it shows before."""
 
 
 class Refused(RuntimeError):
@@ -170,10 +179,11 @@ def _run(source: str, space: dict, given: bool = False) -> None:
             flags |= _future(statement)
             tree = ast.Module([_Rewriting().visit(statement)], [])
             code = compile(ast.fix_missing_locations(tree), file, "exec", flags, dont_inherit=True)
-            exec(code, space)
+            with _within(math.inf if given or isinstance(statement, DEFINING) else STATEMENT_SECONDS):
+                exec(code, space)
             if isinstance(statement, ast.ImportFrom):
                 _forget(statement, space, given)
-        except Refused:
+        except (Refused, TooLong):
             _rules.refused = _rules.refused or not given
         except Exception:
             if not (given or _rules.refused):
@@ -196,6 +206,25 @@ def _forget(statement: ast.ImportFrom, space: dict, given: bool) -> None:
         if callable(value := space.get(name)) and not may_be_called(value):
             del space[name]
             _rules.refused = _rules.refused or not given
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raises TooLong in what takes more processor time, where the system can say so."""
+    if seconds == math.inf or not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGPROF, _too_long)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _too_long(*_: Any) -> None:
+    raise TooLong
 
 
 def _future(statement: ast.stmt) -> int:
@@ -676,7 +705,7 @@ def _parts_of_modules() -> frozenset[str]:
 def _is_own_class(kind: Any) -> bool:
     said = _comes_from(kind)
     is_own = said in ("__main__", __name__) or _is_own_module(said)  # a namedtuple is of whoever called
-    return isinstance(kind, type) and is_own and kind not in (Refused, _Rules, _Rewriting)
+    return isinstance(kind, type) and is_own and kind not in (Refused, TooLong, _Rules, _Rewriting)
 
 
 def _is_own_module(name: str) -> bool:

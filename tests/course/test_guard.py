@@ -366,6 +366,12 @@ def test_what_the_release_cannot_have_stops_nobody_and_a_mistake_stops_its_cell(
     assert space["c"] == 1 and "d" not in space
 
 
+def test_an_experiment_of_ones_own_is_left_out_when_it_takes_long(cells, monkeypatch):
+    monkeypatch.setattr(guard, "STATEMENT_SECONDS", 0.1)
+    space = cells("a = 1\nwhile True:\n    try:\n        a += 1\n    except Exception:\n        pass\nb = 2", "c = b")
+    assert space["c"] == 2 < space["a"]
+
+
 def test_what_the_judge_hands_over_may_be_called(cells):
     space = cells("def f(g, x): return g(x)")
     with pytest.raises(guard.Refused):
