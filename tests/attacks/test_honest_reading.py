@@ -1,5 +1,5 @@
 """THREATS.md, lines 37, 45 and 46, where an exercise forbids something: honest students whose notebooks do what a
-careless reader of source takes for a shortcut. An answer has to hold by what it names alone; theirs do."""
+careless reader of source takes for a shortcut. An answer has to hold under guard; theirs do."""
 
 # ruff: noqa: E501 - answers are programs in strings
 
@@ -58,6 +58,66 @@ for name in ("first", "second"):
     seen[name] = len(name)
 """
 TOOLED = HEAD + "    seen['softmax'] += int(half(2))\n    e = exp(x - x.amax(dim, keepdim=settings.keep))\n    return e / e.sum(dim, keepdim=True)\n"
+REGISTRY = """
+STEPS = {}
+def register(name):
+    def keep(fn):
+        STEPS[name] = fn
+        return fn
+    return keep
+class Rows:
+    def softmax(self, x, dim): return STEPS["share"](x, dim)
+setattr(Rows, "log_softmax", lambda self, x, dim: self.softmax(x, dim).log())
+def init():
+    global TOP
+    TOP = True
+init()
+@register("share")
+def share(x, dim):
+    e = (x - x.amax(dim, keepdim=TOP)).exp()
+    return e / e.sum(dim, keepdim=TOP)
+"""
+TESTS = """
+class Utils:
+    seen = []
+    @classmethod
+    def same(cls, a, b): cls.seen.append(torch.allclose(a, b)); assert cls.seen[-1]
+Utils.same(stable_softmax(torch.zeros(2)), torch.softmax(torch.zeros(2), -1))
+def test():
+    from torch.nn.functional import softmax
+    Utils.same(stable_softmax(torch.ones(3)), softmax(torch.ones(3), -1))
+test()
+"""
+BOTH_WAYS = """
+class Exp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        y = x.exp()
+        ctx.save_for_backward(y)
+        return y
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0]
+"""
+TRIED = """
+from math import exp
+try:
+    import numpy as np
+except ImportError:
+    np = None
+with warnings.catch_warnings():
+    import fractions
+import logging
+log = logging.getLogger("mine")
+exp = torch.exp
+"""
+LOGGED = HEAD + """    log.debug("%s", x.shape)
+    t = torch
+    one = float(fractions.Fraction(1) * np.float64(1.0))
+    match x:
+        case Tensor(requires_grad=_): e = exp(x - t.amax(x, dim, keepdim=True)) * one
+    return e / e.sum(dim, keepdim=True)
+"""
 BRANCHES = "if torch.cuda.is_available():\n    LIMIT = 1.0\nelse:\n    LIMIT = 1.0\ntry:\n    import einops\nexcept ImportError:\n    einops = None\n"
 SETUP = (
     "import os, sys, warnings\nos.environ['CUDA_VISIBLE_DEVICES'] = ''\nsys.setrecursionlimit(5000)\nwarnings.filterwarnings('ignore')",
@@ -89,6 +149,17 @@ STUDENTS = [
     honest("set_up_of_everyday", "environment, magics, exec in a scratch cell", before=SETUP, write={SOFTMAX: HEAD + BODY}),
     honest("two_versions", "a first version by the library, then one's own", before=("import torch\n" + HEAD + "    return torch.softmax(x, dim)",), write={SOFTMAX: HEAD + BODY}),
     honest("timed", "magics around the answer", write={SOFTMAX: "%%time\n" + HEAD + BODY}, after=("%timeit -n1 -r1 stable_softmax(torch.zeros(3))",)),
+    honest("registry_and_own_names", "a registry, a global set by a function, methods called like the library's", before=("import torch", REGISTRY),
+           write={SOFTMAX: HEAD + "    return Rows().softmax(x, dim)\n"}),
+    honest("tests_of_its_own", "a class and a function that compare with the library", after=(TESTS,), write={SOFTMAX: HEAD + BODY}),
+    honest("own_after_star", "all of the library by star, then its own under the same name", (SOFTMAX,), before=("from torch.nn.functional import *",),
+           write={ATTENTION: ANSWER(ATTENTION)}),
+    honest("both_ways", "a function with a way back, below an exercise that forbids autograd", (ATTENTION, "attention_backward"), before=("import torch", BOTH_WAYS),
+           write={SOFTMAX: HEAD + "    e = Exp.apply(x - x.amax(dim, keepdim=True))\n    return e / e.sum(dim, keepdim=True)\n"}),
+    honest("imports_everywhere", "imports in try and with, a name bound twice, a log, a pattern, another name for torch",
+           before=("import torch, warnings\nfrom torch import Tensor", TRIED), write={SOFTMAX: LOGGED}),
+    honest("own_exception", "a subclass of the exception that is asked for", ("split_heads", "merge_heads", SOFTMAX, ATTENTION), before=("class HeadsError(ValueError): pass",),
+           write={HEADS: COMPUTED.replace("ValueError", "HeadsError")}),
     honest("stub_left_in_a_branch", "words of the stub stay in a branch that nothing takes",
            write={SOFTMAX: HEAD + "    if x is None:\n        raise NotImplementedError('write stable_softmax here')\n" + BODY}),
 ]  # fmt: skip
