@@ -89,11 +89,12 @@ def _judged(recorded: cases.Cases, name: str, namespace: dict[str, Any], cells: 
 def refused(check: cases.CheckCases, verdict: ExerciseVerdict, cells: Sequence[str]) -> ExerciseVerdict:
     """The verdict, without points where these cells call what the exercise asks to write, or can't be read.
 
-    A package that is not installed here carried no answer here: its import stopped.
+    A package that is not installed here carried no answer here: its import stopped. What only a run under guard
+    tells is left to the class.
     """
     if check.forbids and verdict.score:
         found = forbidden.read_source(read_all(cells), check.name, check.forbids)
-        verdict = forbidden.refuse(verdict, [each for each in found if each.kind != "absent"])
+        verdict = forbidden.refuse(verdict, [each for each in found if each.kind in ("shortcut", "hold")])
         verdict.optional = check.optional
     return encodable(verdict)
 

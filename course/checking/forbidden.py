@@ -163,7 +163,7 @@ IMPORTED = (*PATCHED, "autograder")  # where a notebook runs, whatever module it
 
 class Finding(NamedTuple):
     """kind "shortcut" names a forbidden call; kind "hold" names what can't be read; kind "absent" a package that is not
-    installed here. `line` counts in its cell."""
+    installed here; kind "unsure" what only running it under guard tells. `line` counts in its cell."""
 
     kind: str
     says: str
@@ -179,7 +179,7 @@ class Finding(NamedTuple):
 
 def refuse(verdict: ExerciseVerdict, findings: Sequence[Finding]) -> ExerciseVerdict:
     """The verdict, without its points where its source calls what should be written, or can't be read."""
-    for kind in ("shortcut", "hold", "absent"):
+    for kind in ("shortcut", "hold", "absent", "unsure"):
         first = next((each for each in findings if each.kind == kind), None)
         if first:
             state, why = ("forbidden", WRITE_IT) if kind == "shortcut" else ("held", LOOKED_AT)
@@ -562,7 +562,7 @@ def _unread_path(node: ast.AST, path: str, place: library.Place, is_kept: bool) 
         kind = "hold" if _is_library(root) else _unread(root)
         yield Finding(kind, f"it uses `{path}`, which can't be read", node.lineno)
     elif place.is_module and not is_kept:
-        yield Finding("hold", f"it hands on `{path}`, a whole module", node.lineno)
+        yield Finding("unsure", f"it hands on `{path}`, a whole module", node.lineno)
 
 
 def _unread_name(node: ast.Name, module: Notebook) -> Iterator[Finding]:
@@ -576,11 +576,12 @@ def _unread_name(node: ast.Name, module: Notebook) -> Iterator[Finding]:
 
 def _unread_node(node: ast.AST, attribute: str, module: Notebook, families: list[Family]) -> Iterator[Finding]:
     if _is_getattr(node) and not _is_self(node.args[0]) and _may_name(node.args[1], families):
-        yield Finding("hold", "it reads an attribute under a computed name", node.lineno)
+        yield Finding("unsure", "it reads an attribute under a computed name", node.lineno)
     elif attribute and (attribute in HOLDING_ATTRIBUTES or _internal(attribute)):
-        yield Finding("hold", f"it uses `.{attribute}`", node.lineno)
+        kind = "hold" if attribute in HOLDING_ATTRIBUTES else "unsure"
+        yield Finding(kind, f"it uses `.{attribute}`", node.lineno)
     elif isinstance(node, ast.MatchClass) and node.kwd_attrs:
-        yield Finding("hold", f"it matches the attribute `{node.kwd_attrs[0]}`", node.lineno)
+        yield Finding("unsure", f"it matches the attribute `{node.kwd_attrs[0]}`", node.lineno)
     elif isinstance(node, (ast.Import, ast.ImportFrom)):
         for imported in _imported(node):
             root = imported.split(".")[0]

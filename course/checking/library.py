@@ -57,6 +57,14 @@ OF_C = frozenset(
     get_default_dtype get_num_threads iinfo is_autocast_enabled is_grad_enabled is_inference_mode_enabled layout
     memory_format set_flush_denormal set_num_threads""".split()
 )
+# Single names of modules that are not open.
+MORE = frozenset(
+    """sys.float_info sys.maxsize sys.stderr sys.stdout types.SimpleNamespace types.MappingProxyType
+    timeit.default_timer logging.getLogger tqdm.tqdm tqdm.trange tqdm.auto.tqdm tqdm.auto.trange tqdm.notebook.tqdm
+    torch.autograd.function.once_differentiable torch.autograd.function.FunctionCtx torch.testing.assert_close
+    torch.profiler.record_function torch.backends.mps.is_available torch.backends.cuda.is_built
+    numpy.typing.NDArray numpy.typing.ArrayLike IPython.display.display""".split()
+)
 # What runs, loads or finds code by a text or a file.
 SHUT = frozenset(
     """torch.load torch.save torch.compile torch.from_file torch.import_ir_module torch.set_default_device
@@ -90,9 +98,17 @@ class Place(NamedTuple):
     @property
     def is_open(self) -> bool:
         """Whether an answer may name it."""
+        if self.known and is_on_the_way(self.path):
+            return True
         if self.module not in OPEN or not self.known or any(_is_private(part) for part in self.rest):
             return False
         return not self.rest or (f"{self.module}.{self.rest[0]}" not in SHUT and self.rest[0] in _names_of(self.module))
+
+
+@functools.lru_cache(maxsize=1024)
+def is_on_the_way(path: str) -> bool:
+    """Whether it is one of MORE, or a module on the way to one."""
+    return path in MORE or any(each.startswith(f"{path}.") for each in MORE)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -40,13 +40,6 @@ SHUT_ROOTS = (
 KERNELS = ("triton", "course.kernels", "grader_kernels")  # whose text is run, and not guarded: they don't launch here
 STATEMENT_SECONDS = 5.0  # of processor time
 DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-MORE = frozenset(  # single names of modules that are not open
-    """sys.float_info sys.maxsize sys.stderr sys.stdout types.SimpleNamespace types.MappingProxyType
-    timeit.default_timer logging.getLogger tqdm.tqdm tqdm.trange tqdm.auto.tqdm tqdm.auto.trange tqdm.notebook.tqdm
-    torch.autograd.function.once_differentiable torch.autograd.function.FunctionCtx torch.testing.assert_close
-    torch.profiler.record_function torch.backends.mps.is_available torch.backends.cuda.is_built
-    numpy.typing.NDArray numpy.typing.ArrayLike IPython.display.display""".split()
-)
 GENERATED = {
     "typing": ("_no_init_or_replace_init", "_proto_hook"),
     "typing_extensions": ("_no_init_or_replace_init", "_proto_hook"),
@@ -64,6 +57,10 @@ DUNDERS = frozenset(
     __version__ __members__ __annotations__ __post_init__ __new__ __init_subclass__ __torch_function__ __format__
     __get__ __set_name__ __missing__ __reversed__ __index__ __debug__ __setattr__ __getattr__ __delattr__""".split()
 )
+SETTING = (
+    "getattr", "setattr", "delattr", "vars", "update_wrapper", "__getattribute__", "__setattr__", "__delattr__",
+    "__getattr__",
+)  # fmt: skip
 CLASS_DUNDERS_SHUT = frozenset(
     """__array_interface__ __array_struct__ __cuda_array_interface__ __dlpack__ __buffer__ __dataclass_fields__
     __getattribute__""".split()
@@ -156,7 +153,7 @@ def _open() -> dict[int, str]:
     for name, value in vars(builtins).items():
         if callable(value) and name not in SHUT_BUILTINS and not name.startswith("_"):
             found.setdefault(id(value), f"builtins.{name}")
-    for path in MORE:
+    for path in library.MORE:
         module, _, name = path.rpartition(".")
         if callable(value := getattr(sys.modules.get(module), name, None)):
             found.setdefault(id(value), path)
@@ -381,14 +378,9 @@ def _of_module(module: types.ModuleType, name: str) -> Any:
     place = library.place(f"{said}.{name}")
     if not place.is_module and _is_forbidden(place.path):
         raise Refused(f"it uses `{place.path}`")
-    if not (place.is_open or name == "__version__" or _is_on_the_way(f"{said}.{name}")):
+    if not (place.is_open or name == "__version__" or library.is_on_the_way(f"{said}.{name}")):
         raise Refused(f"it uses `{said}.{name}`, which can't be read")
     return getattr(module, name)
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_on_the_way(path: str) -> bool:
-    return path in MORE or any(each.startswith(f"{path}.") for each in MORE)
 
 
 def at(of: Any, name: str) -> Any:
@@ -441,7 +433,7 @@ def call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     special = _SPECIAL.get(id(function))
     if special is not None:
         return special(*args, **kwargs)
-    if getattr(function, "__name__", "") in ("__setattr__", "__delattr__", "__getattr__"):
+    if getattr(function, "__name__", "") in SETTING[-3:]:
         _look_at_setting(function, *args)
     else:
         may_call(function)
@@ -537,6 +529,8 @@ def may_enter(function: Any) -> None:
 
 def may_call(function: Any) -> None:
     """Raises Refused where a statement may not call it."""
+    if getattr(function, "__name__", "") in SETTING and not isinstance(function, type):
+        raise Refused("it hands on what reads or sets attributes by name")
     if id(function) in _rules.allowed:
         return
     kind = type(function)
@@ -550,7 +544,8 @@ def may_call(function: Any) -> None:
     elif kind in _DESCRIPTORS:
         allowed = _is_open_class(function.__objclass__) and _is_public(function.__name__)
     elif kind is functools.partial:
-        may_call(function.func)
+        if function.func is not functools.update_wrapper or not _is_plain_wrapping(function):
+            may_call(function.func)
         for each in (*function.args, *function.keywords.values()):
             may_pass(each)
         return
@@ -562,6 +557,12 @@ def may_call(function: Any) -> None:
         allowed = _is_own_class(kind) or (_is_open_class(kind) and not _comes_from(kind).startswith(KERNELS))
     if not allowed:
         raise Refused(f"it calls `{_name_of(function)}`, which can't be read")
+
+
+def _is_plain_wrapping(function: functools.partial) -> bool:
+    """What `functools.wraps(function)` gives."""
+    usual = {"assigned": functools.WRAPPER_ASSIGNMENTS, "updated": functools.WRAPPER_UPDATES}
+    return not function.args and all(function.keywords.get(name) is value for name, value in usual.items())
 
 
 def may_pass(value: Any, depth: int = 0) -> None:

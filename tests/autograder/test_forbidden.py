@@ -106,7 +106,7 @@ def test_a_shortcut_is_found(code):
 
 @pytest.mark.parametrize("code", HOLDS.values(), ids=HOLDS)
 def test_what_cannot_be_read_holds(code):
-    assert any(f.kind == "hold" for f in read_source([PRELUDE, code], "f", ["softmax"]))
+    assert any(f.kind in ("hold", "unsure") for f in read_source([PRELUDE, code], "f", ["softmax"]))
 
 
 @pytest.mark.parametrize("code", HONEST.values(), ids=HONEST)

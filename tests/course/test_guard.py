@@ -188,6 +188,11 @@ HOSTILE = {
         from course.worker.guard import _Rewriting
         _Rewriting.visit_Attribute = lambda self, node: node
         def f(x): return x.softmax(-1)""",
+    "a patch of the guard by way of a list": """
+        import course.worker.guard as g
+        list(map(setattr, [g], ["may_call"], [lambda f: None]))
+        def f(x): return torch.softmax(x, -1)""",
+    "an attribute by way of a list": "def f(x): return list(map(getattr, [x], ['soft' + 'max']))[0](-1)",
     "a copy that a metaclass has made": """
         import copy
         class M(type):
