@@ -152,7 +152,8 @@ class Words:
             return (said if said in self._literals else NOT_YET) + line
         named, _, text = said.removeprefix("it raised ").partition(": ")
         text = self._text(text, *about)
-        return f"it raised {self.exception(exception or named) or OWN}{text and ': '}{text}"[:MAX_SENTENCE] + line
+        name = self.exception(named) or self.exception(exception) or OWN
+        return f"it raised {name}{text and ': '}{text}"[:MAX_SENTENCE] + line
 
     def _without_line(self, said: str) -> tuple[str, str]:
         """The sentence, and the line of code that it ends with, where the hand-in has such a line there."""
