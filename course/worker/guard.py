@@ -529,6 +529,9 @@ def may_enter(function: Any) -> None:
 
 def may_call(function: Any) -> None:
     """Raises Refused where a statement may not call it."""
+    inner = getattr(function, "__func__", function)
+    if type(inner) is types.FunctionType and _is_own_function(inner):
+        return
     if getattr(function, "__name__", "") in SETTING and not isinstance(function, type):
         raise Refused("it hands on what reads or sets attributes by name")
     if id(function) in _rules.allowed:
