@@ -529,7 +529,7 @@ def may_enter(function: Any) -> None:
 
 def may_call(function: Any) -> None:
     """Raises Refused where a statement may not call it."""
-    inner = getattr(function, "__func__", function)
+    inner = function.__func__ if type(function) is types.MethodType else function
     if type(inner) is types.FunctionType and _is_own_function(inner):
         return
     if getattr(function, "__name__", "") in SETTING and not isinstance(function, type):
