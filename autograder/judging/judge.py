@@ -210,13 +210,10 @@ class _Session:
         passes = self._poisoned_run(box, self._guarded_cells(forbids), forbids, names)
         changed = [row for row in rows if _changed(row, passes[row.name])]
         refused = {row.name: forbidden.refuse(row, self.notebook.findings(row.name, forbids)) for row in changed}
-        names = [name for name, row in refused.items() if row.state != "forbidden"]
-        passes = self._poisoned_run(box, self._cells(), forbids, names) if names else {}
-        return refused | {
-            row.name: self._refused(row, forbids, passes[row.name], refused[row.name])
-            for row in changed
-            if row.name in names
-        }
+        unsaid = [row for row in changed if refused[row.name].state != "forbidden"]
+        passes = self._poisoned_run(box, self._cells(), forbids, [row.name for row in unsaid]) if unsaid else {}
+        said = {row.name: self._refused(row, forbids, passes[row.name], refused[row.name]) for row in unsaid}
+        return refused | said
 
     def _refused(
         self, row: ExerciseVerdict, forbids: tuple[str, ...], as_handed_in: Passes, refused: ExerciseVerdict

@@ -52,18 +52,15 @@ DUNDERS = frozenset(
     """__init__ __call__ __class__ __name__ __qualname__ __doc__ __len__ __iter__ __next__ __getitem__ __setitem__
     __contains__ __enter__ __exit__ __repr__ __str__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __hash__ __bool__ __neg__
     __pos__ __abs__ __invert__ __add__ __sub__ __mul__ __matmul__ __truediv__ __floordiv__ __mod__ __pow__ __and__
-    __or__
-    __xor__ __radd__ __rsub__ __rmul__ __rtruediv__ __rpow__ __iadd__ __isub__ __imul__ __itruediv__ __float__ __int__
-    __version__ __members__ __annotations__ __post_init__ __new__ __init_subclass__ __torch_function__ __format__
-    __get__ __set_name__ __missing__ __reversed__ __index__ __debug__ __setattr__ __getattr__ __delattr__""".split()
+    __or__ __xor__ __radd__ __rsub__ __rmul__ __rtruediv__ __rpow__ __iadd__ __isub__ __imul__ __itruediv__ __float__
+    __int__ __version__ __members__ __annotations__ __post_init__ __new__ __init_subclass__ __torch_function__
+    __format__ __get__ __set_name__ __missing__ __reversed__ __index__ __debug__ __setattr__
+    __getattr__ __delattr__""".split()
 )
-SETTING = (
-    "getattr", "setattr", "delattr", "vars", "update_wrapper", "__getattribute__", "__setattr__", "__delattr__",
-    "__getattr__",
-)  # fmt: skip
+SETTERS = ("__setattr__", "__delattr__", "__getattr__")  # what a class may call above itself
+SETTING = ("getattr", "setattr", "delattr", "vars", "update_wrapper", "__getattribute__", *SETTERS)
 CLASS_DUNDERS_SHUT = frozenset(
-    """__array_interface__ __array_struct__ __cuda_array_interface__ __dlpack__ __buffer__ __dataclass_fields__
-    __getattribute__""".split()
+    """__array_interface__ __array_struct__ __cuda_array_interface__ __dlpack__ __buffer__ __getattribute__""".split()
 )
 OF_MODULES = frozenset("_parameters _buffers _modules".split())  # of torch.nn.Module
 SHUT_BUILTINS = frozenset(
@@ -423,8 +420,7 @@ def item(of: Any) -> Any:
 
 def keep(value: Any) -> Any:
     """What becomes a part of something: nothing there that the library may call and a statement may not."""
-    if type(value) not in PLAIN:
-        may_pass(value)
+    may_pass(value)
     return value
 
 
@@ -433,16 +429,12 @@ def call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     special = _SPECIAL.get(id(function))
     if special is not None:
         return special(*args, **kwargs)
-    if getattr(function, "__name__", "") in SETTING[-3:]:
+    if getattr(function, "__name__", "") in SETTERS:
         _look_at_setting(function, *args)
     else:
         may_call(function)
-    for each in args:
-        if type(each) not in PLAIN:
-            may_pass(each)
-    for each in kwargs.values():
-        if type(each) not in PLAIN:
-            may_pass(each)
+    for each in (*args, *kwargs.values()):
+        may_pass(each)
     return function(*args, **kwargs)
 
 
@@ -484,9 +476,7 @@ def made(value: Any) -> Any:
 def _look_into(owner: type) -> None:
     for name, value in list(vars(owner).items()):
         if name in CLASS_DUNDERS_SHUT:
-            if name != "__dataclass_fields__" or not _is_own_class(owner):
-                raise Refused(f"it defines `{name}`")
-            continue
+            raise Refused(f"it defines `{name}`")
         if name == "__match_args__":
             plain = type(value) is tuple and all(type(each) is str for each in value)
             if not plain or any(each.startswith("_") or each in HELD for each in value):
@@ -789,20 +779,17 @@ def _object_setattr(of: Any, name: Any, value: Any) -> None:
     object.__setattr__(at(of, name), name, value)
 
 
-def _wrapping(*args: Any, **kwargs: Any) -> Any:
-    if kwargs.keys() - {"wrapper", "wrapped"} or len(args) > 2:
-        raise Refused("it copies attributes under computed names")
-    for each in (*args, *kwargs.values()):
-        may_pass(each)
-    return functools.update_wrapper(*args, **kwargs)
+def _given_only(function: Callable, *names: str) -> Callable:
+    """`function`, where it is given nothing but these."""
 
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.keys() - set(names) or len(args) > len(names):
+            raise Refused("it copies attributes under computed names")
+        for each in (*args, *kwargs.values()):
+            may_pass(each)
+        return function(*args, **kwargs)
 
-def _wraps(*args: Any, **kwargs: Any) -> Any:
-    if kwargs.keys() - {"wrapped"} or len(args) > 1:
-        raise Refused("it copies attributes under computed names")
-    for each in (*args, *kwargs.values()):
-        may_pass(each)
-    return functools.wraps(*args, **kwargs)
+    return run
 
 
 _SPECIAL: dict[int, Callable] = {
@@ -812,8 +799,8 @@ _SPECIAL: dict[int, Callable] = {
     id(vars): _vars,
     id(type): _type,
     id(object.__setattr__): _object_setattr,
-    id(functools.update_wrapper): _wrapping,
-    id(functools.wraps): _wraps,
+    id(functools.update_wrapper): _given_only(functools.update_wrapper, "wrapper", "wrapped"),
+    id(functools.wraps): _given_only(functools.wraps, "wrapped"),
 }
 _BUILTIN = (types.BuiltinFunctionType, types.MethodWrapperType)
 _DESCRIPTORS = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
