@@ -1,6 +1,7 @@
 """Limits of time: who sleeps or computes ends at the limit, who waits for a processor that others have does not."""
 
 import contextlib
+import dataclasses
 import os
 import sys
 import time
@@ -112,12 +113,13 @@ WORK = "import time\nuntil = time.process_time() + 1.5\nwhile time.process_time(
 
 @pytest.fixture
 def hogs(monkeypatch):
-    """Two hand-ins full of endless loops, on the processor of all sandboxes."""
+    """Two hand-ins full of endless loops, on the processor of all sandboxes. None of them ends before the test."""
     monkeypatch.setattr(Sandbox, "core", min(os.sched_getaffinity(0)))
     with contextlib.ExitStack() as stack:
         for _ in range(2):
-            box = stack.enter_context(Sandbox(limits=SMALL))
-            list(box.runner().run_cells([("hog", HOG)]))
+            box = stack.enter_context(Sandbox(limits=dataclasses.replace(SMALL, cell=60, exercise=60)))
+            [started] = box.runner().run_cells([("hog", HOG)])
+            assert not started.error, started
         yield
 
 
