@@ -101,6 +101,7 @@ def _guarded(reading: cells.Reading, forbids: tuple[str, ...], given: bool) -> s
     return f"__import__({guard.__name__!r}, fromlist=['run']).{what}"
 
 
+REFUSED = "it raised RuntimeError: "  # and then a sentence of course.worker.guard.Refused
 Passes = list[bool | None] | None  # trial by trial, None for one that raised; None when the process died
 
 
@@ -126,6 +127,7 @@ class _Session:
         self.starved = False
         self.reruns = RERUNS
         self.costs: dict[str, float] = {}
+        self.refusals: list[tuple[list[str], str]] = []  # of the guard: names, and why they have no value
         self.readings = cells.read_all(handin.sources)
         self.needed = needed(handin.cells, self.readings)
         self.notes = [_unread(cell, reading) for cell, reading in self._own() if reading.error][:MOST_NOTES]
@@ -207,6 +209,7 @@ class _Session:
         """Rows whose trials don't all pass where the student's cells run guarded (course.worker.guard), with the
         forbidden operators poisoned. To say why, the notebook as it was handed in runs as well."""
         names = [row.name for row in rows]
+        self.refusals = []
         passes = self._poisoned_run(box, self._guarded_cells(forbids), forbids, names)
         changed = [row for row in rows if _changed(row, passes[row.name])]
         refused = {row.name: forbidden.refuse(row, self.notebook.findings(row.name, forbids)) for row in changed}
@@ -225,17 +228,24 @@ class _Session:
             return forbidden.without(row, "forbidden", f"{why}; {forbidden.WRITE_IT}")
         if refused is not row:
             return refused
+        return forbidden.without(row, "held", f"{self._why_not(row.name)}; {forbidden.LOOKED_AT}")
+
+    def _why_not(self, name: str) -> str:
+        """What the guard refused to an answer, as far as it says so."""
+        used = self.notebook.uses(name)
+        if said := next((why for names, why in self.refusals if not used.isdisjoint(names)), ""):
+            return said
         unread = self.notebook.holding
-        why = f"it needs `{unread[0]}`, which can't be read" if unread else "it needs what it may not have"
-        return forbidden.without(row, "held", f"{why}; {forbidden.LOOKED_AT}")
+        return f"it needs `{unread[0]}`, which can't be read" if unread else "it needs what it may not have"
 
     def _poisoned_run(
         self, box: Sandbox, sources: list[tuple[str, str]], forbids: tuple[str, ...], names: list[str]
     ) -> dict[str, Passes]:
         try:
-            runner, _ = box.run_notebook(sources, forbidden.poisons(forbids))
+            runner, results = box.run_notebook(sources, forbidden.poisons(forbids))
         except Lost:
             return dict.fromkeys(names)
+        self.refusals += (said for result in results for said in guard.left_out(result.output))
         passes = {name: self._passes(name, runner) for name in names}
         box.sweep()
         runner.close()
@@ -279,6 +289,8 @@ class _Session:
                 made = [attempt(check, spec, subject(), seed(spec.title)) for spec in check.specs]
         except (SubjectError, Lost):
             return None
+        says = [each.result.says.removeprefix(REFUSED) for each in made if each.result.says.startswith(REFUSED)]
+        self.refusals += (([name], why) for why in says if guard.is_a_reason(why))
         return [None if each.raised else each.result.passed for each in made]
 
     def _seed(self, name: str) -> Callable[[str], int]:

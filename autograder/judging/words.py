@@ -119,6 +119,13 @@ _MESSAGES = (
     "division by zero",
     "float division by zero",
     "maximum recursion depth exceeded",
+    "it uses `.{w}`",
+    "it uses `{w}`",
+    "it sets `.{w}`",
+    "it sets `.{w}` of a {w}",
+    "it changes `{w}`",
+    "it uses `{w}`, which can't be read",
+    "it calls `{w}`, which can't be read",
     "not enough values to unpack (expected {n}, got {n})",
     "too many values to unpack (expected {n})",
 )

@@ -414,6 +414,12 @@ class Notebook:
         yield from (("torch", node) for node in self.patches)
         yield from self._used([exercise, *(name for node in self.patches for name in self._names_in(node))])
 
+    def uses(self, exercise: str) -> set[str]:
+        """`exercise` and all names of the notebook that it uses, as far as they can be read."""
+        with self._or_unread():
+            return {exercise, *(name for name, _ in islice(self.reachable(exercise), LOOKED_INTO))}
+        return {exercise}
+
     def _names_in(self, node: ast.AST) -> list[str]:
         """`free_names`, once for each node."""
         if id(node) not in self._free:

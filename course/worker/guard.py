@@ -11,11 +11,13 @@ means (autograder.judging.judge).
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import builtins
 import contextlib
 import functools
+import json
 import linecache
 import math
 import os
@@ -32,6 +34,7 @@ from course.checking.cells import statements
 GET, AT, ITEM, CALL, KEEP = "<get>", "<at>", "<item>", "<call>", "<keep>"
 DECORATE, CLASS, BASE = "<decorate>", "<class>", "<base>"
 OWN_FILE = "<guarded "
+LEFT_OUT = "left out: "  # what a guarded cell prints of a statement
 ROOTS = frozenset({path.split(".")[0] for path in library.OPEN} | {"builtins", "tqdm", "logging"})
 SHUT_ROOTS = (
     "course.worker", "course.checking", "torch._ops", "torch.library", "torch.jit", "torch.fx", "torch._dynamo",
@@ -74,7 +77,7 @@ class TooLong(BaseException):
 
 
 class Refused(RuntimeError):
-    """What a statement may not have. One sentence."""
+    """What a statement may not have. One sentence, which begins with "it"."""
 
 
 @dataclass
@@ -167,7 +170,7 @@ def _run(source: str, space: dict, given: bool = False) -> None:
     space |= {GET: get, AT: at, ITEM: item, CALL: call, KEEP: keep, DECORATE: decorate, CLASS: made, BASE: base}
     file = f"{OWN_FILE}{len(linecache.cache)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    flags = 0
+    flags = __future__.annotations.compiler_flag  # nothing that an answer may use evaluates them
     for statement in (part for whole in statements(source) for part in _parts(whole)):
         try:
             flags |= _future(statement)
@@ -177,11 +180,43 @@ def _run(source: str, space: dict, given: bool = False) -> None:
                 exec(code, space)
             if isinstance(statement, ast.ImportFrom):
                 _forget(statement, space, given)
-        except (Refused, TooLong):
-            _rules.refused = _rules.refused or not given
+        except (Refused, TooLong) as reason:
+            if not given:
+                _leave_out(_named(statement), str(reason) or "it ran too long")
         except Exception:
             if not (given or _rules.refused):
                 raise
+
+
+def _leave_out(names: list[str], why: str) -> None:
+    """Say which names have no value, or not their last one, since a statement was left out."""
+    _rules.refused = True
+    print(f"\n{LEFT_OUT}{json.dumps([names, why])}")
+
+
+def _named(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return [(alias.asname or alias.name).split(".")[0] for alias in statement.names]
+    return [node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+
+
+def left_out(output: str) -> list[tuple[list[str], str]]:
+    """(names, why) of statements that were left out, by what a guarded cell printed. It may have printed anything."""
+    found = []
+    for line in output.split("\n"):
+        with contextlib.suppress(ValueError):
+            if line.startswith(LEFT_OUT):
+                names, why = json.loads(line.removeprefix(LEFT_OUT))
+                if type(names) is list and is_a_reason(why):
+                    found.append((names, why))
+    return found
+
+
+def is_a_reason(why: Any) -> bool:
+    """Whether this may stand in a verdict as what was refused."""
+    return type(why) is str and why.startswith("it ") and len(why) <= 200 and why.isprintable()
 
 
 def _parts(statement: ast.stmt) -> list[ast.stmt]:
@@ -199,7 +234,8 @@ def _forget(statement: ast.ImportFrom, space: dict, given: bool) -> None:
     for name in names:
         if callable(value := space.get(name)) and not may_be_called(value):
             del space[name]
-            _rules.refused = _rules.refused or not given
+            if not given:
+                _leave_out([name], f"it imports `{_name_of(value)}`, which can't be read")
 
 
 @contextlib.contextmanager
@@ -223,8 +259,6 @@ def _too_long(*_: Any) -> None:
 
 def _future(statement: ast.stmt) -> int:
     if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
-        import __future__
-
         return sum(getattr(__future__, a.name).compiler_flag for a in statement.names if hasattr(__future__, a.name))
     return 0
 
@@ -249,7 +283,7 @@ class _Rewriting(ast.NodeTransformer):
     def visit_Assign(self, node: Any) -> ast.AST:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         names_only = all(isinstance(target, ast.Name) for target in targets)
-        self.generic_visit(node)
+        self._visit_all_but(node, "annotation")
         if node.value is not None and not names_only:
             node.value = _at(_calling(KEEP, node.value), node.value)
         return node
@@ -281,11 +315,22 @@ class _Rewriting(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: Any) -> ast.AST:
         _not_super(node.name, *(a.arg for a in ast.walk(node.args) if isinstance(a, ast.arg)))
-        self.generic_visit(node)
+        self._visit_all_but(node, "returns")
         node.decorator_list = [_at(_calling(DECORATE, each), each) for each in node.decorator_list]
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return node  # its annotation is a text
+
+    def _visit_all_but(self, node: Any, annotation: str) -> None:
+        kept = getattr(node, annotation, None)
+        if kept is not None:
+            setattr(node, annotation, None)
+        self.generic_visit(node)
+        if kept is not None:
+            setattr(node, annotation, kept)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         _not_super(node.name)

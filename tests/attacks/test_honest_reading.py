@@ -119,6 +119,8 @@ LOGGED = HEAD + """    log.debug("%s", x.shape)
     return e / e.sum(dim, keepdim=True)
 """
 BRANCHES = "if torch.cuda.is_available():\n    LIMIT = 1.0\nelse:\n    LIMIT = 1.0\ntry:\n    import einops\nexcept ImportError:\n    einops = None\n"
+UNREAD = "from operator import methodcaller\nexponential = methodcaller('exp')\n" + HEAD + BODY.replace("(x - x.amax(dim, keepdim=True)).exp()", "exponential(x - x.amax(dim, keepdim=True))")
+UNREAD_CALL = HEAD + "    x.storage()\n" + BODY
 SETUP = (
     "import os, sys, warnings\nos.environ['CUDA_VISIBLE_DEVICES'] = ''\nsys.setrecursionlimit(5000)\nwarnings.filterwarnings('ignore')",
     "!pip list\n%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])",
@@ -160,6 +162,12 @@ STUDENTS = [
            before=("import torch, warnings\nfrom torch import Tensor", TRIED), write={SOFTMAX: LOGGED}),
     honest("own_exception", "a subclass of the exception that is asked for", ("split_heads", "merge_heads", SOFTMAX, ATTENTION), before=("class HeadsError(ValueError): pass",),
            write={HEADS: COMPUTED.replace("ValueError", "HeadsError")}),
+    honest("names_it_in_an_annotation", "what is forbidden is the annotation of an argument", ("split_heads", "merge_heads", SOFTMAX, ATTENTION),
+           write={HEADS: COMPUTED + "    def load_from(self, layer: nn.MultiheadAttention) -> nn.MultiheadAttention:\n        return layer\n"}),
+    Attack("a_helper_that_nobody_can_read", 37, "its reason says what can't be read", {"split_heads": ANSWER("split_heads"), SOFTMAX: UNREAD},
+           scores={"split_heads": POINTS["split_heads"]}, says="it uses `operator.methodcaller`, which can't be read (line 2", states={SOFTMAX: "held"}),
+    Attack("an_attribute_that_nobody_can_read", 37, "its reason says what the guard refused to the call", {"split_heads": ANSWER("split_heads"), SOFTMAX: UNREAD_CALL},
+           scores={"split_heads": POINTS["split_heads"]}, says="it uses `.storage`", states={SOFTMAX: "held"}),
     honest("stub_left_in_a_branch", "words of the stub stay in a branch that nothing takes",
            write={SOFTMAX: HEAD + "    if x is None:\n        raise NotImplementedError('write stable_softmax here')\n" + BODY}),
 ]  # fmt: skip

@@ -158,7 +158,7 @@ HOSTILE = {
         def f(x): return functools.partial(g, x)(-1, False)""",
     "text that runs": "def f(x): return eval('x.softmax(-1)')",
     "text that runs, under another name": "run = eval\ndef f(x): return run('x.softmax(-1)', {'x': x})",
-    "an annotation that runs": "def f(x):\n    class A:\n        y: x.softmax(-1) = 0\n    return A.y",
+    "an annotation that runs": "def f(x):\n    class A:\n        y: x.softmax(-1) = 0\n    return A.__annotations__['y'] + 0",
     "the namespace": "def g(): pass\ndef f(x): return g.__globals__['torch'].softmax(x, -1)",
     "a patch of the library": "torch.exp = torch.softmax\ndef f(x): return torch.exp(x, -1)",
     "a patched method": "torch.Tensor.exp = lambda t: t.softmax(-1)\ndef f(x): return (x.exp, torch.zeros(2).exp()[5])",
