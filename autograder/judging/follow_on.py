@@ -65,6 +65,7 @@ def _groups(
 ) -> dict[tuple[str, ...], set[str]]:
     """From the exercises to replace to those that are judged again with them replaced."""
     wrong = [row.name for row in rows if row.state != "passed" and row.name in solutions]
+    place = {row.name: number for number, row in enumerate(rows)}
     uses = functools.cache(lambda name: read_notebook([read(solutions[name])]).mentions(name))  # the course's answer
     groups: dict[tuple[str, ...], set[str]] = {}
     for row in rows:
@@ -74,7 +75,8 @@ def _groups(
         def mentions(name: str, judged: str = row.name) -> list[str]:
             return uses(name) if name != judged and name in wrong else notebook.mentions(name)
 
-        below = tuple(built_on(row.name, mentions, wrong))
+        # an answer stands on what comes before it: two that stand on each other would both be paid for nothing
+        below = tuple(name for name in built_on(row.name, mentions, wrong) if place[name] < place[row.name])
         if below:
             groups.setdefault(below, set()).add(row.name)
     return groups

@@ -2,8 +2,8 @@
 
 It owns the checks, the secret seeds and the record of what passed. Student code runs in a sandboxed worker; only
 values come back. It runs the cells in a clean runner, and then one exercise after another in forks. Answers that earned
-points where something is forbidden run once more in a new sandbox, guarded and poisoned. Answers that stand on wrong
-ones are judged a second time (autograder.judging.follow_on).
+points where something is forbidden run once more in a new sandbox, where that raises. Answers that stand on wrong ones
+are judged a second time (autograder.judging.follow_on).
 
 Not here: reading hand-ins (autograder.classroom.intake), classes and processes (autograder.classroom.grade), the
 gradebook.
@@ -15,6 +15,7 @@ import ast
 import atexit
 import contextlib
 import functools
+import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -33,8 +34,8 @@ from course.checking import cases, cells, forbidden, foundations
 from course.checking.check import quiet
 from course.checking.subject import SubjectError
 from course.checking.verdict import ExerciseVerdict, Verdict, encodable, without_points
-from course.worker import guard
 from course.worker.session import CellResult
+from course.worker.worker import REFUSAL
 from grader_kernels import language
 from grader_kernels.compiling.compiler import Compiler
 
@@ -91,22 +92,12 @@ def judge(
     return encodable(verdict.add_up())
 
 
-def _guarded(reading: cells.Reading, forbids: tuple[str, ...], given: bool) -> str:
-    """A cell's text that runs what was read of it under guard."""
-    if reading.error:
-        return "pass"
-    what = f"run({reading.python!r}, {forbids!r}, {given})"
-    if reading.module:
-        what = f"add_module({reading.module!r}, {reading.python!r}, {forbids!r})"
-    return f"__import__({guard.__name__!r}, fromlist=['run']).{what}"
-
-
-REFUSED = "it raised RuntimeError: "  # and then a sentence of course.worker.guard.Refused
+REFUSED = re.compile(re.escape(REFUSAL).replace(r"\{\}", r"(\w{1,60})"))
 Passes = list[bool | None] | None  # trial by trial, None for one that raised; None when the process died
 
 
 class _Session:
-    """One judgement of a hand-in: its cells, its exercises, and what of them holds under guard."""
+    """One judgement of a hand-in: its cells, its exercises, and what of them holds where the forbidden raises."""
 
     def __init__(
         self,
@@ -127,7 +118,8 @@ class _Session:
         self.starved = False
         self.reruns = RERUNS
         self.costs: dict[str, float] = {}
-        self.refusals: list[tuple[list[str], str]] = []  # of the guard: names, and why they have no value
+        self.ends: dict[str, int] = {}  # by cell: the line in which it stopped, 0 where it did not
+        self.refusals: list[tuple[list[str], str]] = []  # names, and the forbidden function without which they are
         self.readings = cells.read_all(handin.sources)
         self.needed = needed(handin.cells, self.readings)
         self.notes = [_unread(cell, reading) for cell, reading in self._own() if reading.error][:MOST_NOTES]
@@ -176,7 +168,7 @@ class _Session:
         wrong = {row.name for row in rows if row.state != "passed"}
         right = lambda name: name not in wrong  # noqa: E731
         for row in rows:
-            row.made_of = self._made_of(row.name)
+            row.made_of = self.notebook.digest(row.name)
             self.stopped.explain(row)
             if row.name in wrong:
                 foundations.explain(row, foundations.shaky(row.name, self.notebook.mentions, right))
@@ -200,56 +192,37 @@ class _Session:
             limits = replace(self.limits, submission=max(self.left(), min(self.limits.submission, LEAST_LEFT)))
             with self._stage("poisoned runs"), self._sandbox(limits) as box:
                 for forbids, group in to_run.items():
-                    found |= self._run_guarded(box, forbids, group)
+                    found |= self._run_poisoned(box, forbids, group)
         return list(found.values())
 
-    def _run_guarded(
+    def _run_poisoned(
         self, box: Sandbox, forbids: tuple[str, ...], rows: list[ExerciseVerdict]
     ) -> dict[str, ExerciseVerdict]:
-        """Rows whose trials don't all pass where the student's cells run guarded (course.worker.guard), with the
-        forbidden operators poisoned. To say why, the notebook as it was handed in runs as well."""
-        names = [row.name for row in rows]
-        self.refusals = []
-        passes = self._poisoned_run(box, self._guarded_cells(forbids), forbids, names)
-        changed = [row for row in rows if _changed(row, passes[row.name])]
-        refused = {row.name: forbidden.refuse(row, self.notebook.findings(row.name, forbids)) for row in changed}
-        unsaid = [row for row in changed if refused[row.name].state != "forbidden"]
-        passes = self._poisoned_run(box, self._cells(), forbids, [row.name for row in unsaid]) if unsaid else {}
-        said = {row.name: self._refused(row, forbids, passes[row.name], refused[row.name]) for row in unsaid}
-        return refused | said
-
-    def _refused(
-        self, row: ExerciseVerdict, forbids: tuple[str, ...], as_handed_in: Passes, refused: ExerciseVerdict
-    ) -> ExerciseVerdict:
-        """The verdict on an answer that doesn't hold where it is guarded."""
-        if False in _changed(row, as_handed_in):
-            what = " or ".join(forbidden.FAMILIES[f].what for f in forbids)
-            why = f"its answer changes when {what} is made to give wrong numbers"
-            return forbidden.without(row, "forbidden", f"{why}; {forbidden.WRITE_IT}")
-        if refused is not row:
-            return refused
-        return forbidden.without(row, "held", f"{self._why_not(row.name)}; {forbidden.LOOKED_AT}")
-
-    def _why_not(self, name: str) -> str:
-        """What the guard refused to an answer, as far as it says so."""
-        used = self.notebook.uses(name)
-        if said := next((why for names, why in self.refusals if not used.isdisjoint(names)), ""):
-            return said
-        unread = self.notebook.holding
-        return f"it needs `{unread[0]}`, which can't be read" if unread else "it needs what it may not have"
-
-    def _poisoned_run(
-        self, box: Sandbox, sources: list[tuple[str, str]], forbids: tuple[str, ...], names: list[str]
-    ) -> dict[str, Passes]:
+        """Rows whose trials don't all pass where what is forbidden raises, each with the reason."""
+        pieces, self.refusals = self._pieces(), []
         try:
-            runner, results = box.run_notebook(sources, forbidden.poisons(forbids))
+            runner, results = box.run_notebook(pieces, forbidden.poisons(forbids))
         except Lost:
-            return dict.fromkeys(names)
-        self.refusals += (said for result in results for said in guard.left_out(result.output))
-        passes = {name: self._passes(name, runner) for name in names}
-        box.sweep()
-        runner.close()
-        return passes
+            passes = dict.fromkeys(row.name for row in rows)
+        else:
+            for (_, source), result in zip(pieces, results, strict=True):
+                if found := REFUSED.search(result.error or ""):
+                    self.refusals.append((list(cells.bound_names(cells.read(source))), found[1]))
+            passes = {row.name: self._passes(row.name, runner) for row in rows}
+            box.sweep()
+            runner.close()
+        changed = [row for row in rows if _changed(row, passes[row.name])]
+        return {row.name: self._refused(row, forbids) for row in changed}
+
+    def _refused(self, row: ExerciseVerdict, forbids: tuple[str, ...]) -> ExerciseVerdict:
+        """The verdict on an answer that doesn't hold without what is forbidden."""
+        if findings := self.notebook.findings(row.name, forbids):
+            return forbidden.refuse(row, findings)
+        used = self.notebook.uses(row.name)
+        what = " or ".join(forbidden.FAMILIES[f].what for f in forbids)
+        if name := next((name for names, name in self.refusals if not used.isdisjoint(names)), ""):
+            return forbidden.without(row, "forbidden", f"it uses {what}, `{name}`; {forbidden.WRITE_IT}")
+        return forbidden.without(row, "held", f"it doesn't run where {what} can't be called; {forbidden.LOOKED_AT}")
 
     @functools.cached_property
     def words(self) -> Words:
@@ -262,19 +235,20 @@ class _Session:
         given = [r for c, r in zip(self.handin.cells, self.readings, strict=True) if c.given]
         return forbidden.read_notebook([reading for _, reading in self._own()], given)
 
-    def _made_of(self, name: str) -> str:
-        """What the exercise is made of; what can't be read may be part of it."""
-        unread = self.rules.checks[name].forbids and self.notebook.holding
-        return "" if unread else self.notebook.digest(name)
-
     def _own(self) -> list[tuple[Cell, cells.Reading]]:
         """The student's cells."""
         return [(c, r) for c, r in zip(self.handin.cells, self.readings, strict=True) if not c.given]
 
-    def _guarded_cells(self, forbids: tuple[str, ...]) -> list[tuple[str, str]]:
-        """The cells to run, guarded: those of the release, too, since the student's names stand for what they call."""
-        cells_to_run = [(self.handin.cells[number], self.readings[number]) for number in self.needed]
-        return [(cell.id, _guarded(reading, forbids, cell.given)) for cell, reading in cells_to_run]
+    def _pieces(self) -> list[tuple[str, str]]:
+        """The cells to run, statement by statement: where one stops at what is forbidden, the others go on. What never
+        ran in the clean runner, as its cell stopped before, doesn't run."""
+        found = []
+        for number in self.needed:
+            cell, reading = self.handin.cells[number], self.readings[number]
+            readable = not (reading.error or reading.module)
+            parts = cells.parts(reading.python, self.ends.get(cell.id, 0)) if readable else []
+            found += [(f"{cell.id}/{n}", part) for n, part in enumerate(parts)] or [(cell.id, self._source(number))]
+        return found
 
     def _passes(self, name: str, runner: Runner) -> list[bool | None] | None:
         """Which cases and trials pass, on the same secret inputs as in the clean runner.
@@ -289,8 +263,7 @@ class _Session:
                 made = [attempt(check, spec, subject(), seed(spec.title)) for spec in check.specs]
         except (SubjectError, Lost):
             return None
-        says = [each.result.says.removeprefix(REFUSED) for each in made if each.result.says.startswith(REFUSED)]
-        self.refusals += (([name], why) for why in says if guard.is_a_reason(why))
+        self.refusals += (([name], found[1]) for each in made if (found := REFUSED.search(each.result.says)))
         return [None if each.raised else each.result.passed for each in made]
 
     def _seed(self, name: str) -> Callable[[str], int]:
@@ -305,6 +278,7 @@ class _Session:
         read = {cell.id: (cell, reading) for cell, reading in zip(self.handin.cells, self.readings, strict=True)}
         for result in results:
             self._keep_output(result)
+            self.ends[result.cell_id] = result.line
             if result.error_name in cases.FATAL:
                 self.lost[result.cell_id] = result
             elif result.error and result.cell_id in read:

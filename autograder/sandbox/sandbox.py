@@ -18,8 +18,9 @@ What it does not stop
   without one it is behind the judge (nice) and, in `course grade`, on one processor. Limits of time are in `deadline`
 - what the kernel counts for a user, shared by hand-ins judged at the same time: pages in pipes, files in flight between
   sockets. Who takes all of them leaves small pipes, and nothing to pass on, to the others until it ends
-- reading /usr and the installed Python packages; seeing which kernel and processor this is, and at which path Python
-  is installed
+- reading /usr and the installed Python packages; but a poisoned runner can read no library that computes, and start no
+  program. In there, native code that is called by its address, found through objects of ctypes
+- seeing which kernel and processor this is, and at which path Python is installed
 - one exercise's calls from spoiling the same student's runner, whose rights it has: it costs that student only
 - `kind="none"`: nothing of the above but time limits and the memory watcher; for one's own code only
 
@@ -168,7 +169,7 @@ class Sandbox:
         self.close()
 
     def runner(self, poison: Iterable[str] = ()) -> Runner:
-        """Fork a fresh process that can run cells. poison: ATen operators that give wrong numbers in it."""
+        """Fork a fresh process that can run cells. poison: operators that raise in it (worker.poison_operators)."""
         pid, handle, sock = self._fork({"op": "runner", "poison": list(poison)})
         runner = Runner(self, pid, handle, sock)
         self.runners.append(runner)
@@ -746,12 +747,13 @@ def how_it_ended(code: int) -> str:
 
 
 def _cell_result(cell_id: str, header: dict, body: bytearray) -> CellResult:
-    error, name, seconds = header.get("error"), header.get("error_name"), header.get("seconds")
-    known = type(name) is str and type(seconds) in (int, float) and (error is None or type(error) is str)
+    error, name, seconds, line = (header.get(key) for key in ("error", "error_name", "seconds", "line"))
+    known = type(name) is str and type(seconds) in (int, float) and type(line) is int
+    known = known and (error is None or type(error) is str)
     if not known or header.get("cell") != cell_id:
         raise wire.WireError("an answer of a wrong shape")
     output = bytes(body[: 4 * OUTPUT_LIMIT]).decode("utf-8", "replace")[: OUTPUT_LIMIT + 100]
-    return CellResult(output, error[:2000] if error else error, name[:100], float(seconds), cell_id)
+    return CellResult(output, error[:2000] if error else error, name[:100], float(seconds), cell_id, line)
 
 
 def _kill_process(process: psutil.Process) -> None:

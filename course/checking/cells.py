@@ -93,6 +93,17 @@ def statements(python: str) -> list[ast.stmt]:
         return []
 
 
+def parts(source: str, last: int = 0) -> list[str]:
+    """The statements at the top of a cell, each as a text; none where it can't be read.
+
+    last: the line after which none counts any more; 0: all count.
+    """
+    try:
+        return [ast.unparse(node) for node in ast.parse(source).body if not last or node.lineno <= last]
+    except UNREADABLE:
+        return []
+
+
 def bound_names(reading: Reading) -> frozenset[str]:
     """Names that a cell binds at its top level; none when it can't be read."""
     try:

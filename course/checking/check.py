@@ -83,18 +83,18 @@ def judge_with(
 
 def _judged(recorded: cases.Cases, name: str, namespace: dict[str, Any], cells: Sequence[str]) -> ExerciseVerdict:
     check = recorded.check(name)
-    return refused(check, cases.play(check, LocalSubject(namespace, name)), cells)
+    with forbidden.watching(check.forbids) as seen:
+        verdict = cases.play(check, LocalSubject(namespace, name))
+    return refused(check, verdict, cells, seen)
 
 
-def refused(check: cases.CheckCases, verdict: ExerciseVerdict, cells: Sequence[str]) -> ExerciseVerdict:
-    """The verdict, without points where these cells call what the exercise asks to write, or can't be read.
-
-    A package that is not installed here carried no answer here: its import stopped. What only a run under guard
-    tells is left to the class.
-    """
+def refused(
+    check: cases.CheckCases, verdict: ExerciseVerdict, cells: Sequence[str], seen: Sequence[str] = ()
+) -> ExerciseVerdict:
+    """The verdict, without points where the answer called what the exercise asks to write. seen: calls of that."""
     if check.forbids and verdict.score:
         found = forbidden.read_source(read_all(cells), check.name, check.forbids)
-        verdict = forbidden.refuse(verdict, [each for each in found if each.kind in ("shortcut", "hold")])
+        verdict = forbidden.refuse(verdict, forbidden.sure(found, check.forbids, seen))
         verdict.optional = check.optional
     return encodable(verdict)
 

@@ -1,18 +1,16 @@
 """Forbidden shortcuts: a library call where the exercise asks to write the thing.
 
-`read_source` reads the definition of the exercise and of everything it uses, through import aliases and assignments; of
-the libraries it may name what is documented there (course.checking.library). That is what the notebook says, and how a
-class puts its refusals into words. What an answer earns in a class is decided by running it: guarded
-(course.worker.guard), with `Family.operators` poisoned below Python (course.worker.worker).
+What an answer earns in a class is decided by running it where `Family.operators` raise (course.worker.worker). In a
+notebook `watching` sees which of them an answer calls, in itself or through others; nothing is made to fail there.
+`read_source` finds the words: it reads the definition of the exercise and of everything it uses, through import aliases
+and assignments. It does not guess: what it can't follow it leaves alone.
 
-What this does not do: it does not guess. Code that can call anything under a computed name, or names what no library
-documents, is held. Building softmax from exp and sum is the exercise, not a shortcut.
+Building softmax from exp and sum is the exercise, not a shortcut.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
 import contextlib
 import functools
 import hashlib
@@ -23,7 +21,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from course.checking import library
 from course.checking.cells import (
@@ -66,14 +64,15 @@ _ATTENTION_OPERATORS = (
     "scaled_dot_product_attention _scaled_dot_product_attention_math "
     "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable "
     "_native_multi_head_attention _transformer_encoder_layer_fwd torch.nn.functional.multi_head_attention_forward "
-    "torch._higher_order_ops.flex_attention.math_attention"
+    "torch._higher_order_ops.flex_attention.math_attention course.widgets.attention_explorer._attend"
 )
+_OF_THE_COURSE = " course.models.MultiHeadAttention.forward"
 
 
-def _attention(more: str = "") -> Family:
+def _attention(more: str = "", operators: str = "") -> Family:
     rule = "Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer)."
     methods = "scaled_dot_product_attention"
-    return _family("a library attention", rule, f"{_ATTENTION} {more}", methods, _ATTENTION_OPERATORS)
+    return _family("a library attention", rule, f"{_ATTENTION} {more}", methods, _ATTENTION_OPERATORS + operators)
 
 
 FAMILIES = {
@@ -87,13 +86,16 @@ FAMILIES = {
         course.models.masked_softmax torch.logcumsumexp torch._softmax torch._log_softmax torch._safe_softmax
         torch.nn.functional.scaled_dot_product_attention torch.sparse.softmax scipy.special.softmax
         scipy.special.log_softmax scipy.special.logsumexp torch.distributions.SoftmaxTransform
-        torch.distributions.transform_to torch.distributions.biject_to triton.language.softmax""",
+        torch.distributions.transform_to torch.distributions.biject_to triton.language.softmax
+        torch.nn.functional.ctc_loss torch.ctc_loss torch.nn.CTCLoss torch.nn.functional.linear_cross_entropy
+        torch.nn.LinearCrossEntropyLoss numpy.logaddexp numpy.logaddexp2""",
         "softmax log_softmax logsumexp logcumsumexp",
         "_softmax _log_softmax logsumexp _logcumsumexp logcumsumexp _safe_softmax _masked_softmax _sparse_softmax "
         "_sparse_log_softmax _nested_tensor_softmax_with_shape _scaled_dot_product_flash_attention_for_cpu "
-        "torch.distributions.transforms.SoftmaxTransform._call",
+        "_ctc_loss ctc_loss torch.distributions.transforms.SoftmaxTransform._call "
+        "numpy.logaddexp numpy.logaddexp2",
     ),
-    "attention": _attention("course.models"),
+    "attention": _attention("course.models", _OF_THE_COURSE),
     "attention_of_torch": _attention(),  # where the course's own layer may stand in an answer
     "recurrence": _family(
         "a library recurrent network",
@@ -126,6 +128,7 @@ FAMILIES = {
         torch.nn.InstanceNorm2d torch.nn.InstanceNorm3d torch.nn.LazyBatchNorm2d torch.nn.LazyBatchNorm3d
         torch.nn.LazyInstanceNorm1d torch.nn.LazyInstanceNorm2d torch.nn.LazyInstanceNorm3d torch.nn.LocalResponseNorm
         torch.nn.CrossMapLRN2d torch.nn.functional.local_response_norm torch.nn.functional.normalize torch.renorm
+        torch.nn.functional.cosine_similarity torch.cosine_similarity torch.nn.CosineSimilarity torch.embedding_renorm_
         torch.norm_except_dim torch.nn.utils.weight_norm torch.nn.utils.spectral_norm torch.nn.utils.parametrizations
         torch.nn.modules.normalization torch.nn.modules.batchnorm torch.nn.modules.instancenorm torch._fused_rms_norm
         torch._weight_norm torch._weight_norm_interface""",
@@ -134,6 +137,7 @@ FAMILIES = {
         "_native_batch_norm_legit _native_batch_norm_legit_functional _native_batch_norm_legit_no_training "
         "_batch_norm_with_update _batch_norm_with_update_functional _batch_norm_no_update group_norm "
         "native_group_norm instance_norm quantized_batch_norm renorm renorm_ _weight_norm _weight_norm_interface "
+        "embedding_renorm_ cosine_similarity "
         "torch._refs._normalize torch._decomp.decompositions.native_batch_norm_helper "
         "torch.nn.functional.local_response_norm torch.nn.functional.normalize",
     ),
@@ -141,17 +145,6 @@ FAMILIES = {
 SPARED = (  # in torch.autograd, for who writes both ways: no derivative comes of it
     "torch.autograd.Function", "torch.autograd.function.FunctionCtx", "torch.autograd.function.once_differentiable",
 )  # fmt: skip
-HOLDING_NAMES = frozenset(
-    "exec eval compile __import__ globals locals vars open get_ipython getattr".split()
-)
-HOLDING_ATTRIBUTES = frozenset(  # from objects to modules, frames and names
-    """ctypes gi_frame gi_code cr_frame ag_frame tb_frame tb_next f_globals f_locals f_builtins f_back get_capture_scope
-    _convert_ _evaluate""".split()
-)
-OPENING_NAMES = frozenset("exec eval compile __import__ get_ipython".split())
-OPENING_ROOTS = ("torch._C", "torch.library", "course.worker", "course.checking", "ctypes", "cffi", "sys.modules",
-                 "sys._getframe", "gc", "importlib", "builtins")  # fmt: skip
-WAYS = frozenset("ops aten prims nn functional special library jit compile _C _ops _dynamo".split())
 WRITE_IT, LOOKED_AT = "this exercise asks you to write it", "your instructor will look at it"
 MOST_STATEMENTS = 20_000  # of the student's; an answered notebook has a few hundred
 MOST_STARS = 50  # imports of everything that are followed
@@ -162,10 +155,8 @@ IMPORTED = (*PATCHED, "autograder")  # where a notebook runs, whatever module it
 
 
 class Finding(NamedTuple):
-    """kind "shortcut" names a forbidden call; kind "hold" names what can't be read; kind "absent" a package that is not
-    installed here; kind "unsure" what only running it under guard tells. `line` counts in its cell."""
+    """A forbidden call. `line` counts in its cell; 0 where it was seen and not found."""
 
-    kind: str
     says: str
     line: int
     within: str = ""  # the name whose definition holds it, where that is not the exercise itself
@@ -178,13 +169,8 @@ class Finding(NamedTuple):
 
 
 def refuse(verdict: ExerciseVerdict, findings: Sequence[Finding]) -> ExerciseVerdict:
-    """The verdict, without its points where its source calls what should be written, or can't be read."""
-    for kind in ("shortcut", "hold", "absent", "unsure"):
-        first = next((each for each in findings if each.kind == kind), None)
-        if first:
-            state, why = ("forbidden", WRITE_IT) if kind == "shortcut" else ("held", LOOKED_AT)
-            return without(verdict, state, f"{first.sentence()}; {why}")
-    return verdict
+    """The verdict, without its points where its source calls what should be written."""
+    return without(verdict, "forbidden", f"{findings[0].sentence()}; {WRITE_IT}") if findings else verdict
 
 
 def without(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdict:
@@ -195,6 +181,47 @@ def without(verdict: ExerciseVerdict, state: str, reason: str) -> ExerciseVerdic
 def poisons(forbids: Iterable[str]) -> tuple[str, ...]:
     """The aten operators to poison for these families."""
     return tuple(dict.fromkeys(op for f in forbids for op in FAMILIES[f].operators))
+
+
+@contextlib.contextmanager
+def watching(forbids: Iterable[str]) -> Iterator[list[str]]:
+    """Gathers the names of functions and operators of these families that are called inside."""
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    families, seen = [FAMILIES[f] for f in forbids if f != "autograd"], []
+    names = {name.rpartition(".")[2] for family in families for name in (*family.operators, *family.methods)}
+
+    def note(name: str) -> None:
+        if name in names:
+            seen.append(name)
+
+    class Functions(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            note(getattr(function, "__name__", ""))
+            return function(*args, **(kwargs or {}))
+
+    class Operators(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            note(function._schema.name.rpartition("::")[2])
+            return function(*args, **(kwargs or {}))
+
+    if not names:
+        yield seen
+        return
+    with Operators(), Functions():
+        yield seen
+
+
+def sure(findings: Sequence[Finding], forbids: Iterable[str], seen: Sequence[str]) -> list[Finding]:
+    """What a notebook can say: the findings where a call was seen, and those that can't be watched.
+
+    seen: of `watching`. Where it saw a call that nobody finds in the source, that is the finding.
+    """
+    if seen:
+        what = " or ".join(FAMILIES[f].what for f in forbids)
+        return list(findings) or [Finding(f"it uses {what}, `{seen[0]}`", 0)]
+    return [each for each in findings if "autograd" in forbids or "`course." in each.says]
 
 
 def read_source(
@@ -234,7 +261,6 @@ class Notebook:
         self.own = {name for name in self.modules if not (_is_library(name) or name in IMPORTED)}
         inside = {cell.module: cell._replace(module="") for cell in cells if cell.module in self.own}
         self._modules = {name: Notebook([text]) for name, text in inside.items()}
-        self.stars: list[str] = []  # modules of which nobody knows what `import *` brings
         self._set: list[tuple[ast.expr, ast.stmt]] = []  # whose attributes a statement sets
         self._paths: dict[str, str] = {}  # what names stand for, as far as it was asked
         self._starred_yet = 0  # imports of everything
@@ -254,7 +280,7 @@ class Notebook:
 
     @contextlib.contextmanager
     def _or_unread(self) -> Iterator[None]:
-        """What the reader fails on counts as too much to be read."""
+        """What the reader fails on counts as too much to be read: nothing is said of it."""
         try:
             yield
         except Exception:
@@ -268,18 +294,15 @@ class Notebook:
             self.definitions[name] = [node for node in nodes if _defines(node, name)]
 
     def findings(self, exercise: str, forbids: tuple[str, ...]) -> list[Finding]:
-        """Forbidden calls, and what can't be read, in `exercise` and what it uses."""
-        families = [FAMILIES[f] for f in forbids]
-        found = [Finding("hold", "the notebook has more than can be read", 0)] if self.too_large else []
-        try:
+        """Forbidden calls in `exercise` and what it uses, as far as they can be read."""
+        families, found = [FAMILIES[f] for f in forbids], []
+        with self._or_unread():
             for name, node in self.reachable(exercise):
                 within = "" if name == exercise else name
                 key = id(node), forbids
                 if key not in self._found:
                     self._found[key] = list(_findings(node, self, families))
                 found += [each._replace(within=within) for each in self._found[key]]
-        except Exception:  # also one of ours: nobody has read the rest
-            found.append(Finding("hold", "its source can't be read", 0))
         return list(dict.fromkeys(found))
 
     def digest(self, exercise: str) -> str:
@@ -292,30 +315,6 @@ class Notebook:
         if self.too_large or len(parts) == LOOKED_INTO:
             return ""
         return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:16] if parts else ""
-
-    @functools.cached_property
-    def holding(self) -> list[str]:
-        """The first lines of statements that may change anything, in ways that reading does not show."""
-        found = []
-        with self._or_unread():
-            for cell, inside in zip(self.cells, self.statements, strict=True):
-                lines = cell.python.split("\n")
-                opening = (node for node in inside if self.too_large or self._opens_something(node))
-                found += [_quoted(lines[node.lineno - 1]) for node in opening]
-        return found
-
-    def _opens_something(self, statement: ast.stmt) -> bool:
-        followed = _followed(statement)
-        return any(self._opens(node) for node in ast.walk(statement) if id(node) not in followed)
-
-    def _opens(self, node: ast.AST) -> bool:
-        if isinstance(node, ast.Name) and node.id in OPENING_NAMES:
-            return node.id not in self.definitions
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            roots = {path.split(".")[0] for path in _imported(node)}
-            return any(root not in self.own and not _is_library(root) for root in roots)
-        path = self.dotted(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
-        return bool(path) and _lies_in(library.place(path).path, OPENING_ROOTS)
 
     def _binds(self, node: ast.stmt) -> set[str]:
         """Names that a statement binds, or whose value it may change."""
@@ -341,8 +340,7 @@ class Notebook:
         is_definition = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
         for inner in ast.walk(node):
             self._learn_import(inner, local=is_definition)
-            if isinstance(inner, ast.ClassDef):
-                self.attributes |= set(_attributes_of(inner))
+            self.attributes |= set(_attributes_of(inner))
         if is_definition:
             self.definitions[node.name] = [node]
             self.aliases.pop(node.name, None)  # one's own, whatever an import called so before
@@ -388,10 +386,7 @@ class Notebook:
         self._starred_yet += 1
         if module in self.own and self._starred_yet <= MOST_STARS:
             return [name for node in self.modules[module] for name in self._binds(node)]
-        found = library.starred(module) if self._starred_yet <= MOST_STARS else None
-        if found is None:
-            self.stars.append(module)
-        return found or []
+        return library.starred(module) if self._starred_yet <= MOST_STARS else []
 
     def _learn_assignment(self, node: ast.AST, statement: ast.stmt) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -449,11 +444,6 @@ class Notebook:
                     todo += self._names_in(node)
                     yield current, node
 
-    def is_unknown(self, name: str) -> bool:
-        """Whether a name may come from an `import *` that can't be read."""
-        known = name in self.aliases or name in self.definitions or hasattr(builtins, name)
-        return bool(self.stars) and not known
-
     def dotted(self, node: ast.AST, local: Scopes = ()) -> str:
         """The library path an expression stands for, through aliases; "" when it stands for none. local: the names of
         the functions in which it stands."""
@@ -487,13 +477,22 @@ class Notebook:
         return self._paths.get(name, "")
 
 
-def _attributes_of(node: ast.ClassDef) -> Iterator[str]:
-    for part in node.body:
-        if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield part.name
-        for target in getattr(part, "targets", [getattr(part, "target", None)]):
-            if isinstance(target, ast.Name):
-                yield target.id
+def _attributes_of(node: ast.AST) -> Iterator[str]:
+    """Attributes that a node may give to objects of one's own: those of a class, those set, fields and keywords."""
+    if isinstance(node, ast.ClassDef):
+        for part in node.body:
+            if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield part.name
+            for target in getattr(part, "targets", [getattr(part, "target", None)]):
+                if isinstance(target, ast.Name):
+                    yield target.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield node.attr
+    elif isinstance(node, ast.keyword) and node.arg:
+        yield node.arg
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("setattr", "namedtuple"):
+        texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        yield from " ".join(texts).replace(",", " ").split()
 
 
 def _is_function(node: ast.AST) -> bool:
@@ -513,26 +512,16 @@ def free_names(node: ast.AST) -> list[str]:
     return list(used_names(symtable.symtable(ast.unparse(node), "<cell>", "exec")))
 
 
-def _quoted(line: str) -> str:
-    line = line.strip()
-    return line if len(line) <= 60 else line[:57] + "..."
-
-
 def _findings(root: ast.AST, module: Notebook, families: list[Family]) -> Iterator[Finding]:
-    followed, kept = _followed(root), _kept(root)
+    followed = _followed(root)
     for node, local in _with_locals(root):
         is_path = isinstance(node, (ast.Attribute, ast.Name, ast.Call)) and id(node) not in followed
         path = module.dotted(node, local) if is_path else ""
         place = library.place(path) if path else None
         attribute = _attribute_of(node)
-        shortcut = _shortcut(place, "" if attribute in module.attributes else attribute, families)
-        if shortcut:
-            yield Finding("shortcut", shortcut, node.lineno)
-        elif place is not None and path.split(".")[0] not in module.own:
-            yield from _unread_path(node, path, place, id(node) in kept)
-        if isinstance(node, ast.Name) and not _is_local(node, local) and not _is_called_getattr(node, followed):
-            yield from _unread_name(node, module)
-        yield from _unread_node(node, attribute, module, families)
+        says = _shortcut(place, "" if attribute in module.attributes else attribute, families)
+        if says:
+            yield Finding(says, node.lineno)
 
 
 def _shortcut(place: library.Place | None, attribute: str, families: list[Family]) -> str:
@@ -559,58 +548,11 @@ def _documented_paths(family: Family) -> frozenset[str]:
     return frozenset(library.place(path).path for path in family.paths)
 
 
-def _unread_path(node: ast.AST, path: str, place: library.Place, is_kept: bool) -> Iterator[Finding]:
-    """What a library path leads to, where an answer may not name it."""
-    root = place.module.split(".")[0]
-    if isinstance(getattr(node, "ctx", None), ast.Store):
-        return
-    if not place.is_open:
-        kind = "hold" if _is_library(root) else _unread(root)
-        yield Finding(kind, f"it uses `{path}`, which can't be read", node.lineno)
-    elif place.is_module and not is_kept:
-        yield Finding("unsure", f"it hands on `{path}`, a whole module", node.lineno)
-
-
-def _unread_name(node: ast.Name, module: Notebook) -> Iterator[Finding]:
-    name = node.id
-    if isinstance(node.ctx, ast.Load) and (name in HOLDING_NAMES or _internal(name)):
-        yield Finding("hold", f"it uses `{name}`, which can run what can't be read", node.lineno)
-    elif module.is_unknown(name):
-        says = f"it uses `{name}`, which may come from `{module.stars[0]}` and can't be read"
-        yield Finding("hold", says, node.lineno)
-
-
-def _unread_node(node: ast.AST, attribute: str, module: Notebook, families: list[Family]) -> Iterator[Finding]:
-    if _is_getattr(node) and not _is_self(node.args[0]) and _may_name(node.args[1], families):
-        yield Finding("unsure", "it reads an attribute under a computed name", node.lineno)
-    elif attribute and (attribute in HOLDING_ATTRIBUTES or _internal(attribute)):
-        kind = "hold" if attribute in HOLDING_ATTRIBUTES else "unsure"
-        yield Finding(kind, f"it uses `.{attribute}`", node.lineno)
-    elif isinstance(node, ast.MatchClass) and node.kwd_attrs:
-        yield Finding("unsure", f"it matches the attribute `{node.kwd_attrs[0]}`", node.lineno)
-    elif isinstance(node, (ast.Import, ast.ImportFrom)):
-        for imported in _imported(node):
-            root = imported.split(".")[0]
-            if root not in module.own and not library.place(imported).is_open:
-                kind = "hold" if _is_library(root) else _unread(root)
-                yield Finding(kind, f"it imports `{imported}`, which can't be read", node.lineno)
-
-
 def _followed(root: ast.AST) -> set[int]:
     """Ids of expressions whose path goes on, and of `getattr` where it is called as it should be."""
     nodes = list(ast.walk(root))
     found = {id(step[0]) for node in nodes if (step := _step(node)) is not None}
     return found | {id(node.func) for node in nodes if _is_getattr(node)}
-
-
-def _is_called_getattr(node: ast.Name, followed: set[int]) -> bool:
-    return node.id == "getattr" and id(node) in followed
-
-
-def _kept(root: ast.AST) -> set[int]:
-    """The id of a value that is kept under a name at the top of a cell: that name is followed."""
-    plain = isinstance(root, ast.Assign) and all(isinstance(target, ast.Name) for target in root.targets)
-    return {id(root.value)} if plain else set()
 
 
 def _step(node: ast.AST) -> tuple[ast.AST, str] | None:
@@ -656,8 +598,10 @@ def _with_locals(root: ast.AST) -> Iterator[tuple[ast.AST, Scopes]]:
 
 
 def _parts(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes right below; of a comprehension also those of its loops, of which the first begins outside."""
-    for child in ast.iter_child_nodes(node):
+    """The nodes right below, without annotations; of a comprehension also those of its loops, of which the first begins
+    outside."""
+    said = {id(getattr(node, part, None)) for part in ("annotation", "returns")}
+    for child in (child for child in ast.iter_child_nodes(node) if id(child) not in said):
         yield from ast.iter_child_nodes(child) if isinstance(child, ast.comprehension) else (child,)
 
 
@@ -665,8 +609,7 @@ def _outside(node: ast.AST) -> list[ast.AST]:
     """Parts of a function or a comprehension that belong to where it stands."""
     if isinstance(node, COMPREHENSIONS):
         return [node.generators[0].iter]
-    found = [node.args, *getattr(node, "decorator_list", ())]
-    return [*found, node.returns] if getattr(node, "returns", None) else found
+    return [node.args, *getattr(node, "decorator_list", ())]
 
 
 def _globals(scope: ast.AST) -> frozenset[str]:
@@ -709,16 +652,6 @@ def _locals(scope: ast.AST) -> frozenset[str]:
     return frozenset(found - imported)
 
 
-def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """The modules that a statement imports, or imports from."""
-    return [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or "."]
-
-
-def _unread(package: str) -> str:
-    """The kind of finding for a package that is no library."""
-    return "hold" if package in sys.modules or _spec(package) else "absent"
-
-
 def _spec(package: str) -> ModuleSpec | None:
     try:
         return importlib.util.find_spec(package)
@@ -736,35 +669,7 @@ def _is_library(package: str) -> bool:
     return any(str(place).startswith(sysconfig.get_path(kind)) for place in places for kind in ("purelib", "platlib"))
 
 
-def _may_name(name: ast.expr, families: list[Family]) -> bool:
-    """Whether a computed name may be one that matters: f"w_{i}" begins as no forbidden call does, nor a way to one."""
-    if isinstance(name, ast.Constant):
-        return False
-    parts = (name.values or [ast.Constant("")]) if isinstance(name, ast.JoinedStr) else [name]
-    if isinstance(name, ast.BinOp) and isinstance(name.op, ast.Add):
-        parts = [name.left, name.right]
-    ends = (part.value if isinstance(part, ast.Constant) else "" for part in (parts[0], parts[-1]))
-    first, last = (end if isinstance(end, str) else "" for end in ends)
-    words = {word for family in families for path in family.paths for word in path.split(".")} | WAYS
-    words |= {word for family in families for word in family.methods}
-    return any(word.startswith(first) and word.endswith(last) for word in words) or "__" in (first[:2], last[-2:])
-
-
-_ALLOWED_DUNDER = frozenset(
-    "__init__ __call__ __class__ __name__ __doc__ __len__ __iter__ __next__ __getitem__".split()
-)
-
-
-def _internal(attribute: str) -> bool:
-    return attribute.startswith("__") and attribute.endswith("__") and attribute not in _ALLOWED_DUNDER
-
-
 def _is_getattr(node: ast.AST) -> bool:
-    """getattr(..., ...). Any other use of the name is held: it is a function that reads any attribute."""
+    """getattr(..., ...)"""
     named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr"
     return named and len(node.args) >= 2
-
-
-def _is_self(node: ast.AST) -> bool:
-    """A module's own attributes are what its class gave it, and a tensor's methods are poisoned."""
-    return isinstance(node, ast.Name) and node.id == "self"

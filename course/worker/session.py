@@ -41,6 +41,7 @@ class CellResult:
     """What one cell did. output: plain text, capped. error: one line, None when the cell ran through.
 
     error_name: the exception's class name, or killed, timed_out, out_of_memory when the cell took its process along.
+    line: of the cell, in which its error came up; 0 where there was none, or nothing ran.
     """
 
     output: str = ""
@@ -48,6 +49,7 @@ class CellResult:
     error_name: str = ""
     seconds: float = 0.0
     cell_id: str = ""
+    line: int = 0
 
 
 class Session:
@@ -69,6 +71,7 @@ class Session:
         result = CellResult(seconds=time.perf_counter() - start, cell_id=cell_id, output=out.text())
         if error is not None:
             result.error, result.error_name = describe(error), type(error).__name__[:100]
+            result.line = _line_of(error)
         return result
 
     def _run(self, source: str) -> BaseException | None:
@@ -224,6 +227,16 @@ def describe(error: BaseException) -> str:
         text = "(its message can't be read)"
     name = type(error).__name__[:100]
     return f"{name}: {text}"[:ERROR_LIMIT] if text else name
+
+
+def _line_of(error: BaseException) -> int:
+    """The line at the top of a cell in which an error came up; 0 where the cell didn't run."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == "<module>":
+            return trace.tb_lineno
+        trace = trace.tb_next
+    return 0
 
 
 def _close_figures() -> None:

@@ -18,6 +18,7 @@ import os
 import resource
 import socket
 import struct
+from collections.abc import Iterable
 
 STEP_BACK = 5  # of nice, on top of what it has
 NEW_NAMESPACES = 0x7E020000  # mount, cgroup, UTS, IPC, user, pid, net
@@ -34,7 +35,8 @@ _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _P
 _MADV_COLLAPSE = 25
 _SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x41
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446  # the same on every processor
-_WRITE_FILE, _TRUNCATE, _REFER = 1 << 1, 1 << 14, 1 << 13
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER, _REFER, _TRUNCATE = (1 << bit for bit in (0, 1, 2, 3, 13, 14))
+_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 _CHANGE_FOLDER = 0x1FF0  # remove and make, of every kind of file
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
 
@@ -123,12 +125,25 @@ def landlock() -> None:
     if version < 1:
         return
     rights = _WRITE_FILE | _CHANGE_FOLDER | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
-    attributes = struct.pack("QQQ", rights, 0, _SCOPE_SIGNALS | _SCOPE_ABSTRACT_SOCKETS if version >= 6 else 0)
-    size = ctypes.c_size_t(24 if version >= 6 else 8)
+    _restrict(rights, rights, WRITABLE, _SCOPE_SIGNALS | _SCOPE_ABSTRACT_SOCKETS if version >= 6 else 0)
+
+
+def read_only_these(paths: Iterable[str]) -> None:
+    """From now on nothing but these files, and what lies in these folders, can be read, and no program started.
+
+    For this process and its children; what is open or loaded stays so. Landlock must be there.
+    """
+    _restrict(_EXECUTE | _READ_FILE | _READ_FOLDER, _READ_FILE | _READ_FOLDER, paths)
+
+
+def _restrict(handled: int, allowed: int, paths: Iterable[str], scopes: int = 0) -> None:
+    """Of the rights to `handled`, only those to `allowed` are left, and only in `paths`."""
+    attributes = struct.pack("QQQ", handled, 0, scopes)
+    size = ctypes.c_size_t(24 if scopes else 8)
     rules = _done(_libc.syscall(_LANDLOCK_CREATE, attributes, size, ctypes.c_uint32(0)), "Landlock's rules")
     try:
-        for path in WRITABLE:
-            _allow(rules, path, rights)
+        for path in paths:
+            _allow(rules, path, allowed)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         _done(_libc.syscall(_LANDLOCK_RESTRICT, rules, ctypes.c_uint32(0)), "Landlock")
     finally:
@@ -142,7 +157,7 @@ def _allow(rules: int, path: str, rights: int) -> None:
         return
     try:
         if not os.path.isdir(path):
-            rights &= _WRITE_FILE | _TRUNCATE
+            rights &= _OF_FILES
         rule = struct.pack("=Qi", rights, opened)
         _done(_libc.syscall(_LANDLOCK_ADD, rules, 1, rule, ctypes.c_uint32(0)), f"Landlock's rule for {path}")
     finally:

@@ -14,21 +14,25 @@ are autograder.sandbox.sandbox's. Here are only the limits that a process sets f
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import ctypes
 import functools
 import gc
+import glob
 import importlib
 import importlib.util
 import inspect
 import itertools
 import os
 import pkgutil
+import re
 import select
 import signal
 import socket
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +42,7 @@ from typing import Any, NoReturn
 import psutil
 import torch
 
-from course.worker import guard, walls
+from course.worker import walls
 from course.worker.session import Session, hang_up_keyboard
 from grader_kernels import wire
 
@@ -46,6 +50,7 @@ LINUX = sys.platform == "linux"
 HUGE = 2 << 20  # bytes of a huge page
 MANY_THREADS, EXIT_THREADS = 32, 78  # threads that a cell may leave behind
 FORK_SECONDS = 5.0  # for which a warden tries to fork
+EXPERIMENT_SECONDS = 5.0  # of processor time, of a statement in a poisoned run that defines nothing
 MANY_FILES = 128  # open descriptors that a cell may leave behind; runners may have 256
 
 
@@ -59,22 +64,17 @@ def _private(name: str) -> ModuleType:
 
 _subject = _private("course.checking.subject")  # says which arguments a call changed
 LocalSubject, SubjectError = _subject.LocalSubject, _subject.SubjectError
-
-
-class _Subject(LocalSubject):
-    """Of guarded cells: what they call their answer may be a function of the library's."""
-
-    def _run(self, function: Callable, args: Any, kwargs: Any) -> Any:
-        if getattr(function, "__globals__", None) is not vars(_subject):
-            guard.may_enter(function)
-        return super()._run(function, args, kwargs)
-
-
 FAILED_KINDS = {"not_written": "not_attempted", "memory": "out_of_memory"}  # of launchers, in a subject's words
-LESSONS = (  # what notebooks import, and what that imports when it is first used
-    "grader_kernels.judging.hands", "matplotlib.pyplot", "ipywidgets", "torch.utils.flop_counter", "course.validating",
-    "course.data", "course.kernels", "course.mocks", "course.models", "course.plots", "course.widgets.roofline",
-)  # fmt: skip
+LESSONS = """grader_kernels.judging.hands matplotlib.pyplot ipywidgets IPython.display tqdm.auto einops numpy.polynomial
+course.validating course.data course.kernels course.mocks course.models course.plots course.picture
+course.widgets.attention_explorer course.widgets.gradient_flow course.widgets.residual_stream course.widgets.roofline
+course.widgets.rotation course.widgets.token_inspector
+torch._dynamo torch._subclasses.schema_check_mode torch._decomp.decompositions_for_jvp torch.autograd.functional
+torch.autograd.gradcheck torch.autograd.forward_ad torch.func torch.nn.attention torch.nn.utils.parametrize
+torch.nn.utils.prune torch.nn.utils.rnn torch.optim.lr_scheduler torch.optim.swa_utils torch.profiler torch.testing
+torch.utils.checkpoint torch.utils.data torch.utils.flop_counter torch.utils.serialization""".split()
+"""What notebooks import, and what that imports when it is first used: it is loaded once, and where operators are
+poisoned nothing else of these libraries can be."""
 OPERATIONS = frozenset(
     "__call__ call value construct load_state method grad grad_method iterate trace again release".split()
 )
@@ -318,10 +318,12 @@ def _touch_lazy_paths(session: Session) -> None:
     x = torch.ones(4, 4, requires_grad=True)
     torch.autograd.grad((x @ x).softmax(-1), x, torch.ones(4, 4))  # imports sympy
     session.run("1 + 1")
+    environment = dict(os.environ)  # some of what is imported adds to it
     for module in LESSONS:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
-    guard.warm()
+    for added in os.environ.keys() - environment.keys():
+        del os.environ[added]
 
 
 @functools.cache
@@ -366,6 +368,39 @@ def confine_self(limits: dict[str, int]) -> None:
             resource.setrlimit(which, (value, value))
 
 
+def close_doors() -> None:
+    """In a process whose operators are poisoned, for good: no file with the library's code can be read, no program
+    started, no native code called by its name."""
+    if LINUX and walls.landlock_version():
+        walls.read_only_these(_readable())
+    sys.addaudithook(_no_native_code)
+
+
+def _readable() -> list[str]:
+    """Folders and files without an implementation of what exercises ask for: the standard library, system libraries,
+    packages for figures and tables."""
+    standard = sysconfig.get_paths()["stdlib"]
+    found = [os.path.join(standard, name) for name in os.listdir(standard) if name != "site-packages"]
+    for site in (path for path in sys.path if path.endswith(("site-packages", "dist-packages"))):
+        found += [os.path.join(site, name) for name in os.listdir(site) if _PLAIN.match(name)]
+    found.append(os.path.join(os.path.dirname(importlib.util.find_spec("course").origin), "runs"))
+    return [*found, *_SYSTEM, *glob.glob(f"{os.path.dirname(standard)}/*.so*")]
+
+
+_PLAIN = re.compile(
+    r"(numpy|matplotlib|mpl_toolkits|PIL|pillow|cycler|dateutil|six|pyparsing|packaging|kiwisolver|contourpy|fontTools"
+    r"|fonttools|IPython|ipython|ipywidgets|traitlets|pygments|jedi|parso|prompt_toolkit|pexpect|rich|tqdm|einops"
+    r"|pandas|pytz|tzdata|babel|typing_extensions|msgspec|psutil|sympy|mpmath|regex|yaml|pydantic|pydantic_core|annotated_types|typing_inspection|ptyprocess)\b"
+)
+_SYSTEM = ("/tmp", "/dev", "/proc", "/etc", "/usr/share", "/lib", "/lib64")
+
+
+def _no_native_code(event: str, args: tuple) -> None:
+    assert event[:7] != "ctypes.", event
+    assert event not in ("gc.get_objects", "gc.get_referrers", "gc.get_referents"), event
+    assert event != "object.__setattr__" or args[1] != "__code__", event
+
+
 # --- runner -------------------------------------------------------------------------------------------------------
 
 
@@ -375,11 +410,15 @@ class Runner:
     def __init__(self, sock: socket.socket, session: Session) -> None:
         self.sock, self.session, self.pid = sock, session, os.getpid()
         self.children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, number of the exercise)
+        self.poisoned = False
 
     def serve(self, poison: list[str], limits: dict[str, int]) -> None:
         confine_self(limits)
         hang_up_keyboard()
         poisoned = poison_operators(poison) if poison else []
+        self.poisoned = bool(poison)
+        if poison:
+            close_doors()
         wire.send(self.sock, {"ready": True, "poisoned": len(poisoned)})
         while True:
             self._report_deaths()
@@ -391,7 +430,8 @@ class Runner:
 
     def _cell(self, cell_id: str, source: str) -> None:
         before = set(_descriptors())
-        done = self.session.run(source, cell_id)
+        with _within(EXPERIMENT_SECONDS) if self.poisoned and not _defines(source) else contextlib.nullcontext():
+            done = self.session.run(source, cell_id)
         _leave_if_forked(self.pid)
         after = _descriptors()
         if len(after) > MANY_FILES:  # none would be left for the exercises
@@ -400,7 +440,8 @@ class Runner:
                     os.close(descriptor)
         if LINUX and len(os.listdir("/proc/self/task")) > MANY_THREADS:
             os._exit(EXIT_THREADS)  # they can't be ended, and no exercise could fork: again, without this cell
-        header = {"cell": cell_id, "error": done.error, "error_name": done.error_name, "seconds": done.seconds}
+        told = "error", "error_name", "seconds", "line"
+        header = {"cell": cell_id} | {name: getattr(done, name) for name in told}
         wire.send(self.sock, header, [done.output.encode("utf-8", "backslashreplace")])
 
     def _exercise(self, number: int) -> None:
@@ -430,6 +471,39 @@ class Runner:
                 wire.send(self.sock, {"ended": number, "code": _exit_code(pid)})
             if self.sock in ready:
                 return
+
+
+class TooLong(BaseException):
+    """An experiment has shown what it shows in the run that isn't poisoned."""
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raises TooLong in what takes more processor time, where the system can say so."""
+
+    def stop(*_: Any) -> NoReturn:
+        raise TooLong
+
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _defines(source: str) -> bool:
+    """Whether a statement does nothing but define or import."""
+    try:
+        found = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
+    return all(isinstance(statement, kinds) for statement in found)
 
 
 def _descriptors() -> list[int]:
@@ -475,7 +549,7 @@ class Exercise:
 
     def __init__(self, sock: socket.socket, namespace: dict[str, Any]) -> None:
         self.sock = sock
-        self.subject = _Subject(namespace, "")
+        self.subject = LocalSubject(namespace, "")
         self.pid, self.thread = os.getpid(), threading.get_ident()
         self.asked = itertools.count(1)
 
@@ -522,7 +596,7 @@ class Exercise:
         def ask(*args: Any, **kwargs: Any) -> Any:
             return self._ask(number, args, kwargs)
 
-        return guard.give(ask)
+        return ask
 
     def _ask(self, number: int, args: tuple, kwargs: dict) -> Any:
         """Call a function that lives with the judge. The judge may ask us something before it answers."""
@@ -574,40 +648,41 @@ def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
 
 # --- poison -------------------------------------------------------------------------------------------------------
 
-POISON = 0.3125  # what a poisoned operator says; exact in every float type
 AUTOGRAD = "Autograd"  # in the place of a name: what records a graph, of every operator
 AUTOGRAD_KEYS = (AUTOGRAD, "AutogradCPU", "AutogradNestedTensor", "AutogradOther")
-OTHER_KEYS = ("MkldnnCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "QuantizedCPU")
-COMPOSITE_KEYS = (
-    "CompositeImplicitAutograd", "CompositeImplicitAutogradNestedTensor", "CompositeExplicitAutograd",
-    "CompositeExplicitAutogradNonFunctional",
+COMPUTING_KEYS = (
+    "CPU", "MkldnnCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "QuantizedCPU", "CompositeImplicitAutograd",
+    "CompositeImplicitAutogradNestedTensor", "CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional",
+    "FuncTorchBatched", "FuncTorchBatchedDecomposition", "FuncTorchVmapMode",
 )  # fmt: skip
 IN_PYTHON = ("torch._refs", "torch._refs.special", "torch._refs.nn.functional", "torch._decomp.decompositions")
+LIBRARIES = ("torch", "course", "numpy")  # whose functions have names with dots
+CLOSED = ("torch.ao", "torch.quantization", "torch.nn.modules.linear_cross_entropy")  # layers written in Python
 has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
 
 
 def poison_operators(names: list[str]) -> list[str]:
-    """Make ATen operators useless on the CPU, below Python, as long as the process lives; what was changed.
+    """Make ATen operators raise on the CPU, below Python, as long as the process lives; what was changed.
 
-    names: "softmax.int", "aten::_softmax" or "_softmax" (every overload). Results stay of their shape and dtype: every
-    number becomes the same one, so that nothing can be worked out from it. On tensors that are sparse, mkldnn, nested
-    or quantized the operators raise. What torch has for them in Python gives zeros or raises.
-    "torch.nn.functional.name": a Python function of the library, composed of operators that an exercise may need.
+    names: "softmax.int", "aten::_softmax" or "_softmax" (every overload), for tensors of any layout. What torch has for
+    them in Python raises, too, and all of CLOSED.
+    "torch.nn.functional.name": a function of a library, composed of operators that an exercise may need.
     "Autograd": no operator records a graph or carries a tangent.
-    Unknown names raise ValueError.
+    What computed before is gone: nothing in the process holds it. Unknown names raise ValueError.
     """
-    functions = [name for name in names if name.startswith("torch.")]
-    for name in functions:
-        _empty(pkgutil.resolve_name(name))  # wherever the function is bound by now
+    functions = [name for name in names if name.partition(".")[0] in LIBRARIES]
+    for function in map(pkgutil.resolve_name, functions):
+        _empty(function) if isinstance(function, FunctionType) else _take_away(function)
+    for function in _functions_below(CLOSED):
+        _empty(function)
     library = _library_for_good()
     done = _without_graphs(library) if AUTOGRAD in names else []
-    spoil = _spoiler()
     for name in names:
         if name not in functions and name != AUTOGRAD:
             overloads = _overloads(name)
             for function in _in_python(name, overloads):
                 _empty(function)
-            done += [overload for overload in overloads if _poison(library, overload, spoil)]
+            done += [overload for overload in overloads if _poison(library, overload)]
     return done + functions
 
 
@@ -627,25 +702,18 @@ def _without_graphs(library: Any) -> list[str]:
     return list(dict.fromkeys(overload for overload, _ in found))
 
 
-def _poison(library: Any, overload: str, spoil: Callable) -> bool:
+def _poison(library: Any, overload: str) -> bool:
     """Whether there was something to poison."""
-    name = f"aten::{overload}"
-    keys = [key for key in COMPOSITE_KEYS if has_kernel(name, key)]
-    others = [key for key in OTHER_KEYS if keys or has_kernel(name, key)]
-    try:
-        wrong = _wrong(torch.library.get_kernel(name, "CPU"), spoil)
-        keys.append("CPU")
-    except RuntimeError:
-        wrong = _refuse  # no CPU kernel of its own
-    for key in keys:
-        library.impl(overload, key, wrong, True)
-    for key in others:
-        library.impl(overload, key, _refuse, True)
-    return bool(keys or others)
+    keys = [key for key in COMPUTING_KEYS if has_kernel(f"aten::{overload}", key)]
+    said = REFUSAL.format(overload.partition(".")[0])
+    composed = any(key.startswith("Composite") for key in keys)  # then it has one for every layout
 
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError(said)
 
-def _refuse(*_: Any, **__: Any) -> NoReturn:
-    raise RuntimeError("this operator is not to be used here")
+    for key in COMPUTING_KEYS if composed else keys:
+        library.impl(overload, key, refuse, False)
+    return bool(keys)
 
 
 def _in_python(name: str, overloads: list[str]) -> Iterator[FunctionType]:
@@ -658,16 +726,42 @@ def _in_python(name: str, overloads: list[str]) -> Iterator[FunctionType]:
         found += [table.get(overload) for kind, table in tables.items() if kind != "meta"]
         found += [kernel for key, kernel in overload.py_kernels.items() if str(key) != "DispatchKey.Meta"]
     for function in map(inspect.unwrap, filter(callable, found)):
-        if isinstance(function, FunctionType) and not function.__code__.co_freevars:
+        if isinstance(function, FunctionType):
             yield function
 
 
+def _functions_below(packages: tuple[str, ...]) -> Iterator[FunctionType]:
+    """The functions of modules that are loaded, and the methods of their classes."""
+    inside = tuple(f"{package}." for package in packages)
+    for module in [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(inside)]:
+        for value in list(vars(module).values()):
+            held = [value, *vars(value).values()] if isinstance(value, type) else [value]
+            for each in (part.__func__ if isinstance(part, staticmethod | classmethod) else part for part in held):
+                if isinstance(each, FunctionType) and each.__module__ == module.__name__:
+                    yield each
+
+
+def _take_away(function: Any) -> None:
+    """A function that is not written in Python, out of every module that holds it."""
+    for module in list(sys.modules.values()):
+        for name in [name for name, value in list(vars(module).items()) if value is function]:
+            delattr(module, name)
+
+
 def _empty(function: FunctionType) -> None:
-    function.__code__, function.__defaults__, function.__kwdefaults__ = _nothing.__code__, None, None
+    """Give a function code that raises, with its name; one with a closure gets code with one."""
+    says = {REFUSAL: REFUSAL.format(function.__name__)}
+    code, old = _refused.__code__, function.__code__
+    consts = tuple(says.get(each, each) if type(each) is str else each for each in code.co_consts)
+    function.__code__ = code.replace(co_consts=consts, co_freevars=old.co_freevars)
+    function.__defaults__ = function.__kwdefaults__ = None
 
 
-def _nothing(query: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
-    return query * 0, None
+def _refused(*_: Any, **__: Any) -> NoReturn:
+    raise RuntimeError("not for this exercise: `{}`")
+
+
+REFUSAL = _refused.__code__.co_consts[-1]  # what it says, with a name
 
 
 def _overloads(name: str) -> list[str]:
@@ -679,33 +773,3 @@ def _overloads(name: str) -> list[str]:
     if overload:
         return [name]
     return [packet if o == "default" else f"{packet}.{o}" for o in known]
-
-
-def _wrong(kernel: Any, spoil: Callable) -> Callable:
-    compute = kernel.call_boxed
-
-    def run(keyset: Any, *args: Any, **kwargs: Any) -> Any:
-        found = compute(keyset, *args, **kwargs)
-        spoil(found)
-        return found
-
-    return run
-
-
-def _spoiler() -> Callable[[Any], None]:
-    """Overwrites results in place, by a kernel that raises for what is not dense. What it needs it has from here on:
-    code that patches a method of tensors or a builtin changes nothing of it."""
-    fill = torch.library.get_kernel("aten::fill_.Scalar", "CPU").call_boxed
-    keys, tensor, kind = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU), torch.Tensor, type
-    number, plain = POISON, (int, float, bool, type(None))
-
-    def spoil(found: Any) -> None:
-        if kind(found) is tensor:
-            fill(keys, found, number)
-        elif kind(found) in (tuple, list):
-            for value in found:
-                spoil(value)
-        elif kind(found) not in plain:
-            raise TypeError("a result that is no plain tensor")
-
-    return spoil

@@ -115,11 +115,11 @@ def frame(header, body=b""):
 [desk] = [o for o in gc.get_objects() if type(o).__name__ == "Runner"]
 """
 TURNS = [
-    "desk.sock.sendall(frame({'cell': 'c1', 'error': None, 'error_name': '', 'seconds': 0.1}, b'x') * 3)",
+    "desk.sock.sendall(frame({'cell': 'c1', 'error': None, 'error_name': '', 'seconds': 0.1, 'line': 0}, b'x') * 3)",
     "desk.sock.sendall(frame({'ended': 1, 'code': 0}) * 1000)",
     "desk.sock.sendall(frame({'cell': 'lies', 'error': 5, 'error_name': {}, 'seconds': 'x'}))",
     "desk.sock.sendall(b'CRS1' + bytes(100)); os._exit(0)",
-    "desk.sock.sendall(frame({'cell': 'c1', 'error': None, 'error_name': '', 'seconds': float('1e308')}, b'y' * 9_000_000))",
+    "desk.sock.sendall(frame({'cell': 'c1', 'error': None, 'error_name': '', 'seconds': float('1e308'), 'line': 0}, b'y' * 9_000_000))",
     "desk.sock.close()",
 ]
 

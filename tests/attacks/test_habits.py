@@ -179,11 +179,11 @@ HABITS = [
     # what is forbidden is forbidden in the notebook, too
     loses("calls_it", "the library's answer", "forbidden", "a library softmax, `torch.nn.functional.softmax` (line 3)", "import torch.nn.functional as F\n" + HEAD + "    return F.softmax(x, dim)\n"),
     loses("helper_calls_it", "through a helper", "forbidden", "of the cell of `helper`", HEAD + "    return helper(x, dim)\n", before=("import torch\ndef helper(x, dim):\n    return x.softmax(dim)",)),
-    loses("cannot_be_read", "right, and runs text", "held", "it uses `eval`", HEAD + "    y = eval('x - x.amax(dim, keepdim=True)').exp()\n    return y / y.sum(dim, keepdim=True)\n"),
+    keeps("runs_text", "right, and runs text", write={SOFTMAX: HEAD + "    y = eval('x - x.amax(dim, keepdim=True)').exp()\n    return y / y.sum(dim, keepdim=True)\n"}),
     keeps("computed_name", "a computed name that leads to nothing forbidden", write={SOFTMAX: HEAD + "    y = getattr(x - x.amax(dim, keepdim=True), str('exp'))()\n    return y / y.sum(dim, keepdim=True)\n"}),
     keeps("harmless_name", "a computed name that no library call has", write={SOFTMAX: "class Steps:\n    def w_top(self, x, dim): return x.amax(dim, keepdim=True)\n" + HEAD + "    top = [getattr(Steps(), f'w_{n}')(x, dim) for n in ('top',)][0]\n    e = (x - top).exp()\n    return e / e.sum(dim, keepdim=True)\n"}),
     Attack("attention_call", 0, "the attention of the library", solved=SOLVED, scores=full(*SOLVED), states={ATTENTION: "forbidden"}, says="a library attention",
-           write={ATTENTION: solution(ATTENTION) + "\nhonest = scaled_dot_product_attention\ndef scaled_dot_product_attention(q, k, v, mask=None):\n    torch.nn.functional.scaled_dot_product_attention\n    return honest(q, k, v, mask)\n"}),
+           write={ATTENTION: solution(ATTENTION) + "\nhonest = scaled_dot_product_attention\ndef scaled_dot_product_attention(q, k, v, mask=None):\n    torch.nn.functional.scaled_dot_product_attention(q, k, v)\n    return honest(q, k, v, mask)\n"}),
     # files
     keeps("byte_order_mark", "a BOM", raw=lambda raw: b"\xef\xbb\xbf" + raw),
     keeps("utf_16", "UTF-16", raw=wide),

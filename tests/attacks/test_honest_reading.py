@@ -1,5 +1,5 @@
 """THREATS.md, lines 37, 45 and 46, where an exercise forbids something: honest students whose notebooks do what a
-careless reader of source takes for a shortcut. An answer has to hold under guard; theirs do."""
+careless reader of source takes for a shortcut. An answer has to hold where what is forbidden raises; theirs do."""
 
 # ruff: noqa: E501 - answers are programs in strings
 
@@ -119,8 +119,41 @@ LOGGED = HEAD + """    log.debug("%s", x.shape)
     return e / e.sum(dim, keepdim=True)
 """
 BRANCHES = "if torch.cuda.is_available():\n    LIMIT = 1.0\nelse:\n    LIMIT = 1.0\ntry:\n    import einops\nexcept ImportError:\n    einops = None\n"
-UNREAD = "from operator import methodcaller\nexponential = methodcaller('exp')\n" + HEAD + BODY.replace("(x - x.amax(dim, keepdim=True)).exp()", "exponential(x - x.amax(dim, keepdim=True))")
-UNREAD_CALL = HEAD + "    x.storage()\n" + BODY
+NAMED_CALLS = "from operator import methodcaller\nexponential = methodcaller('exp')\n" + HEAD + "    assert x.data_ptr() == x.detach().data_ptr()\n" + BODY.replace(
+    "(x - x.amax(dim, keepdim=True)).exp()", "exponential(x - x.amax(dim, keepdim=True))"
+)
+PRIVATE = COMPUTED.replace("self.dropout", "self._dropout").replace("    def forward", """    @torch.no_grad()
+    def _init_weights(self):
+        self._scale = nn.Parameter(torch.ones(()), requires_grad=False)
+        self.w_q.weight._no_weight_decay = True
+        handle = self.w_q.register_forward_hook(lambda *given: None)
+        handle.remove()
+        return f"{self._get_name()} {id(self)}"
+
+    def forward""").replace("        weights =", '        getattr(self, "_mask", None)\n        weights =')
+DUNDERS = """
+def counted(fn):
+    def run(*args, **kwargs):
+        run.calls = getattr(run, "calls", 0) + 1
+        return fn(*args, **kwargs)
+    run.__name__, run.__doc__, run.__module__ = fn.__name__, fn.__doc__, fn.__module__
+    run.__wrapped__ = fn
+    return run
+class AttrDict(dict):
+    __getattr__, __setattr__ = dict.__getitem__, dict.__setitem__
+class Base: pass
+class Derived(Base): pass
+settings = AttrDict(names=[c.__qualname__ for c in Base.__subclasses__()], mro=Derived.__mro__)
+settings.used = vars(Derived)
+"""
+STOPS = "\nref = torch.softmax(torch.ones(3), 0)\nassert stable_softmax(torch.ones(3), 0).sum() == 17, 'scratch'\n\n"
+FIELDS = """
+from types import SimpleNamespace
+def rows(x, dim):
+    e = (x - x.amax(dim, keepdim=True)).exp()
+    return e / e.sum(dim, keepdim=True)
+parts = SimpleNamespace(softmax=rows, backward=None)
+"""
 SETUP = (
     "import os, sys, warnings\nos.environ['CUDA_VISIBLE_DEVICES'] = ''\nsys.setrecursionlimit(5000)\nwarnings.filterwarnings('ignore')",
     "!pip list\n%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])",
@@ -164,10 +197,13 @@ STUDENTS = [
            write={HEADS: COMPUTED.replace("ValueError", "HeadsError")}),
     honest("names_it_in_an_annotation", "what is forbidden is the annotation of an argument", ("split_heads", "merge_heads", SOFTMAX, ATTENTION),
            write={HEADS: COMPUTED + "    def load_from(self, layer: nn.MultiheadAttention) -> nn.MultiheadAttention:\n        return layer\n"}),
-    Attack("a_helper_that_nobody_can_read", 37, "its reason says what can't be read", {"split_heads": ANSWER("split_heads"), SOFTMAX: UNREAD},
-           scores={"split_heads": POINTS["split_heads"]}, says="it uses `operator.methodcaller`, which can't be read (line 2", states={SOFTMAX: "held"}),
-    Attack("an_attribute_that_nobody_can_read", 37, "its reason says what the guard refused to the call", {"split_heads": ANSWER("split_heads"), SOFTMAX: UNREAD_CALL},
-           scores={"split_heads": POINTS["split_heads"]}, says="it uses `.storage`", states={SOFTMAX: "held"}),
+    honest("methods_by_name", "methodcaller, an address in an assertion", write={SOFTMAX: NAMED_CALLS}),
+    honest("private_parts", "private layers and buffers, a decorated method, an attribute that may not be there", ("split_heads", "merge_heads", SOFTMAX, ATTENTION),
+           write={HEADS: PRIVATE}),
+    honest("dunders", "a decorator that copies names by hand, a registry of subclasses, a dict with attributes", before=("import torch", DUNDERS),
+           write={SOFTMAX: HEAD.replace("def", "@counted\ndef") + BODY}),
+    honest("a_cell_that_stops", "a comparison, a failed assertion, and below it a draft that never ran", write={SOFTMAX: HEAD + BODY + STOPS + HEAD + "    return x\n"}),
+    honest("layers_named_like_the_library", "fields and attributes called softmax", before=("import torch", FIELDS), write={SOFTMAX: HEAD + "    return parts.softmax(x, dim)\n"}),
     honest("stub_left_in_a_branch", "words of the stub stay in a branch that nothing takes",
            write={SOFTMAX: HEAD + "    if x is None:\n        raise NotImplementedError('write stable_softmax here')\n" + BODY}),
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """THREATS.md, line 44: every way through torch that a machine found (routes.py) to what an exercise asks to write.
 
-All of them are read; for every exercise that forbids something, answers that take one are judged.
+All of them are called where their family is poisoned; for every exercise that forbids something, answers that call one
+are judged.
 """
 
 import ast
@@ -12,22 +13,37 @@ from attack_class import Attack, Class, unit_of
 
 from autograder.authoring.unit import unit_folders
 from autograder.judging.rules import rules_for
-from course.checking.forbidden import FAMILIES, read_source
+from autograder.sandbox.sandbox import Limits, Sandbox
+from course.checking.forbidden import FAMILIES, poisons
 
+MACHINE = Path(__file__).parent / "routes.py"
 ROUTES = json.loads((Path(__file__).parent / "routes.json").read_text())
 FAMILY = {"attention_of_torch": "attention"}  # of which the routes are
 BACKWARD = "autograd"  # routes to a gradient are named below: what computes one is a method of every tensor
+SUM, COLUMN = "lambda y: y.sin().sum()", "Y, torch.ones(3)"
 GRADIENTS = [
-    {"family": BACKWARD, "module": module, "name": name, "call": ""}
-    for module, name in (
-        ("torch.autograd", "grad"), ("torch.autograd", "backward"), ("torch.autograd.functional", "vjp"),
-        ("torch.autograd.functional", "jacobian"), ("torch.func", "vjp"), ("torch.func", "grad"),
-        ("torch.func", "jacrev"), ("torch._functorch.apis", "grad"), ("torch._functorch.eager_transforms", "vjp"),
-        ("torch.Tensor", "backward"), ("torch", "_softmax_backward_data"), ("torch.func", "hessian"),
-        ("torch._decomp.decompositions", "_softmax_backward_data"), ("torch.autograd.forward_ad", "make_dual"),
-        ("torch.func", "jvp"), ("torch.autograd.functional", "hvp"),
+    {"family": BACKWARD, "module": module, "name": name, "call": call}
+    for module, name, call in (
+        ("torch.autograd", "grad", "f(Y.sin().sum(), Y)"),
+        ("torch.autograd", "backward", "f(Y.sin().sum())"),
+        ("torch.autograd.functional", "vjp", f"f(torch.sin, {COLUMN})"),
+        ("torch.autograd.functional", "jvp", f"f(torch.sin, {COLUMN})"),
+        ("torch.autograd.functional", "jacobian", "f(torch.sin, Y)"),
+        ("torch.autograd.functional", "hessian", f"f({SUM}, Y)"),
+        ("torch.autograd.functional", "hvp", f"f({SUM}, {COLUMN})"),
+        ("torch.autograd.functional", "vhp", f"f({SUM}, {COLUMN})"),
+        ("torch.func", "vjp", "f(torch.sin, Y)[1](torch.ones(3))"),
+        ("torch.func", "grad", f"f({SUM})(Y)"),
+        ("torch.func", "grad_and_value", f"f({SUM})(Y)"),
+        ("torch.func", "jacrev", "f(torch.sin)(Y)"),
+        ("torch.func", "jacfwd", "f(torch.sin)(Y)"),
+        ("torch.func", "hessian", f"f({SUM})(Y)"),
+        ("torch.func", "jvp", "f(torch.sin, (Y,), (torch.ones(3),))"),
+        ("torch.func", "linearize", "f(torch.sin, Y)[1](torch.ones(3))"),
+        ("torch.Tensor", "backward", "f(Y.sin().sum())"),
+        ("torch._functorch.eager_transforms", "vjp", "f(torch.sin, Y)[1](torch.ones(3))"),
     )
-]  # fmt: skip
+]
 LEAST = 15  # routes for each exercise
 EXERCISES = [
     (unit.name, name, check.forbids)
@@ -56,13 +72,16 @@ def by_path(route: dict[str, str]) -> str:
     return f"import {route['module'].removesuffix('.Tensor')}\nroute = {route['module']}.{route['name']}\n"
 
 
-def taking(source: str, cell: str) -> str:
-    """An answer that uses the route of this cell in each function of its own."""
+def taking(source: str, cell: str, call: str) -> str:
+    """An answer that calls the route of this cell in each function of its own."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            node.body.insert(0, ast.parse("taken = route").body[0])
-    return cell + ast.unparse(tree)
+            node.body.insert(0, ast.parse("take()").body[0])
+    text = MACHINE.read_text()
+    numbers = text[text.index("X, Q, K, V =") : text.index("def modules()")]
+    taken = f"Y = torch.ones(3, requires_grad=True)\nf = route\ndef take(): return {call}\n"
+    return f"import torch\n{numbers}\n{cell}{taken}{ast.unparse(tree)}"
 
 
 def test_there_are_enough_routes():
@@ -71,31 +90,52 @@ def test_there_are_enough_routes():
     assert {"softmax", "log_softmax", "logsumexp"} <= {r["name"] for r in ROUTES if r["module"] == "torch"}
 
 
-@pytest.mark.parametrize("way", [by_import, by_path])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_no_route_is_read_as_honest(family, way):
-    """What is composed of other forbidden calls inside of a documented function is left to the poison."""
-    answer = "def f(x):\n    return route(x)\n"
-    found = {f"{r['module']}.{r['name']}": read_source([way(r), answer], "f", [family]) for r in routes_of((family,))}
-    assert [path for path, findings in found.items() if not findings and not is_carried(path)] == []
+CALLING = """
+import importlib, json, signal, sys, warnings
+warnings.simplefilter("ignore")
+import routes, torch
+from pathlib import Path
+signal.signal(signal.SIGPROF, routes._too_long)
+gives = []
+for number, route in enumerate(json.loads(Path("asked.json").read_text())):
+    try:
+        f = torch.Tensor if route["module"] == "torch.Tensor" else importlib.import_module(route["module"])
+        for part in route["name"].split("."): f = getattr(f, part)
+    except Exception: continue
+    if routes._gives(f, route["call"], routes.CALLS[route["family"]][1]): gives.append(number)
+print(json.dumps(gives))
+"""
 
 
-def is_carried(path: str) -> bool:
-    """A documented class whose work comes down to a forbidden operator, by any name."""
-    return path.startswith("torch.distributions.") and path.split(".")[-1] in CARRIED
+def giving(family: str, poisoned: bool) -> list[dict[str, str]]:
+    """The routes of a family that give its answer, where the family is poisoned or not."""
+    asked = [route for route in ROUTES if route["family"] == family]
+    files = {"routes.py": MACHINE.read_bytes(), "asked.json": json.dumps(asked).encode()}
+    with Sandbox(files, Limits(cell=240, submission=600)) as box:
+        runner = box.runner(poisons([family]) if poisoned else ())
+        [said] = runner.run_cells([("a", CALLING)])
+    assert said.error is None, said.error
+    return [asked[number] for number in json.loads(said.output.strip().splitlines()[-1])]
 
 
-CARRIED = ("Categorical", "Multinomial", "OneHotCategorical", "OneHotCategoricalStraightThrough")
+@pytest.mark.parametrize("family", sorted({route["family"] for route in ROUTES}))
+def test_no_route_gives_the_answer_where_it_is_poisoned(family):
+    assert giving(family, poisoned=True) == []
+
+
+def test_routes_do_where_nothing_is():
+    asked = [route for route in ROUTES if route["family"] == "normalisation"]
+    assert len(giving("normalisation", poisoned=False)) == len(asked)
 
 
 def hand_ins(unit: str, each: int) -> list[Attack]:
     """For every exercise of a unit that forbids something `each` answers, the course's own, that take a route."""
     made = []
     for name, forbids in ((n, f) for u, n, f in EXERCISES if u == unit):
-        chosen = [r for r in routes_of(forbids) if not is_carried(f"{r['module']}.{r['name']}")]
+        chosen = routes_of(forbids)
         for number in range(each):
             route, way = chosen[number * len(chosen) // each], (by_import, by_path)[number % 2]
-            source = taking(unit_of(unit).solution_source(name), way(route))
+            source = taking(unit_of(unit).solution_source(name), way(route), route["call"])
             others = tuple(set(unit_of(unit).points) - {name})
             made.append(Attack(f"{name}_{number}".lower(), 44, str(route), write={name: source}, solved=others))
     return made

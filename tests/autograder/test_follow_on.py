@@ -20,7 +20,7 @@ ASKED = ("rnn_step", "rnn_forward", "clip_gradient_norm")
 SLIP = "\n_right_step = rnn_step\ndef rnn_step(*given):\n    return 0.5 * _right_step(*given)\n"
 
 
-def judged(changes: dict, unit: str = UNIT) -> dict[str, ExerciseVerdict]:
+def judged(changes: dict, unit: str = UNIT, asked: tuple[str, ...] = ASKED) -> dict[str, ExerciseVerdict]:
     """The rows of the solved notebook with these exercises' cells changed: by text to add, or by a function."""
     (path,) = (ROOT / "solutions" / unit).glob("*.ipynb")
     notebook = nbformat.read(path, 4)
@@ -30,7 +30,7 @@ def judged(changes: dict, unit: str = UNIT) -> dict[str, ExerciseVerdict]:
             cell.source = change(cell.source) if callable(change) else cell.source + change
     handin = HandIn("someone", code_cells(notebook), "digest")
     rules = rules_for(unit)
-    few = cases.Cases(unit, {name: rules.recorded.check(name) for name in ASKED})
+    few = cases.Cases(unit, {name: rules.recorded.check(name) for name in asked})
     rules = replace(rules, recorded=few)
     return {row.name: row for row in judge(rules, handin, b"secret", kind="none").exercises}
 
@@ -57,6 +57,32 @@ def test_what_can_not_be_written_without_the_one_below_is_counted_as_well():
     rows = judged({"rnn_step": unwritten})
     assert rows["rnn_step"].score == 0
     assert rows["rnn_forward"].score == rows["rnn_forward"].max_score
+
+
+ATTENTION_BY_MASKING = """
+def scaled_dot_product_attention(q, k, v, mask=None):
+    if mask is None:
+        mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool)
+    weights = repaired_masking(q @ k.mT / math.sqrt(q.shape[-1]), mask)
+    return weights @ v, weights
+"""
+MASKING_BY_ATTENTION = """
+def repaired_masking(logits, mask):
+    if not (mask.dtype == torch.bool or mask.is_floating_point()):
+        raise TypeError("bool or float")
+    S = logits.shape[-1]
+    eye = torch.eye(S, dtype=logits.dtype).expand(*logits.shape[:-2], S, S)
+    mask = mask if mask.dtype == torch.bool else mask.to(logits.dtype)
+    return scaled_dot_product_attention(logits * math.sqrt(S), eye, eye, mask)[1]
+"""
+
+
+def test_of_answers_that_stand_on_each_other_the_upper_one_is_not_paid():
+    both = {"scaled_dot_product_attention": ATTENTION_BY_MASKING, "repaired_masking": MASKING_BY_ATTENTION}
+    rows = judged(both, find_unit("02").name, tuple(both))
+    assert rows["scaled_dot_product_attention"].score == 0
+    alone = judged({"repaired_masking": MASKING_BY_ATTENTION}, find_unit("02").name, tuple(both))["repaired_masking"]
+    assert alone.score == alone.max_score
 
 
 def verdict(score, named="", reason=""):

@@ -339,7 +339,7 @@ ATTACKS = [
     # the channel
     Attack(CHANNEL, "a frame larger than any answer",
            "import gc, json, struct\n[desk] = [o for o in gc.get_objects() if type(o).__name__ == 'Runner']\n"
-           "head = json.dumps({'cell': 'attack', 'error': None, 'error_name': '', 'seconds': 0}).encode()\n"
+           "head = json.dumps({'cell': 'attack', 'error': None, 'error_name': '', 'seconds': 0, 'line': 0}).encode()\n"
            "desk.sock.sendall(struct.pack('<4sIQ', b'CRS1', len(head), 257 << 20) + head)\n"
            "for _ in range(257): desk.sock.sendall(bytes(1 << 20))",
            {"the largest answer": Judge(wire, "MAX_ANSWER", 1 << 40)},
