@@ -34,8 +34,8 @@ from course.checking import cases, cells, forbidden, foundations
 from course.checking.check import quiet
 from course.checking.subject import SubjectError
 from course.checking.verdict import ExerciseVerdict, Verdict, encodable, without_points
+from course.worker.poison import REFUSAL
 from course.worker.session import CellResult
-from course.worker.worker import REFUSAL
 from grader_kernels import language
 from grader_kernels.compiling.compiler import Compiler
 

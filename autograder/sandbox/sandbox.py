@@ -169,7 +169,7 @@ class Sandbox:
         self.close()
 
     def runner(self, poison: Iterable[str] = ()) -> Runner:
-        """Fork a fresh process that can run cells. poison: operators that raise in it (worker.poison_operators)."""
+        """Fork a fresh process that can run cells. poison: operators that raise in it (course.worker.poison)."""
         pid, handle, sock = self._fork({"op": "runner", "poison": list(poison)})
         runner = Runner(self, pid, handle, sock)
         self.runners.append(runner)

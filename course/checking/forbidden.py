@@ -1,6 +1,6 @@
 """Forbidden shortcuts: a library call where the exercise asks to write the thing.
 
-What an answer earns in a class is decided by running it where `Family.operators` raise (course.worker.worker). In a
+What an answer earns in a class is decided by running it where `Family.operators` raise (course.worker.poison). In a
 notebook `watching` sees which of them an answer calls, in itself or through others; nothing is made to fail there.
 `read_source` finds the words: it reads the definition of the exercise and of everything it uses, through import aliases
 and assignments. It does not guess: what it can't follow it leaves alone.
@@ -40,7 +40,7 @@ class Family(NamedTuple):
 
     rule: the sentence that the docstring of an exercise says where they are forbidden.
     paths: dotted names. methods: methods and attributes of tensors and of what they lead to. operators: what
-    `course.worker.worker.poison_operators` takes: aten operators, every overload of them, and Python functions of the
+    `course.worker.poison` takes: aten operators, every overload of them, and Python functions of the
     library that are composed of operators which an exercise may need.
     """
 
@@ -190,7 +190,9 @@ def watching(forbids: Iterable[str]) -> Iterator[list[str]]:
     from torch.utils._python_dispatch import TorchDispatchMode
 
     families, seen = [FAMILIES[f] for f in forbids if f != "autograd"], []
-    names = {name.rpartition(".")[2] for family in families for name in (*family.operators, *family.methods)}
+    functions = "torch.nn.functional."
+    named = {name.removeprefix(functions) for family in families for name in (*family.operators, *family.methods)}
+    names = {name for name in named if "." not in name}
 
     def note(name: str) -> None:
         if name in names:

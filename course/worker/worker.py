@@ -17,32 +17,26 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
-import ctypes
 import functools
 import gc
-import glob
 import importlib
 import importlib.util
-import inspect
 import itertools
 import os
-import pkgutil
-import re
 import select
 import signal
 import socket
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, NoReturn
 
 import psutil
 import torch
 
-from course.worker import walls
+from course.worker import poison, walls
 from course.worker.session import Session, hang_up_keyboard
 from grader_kernels import wire
 
@@ -368,39 +362,6 @@ def confine_self(limits: dict[str, int]) -> None:
             resource.setrlimit(which, (value, value))
 
 
-def close_doors() -> None:
-    """In a process whose operators are poisoned, for good: no file with the library's code can be read, no program
-    started, no native code called by its name."""
-    if LINUX and walls.landlock_version():
-        walls.read_only_these(_readable())
-    sys.addaudithook(_no_native_code)
-
-
-def _readable() -> list[str]:
-    """Folders and files without an implementation of what exercises ask for: the standard library, system libraries,
-    packages for figures and tables."""
-    standard = sysconfig.get_paths()["stdlib"]
-    found = [os.path.join(standard, name) for name in os.listdir(standard) if name != "site-packages"]
-    for site in (path for path in sys.path if path.endswith(("site-packages", "dist-packages"))):
-        found += [os.path.join(site, name) for name in os.listdir(site) if _PLAIN.match(name)]
-    found.append(os.path.join(os.path.dirname(importlib.util.find_spec("course").origin), "runs"))
-    return [*found, *_SYSTEM, *glob.glob(f"{os.path.dirname(standard)}/*.so*")]
-
-
-_PLAIN = re.compile(
-    r"(numpy|matplotlib|mpl_toolkits|PIL|pillow|cycler|dateutil|six|pyparsing|packaging|kiwisolver|contourpy|fontTools"
-    r"|fonttools|IPython|ipython|ipywidgets|traitlets|pygments|jedi|parso|prompt_toolkit|pexpect|rich|tqdm|einops"
-    r"|pandas|pytz|tzdata|babel|typing_extensions|msgspec|psutil|sympy|mpmath|regex|yaml|pydantic|pydantic_core|annotated_types|typing_inspection|ptyprocess)\b"
-)
-_SYSTEM = ("/tmp", "/dev", "/proc", "/etc", "/usr/share", "/lib", "/lib64")
-
-
-def _no_native_code(event: str, args: tuple) -> None:
-    assert event[:7] != "ctypes.", event
-    assert event not in ("gc.get_objects", "gc.get_referrers", "gc.get_referents"), event
-    assert event != "object.__setattr__" or args[1] != "__code__", event
-
-
 # --- runner -------------------------------------------------------------------------------------------------------
 
 
@@ -412,13 +373,14 @@ class Runner:
         self.children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, number of the exercise)
         self.poisoned = False
 
-    def serve(self, poison: list[str], limits: dict[str, int]) -> None:
+    def serve(self, names: list[str], limits: dict[str, int]) -> None:
+        """names: of operators to poison, if any."""
         confine_self(limits)
         hang_up_keyboard()
-        poisoned = poison_operators(poison) if poison else []
-        self.poisoned = bool(poison)
-        if poison:
-            close_doors()
+        poisoned = poison.poison_operators(names) if names else []
+        self.poisoned = bool(names)
+        if names:
+            poison.close_doors()
         wire.send(self.sock, {"ready": True, "poisoned": len(poisoned)})
         while True:
             self._report_deaths()
@@ -644,132 +606,3 @@ def serve_replay(sock: socket.socket, limits: dict[str, int]) -> None:
         except Exception as error:
             buffers, reply = [], {"id": header["id"], "failed": in_words(error)}
         wire.send(sock, reply, buffers)
-
-
-# --- poison -------------------------------------------------------------------------------------------------------
-
-AUTOGRAD = "Autograd"  # in the place of a name: what records a graph, of every operator
-AUTOGRAD_KEYS = (AUTOGRAD, "AutogradCPU", "AutogradNestedTensor", "AutogradOther")
-COMPUTING_KEYS = (
-    "CPU", "MkldnnCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "QuantizedCPU", "CompositeImplicitAutograd",
-    "CompositeImplicitAutogradNestedTensor", "CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional",
-    "FuncTorchBatched", "FuncTorchBatchedDecomposition", "FuncTorchVmapMode",
-)  # fmt: skip
-IN_PYTHON = ("torch._refs", "torch._refs.special", "torch._refs.nn.functional", "torch._decomp.decompositions")
-LIBRARIES = ("torch", "course", "numpy")  # whose functions have names with dots
-CLOSED = ("torch.ao", "torch.quantization", "torch.nn.modules.linear_cross_entropy")  # layers written in Python
-has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
-
-
-def poison_operators(names: list[str]) -> list[str]:
-    """Make ATen operators raise on the CPU, below Python, as long as the process lives; what was changed.
-
-    names: "softmax.int", "aten::_softmax" or "_softmax" (every overload), for tensors of any layout. What torch has for
-    them in Python raises, too, and all of CLOSED.
-    "torch.nn.functional.name": a function of a library, composed of operators that an exercise may need.
-    "Autograd": no operator records a graph or carries a tangent.
-    What computed before is gone: nothing in the process holds it. Unknown names raise ValueError.
-    """
-    functions = [name for name in names if name.partition(".")[0] in LIBRARIES]
-    for function in map(pkgutil.resolve_name, functions):
-        _empty(function) if isinstance(function, FunctionType) else _take_away(function)
-    for function in _functions_below(CLOSED):
-        _empty(function)
-    library = _library_for_good()
-    done = _without_graphs(library) if AUTOGRAD in names else []
-    for name in names:
-        if name not in functions and name != AUTOGRAD:
-            overloads = _overloads(name)
-            for function in _in_python(name, overloads):
-                _empty(function)
-            done += [overload for overload in overloads if _poison(library, overload)]
-    return done + functions
-
-
-def _library_for_good() -> Any:
-    """A library of kernels that nothing in Python leads to: who finds it could destroy it, and its kernels with it."""
-    library = torch._C._dispatch_library("IMPL", "aten", "", __file__, 0)
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
-    return library
-
-
-def _without_graphs(library: Any) -> list[str]:
-    """Let every operator pass by its kernel for autograd, to the one that computes."""
-    aten = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
-    found = [(name.removeprefix("aten::"), key) for name in aten for key in AUTOGRAD_KEYS if has_kernel(name, key)]
-    for overload, key in found:
-        library.impl(overload, key, torch.library.fallthrough_kernel, False)
-    return list(dict.fromkeys(overload for overload, _ in found))
-
-
-def _poison(library: Any, overload: str) -> bool:
-    """Whether there was something to poison."""
-    keys = [key for key in COMPUTING_KEYS if has_kernel(f"aten::{overload}", key)]
-    said = REFUSAL.format(overload.partition(".")[0])
-    composed = any(key.startswith("Composite") for key in keys)  # then it has one for every layout
-
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise RuntimeError(said)
-
-    for key in COMPUTING_KEYS if composed else keys:
-        library.impl(overload, key, refuse, False)
-    return bool(keys)
-
-
-def _in_python(name: str, overloads: list[str]) -> Iterator[FunctionType]:
-    """What torch has in Python for an operator: references and decompositions, without their wrappers."""
-    packet = name.removeprefix("aten::").partition(".")[0]
-    found = [getattr(importlib.import_module(m), n, None) for m in IN_PYTHON for n in (packet, packet.lstrip("_"))]
-    for each in overloads:
-        overload = getattr(getattr(torch.ops.aten, packet), each.partition(".")[2] or "default")
-        tables = torch._decomp.global_decomposition_table
-        found += [table.get(overload) for kind, table in tables.items() if kind != "meta"]
-        found += [kernel for key, kernel in overload.py_kernels.items() if str(key) != "DispatchKey.Meta"]
-    for function in map(inspect.unwrap, filter(callable, found)):
-        if isinstance(function, FunctionType):
-            yield function
-
-
-def _functions_below(packages: tuple[str, ...]) -> Iterator[FunctionType]:
-    """The functions of modules that are loaded, and the methods of their classes."""
-    inside = tuple(f"{package}." for package in packages)
-    for module in [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(inside)]:
-        for value in list(vars(module).values()):
-            held = [value, *vars(value).values()] if isinstance(value, type) else [value]
-            for each in (part.__func__ if isinstance(part, staticmethod | classmethod) else part for part in held):
-                if isinstance(each, FunctionType) and each.__module__ == module.__name__:
-                    yield each
-
-
-def _take_away(function: Any) -> None:
-    """A function that is not written in Python, out of every module that holds it."""
-    for module in list(sys.modules.values()):
-        for name in [name for name, value in list(vars(module).items()) if value is function]:
-            delattr(module, name)
-
-
-def _empty(function: FunctionType) -> None:
-    """Give a function code that raises, with its name; one with a closure gets code with one."""
-    says = {REFUSAL: REFUSAL.format(function.__name__)}
-    code, old = _refused.__code__, function.__code__
-    consts = tuple(says.get(each, each) if type(each) is str else each for each in code.co_consts)
-    function.__code__ = code.replace(co_consts=consts, co_freevars=old.co_freevars)
-    function.__defaults__ = function.__kwdefaults__ = None
-
-
-def _refused(*_: Any, **__: Any) -> NoReturn:
-    raise RuntimeError("not for this exercise: `{}`")
-
-
-REFUSAL = _refused.__code__.co_consts[-1]  # what it says, with a name
-
-
-def _overloads(name: str) -> list[str]:
-    name = name.removeprefix("aten::")
-    packet, _, overload = name.partition(".")
-    if not hasattr(torch.ops.aten, packet):
-        raise ValueError(f"there is no operator aten::{packet}")
-    known = getattr(torch.ops.aten, packet).overloads()
-    if overload:
-        return [name]
-    return [packet if o == "default" else f"{packet}.{o}" for o in known]

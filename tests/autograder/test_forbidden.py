@@ -64,6 +64,7 @@ CALLED = {  # what a notebook sees of an answer that runs, whatever its source s
 NOT_CALLED = {
     "in a branch that nothing takes": "def f(x):\n    if x is None: return torch.softmax(x, -1)\n    return x.exp()",
     "as a type": "def f(x): return x.exp() if not isinstance(x, nn.Softmax) else x",
+    "an operator that is allowed": "def f(x): return torch.logaddexp(x, x).exp()",
     "in a test beside it": "def f(x): return x.exp()\ndef test(): return f(X) - X.softmax(-1)\ntest()",
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 from autograder.sandbox.sandbox import Limits, Sandbox, why_not
 from course.checking.forbidden import FAMILIES, poisons
-from course.worker.worker import LIBRARIES
+from course.worker.poison import LIBRARIES
 
 if sys.platform != "linux" or why_not():
     pytest.skip("the sandbox needs Linux and namespaces", allow_module_level=True)
@@ -131,7 +131,7 @@ T.detach, builtins.isinstance, builtins.RuntimeError = lambda t: t.clone(), lamb
 found = tried(lambda: x.softmax(-1))
 T.detach, builtins.isinstance, builtins.RuntimeError, torch.Tensor = kept""",
     "its library destroyed": """
-import course.worker.worker as w
+import course.worker.poison as w
 for held in [*vars(w).values(), *vars(torch.library).values()]:
     if isinstance(held, torch.library.Library): held._destroy()
 found = tried(lambda: x.softmax(-1))""",
@@ -156,7 +156,7 @@ GONE = {  # what would hold the library's code, or lead to native code: each rai
     "native code of torch": "import ctypes; ctypes.CDLL(torch._C.__file__)",
     "an address": "import ctypes; ctypes.string_at(id(x), 8)",
     "the old code of a function": "import gc; gc.get_objects()",
-    "the wall itself": "import course.worker.worker as w; w._no_native_code.__code__ = (lambda e, a: None).__code__",
+    "the wall itself": "import course.worker.poison as w; w._no_native_code.__code__ = (lambda e, a: None).__code__",
     "numpy's": "import numpy as np; np.logaddexp",
 }
 EVERYDAY = """
