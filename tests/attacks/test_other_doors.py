@@ -2,8 +2,12 @@
 
 # ruff: noqa: E501 - attacks are programs in strings
 
+import nbformat
 import pytest
-from attack_class import Attack, Class, check_nothing_outside_changed, check_verdict
+from attack_class import Attack, Class, check_nothing_outside_changed, check_verdict, hand_in
+
+from autograder.judging import judge as judging
+from autograder.judging.rules import HandIn, code_cells, rules_for
 
 UNIT = "02_attention"
 SOFTMAX, BACKWARD = "stable_softmax", "attention_backward"
@@ -25,6 +29,68 @@ def loss(q, k, v, grad_out, mask):
 def attention_backward(q, k, v, grad_out, mask=None):
     y, leaves = loss(q, k, v, grad_out, mask)
 """
+# Text of torch's own: who runs it where nothing can be read has nothing to run.
+READ = """
+import sys, ast, torch, torch._decomp.decompositions as D
+found = next(n for n in ast.parse(open(D.__file__).read()).body if getattr(n, "name", "") == "_softmax")
+found.decorator_list, got = [], {}
+exec(compile(ast.unparse(found), "lib", "exec"), vars(D), got)
+GOT = got["_softmax"]
+def stable_softmax(x, dim=-1): return GOT(x, dim, False)
+"""
+COMPILED = """
+import marshal, types, torch, importlib.util, torch._decomp.decompositions as D
+code = marshal.loads(open(importlib.util.cache_from_source(D.__file__), "rb").read()[16:])
+found = next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == "_softmax")
+GOT = types.FunctionType(found, vars(D))
+def stable_softmax(x, dim=-1): return GOT(x, dim, False)
+"""
+CTC = """
+import torch.nn.functional as F
+def stable_softmax(x, dim=-1):
+    w = x.detach().double().transpose(dim, -1)
+    flat = w.reshape(-1, w.shape[-1])
+    rows, n = flat.shape
+    logs = torch.zeros(2 * n - 1, rows, 2, dtype=torch.double)
+    logs[1::2, :, 1] = -math.inf
+    logs[0::2, :, 1] = flat.T
+    ones, lengths = torch.ones(rows, 1, dtype=torch.long), torch.full((rows,), 2 * n - 1)
+    loss = F.ctc_loss(logs, ones, lengths, torch.ones(rows, dtype=torch.long), reduction="none")
+    y = torch.exp(flat + loss[:, None]).reshape(w.shape).transpose(dim, -1).to(x.dtype)
+    z = torch.where(x.isinf(), 0.0, x - x.detach())
+    return y + y * (z - (y * z).sum(dim, keepdim=True))
+"""
+OF_NUMPY = """
+import numpy as np
+def stable_softmax(x, dim=-1):
+    w = x.detach().double()
+    reduce = getattr(vars(np)["log" "add" "exp"], "reduce")
+    y = torch.exp(w - torch.from_numpy(np.asarray(reduce(w.numpy(), axis=dim, keepdims=True)))).to(x.dtype)
+    z = torch.where(x.isinf(), 0.0, x - x.detach())
+    return y + y * (z - (y * z).sum(dim, keepdim=True))
+"""
+CHUNKED = """
+def stable_softmax(x, dim=-1):
+    y = x.transpose(dim, -1)
+    w = y.detach().reshape(-1, y.shape[-1]).double()
+    top, z = w.argmax(1), torch.where(w.isinf(), w.new_tensor(-1e6), w)
+    eye, options = torch.eye(w.shape[-1], dtype=w.dtype), nn.LinearCrossEntropyOptions()
+    loss = nn.functional.linear_cross_entropy(z, eye, top, reduction="none", options=options)
+    p = torch.exp(w - (loss + z.gather(1, top[:, None])[:, 0])[:, None]).reshape(y.shape).transpose(dim, -1).to(x.dtype)
+    d = torch.where(x.isinf(), 0.0, x - x.detach())
+    return p + p * (d - (p * d).sum(dim, keepdim=True))
+"""
+QUANTIZABLE = """
+from torch.ao.nn.quantizable.modules.rnn import LSTMCell
+def lstm_step(x, h, c, w_x, w_h, b):
+    cell = LSTMCell(x.shape[-1], h.shape[-1]).to(x.dtype)
+    weights = {"igates.weight": w_x, "igates.bias": b, "hgates.weight": w_h, "hgates.bias": torch.zeros_like(b)}
+    return torch.func.functional_call(cell, weights, (x, (h, c)))
+"""
+RELOADED = """
+import importlib, torch.ao.nn.quantizable.modules.rnn as rnn
+importlib.reload(rnn)
+""" + QUANTIZABLE.replace("from torch.ao.nn.quantizable.modules.rnn import LSTMCell", "LSTMCell = rnn.LSTMCell")
 LAYER = """
 class NAME(nn.Module):
     def __init__(self, width, eps=EPS):
@@ -114,11 +180,28 @@ ATTACKS = [
     # modules that a notebook writes
     door("module_called_torch", "a module cell with the name of a library", "import torch\n" + HEAD + "    return torch._decomp.decompositions._softmax(x, dim, False)\n", before=("%%writefile torch.py\nx = 1",)),
     door("library_of_a_module", "the library by way of a module cell", "import hidden\n" + HEAD + "    return hidden.torch._decomp.decompositions._softmax(x, dim, False)\n", before=("%%writefile hidden.py\nimport torch",)),
+    # what a process could read, run or load
+    door("source_that_runs", "the library's source, by a call that no reader sees", f"def obtain():\n    from builtins import exec as e\n    return e\nobtain().__call__.__call__({READ!r}, globals())\n"),
+    door("compiled_source", "its compiled source", COMPILED),
+    # functions that come down to it, and were on no list
+    door("alignments_of_one_path", "a loss that sums over alignments", CTC),
+    door("reduced_by_numpy", "numpy's logaddexp, reduced", OF_NUMPY),
+    door("loss_in_chunks", "a cross-entropy that torch composes in Python", CHUNKED),
+    door("quantizable_cell", "a cell that is written in Python", QUANTIZABLE, "lstm_step"),
+    door("quantizable_cell_reloaded", "the same, imported once more", RELOADED, "lstm_step"),
+    door("mapped_attention", "attention under vmap, whose rule is native code", "def scaled_dot_product_attention(q, k, v, mask=None):\n    scores = q @ k.mT / q.shape[-1] ** 0.5\n"
+         "    scores = scores if mask is None else scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask\n"
+         "    return torch.vmap(F.scaled_dot_product_attention)(q[None], k[None], v[None], *(() if mask is None else (mask[None],)))[0], scores.softmax(-1)\n",
+         "scaled_dot_product_attention", before=("import torch.nn.functional as F",)),
+    layer("by_cosine", "a cosine divides by the norm", "t = torch.cat([wide, torch.full_like(wide[..., :1], (d * self.eps) ** 0.5)], -1)\n"
+          "y = nn.functional.cosine_similarity(t[..., None, :], torch.eye(d + 1, dtype=wide.dtype)[:-1], dim=-1, eps=1e-30)\nreturn (y * d ** 0.5 * self.weight).to(x.dtype)"),
+    layer("by_an_embedding", "an embedding that rescales its rows", "e = torch.full_like(wide[..., :1], (d * self.eps) ** 0.5)\nt = torch.cat([wide, e], -1).reshape(-1, d + 1).detach() * 1e8\n"
+          "y = nn.functional.embedding(torch.arange(len(t)), t, max_norm=1.0)[:, :-1].reshape(x.shape) * d ** 0.5\nreturn (y * self.weight).to(x.dtype)"),
     # right answers whose source stopped the reader, or has a text that no verdict could carry
     door("empty_format", "a name without parts", HEAD + "    getattr(x, f'', None)\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", scores={"stable_softmax": 2.0}),
     door("half_a_pair", "a name that is no text", HEAD + "    if dim > 99: getattr(torch, '\\ud800')\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", scores={"stable_softmax": 2.0}),
 ]  # fmt: skip
-UNITS = {"gru_step": "01_rnn_limits", "rnn_step": "01_rnn_limits", "RMSNorm": "04_transformer", "LayerNorm": "04_transformer"}
+UNITS = {"lstm_step": "01_rnn_limits", "gru_step": "01_rnn_limits", "rnn_step": "01_rnn_limits", "RMSNorm": "04_transformer", "LayerNorm": "04_transformer"}
 
 
 def unit(attack):
@@ -141,6 +224,20 @@ def graded(tmp_path_factory):
         return made[name]
 
     return of
+
+
+OPEN = (  # those that give the right answer where nothing is poisoned
+    "source_that_runs", "compiled_source", "alignments_of_one_path", "reduced_by_numpy", "loss_in_chunks",
+    "quantizable_cell", "quantizable_cell_reloaded", "mapped_attention", "by_cosine", "by_an_embedding",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack.name in OPEN], ids=lambda a: a.name)
+def test_it_would_where_nothing_is_poisoned(attack, monkeypatch):
+    monkeypatch.setattr(judging._Session, "_without_shortcuts", lambda session, rows: rows)
+    notebook = nbformat.reads(hand_in(attack, unit(attack), ""), 4)
+    verdict = judging.judge(rules_for(unit(attack)), HandIn(attack.name, code_cells(notebook), attack.name), b"secret")
+    assert sum(row.score for row in verdict.exercises if row.name in attack.write) > 0
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
