@@ -11,6 +11,7 @@ its address. Without Landlock (Linux 5.13) files can be read. Not here: which op
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
 import glob
 import importlib
 import importlib.util
@@ -169,6 +170,11 @@ def close_doors() -> None:
     if sys.platform == "linux" and walls.landlock_version():
         walls.read_only_these(_readable())
     sys.addaudithook(_no_native_code)
+    del walls._libc
+    for module in (ctypes, ctypes.util, sys.modules["_ctypes"]):
+        sys.modules[module.__name__] = None  # importing it raises ImportError
+        for name in [name for name in vars(module) if not name.startswith("__")]:
+            delattr(module, name)
 
 
 def _readable() -> list[str]:

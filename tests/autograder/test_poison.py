@@ -154,6 +154,8 @@ GONE = {  # what would hold the library's code, or lead to native code: each rai
     "a spawned process": "import multiprocessing as m; p = m.get_context('spawn').Process(target=print); p.start(); p.join(); 1 // (p.exitcode == 0)",
     "native code": "import ctypes; ctypes.CDLL(None)",
     "native code of torch": "import ctypes; ctypes.CDLL(torch._C.__file__)",
+    "native code that is held already": "import course.worker.walls as w; w._libc.getpid()",
+    "native code by an array": "import numpy as np; np.ones(1).ctypes.data",
     "an address": "import ctypes; ctypes.string_at(id(x), 8)",
     "the old code of a function": "import gc; gc.get_objects()",
     "the wall itself": "import course.worker.poison as w; w._no_native_code.__code__ = (lambda e, a: None).__code__",
