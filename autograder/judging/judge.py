@@ -191,15 +191,16 @@ class _Session:
         if to_run:
             limits = replace(self.limits, submission=max(self.left(), min(self.limits.submission, LEAST_LEFT)))
             with self._stage("poisoned runs"), self._sandbox(limits) as box:
+                pieces = self._pieces()
                 for forbids, group in to_run.items():
-                    found |= self._run_poisoned(box, forbids, group)
+                    found |= self._run_poisoned(box, pieces, forbids, group)
         return list(found.values())
 
     def _run_poisoned(
-        self, box: Sandbox, forbids: tuple[str, ...], rows: list[ExerciseVerdict]
+        self, box: Sandbox, pieces: list[tuple[str, str]], forbids: tuple[str, ...], rows: list[ExerciseVerdict]
     ) -> dict[str, ExerciseVerdict]:
         """Rows whose trials don't all pass where what is forbidden raises, each with the reason."""
-        pieces, self.refusals = self._pieces(), []
+        self.refusals = []
         try:
             runner, results = box.run_notebook(pieces, forbidden.poisons(forbids))
         except Lost:

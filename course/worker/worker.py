@@ -36,6 +36,7 @@ from typing import Any, NoReturn
 import psutil
 import torch
 
+from course.checking.cells import statements
 from course.worker import poison, walls
 from course.worker.session import Session, hang_up_keyboard
 from grader_kernels import wire
@@ -460,12 +461,9 @@ def _within(seconds: float) -> Iterator[None]:
 
 def _defines(source: str) -> bool:
     """Whether a statement does nothing but define or import."""
-    try:
-        found = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+    found = statements(source)
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
-    return all(isinstance(statement, kinds) for statement in found)
+    return bool(found) and all(isinstance(statement, kinds) for statement in found)
 
 
 def _descriptors() -> list[int]:
