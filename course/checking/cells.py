@@ -34,6 +34,7 @@ MOST_CROWDED = 2_000_000  # see _crowding
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 SCOPES = FUNCTIONS + COMPREHENSIONS
+PLAIN = ("attr", "value", "type_comment", "module")  # fields of syntax trees in which a text is no name of a scope
 _TOKEN = re.compile(r"\w+|[^\w ]")
 _BLANKS = re.compile(r"[ \t\f]{9,}")
 _WRITEFILE = re.compile(r"^%%(?:writefile|file)\s+(?:\./)?([A-Za-z_]\w*)\.py\s*$")
@@ -114,32 +115,43 @@ def bound_names(reading: Reading) -> frozenset[str]:
 
 def bound(table: symtable.SymbolTable) -> frozenset[str]:
     """Names that are assigned or imported at the top of a table."""
-    return frozenset(s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported())
+    return frozenset(s.get_name() for s in _symbols(table) if s.is_assigned() or s.is_imported())
 
 
 def used_names(table: symtable.SymbolTable) -> Iterator[str]:
     """Names that code takes from the notebook: parameters and locals are its own."""
     top = table.get_type() == "module"
-    for symbol in table.get_symbols():
+    for symbol in _symbols(table):
         if symbol.is_referenced() if top else symbol.is_global():
             yield symbol.get_name()
     for child in table.get_children():
         yield from used_names(child)
 
 
+def _symbols(table: symtable.SymbolTable) -> list[symtable.Symbol]:
+    """What `table.get_symbols()` gives, without its namespaces: to find them it compares each name with each scope."""
+    top = table.get_type() == "module"
+    return [symtable.Symbol(name, flags, module_scope=top) for name, flags in table._table.symbols.items()]
+
+
 @functools.lru_cache(maxsize=512)
 def _parses(source: str) -> bool:
+    return _parsed(source) is not None
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(source: str) -> ast.Module | None:
+    """The syntax tree, or None; kept for who asks next."""
     try:
-        ast.parse(source)
+        return ast.parse(source)
     except UNREADABLE:
-        return False
-    return True
+        return None
 
 
 @functools.lru_cache(maxsize=512)
 def _whole(python: str) -> Reading:
     """Source that parses, up to the first statement that can't be compiled: IPython runs those above it."""
-    if _crowding(python) > MOST_CROWDED:
+    if _crowding(_parsed(python)) > MOST_CROWDED:
         return Reading("", TOO_LONG, 1)
     found = Reading(python)
     for _ in range(MOST_MISTAKES):
@@ -151,18 +163,28 @@ def _whole(python: str) -> Reading:
     return found._replace(python="")
 
 
-def _crowding(python: str) -> int:
-    """How many names Python's own symbol tables copy: each function's, for every scope that begins in it."""
-    names, scopes, todo = collections.Counter(), collections.Counter(), [(ast.parse(python), 0)]
+def _crowding(tree: ast.Module) -> int:
+    """How many names Python's own symbol tables copy, at most: each function's, for every scope inside it."""
+    names, scopes, around = collections.Counter(), collections.Counter(), {}
+    todo: list[tuple[ast.AST, int]] = [(tree, 0)]
     while todo:
         node, function = todo.pop()
-        if isinstance(node, SCOPES):
-            scopes[function] += 1
-            function = id(node)
-        elif isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)):
-            names[function] += 1
+        if function:
+            names[function] += sum(_identifiers(value) for name, value in vars(node).items() if name not in PLAIN)
+        if isinstance(node, SCOPES) or isinstance(node, ast.ClassDef):
+            outer = function
+            while outer:
+                scopes[outer] += 1
+                outer = around[outer]
+            if not isinstance(node, ast.ClassDef):  # whose names are seen in no scope below
+                around[id(node)], function = function, id(node)
         todo += ((child, function) for child in ast.iter_child_nodes(node))
-    return sum(count * scopes[function] for function, count in names.items() if function)
+    return sum(count * scopes[function] for function, count in names.items())
+
+
+def _identifiers(value: Any) -> int:
+    """How many names stand in a field of a syntax tree's node itself."""
+    return sum(map(_identifiers, value)) if type(value) is list else isinstance(value, str)
 
 
 def _above(python: str, error: BaseException) -> Reading:

@@ -60,8 +60,9 @@ def poison_operators(names: list[str]) -> list[str]:
     What computed before is gone: nothing in the process holds it. Unknown names raise ValueError.
     """
     functions = [name for name in names if name.partition(".")[0] in LIBRARIES]
-    for function in map(pkgutil.resolve_name, functions):
-        _empty(function) if isinstance(function, FunctionType) else _take_away(function)
+    for name in functions:
+        function = pkgutil.resolve_name(name)
+        _empty(function) if isinstance(function, FunctionType) else _take_away(function, name.partition(".")[0])
     for function in _functions_below(CLOSED):
         _empty(function)
     library = _library_for_good()
@@ -130,9 +131,9 @@ def _functions_below(packages: tuple[str, ...]) -> Iterator[FunctionType]:
                     yield each
 
 
-def _take_away(function: Any) -> None:
-    """A function that is not written in Python, out of every module that holds it."""
-    for module in list(sys.modules.values()):
+def _take_away(function: Any, package: str) -> None:
+    """A function that is not written in Python, out of the modules of its package: no other holds one."""
+    for module in [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(f"{package}.")]:
         for name in [name for name, value in list(vars(module).items()) if value is function]:
             delattr(module, name)
 

@@ -15,6 +15,7 @@ from grader_kernels.language.refusing import LanguageError
 from grader_kernels.language.words import DTYPE_NAMES, JIT_OPTIONS
 
 MAX_SOURCE = 2_000_000
+MAX_NODES = 40_000  # of the syntax trees of all functions that a launch needs; our flash attention has 800
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
@@ -59,6 +60,7 @@ def _closure(
     others: dict[str, Any] = {}
     fields = fields_of(scope) | {name for name in given if may_be_field(name)}
     waiting = [(name, _kernel(scope, name)) for name in sorted(needed)]
+    nodes = 0
     while waiting:
         name, meaning = waiting.pop()
         if isinstance(meaning, Jitted):
@@ -68,6 +70,9 @@ def _closure(
             if own not in functions:
                 Walk.plain_name(own, meaning.node)
                 functions[own] = meaning
+                nodes += sum(1 for _ in ast.walk(meaning.node))
+                if nodes > MAX_NODES:
+                    raise LanguageError(f"{own}: a kernel with this much code is not read", meaning.node.lineno)
                 waiting.extend(sorted(walk(meaning, fields).items(), key=lambda pair: pair[0]))
             elif functions[own].node is not meaning.node:
                 raise _twice(own)

@@ -68,11 +68,12 @@ def dotted(node: ast.expr) -> str | None:
 
 def _inside(statement: ast.AST) -> Iterator[ast.AST]:
     """The statement and what stands in it, but not what stands in functions and classes in it."""
-    yield statement
-    if isinstance(statement, (*SCOPES, ast.Lambda)):
-        return
-    for child in ast.iter_child_nodes(statement):
-        yield from _inside(child)
+    todo = [statement]
+    while todo:
+        node = todo.pop()
+        yield node
+        if not isinstance(node, (*SCOPES, ast.Lambda)):
+            todo += reversed(list(ast.iter_child_nodes(node)))
 
 
 class Scope:

@@ -160,6 +160,7 @@ GONE = {  # what would hold the library's code, or lead to native code: each rai
     "the old code of a function": "import gc; gc.get_objects()",
     "the wall itself": "import course.worker.poison as w; w._no_native_code.__code__ = (lambda e, a: None).__code__",
     "numpy's": "import numpy as np; np.logaddexp",
+    "numpy's, wherever a module holds it": "import sys, numpy as np; next(v for m in list(sys.modules.values()) for v in list(vars(m).values()) if isinstance(v, np.ufunc) and v.__name__ == 'logaddexp')",
 }
 EVERYDAY = """
 x = torch.randn(4, 3, requires_grad=True); print(x, x.exp(), torch.zeros(2).to_sparse(), torch.zeros(3, dtype=torch.cfloat))

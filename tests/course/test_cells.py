@@ -3,6 +3,7 @@
 import ast
 import json
 import subprocess
+import symtable
 import sys
 import time
 
@@ -10,7 +11,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from course.checking.cells import bound_names, read, read_all, statements
+from autograder import ROOT
+from course.checking.cells import TOO_LONG, _symbols, bound_names, read, read_all, statements
 
 READ = {
     "x = 1\ny?": "x = 1\npass",
@@ -96,6 +98,43 @@ def test_the_names_are_those_that_ipython_binds():
     done = subprocess.run([sys.executable, "-c", BOUND], input=json.dumps(RUN), capture_output=True, text=True)
     for source, names in zip(RUN, json.loads(done.stdout), strict=True):
         assert {n for n in names if not n.startswith("_") and n != "out"} <= bound_names(read(source)), source
+
+
+PACKAGES = ("course", "autograder", "grader_kernels")
+OURS = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py") if path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", OURS[::7], ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_symbols_are_those_of_the_table(path):
+    """Python's own way to them, which is quadratic, on our own files."""
+    told = ["get_name", "is_assigned", "is_imported", "is_referenced", "is_global"]
+    seen, todo = 0, [symtable.symtable(path.read_text(), "<cell>", "exec")]
+    while todo:
+        table = todo.pop()
+        found = [[getattr(symbol, t)() for t in told] for symbol in _symbols(table)]
+        assert found == [[getattr(symbol, t)() for t in told] for symbol in table.get_symbols()]
+        seen += len(found)
+        todo += table.get_children()
+    assert seen
+
+
+CROWDED = {
+    "functions in a function": "def f():\n" + "".join(f" def n{n}(): 0\n" for n in range(3000)),
+    "imports around lambdas": "def f():\n" + "".join(f" import n{n}\n" for n in range(3000)) + " lambda: 0\n" * 3000,
+    "a function between": (
+        "def f():\n" + "".join(f" n{n} = 0\n" for n in range(3000)) + " def g():\n" + "  lambda: 0\n" * 3000
+    ),
+    "classes": "def f():\n" + "".join(f" n{n} = 0\n" for n in range(3000)) + " class A: 0\n" * 3000,
+}
+
+
+@pytest.mark.parametrize("source", CROWDED.values(), ids=CROWDED)
+def test_scopes_that_copy_too_many_names_are_not_read(source):
+    assert read(source).error == TOO_LONG
+
+
+def test_many_scopes_at_the_top_are_read():
+    assert not read("".join(f"class n{n}: x = lambda: {n}\n" for n in range(3000))).error
 
 
 LINES = ["x = {n}", "def f{n}():\n    return {n}", "%matplotlib inline", "!ls", "y{n}?", "z{n} = !ls", "# {n}", ""]

@@ -92,9 +92,34 @@ SHAPES: dict[str, Callable[[int], str]] = {
     "blanks after a word": lambda size: "x" + " " * size + "?",
     "one long word": lambda size: f"{'a' * size} ?",
     "a kernel of sums": lambda size: "@triton.jit\ndef n0(x):\n" + (" y = " + "1+" * 100 + "x\n") * (size // 206),
+    "many classes": lambda size: _until(size, lambda n: f"class n{n}:0\n"),
+    "many functions": lambda size: _until(size, lambda n: f"def n{n}():n{n + 1}\n"),
+    "many functions in one": lambda size: "def f():\n" + _until(size, lambda n: f" def n{n}():0\n"),
+    "many classes in one": lambda size: "class f:\n" + _until(size, lambda n: f" class n{n}:0\n"),
+    "many lambdas": lambda size: _until(size, lambda n: f"n{n}=lambda:n{n + 1}\n"),
+    "many sets": lambda size: _until(size, lambda n: f"n{n}={{n for n in n{n + 1}}}\n"),
+    "decorated functions": lambda size: _until(size, lambda n: f"@n{n + 1}\ndef n{n}():0\n"),
+    "names around lambdas in a function": lambda size: (
+        "def f():\n" + _until(size // 2, lambda n: f" n{n}=0\n") + " def g():\n" + "  lambda:0\n" * (size // 22)
+    ),
+    "imports around lambdas": lambda size: (
+        "def f():\n" + _until(size // 2, lambda n: f" import n{n}\n") + " lambda:0\n" * (size // 22)
+    ),
+    "globals around lambdas": lambda size: (
+        f"def f():\n global {_until(size // 2, lambda n: f'n{n},')}n\n" + " lambda:0\n" * (size // 22)
+    ),
     "a mistake below": lambda size: "a = 1\n" * (size // 6) + "nonlocal a\n",
     "many mistakes": lambda size: "def f(a, a): pass\n" * (size // 18),
 }
+
+
+def longest(shape: str) -> int:
+    """How many characters of a shape are about the most that is read (cells.MOST_TOKENS)."""
+    few, many = 1000, LARGEST
+    while many - few > 1000:
+        size = (few + many) // 2
+        few, many = (size, many) if cells._tokens(SHAPES[shape](size)) <= cells.MOST_TOKENS else (few, size)
+    return few
 
 
 def repeated(chance: random.Random, size: int) -> str:
@@ -121,9 +146,8 @@ def feed(data: bytes) -> bool:
     """Every reader ends in time; True where the source was read."""
     source = data.decode("utf-8", "replace")
     for name, reader in READERS.items():
-        began = time.process_time()
-        reader(source)
-        assert time.process_time() - began < LIMIT, f"{name} took {time.process_time() - began:.1f} s"
+        seconds = timed(reader, source)
+        assert seconds < LIMIT, f"{name} took {seconds:.1f} s"
     return not cells.read(source).error
 
 

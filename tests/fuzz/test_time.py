@@ -23,6 +23,13 @@ def test_a_megabyte_is_read_in_two_seconds(shape, reader):
     assert spent < sources.LIMIT
 
 
+@pytest.mark.parametrize("shape", ["many classes", "many functions", "many functions in one", "a kernel of sums"])
+def test_the_longest_that_is_read_is_read_in_two_seconds(shape):
+    source = sources.SHAPES[shape](sources.longest(shape))
+    spent = {name: sources.timed(reader, source) for name, reader in sources.READERS.items()}
+    assert max(spent.values()) < sources.LIMIT, spent
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_repeated_pieces_are_read_in_two_seconds(seed):
     source = sources.repeated(random.Random(seed), sources.LARGEST)
@@ -33,7 +40,7 @@ def test_repeated_pieces_are_read_in_two_seconds(seed):
 @pytest.mark.parametrize("reader", sources.READERS)
 @pytest.mark.parametrize("shape", sources.SHAPES)
 def test_every_shape_is_read_in_two_seconds(shape, reader):
-    for size in (sources.LARGEST // 20, sources.LARGEST):
+    for size in (sources.LARGEST // 20, sources.longest(shape), sources.LARGEST):
         assert sources.timed(sources.READERS[reader], sources.SHAPES[shape](size)) < sources.LIMIT
 
 

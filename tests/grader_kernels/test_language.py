@@ -356,6 +356,9 @@ HEADS = {
     "not python": "def k(:",
     "nul byte": "@triton.jit\ndef k(x):\n    pass\0",
     "deep": "@triton.jit\ndef k(x):\n    y = " + "-" * 500 + "1",
+    "long": "@triton.jit\ndef k(x):\n" + "    y = x + 1\n" * 7000,
+    "long together": "@triton.jit\ndef h(x):\n" + "    y = x + 1\n" * 4000
+    + "@triton.jit\ndef k(x):\n" + "    h(x)\n" * 4000,
     "very deep": "@triton.jit\ndef k(x):\n    y = " + "(" * 5000 + "1" + ")" * 5000,
 }
 
