@@ -120,6 +120,7 @@ class _Session:
         self.costs: dict[str, float] = {}
         self.ends: dict[str, int] = {}  # by cell: the line in which it stopped, 0 where it did not
         self.refusals: list[tuple[list[str], str]] = []  # names, and the forbidden function without which they are
+        self.called: dict[str, str] = {}  # by exercise: the forbidden function that its trials called
         self.readings = cells.read_all(handin.sources)
         self.needed = needed(handin.cells, self.readings)
         self.notes = [_unread(cell, reading) for cell, reading in self._own() if reading.error][:MOST_NOTES]
@@ -212,7 +213,7 @@ class _Session:
             passes = {row.name: self._passes(row.name, runner) for row in rows}
             box.sweep()
             runner.close()
-        changed = [row for row in rows if _changed(row, passes[row.name])]
+        changed = [row for row in rows if _changed(row, passes[row.name]) or row.name in self.called]
         return {row.name: self._refused(row, forbids) for row in changed}
 
     def _refused(self, row: ExerciseVerdict, forbids: tuple[str, ...]) -> ExerciseVerdict:
@@ -221,7 +222,8 @@ class _Session:
             return forbidden.refuse(row, findings)
         used = self.notebook.uses(row.name)
         what = " or ".join(forbidden.FAMILIES[f].what for f in forbids)
-        if name := next((name for names, name in self.refusals if not used.isdisjoint(names)), ""):
+        held = (name for names, name in self.refusals if not used.isdisjoint(names))
+        if name := self.called.get(row.name) or next(held, ""):
             return forbidden.without(row, "forbidden", f"it uses {what}, `{name}`; {forbidden.WRITE_IT}")
         return forbidden.without(row, "held", f"it doesn't run where {what} can't be called; {forbidden.LOOKED_AT}")
 
@@ -257,14 +259,17 @@ class _Session:
         None for one that raised, None instead of the list when the process died. The recorded numbers are not used:
         their answers lie in cases.npz, where the poisoned run could look them up.
         """
-        check, seed = self.rules.checks[name], self._seed(name)
+        check, seed, subjects = self.rules.checks[name], self._seed(name), []
         try:
             with runner.exercise() as exercise, Replays(self.kind) as replays, quiet():
-                subject = partial(self._subject, name, exercise, replays)
-                made = [attempt(check, spec, subject(), seed(spec.title)) for spec in check.specs]
+                subjects = [self._subject(name, exercise, replays) for _ in check.specs]
+                asked = zip(check.specs, subjects, strict=True)
+                made = [attempt(check, spec, subject, seed(spec.title)) for spec, subject in asked]
         except (SubjectError, Lost):
             return None
-        self.refusals += (([name], found[1]) for each in made if (found := REFUSED.search(each.result.says)))
+        finally:
+            if called := next((subject.refused for subject in subjects if subject.refused), ""):
+                self.called[name] = called
         return [None if each.raised else each.result.passed for each in made]
 
     def _seed(self, name: str) -> Callable[[str], int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -71,7 +72,7 @@ class RemoteSubject:
 
     For `hands`: kernel_source gives the text of named kernels, replayer replays traces, compiler compiles. words: those
     of the hand-in, which a sentence from the worker may hold. After a call, `mutated` names the arguments changed in
-    place.
+    place; `refused` is the first function that was called and raised because it is poisoned.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class RemoteSubject:
         self.kernel_source, self.replayer, self.compiler = kernel_source, replayer, compiler
         self.words = words or Words()
         self.mutated: list[str] = []
+        self.refused = ""
         self._functions: dict[int, Callable] = {}
         self._nesting = 0
 
@@ -163,6 +165,7 @@ class RemoteSubject:
             if type(header.get("id")) is not int or header["id"] != number:
                 raise self._channel("an answer to a question that was not asked")
             self.mutated = self._names(header.get("mutated"), question)
+            self.refused = self.refused or _word(header.get("refused"))
             if "failed" in header:
                 raise self._failure(header["failed"], question)
             return self._decoded(header.get("ok"), body)
@@ -290,6 +293,12 @@ class RemoteHands:
             raise Failed("not_written", "its kernel is not written yet") from error
         except LanguageError as error:
             raise Failed("language", str(error)) from error
+
+
+def _word(value: Any) -> str:
+    """The first name in a list of names."""
+    first = value[0] if type(value) is list and value else None
+    return first if type(first) is str and re.fullmatch(r"\w{1,60}", first, re.ASCII) else ""
 
 
 def _integer(value: Any) -> int:

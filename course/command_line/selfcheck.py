@@ -10,6 +10,7 @@ are for `course grade`. Not here either: trials (course check --full hands over 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -220,8 +221,9 @@ class _Child:
 
     def _read(self, job: bytes) -> None:
         _quietly(lambda: (self.process.stdin.write(job), self.process.stdin.close()))
-        for line in self.process.stdout:
-            _quietly(lambda line=line: self.events.put(json.loads(line)))
+        with contextlib.suppress(ValueError):  # closed meanwhile: nobody listens any more
+            for line in self.process.stdout:
+                _quietly(lambda line=line: self.events.put(json.loads(line)))
         self.events.put(None)
 
     def _how_it_ended(self) -> str:

@@ -507,6 +507,7 @@ class Exercise:
         self.subject = LocalSubject(namespace, "")
         self.pid, self.thread = os.getpid(), threading.get_ident()
         self.asked = itertools.count(1)
+        poison.refused.clear()
 
     def serve(self) -> None:
         while True:
@@ -520,6 +521,7 @@ class Exercise:
             buffers, reply = [], {"id": header["id"], "failed": _failure(error)}
         _leave_if_forked(self.pid)
         reply["mutated"] = [str(name)[:100] for name in self.subject.mutated[:100]]
+        reply["refused"] = poison.refused[:1]
         try:
             wire.send(self.sock, reply, buffers)
         except wire.WireError as error:

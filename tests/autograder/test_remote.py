@@ -11,7 +11,7 @@ import torch
 
 from autograder.authoring.recording import execute
 from autograder.judging.judge import Replays, the_compiler
-from autograder.judging.remote import RemoteSubject
+from autograder.judging.remote import RemoteSubject, _word
 from autograder.judging.words import Words
 from autograder.sandbox.sandbox import Limits, Sandbox, why_not
 from course.checking.subject import Handle, LocalSubject, SubjectError
@@ -234,6 +234,26 @@ def test_poison_changes_the_library_and_not_ones_own(box, runner):
             with pytest.raises(SubjectError, match="not for this exercise: `_softmax`"):
                 ask(RemoteSubject(exercise, "library"))
     poisoned.close()
+
+
+def test_a_call_that_was_refused_is_told_though_it_was_caught(box):
+    both = "def caught(x):\n    try: return F.softmax(x, -1)\n    except RuntimeError: return own(x)\n"
+    both += "caught(torch.ones(2))"
+    for names in ([], ["_softmax"]):
+        found = box.runner(names)
+        list(found.run_cells([("a", NOTEBOOK), ("b", both)]))
+        with found.exercise() as exercise:
+            own, caught = RemoteSubject(exercise, "own"), RemoteSubject(exercise, "caught")
+            equal(own(X), torch.softmax(X, -1))
+            assert own.refused == ""  # what a cell called is not the exercise's
+            equal(caught(X), torch.softmax(X, -1))
+            assert caught.refused == "".join(names)
+        found.close()
+
+
+@pytest.mark.parametrize("said", [None, "_softmax", [1], ["a b"], ["x" * 61], [["_softmax"]], {"0": "a"}])
+def test_only_a_word_is_taken_for_what_was_refused(said):
+    assert _word(said) == ""
 
 
 def test_cells_that_switch_gradients_off_do_not_break_gradients(box):
