@@ -193,7 +193,9 @@ class _Session:
             limits = replace(self.limits, submission=max(self.left(), min(self.limits.submission, LEAST_LEFT)))
             with self._stage("poisoned runs"), self._sandbox(limits) as box:
                 pieces = self._pieces()
-                for forbids, group in to_run.items():
+                for number, (forbids, group) in enumerate(to_run.items()):
+                    if number and not box.gone:
+                        box.start_over()  # what one family may have could lie on its disks for the next
                     found |= self._run_poisoned(box, pieces, forbids, group)
         return list(found.values())
 

@@ -63,7 +63,7 @@ from typing import ClassVar
 import psutil
 
 from autograder import ROOT
-from autograder.sandbox import bubblewrap, cgroup, processes, zygote
+from autograder.sandbox import bubblewrap, cgroup, processes, syscalls, zygote
 from autograder.sandbox.bubblewrap import NoSandbox
 from autograder.sandbox.deadline import Deadline, Meter
 from autograder.sandbox.processes import family, memory_of, proportional_memory
@@ -170,7 +170,9 @@ class Sandbox:
 
     def runner(self, poison: Iterable[str] = ()) -> Runner:
         """Fork a fresh process that can run cells. poison: operators that raise in it (course.worker.poison)."""
-        pid, handle, sock = self._fork({"op": "runner", "poison": list(poison)})
+        poison = list(poison)
+        bare = syscalls.no_new_code().hex() if poison else ""
+        pid, handle, sock = self._fork({"op": "runner", "poison": poison, "filter": bare})
         runner = Runner(self, pid, handle, sock)
         self.runners.append(runner)
         runner.start()

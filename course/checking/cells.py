@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 WORK = 400_000  # what going through lines with IPython's transformer may cost for one notebook: about a second
 MOST_MAGICS = 20  # cell magics one below the other
 MOST_MISTAKES = 5  # statements that parse and can't be compiled, one above the other
-MOST_TOKENS = 80_000  # words and signs of a notebook that are read; the longest answered notebook has 20,000
+MOST_TOKENS = 60_000  # words and signs of a notebook that are read; the longest answered notebook has 20,000
 TOO_MANY = "it has too many lines of IPython's own"
 TOO_LONG = "the notebook has more code than is read"
 NOT_UNDERSTOOD = "the reader of notebooks fails on it"
@@ -63,8 +63,12 @@ def read_all(sources: Iterable[str]) -> list[Reading]:
     """The readings of a notebook's cells. What would take too long counts as unreadable: see NOT_READ."""
     left, tokens, found = WORK, MOST_TOKENS, []
     for source in sources:
-        tokens -= _tokens(source)
-        reading, cost = _read(source, left) if tokens >= 0 else (Reading("", TOO_LONG, 1), 0)
+        if tokens >= 0:
+            tokens -= _tokens(source)
+        if tokens < 0:
+            found.append(_NO_MORE)
+            continue
+        reading, cost = _read(source, left)
         left -= cost
         found.append(reading)
     return found
@@ -152,7 +156,7 @@ def _parsed(source: str) -> ast.Module | None:
 def _whole(python: str) -> Reading:
     """Source that parses, up to the first statement that can't be compiled: IPython runs those above it."""
     if _crowding(_parsed(python)) > MOST_CROWDED:
-        return Reading("", TOO_LONG, 1)
+        return _NO_MORE
     found = Reading(python)
     for _ in range(MOST_MISTAKES):
         try:
@@ -205,7 +209,7 @@ def _words(error: BaseException) -> str:
     return "it is nested too deep" if isinstance(error, RecursionError) else "it is no Python"
 
 
-_REFUSED = Reading("", TOO_MANY, 1)
+_REFUSED, _NO_MORE = Reading("", TOO_MANY, 1), Reading("", TOO_LONG, 1)
 
 
 class _TooMuch(Exception):

@@ -129,6 +129,7 @@ FAMILIES = {
         torch.nn.LazyInstanceNorm1d torch.nn.LazyInstanceNorm2d torch.nn.LazyInstanceNorm3d torch.nn.LocalResponseNorm
         torch.nn.CrossMapLRN2d torch.nn.functional.local_response_norm torch.nn.functional.normalize torch.renorm
         torch.nn.functional.cosine_similarity torch.cosine_similarity torch.nn.CosineSimilarity torch.embedding_renorm_
+        torch.nn.functional.cosine_embedding_loss torch.cosine_embedding_loss torch.nn.CosineEmbeddingLoss
         torch.norm_except_dim torch.nn.utils.weight_norm torch.nn.utils.spectral_norm torch.nn.utils.parametrizations
         torch.nn.modules.normalization torch.nn.modules.batchnorm torch.nn.modules.instancenorm torch._fused_rms_norm
         torch._weight_norm torch._weight_norm_interface""",
@@ -137,7 +138,7 @@ FAMILIES = {
         "_native_batch_norm_legit _native_batch_norm_legit_functional _native_batch_norm_legit_no_training "
         "_batch_norm_with_update _batch_norm_with_update_functional _batch_norm_no_update group_norm "
         "native_group_norm instance_norm quantized_batch_norm renorm renorm_ _weight_norm _weight_norm_interface "
-        "embedding_renorm_ cosine_similarity "
+        "embedding_renorm_ cosine_similarity cosine_embedding_loss torch.nn.modules._functions.CrossMapLRN2d.forward "
         "torch._refs._normalize torch._decomp.decompositions.native_batch_norm_helper "
         "torch.nn.functional.local_response_norm torch.nn.functional.normalize",
     ),
@@ -593,7 +594,8 @@ def _with_locals(root: ast.AST) -> Iterator[tuple[ast.AST, Scopes]]:
         yield node, scopes
         inner, outside = scopes, set()
         if isinstance(node, SCOPES):
-            inner = (*(names - _globals(node) for names in scopes), _locals(node))
+            shared = _globals(node)
+            inner = (*((names - shared for names in scopes) if shared else scopes), _locals(node))
             outside = set(map(id, _outside(node)))
         for child in _parts(node):
             todo.append((child, scopes if id(child) in outside else inner))
@@ -635,8 +637,7 @@ def _of_this_scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
 def _locals(scope: ast.AST) -> frozenset[str]:
     """Names that a function or a comprehension binds for itself; what it imports goes by its path."""
     if isinstance(scope, COMPREHENSIONS):
-        targets = (node for each in scope.generators for node in ast.walk(each.target))
-        return frozenset(node.id for node in targets if isinstance(node, ast.Name))
+        return frozenset(name for each in scope.generators for name in _bound_by(each.target))
     args = scope.args
     found = {a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg) if a}
     imported = set()
@@ -652,6 +653,18 @@ def _locals(scope: ast.AST) -> frozenset[str]:
         elif isinstance(node, ast.Global):
             imported |= set(node.names)
     return frozenset(found - imported)
+
+
+def _bound_by(target: ast.AST) -> list[str]:
+    """The names that an assignment to this target binds."""
+    found, todo = [], [target]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Name):
+            found.append(node.id)
+        elif isinstance(node, (ast.Tuple, ast.List, ast.Starred)):
+            todo += ast.iter_child_nodes(node)
+    return found
 
 
 def _spec(package: str) -> ModuleSpec | None:

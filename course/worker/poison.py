@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import functools
+import gc
 import glob
 import importlib
 import importlib.util
 import inspect
+import linecache
 import os
 import pkgutil
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FunctionType
 from typing import Any, NoReturn
 
@@ -38,7 +41,19 @@ COMPUTING_KEYS = (
 )  # fmt: skip
 IN_PYTHON = ("torch._refs", "torch._refs.special", "torch._refs.nn.functional", "torch._decomp.decompositions")
 LIBRARIES = ("torch", "course", "numpy")  # whose functions have names with dots
-CLOSED = ("torch.ao", "torch.quantization", "torch.nn.modules.linear_cross_entropy")  # layers written in Python
+CLOSED = (  # layers, losses and operators of torch's that are written in Python, and compilers
+    "torch.ao", "torch.quantization", "torch.nn.modules.linear_cross_entropy", "torch.onnx", "torch.masked",
+    "torch.distributed.tensor", "torch._higher_order_ops", "torch._inductor", "torch._native", "torch._numpy",
+    "torch._lobpcg", "torch._lowrank",
+)  # fmt: skip
+REFERENCES = ("torch._refs", "torch._decomp")  # operators in Python; what all tensors need stays: so meta ones work
+TELLING = re.compile(r"softmax|softmin|logsumexp|entropy|norm(?!al)|rnn|lstm|gru|cell|layer|attention|backward")
+CLOSED_FOR = {AUTOGRAD: ("torch.autograd.gradcheck",)}  # where that is forbidden
+OPEN = ("aten", "prims", "profiler")  # namespaces of operators; what is in the others repeats them for other tensors
+INTERPRETERS = re.compile(  # names in torch._C: of what runs a graph by itself, and of switches that let it derive one
+    r"_te|parse_ir|_jit_(to_static_module|interpret_graph|differentiate|set_.*|override_.*|pass_.*)|_load_for_lite.*|"
+    r"_fuse_to_static_module|_debug_set_.*|_set_graph_executor_optimize"
+)
 has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
 PLAIN = re.compile(  # packages for figures, tables and settings
     r"(numpy|matplotlib|mpl_toolkits|PIL|pillow|cycler|dateutil|six|pyparsing|packaging|kiwisolver|contourpy|fontTools|"
@@ -54,7 +69,7 @@ def poison_operators(names: list[str]) -> list[str]:
     """Make ATen operators raise on the CPU, below Python, as long as the process lives; what was changed.
 
     names: "softmax.int", "aten::_softmax" or "_softmax" (every overload), for tensors of any layout. What torch has for
-    them in Python raises, too, and all of CLOSED.
+    them in Python raises, too, and all of CLOSED and of what is TELLING.
     "torch.nn.functional.name": a function of a library, composed of operators that an exercise may need.
     "Autograd": no operator records a graph or carries a tangent.
     What computed before is gone: nothing in the process holds it. Unknown names raise ValueError.
@@ -63,9 +78,17 @@ def poison_operators(names: list[str]) -> list[str]:
     for name in functions:
         function = pkgutil.resolve_name(name)
         _empty(function) if isinstance(function, FunctionType) else _take_away(function, name.partition(".")[0])
-    for function in _functions_below(CLOSED):
-        _empty(function)
-    library = _library_for_good()
+    for packages in (CLOSED, *(CLOSED_FOR[name] for name in names if name in CLOSED_FOR)):
+        for function in _functions_below(packages):
+            _empty(function)
+    for function in _functions_below(REFERENCES):
+        if TELLING.search(function.__name__):
+            _empty(function)
+    torch._C._set_graph_executor_optimize(False)
+    for name in filter(INTERPRETERS.fullmatch, dir(torch._C)):
+        delattr(torch._C, name)
+    library = _library_for_good("aten")
+    _close_namespaces()
     done = _without_graphs(library) if AUTOGRAD in names else []
     for name in names:
         if name not in functions and name != AUTOGRAD:
@@ -76,31 +99,59 @@ def poison_operators(names: list[str]) -> list[str]:
     return done + functions
 
 
-def _library_for_good() -> Any:
+def _library_for_good(namespace: str) -> Any:
     """A library of kernels that nothing in Python leads to: who finds it could destroy it, and its kernels with it."""
-    library = torch._C._dispatch_library("IMPL", "aten", "", __file__, 0)
+    library = torch._C._dispatch_library("IMPL", namespace, "", __file__, 0)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
     return library
 
 
+def _close_namespaces() -> None:
+    """All operators raise that are not in OPEN: of quantized tensors, of other backends, of compilers."""
+    libraries = functools.cache(_library_for_good)
+    for namespace, overload, keys in _of_namespaces():
+        _refuse_in(libraries(namespace), overload, keys)
+
+
+@functools.cache
+def _of_namespaces() -> list[tuple[str, str, list[str]]]:
+    """(namespace, overload, keys that compute) of operators that are not in OPEN."""
+    named = [name.split("::") for name in torch._C._dispatch_get_all_op_names() if name.split("::")[0] not in OPEN]
+    found = [(n, o, [key for key in COMPUTING_KEYS if has_kernel(f"{n}::{o}", key)]) for n, o in named]
+    return [each for each in found if each[2]]
+
+
 def _without_graphs(library: Any) -> list[str]:
     """Let every operator pass by its kernel for autograd, to the one that computes."""
-    aten = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
-    found = [(name.removeprefix("aten::"), key) for name in aten for key in AUTOGRAD_KEYS if has_kernel(name, key)]
-    for overload, key in found:
+    for overload, key in _of_autograd():
         library.impl(overload, key, torch.library.fallthrough_kernel, False)
-    return list(dict.fromkeys(overload for overload, _ in found))
+    return list(dict.fromkeys(overload for overload, _ in _of_autograd()))
+
+
+@functools.cache
+def _of_autograd() -> list[tuple[str, str]]:
+    """(overload, key) of every kernel that records a graph."""
+    aten = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
+    return [(name.removeprefix("aten::"), key) for name in aten for key in AUTOGRAD_KEYS if has_kernel(name, key)]
+
+
+def prepare() -> None:
+    """Look up what `poison_operators` and `close_doors` need, for the forks of this process."""
+    of_ctypes(), _of_namespaces(), _of_autograd(), _functions_below(CLOSED), _functions_below(REFERENCES)
 
 
 def _poison(library: Any, overload: str) -> bool:
     """Whether there was something to poison."""
     keys = [key for key in COMPUTING_KEYS if has_kernel(f"aten::{overload}", key)]
-    packet = overload.partition(".")[0]
     composed = any(key.startswith("Composite") for key in keys)  # then it has one for every layout
-
-    for key in COMPUTING_KEYS if composed else keys:
-        library.impl(overload, key, lambda *_, **__: refuse(packet), False)
+    _refuse_in(library, overload, COMPUTING_KEYS if composed else keys)
     return bool(keys)
+
+
+def _refuse_in(library: Any, overload: str, keys: Iterable[str]) -> None:
+    packet = overload.partition(".")[0]
+    for key in keys:
+        library.impl(overload, key, lambda *_, **__: refuse(packet), False)
 
 
 def _in_python(name: str, overloads: list[str]) -> Iterator[FunctionType]:
@@ -117,15 +168,17 @@ def _in_python(name: str, overloads: list[str]) -> Iterator[FunctionType]:
             yield function
 
 
-def _functions_below(packages: tuple[str, ...]) -> Iterator[FunctionType]:
+@functools.cache
+def _functions_below(packages: tuple[str, ...]) -> list[FunctionType]:
     """The functions of modules that are loaded, and the methods of their classes."""
-    inside = tuple(f"{package}." for package in packages)
+    inside, found = tuple(f"{package}." for package in packages), []
     for module in [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(inside)]:
         for value in list(vars(module).values()):
             held = [value, *vars(value).values()] if isinstance(value, type) else [value]
             for each in (part.__func__ if isinstance(part, staticmethod | classmethod) else part for part in held):
                 if isinstance(each, FunctionType) and each.__module__ == module.__name__:
-                    yield each
+                    found.append(each)
+    return found
 
 
 def _take_away(function: Any, package: str) -> None:
@@ -172,17 +225,27 @@ def _overloads(name: str) -> list[str]:
     return [packet if o == "default" else f"{packet}.{o}" for o in known]
 
 
-def close_doors() -> None:
+def close_doors(syscall_filter: bytes = b"") -> None:
     """In a process whose operators are poisoned, for good: no file with the library's code can be read, no program
-    started, no native code called by its name."""
+    started, no native code loaded (syscall_filter: autograder.sandbox.syscalls.no_new_code) or called by its name."""
     if sys.platform == "linux" and walls.landlock_version():
         walls.read_only_these(_readable())
+    linecache.clearcache()
+    walls.filter_calls(syscall_filter)
     sys.addaudithook(_no_native_code)
     del walls._libc
     for module in (ctypes, ctypes.util, sys.modules["_ctypes"]):
         sys.modules[module.__name__] = None  # importing it raises ImportError
         for name in [name for name in vars(module) if not name.startswith("__")]:
             delattr(module, name)
+    for copy in of_ctypes():
+        copy.clear()
+
+
+@functools.cache
+def of_ctypes() -> list[dict[str, Any]]:
+    """What Python keeps of ctypes' native half for an import that comes again. To be asked before the doors close."""
+    return [found for found in gc.get_objects() if type(found) is dict and {"CFuncPtr", "dlsym"} <= found.keys()]
 
 
 def _readable() -> list[str]:

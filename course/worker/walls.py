@@ -94,10 +94,15 @@ def shut(syscall_filter: bytes) -> None:
             _prctl(_PR_CAPBSET_DROP, capability)
     version_3 = struct.pack("Ii", 0x20080522, 0)
     _done(_libc.capset(version_3, bytes(24)), "dropping capabilities")
+    filter_calls(syscall_filter)
+
+
+def filter_calls(program: bytes) -> None:
+    """Another syscall filter (a BPF program; b"" for none), for this process and its children, for good."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    if syscall_filter:
-        program = struct.pack("HxxxxxxP", len(syscall_filter) // 8, _address(syscall_filter))
-        _prctl(_PR_SET_SECCOMP, 2, _address(program))
+    if program:
+        filled = struct.pack("HxxxxxxP", len(program) // 8, _address(program))
+        _prctl(_PR_SET_SECCOMP, 2, _address(filled))
 
 
 def step_back() -> None:

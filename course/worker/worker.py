@@ -67,7 +67,9 @@ course.widgets.rotation course.widgets.token_inspector
 torch._dynamo torch._subclasses.schema_check_mode torch._decomp.decompositions_for_jvp torch.autograd.functional
 torch.autograd.gradcheck torch.autograd.forward_ad torch.func torch.nn.attention torch.nn.utils.parametrize
 torch.nn.utils.prune torch.nn.utils.rnn torch.optim.lr_scheduler torch.optim.swa_utils torch.profiler torch.testing
-torch.utils.checkpoint torch.utils.data torch.utils.flop_counter torch.utils.serialization""".split()
+torch.utils.checkpoint torch.utils.data torch.utils.flop_counter torch.utils.serialization
+contourpy fontTools.varLib.iup matplotlib._qhull matplotlib._tri matplotlib.backends.backend_agg PIL._imagingft
+hashlib sqlite3 xml.etree.ElementTree _md5 _sha1 _sha256 _sha3""".split()
 """What notebooks import, and what that imports when it is first used: it is loaded once, and where operators are
 poisoned nothing else of these libraries can be."""
 OPERATIONS = frozenset(
@@ -200,7 +202,7 @@ class Warden:
         wire.send(self.control, {"ok": True})
 
     def do_runner(self, header: dict, body: bytes) -> None:
-        self._fork(lambda sock: Runner(sock, self.session).serve(header["poison"], self.limits))
+        self._fork(lambda sock: Runner(sock, self.session).serve(header["poison"], header["filter"], self.limits))
 
     def do_replayer(self, header: dict, body: bytes) -> None:
         _warm_replay()
@@ -317,6 +319,7 @@ def _touch_lazy_paths(session: Session) -> None:
     for module in LESSONS:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+    poison.prepare()
     for added in os.environ.keys() - environment.keys():
         del os.environ[added]
 
@@ -374,14 +377,14 @@ class Runner:
         self.children: dict[int, tuple[int, int]] = {}  # pidfd -> (pid, number of the exercise)
         self.poisoned = False
 
-    def serve(self, names: list[str], limits: dict[str, int]) -> None:
-        """names: of operators to poison, if any."""
+    def serve(self, names: list[str], syscall_filter: str, limits: dict[str, int]) -> None:
+        """names: of operators to poison, if any; syscall_filter: of such a process, in hexadecimal."""
         confine_self(limits)
         hang_up_keyboard()
         poisoned = poison.poison_operators(names) if names else []
         self.poisoned = bool(names)
         if names:
-            poison.close_doors()
+            poison.close_doors(bytes.fromhex(syscall_filter))
         wire.send(self.sock, {"ready": True, "poisoned": len(poisoned)})
         while True:
             self._report_deaths()
@@ -467,8 +470,21 @@ def _defines(source: str) -> bool:
 
 
 def _descriptors() -> list[int]:
-    """Numbers of this process's open files, and one that listing them took."""
-    return [int(number) for number in os.listdir("/proc/self/fd")] if LINUX else []
+    """Numbers of this process's open files, and one that listing them takes; of the first 1024 where that fails."""
+    if not LINUX:
+        return []
+    try:
+        return [int(number) for number in os.listdir("/proc/self/fd")]
+    except OSError:
+        return [number for number in range(1024) if _is_open(number)]
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _fork_patiently(seconds: float = 10.0) -> int:

@@ -2,6 +2,9 @@
 
 # ruff: noqa: E501 - attacks are programs in strings
 
+import re
+from pathlib import Path
+
 import nbformat
 import pytest
 from attack_class import Attack, Class, check_nothing_outside_changed, check_verdict, hand_in
@@ -201,7 +204,10 @@ ATTACKS = [
     door("empty_format", "a name without parts", HEAD + "    getattr(x, f'', None)\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", scores={"stable_softmax": 2.0}),
     door("half_a_pair", "a name that is no text", HEAD + "    if dim > 99: getattr(torch, '\\ud800')\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", scores={"stable_softmax": 2.0}),
 ]  # fmt: skip
-UNITS = {"lstm_step": "01_rnn_limits", "gru_step": "01_rnn_limits", "rnn_step": "01_rnn_limits", "RMSNorm": "04_transformer", "LayerNorm": "04_transformer"}
+MORE = re.findall(r"^# %% (\w+) (\w+): (.*)\n((?:(?!# %%).*\n?)*)", (Path(__file__).parent / "doors.py").read_text(), re.M)
+ATTACKS += [door(name, why, answer, exercise) for exercise, name, why, answer in MORE]
+UNITS = {"lstm_step": "01_rnn_limits", "gru_step": "01_rnn_limits", "rnn_step": "01_rnn_limits", "rnn_forward": "01_rnn_limits", "smoothed_cross_entropy": "04_transformer",
+         "RMSNorm": "04_transformer", "LayerNorm": "04_transformer"}
 
 
 def unit(attack):
@@ -229,6 +235,7 @@ def graded(tmp_path_factory):
 OPEN = (  # those that give the right answer where nothing is poisoned
     "source_that_runs", "compiled_source", "alignments_of_one_path", "reduced_by_numpy", "loss_in_chunks",
     "quantizable_cell", "quantizable_cell_reloaded", "mapped_attention", "by_cosine", "by_an_embedding",
+    *(name for _, name, _, _ in MORE),
 )  # fmt: skip
 
 
