@@ -44,15 +44,14 @@ LIBRARIES = ("torch", "course", "numpy")  # whose functions have names with dots
 CLOSED = (  # layers, losses and operators of torch's that are written in Python, and compilers
     "torch.ao", "torch.quantization", "torch.nn.modules.linear_cross_entropy", "torch.onnx", "torch.masked",
     "torch.distributed.tensor", "torch._higher_order_ops", "torch._inductor", "torch._native", "torch._numpy",
-    "torch._lobpcg", "torch._lowrank",
 )  # fmt: skip
 REFERENCES = ("torch._refs", "torch._decomp")  # operators in Python; what all tensors need stays: so meta ones work
 TELLING = re.compile(r"softmax|softmin|logsumexp|entropy|norm(?!al)|rnn|lstm|gru|cell|layer|attention|backward")
 CLOSED_FOR = {AUTOGRAD: ("torch.autograd.gradcheck",)}  # where that is forbidden
 OPEN = ("aten", "prims", "profiler")  # namespaces of operators; what is in the others repeats them for other tensors
 INTERPRETERS = re.compile(  # names in torch._C: of what runs a graph by itself, and of switches that let it derive one
-    r"_te|parse_ir|_jit_(to_static_module|interpret_graph|differentiate|set_.*|override_.*|pass_.*)|_load_for_lite.*|"
-    r"_fuse_to_static_module|_debug_set_.*|_set_graph_executor_optimize"
+    r"_te|parse_ir|_jit_(to_static_module|interpret_graph|differentiate|set_.*|override_.*|.*autodiff.*|.*decompos.*)|"
+    r"_load_for_lite.*|_fuse_to_static_module|_debug_set_.*|_set_graph_executor_optimize"
 )
 has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
 PLAIN = re.compile(  # packages for figures, tables and settings
@@ -85,8 +84,9 @@ def poison_operators(names: list[str]) -> list[str]:
         if TELLING.search(function.__name__):
             _empty(function)
     torch._C._set_graph_executor_optimize(False)
-    for name in filter(INTERPRETERS.fullmatch, dir(torch._C)):
-        delattr(torch._C, name)
+    for module in (torch._C, torch):
+        for name in filter(INTERPRETERS.fullmatch, dir(module)):
+            delattr(module, name)
     library = _library_for_good("aten")
     _close_namespaces()
     done = _without_graphs(library) if AUTOGRAD in names else []

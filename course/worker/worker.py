@@ -69,7 +69,7 @@ torch.autograd.gradcheck torch.autograd.forward_ad torch.func torch.nn.attention
 torch.nn.utils.prune torch.nn.utils.rnn torch.optim.lr_scheduler torch.optim.swa_utils torch.profiler torch.testing
 torch.utils.checkpoint torch.utils.data torch.utils.flop_counter torch.utils.serialization
 contourpy fontTools.varLib.iup matplotlib._qhull matplotlib._tri matplotlib.backends.backend_agg PIL._imagingft
-hashlib sqlite3 xml.etree.ElementTree _md5 _sha1 _sha256 _sha3""".split()
+hashlib sqlite3 xml.etree.ElementTree _md5 _sha1 _sha256 _sha3 pydantic regex yaml""".split()
 """What notebooks import, and what that imports when it is first used: it is loaded once, and where operators are
 poisoned nothing else of these libraries can be."""
 OPERATIONS = frozenset(

@@ -186,6 +186,10 @@ import matplotlib.pyplot as plt; plt.imshow(x.detach()); plt.legend(["a"]); plt.
 import statistics, sqlite3, csv, asyncio, unittest, doctest, decimal, timeit, multiprocessing, http.client, xml.dom.minidom
 from IPython.display import display, Markdown; display(Markdown("a")); from tqdm import trange; list(trange(3))
 nn.utils.parametrizations.orthogonal(nn.Linear(2, 2)); nn.utils.parameters_to_vector(m.parameters()); torch.cov(x)
+torch.svd_lowrank(x); torch.jit.trace(torch.sin, x)(x); torch.nn.functional.dropout(x, 0.5)
+(torch.randn(4, 8, dtype=torch.bfloat16) @ torch.randn(8, 3, dtype=torch.bfloat16)); torch.nn.Linear(8, 3, dtype=torch.bfloat16)(torch.ones(2, 8, dtype=torch.bfloat16))
+F.conv2d(torch.ones(1, 3, 9, 9), torch.ones(2, 3, 3, 3)); torch.utils.benchmark if hasattr(torch.utils, "benchmark") else None; import inspect; inspect.getsource(contextlib.suppress)
+import pydantic; pydantic.create_model("A", a=(int, 1))(a=2); import regex, yaml; yaml.safe_load("a: 1"); import msgspec, psutil, sympy; sympy.sin(1)
 %time sum(range(3))
 %env OMP_NUM_THREADS=1
 open("/tmp/mine.py", "w").write("ten = 10"); import sys; sys.path.insert(0, "/tmp"); import mine; mine.ten
