@@ -18,8 +18,9 @@ What it does not stop
   without one it is behind the judge (nice) and, in `course grade`, on one processor. Limits of time are in `deadline`
 - what the kernel counts for a user, shared by hand-ins judged at the same time: pages in pipes, files in flight between
   sockets. Who takes all of them leaves small pipes, and nothing to pass on, to the others until it ends
-- reading /usr and the installed Python packages; but a poisoned runner can read no library that computes, and start no
-  program. In there, native code that is called by its address, found through objects of ctypes
+- reading /usr and the installed Python packages; but a poisoned runner can read no library that computes, start no
+  program, and load no machine code out of a file. In there, native code that is called by its address, found through
+  objects of ctypes
 - seeing which kernel and processor this is, and at which path Python is installed
 - one exercise's calls from spoiling the same student's runner, whose rights it has: it costs that student only
 - `kind="none"`: nothing of the above but time limits and the memory watcher; for one's own code only

@@ -1,7 +1,8 @@
 """What a process does to itself so that nothing in it can have what an exercise forbids.
 
-`poison_operators` makes operators raise, below Python, and takes away what libraries have for them in Python.
-`close_doors` lets no more library code in: no file of it can be read, no program started, no native code called by its
+`poison_operators` makes operators raise, below Python, and takes away what libraries have for them in Python; so do all
+operators outside of aten, and what repeats layers for other kinds of tensors or runs graphs by itself. `close_doors`
+lets no more library code in: no file of it can be read, no program started, no native code loaded, or called by its
 name. From there on it doesn't matter what a learner's code does to its own process: what computes is not there.
 
 What it can't hold: a function that nobody listed and that comes down to other operators; native code that is called by
@@ -228,10 +229,11 @@ def _overloads(name: str) -> list[str]:
 def close_doors(syscall_filter: bytes = b"") -> None:
     """In a process whose operators are poisoned, for good: no file with the library's code can be read, no program
     started, no native code loaded (syscall_filter: autograder.sandbox.syscalls.no_new_code) or called by its name."""
-    if sys.platform == "linux" and walls.landlock_version():
-        walls.read_only_these(_readable())
-    linecache.clearcache()
-    walls.filter_calls(syscall_filter)
+    linecache.clearcache()  # sources that were looked at
+    if sys.platform == "linux":
+        if walls.landlock_version():
+            walls.read_only_these(_readable())
+        walls.filter_calls(syscall_filter)
     sys.addaudithook(_no_native_code)
     del walls._libc
     for module in (ctypes, ctypes.util, sys.modules["_ctypes"]):
