@@ -48,7 +48,12 @@ CLOSED = (  # layers, losses and operators of torch's that are written in Python
 )  # fmt: skip
 REFERENCES = ("torch._refs", "torch._decomp")  # operators in Python; what all tensors need stays: so meta ones work
 TELLING = re.compile(r"softmax|softmin|logsumexp|entropy|norm(?!al)|rnn|lstm|gru|cell|layer|attention|backward")
-CLOSED_FOR = {AUTOGRAD: ("torch.autograd.gradcheck",)}  # where that is forbidden
+CLOSED_FOR = {  # where that is forbidden: without a graph some of these give zeros
+    AUTOGRAD: (
+        "torch.autograd.gradcheck", "torch.autograd.functional", "torch.autograd.forward_ad",
+        "torch._functorch.eager_transforms",
+    ),
+}  # fmt: skip
 OPEN = ("aten", "prims", "profiler")  # namespaces of operators; what is in the others repeats them for other tensors
 INTERPRETERS = re.compile(  # names in torch._C: of what runs a graph by itself, and of switches that let it derive one
     r"_te|parse_ir|_jit_(to_static_module|interpret_graph|differentiate|set_.*|override_.*|.*autodiff.*|.*decompos.*)|"
