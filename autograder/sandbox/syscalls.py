@@ -109,8 +109,7 @@ def program(machine: str | None = None) -> bytes | None:
         return None
     column, audit = PROCESSORS[machine]
     refuse = [numbers[column] for numbers in REFUSED.values()]
-    code = [_op(_LOAD, _ARCHITECTURE), _op(_EQUAL, audit, 1, 0), _refuse(errno.ENOSYS), _op(_LOAD, _NUMBER)]
-    code += [_op(_AT_LEAST, 0x40000000, 0, 1), _refuse(errno.ENOSYS)]  # x32
+    code = _head(audit)
     for number in sorted(n for n in refuse if n is not None):
         code += [_op(_EQUAL, number, 0, 1), _refuse(errno.EPERM)]
     code += [_op(_EQUAL, CLONE3[column], 0, 1), _refuse(errno.ENOSYS)]  # its flags lie behind a pointer
@@ -137,9 +136,13 @@ def no_new_code(machine: str | None = None) -> bytes:
     column, audit = PROCESSORS[machine]
     files = _op(_LOAD, _FOURTH) + _op(_ANY_BIT, MAP_ANONYMOUS, 0, 1) + _allow() + _refuse(errno.EPERM)
     executable = _op(_LOAD, _THIRD) + _op(_ANY_BIT, PROT_EXEC, 1, 0) + _allow() + files
+    return b"".join([*_head(audit), *_only(MMAP[column], executable), _allow()])
+
+
+def _head(audit: int) -> list[bytes]:
+    """With which a program begins: calls of this processor alone, and then the call's number is loaded."""
     code = [_op(_LOAD, _ARCHITECTURE), _op(_EQUAL, audit, 1, 0), _refuse(errno.ENOSYS), _op(_LOAD, _NUMBER)]
-    code += [_op(_AT_LEAST, 0x40000000, 0, 1), _refuse(errno.ENOSYS)]  # x32
-    return b"".join([*code, *_only(MMAP[column], executable), _allow()])
+    return [*code, _op(_AT_LEAST, 0x40000000, 0, 1), _refuse(errno.ENOSYS)]  # x32
 
 
 def _only(number: int, then: bytes) -> list[bytes]:

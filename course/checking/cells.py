@@ -175,7 +175,7 @@ def _crowding(tree: ast.Module) -> int:
         node, function = todo.pop()
         if function:
             names[function] += sum(_identifiers(value) for name, value in vars(node).items() if name not in PLAIN)
-        if isinstance(node, SCOPES) or isinstance(node, ast.ClassDef):
+        if isinstance(node, (*SCOPES, ast.ClassDef)):
             outer = function
             while outer:
                 scopes[outer] += 1

@@ -143,7 +143,9 @@ def _of_autograd() -> list[tuple[str, str]]:
 
 def prepare() -> None:
     """Look up what `poison_operators` and `close_doors` need, for the forks of this process."""
-    of_ctypes(), _of_namespaces(), _of_autograd(), _functions_below(CLOSED), _functions_below(REFERENCES)
+    of_ctypes(), _of_namespaces(), _of_autograd()
+    for packages in (CLOSED, REFERENCES, *CLOSED_FOR.values()):
+        _functions_below(packages)
 
 
 def _poison(library: Any, overload: str) -> bool:

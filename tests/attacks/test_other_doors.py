@@ -204,7 +204,12 @@ ATTACKS = [
     door("empty_format", "a name without parts", HEAD + "    getattr(x, f'', None)\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", scores={"stable_softmax": 2.0}),
     door("half_a_pair", "a name that is no text", HEAD + "    if dim > 99: getattr(torch, '\\ud800')\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)\n", scores={"stable_softmax": 2.0}),
 ]  # fmt: skip
-MORE = re.findall(r"^# %% (\w+) (\w+): (.*)\n((?:(?!# %%).*\n?)*)", (Path(__file__).parent / "doors.py").read_text(), re.M)
+WRITTEN = (Path(__file__).parent / "doors.txt").read_text()
+SHARED = dict(re.findall(r"^# %% << (\w+)\n((?:(?!# %%).*\n)*?)\n(?=# %%)", WRITTEN, re.M))
+MORE = [
+    (exercise, name, why, re.sub(r"^# << (\w+)\n", lambda found: SHARED[found[1]], answer, flags=re.M))
+    for exercise, name, why, answer in re.findall(r"^# %% (\w+) (\w+): (.*)\n((?:(?!# %%).*\n?)*)", WRITTEN, re.M)
+]
 ATTACKS += [door(name, why, answer, exercise) for exercise, name, why, answer in MORE]
 UNITS = {"lstm_step": "01_rnn_limits", "gru_step": "01_rnn_limits", "rnn_step": "01_rnn_limits", "rnn_forward": "01_rnn_limits", "smoothed_cross_entropy": "04_transformer",
          "RMSNorm": "04_transformer", "LayerNorm": "04_transformer"}
