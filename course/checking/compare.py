@@ -11,6 +11,7 @@ A comparison returns None, or a `Difference`: a sentence and two small rendering
 from __future__ import annotations
 
 import math
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,7 +95,7 @@ def equal(got: Any, expected: Any, where: str = "") -> Difference | None:
     if isinstance(expected, bool) != isinstance(plain, bool) or isinstance(expected, str) != isinstance(plain, str):
         return _kind(got, "None" if expected is None else f"{_article(expected)}, {expected!r}", where)
     if not isinstance(plain, (int, float, str, bytes, bool, type(None))) or plain != expected:
-        return Difference(f"{where or 'the result'} is wrong", _small(plain), _small(expected))
+        return Difference(f"{where or 'the result'} is wrong", *_apart(plain, expected))
     return None
 
 
@@ -299,7 +300,7 @@ def _items(got: tuple | list, expected: tuple | list, what: str) -> Difference |
         return None
     shown = _window(got, first), _window(expected, first)
     if shown[0] == shown[1] and len(got) == len(expected):
-        return _kind(got[first], f"{_article(expected[first])}, {_small(expected[first])}", f"{what}[{first}]")
+        return equal(got[first], expected[first], f"{what}[{first}]")  # of two kinds, or apart further inside
     if len(got) != len(expected):
         return Difference(f"{what} has {len(got)} items instead of {len(expected)}, first wrong at [{first}]", *shown)
     return Difference(f"{what} is wrong, first at [{first}]", *shown)
@@ -364,6 +365,18 @@ def _small(value: Any) -> str:
         return f"a whole number of {value.bit_length():,} bits"
     text = f"{value:.6g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _apart(got: Any, expected: Any) -> tuple[str, str]:
+    """Both as small texts that differ: what is too long is shown from shortly before the place where they part."""
+    shown = _small(got), _small(expected)
+    if shown[0] != shown[1] or isinstance(expected, int):
+        return shown
+    texts = repr(got), repr(expected)
+    first = len(os.path.commonprefix(texts))
+    start = max(0, first - WINDOW // 2)
+    before = "... " if start else ""
+    return tuple(f"{before}{text[start : start + WINDOW]}{' ...' * (len(text) > start + WINDOW)}" for text in texts)
 
 
 def _dtype(dtype: torch.dtype) -> str:

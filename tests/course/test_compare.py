@@ -116,6 +116,27 @@ def test_lists_of_tokens_show_where_they_part(got, expected, says, shown):
     assert (found.got, found.expected) == shown
 
 
+LONG = list(range(40))
+
+
+@pytest.mark.parametrize(
+    "got, expected, says, shown",
+    [
+        ([[[*LONG, 7], [1]]], [[[*LONG, 8], [1]]], "result[0][0] is wrong, first at [40]", ("38, 39, 7", "38, 39, 8")),
+        ([[LONG, [1]]], [[LONG, [2]]], "result[0][1] is wrong, first at [0]", ("1", "2")),
+        ([[LONG, 1.0]], [[LONG, 1]], "result[0][1] should be an int, 1", ("a float", "an int, 1")),
+        ("x" * 99 + "a", "x" * 99 + "b", "result is wrong", ("xa'", "xb'")),
+        ("x" * 99, "x" * 98, "result is wrong", ("xx'", "xx'")),
+        (0.1 + 0.2, 0.3, "result is wrong", ("0.30000000000000004", "0.3")),
+        (b"\0" * 99 + b"a", b"\0" * 99 + b"b", "result is wrong", ("x00a'", "x00b'")),
+    ],
+)  # fmt: skip
+def test_what_is_shown_of_two_values_differs(got, expected, says, shown):
+    found = compare.equal(got, expected)
+    assert says in found.says and found.got != found.expected
+    assert found.got.endswith(shown[0]) and found.expected.endswith(shown[1])
+
+
 @pytest.mark.parametrize("got", [[10**5000], [[[[[1]]]]], [torch.ones(2)], ["x" * 10**6]])
 def test_whatever_a_list_holds_the_difference_is_short(got):
     found = compare.equal(got, [1])
