@@ -442,7 +442,7 @@ def _show(notebook: NotebookNode, verdict: Verdict, schemes: dict[str, str], lat
         elif cell.cell_type == "code":
             cell.outputs = _student_output(verdict.cell_outputs.get(cell.id, ""))
             if cell.metadata.get("magics_language"):
-                cell.source = rendering.without_magic(cell.source)
+                cell.source = rendering.shown(cell)
     notes = [*verdict.notes, *([f"Handed in {datetime.timedelta(seconds=round(late))} late."] if late else [])]
     if notes:
         notebook.cells.insert(0, _notes_cell(notes))

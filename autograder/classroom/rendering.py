@@ -4,12 +4,14 @@ What it is: `lighten`, which shows every cell of the student's own to the render
 processor time for a cell and for a notebook, and makes plain what does not fit; `within`, the budget itself; and
 `Page`, the exporter of feedback pages.
 
-What it is not: it changes no code. Code that takes too long to colour is shown without colours.
+What it is not: it changes no code. Code that takes too long to colour is shown without colours, and where even that
+would take too long, pages show its beginning (`shown`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import signal
 import sys
@@ -32,8 +34,11 @@ CELL_SECONDS = 0.5  # of processor time; a thousand characters of honest text ta
 NOTEBOOK_SECONDS, SECONDS_PER_MB = 1.5, 1.0
 PLAIN_CHARACTERS, ALL_PLAIN = 20_000, 500_000  # of text that is shown plain: of a cell, of a notebook
 PLAIN_LINE = 200
+SIGN = re.compile("[<>&\"']")  # HTML writes these as entities, each of which a page takes apart and puts together again
+CELL_SIGNS, ALL_SIGNS = 5_000, 20_000  # in a cell's code, in all code of one's own: a second; it grows with the square
 AGAIN = 0.1  # seconds after which a budget is enforced again: a callback may have swallowed the first exception
 COLOURS = "magics_language"  # where nbconvert looks for the language of a cell
+SHOWN = "characters_shown"  # of a code cell that pages show in part
 POLICY = (
     "img-src data:; media-src 'none'; object-src 'none'; frame-src 'none'; connect-src 'none'; form-action 'none'; "
     "base-uri 'none'"
@@ -76,14 +81,18 @@ def _disarm(before: Any) -> None:
 
 
 def lighten(notebook: NotebookNode, release: NotebookNode, notes: list[str]) -> None:
-    """Make plain what takes too long to show, or can't be shown at all. Adds a sentence to `notes`."""
+    """Make plain what takes too long to show, or can't be shown at all. Adds a sentence to `notes`.
+
+    A code cell that would take too long even without colours is marked: `shown` gives its beginning.
+    """
     given = {cell.id: cell.source for cell in release.cells}
     own = [cell for cell in notebook.cells if given.get(cell.id) != cell.source]
     left = NOTEBOOK_SECONDS + SECONDS_PER_MB * sum(len(cell.source) for cell in own) / 1e6
-    room, slow, language = ALL_PLAIN, [], _language(notebook)
+    room, signs, slow, language = ALL_PLAIN, ALL_SIGNS, [], _language(notebook)
     for cell in own:
         began = time.process_time()
-        if left <= 0 or not _shows(cell, language, min(left, CELL_SECONDS)):
+        signs -= _mark(cell, min(signs, CELL_SIGNS))
+        if SHOWN in cell.metadata or left <= 0 or not _shows(cell, language, min(left, CELL_SECONDS)):
             slow.append(_beginning(cell.source))
             room -= _make_plain(cell, room)
         left -= time.process_time() - began
@@ -91,7 +100,8 @@ def lighten(notebook: NotebookNode, release: NotebookNode, notes: list[str]) -> 
         _keep_colours(notebook, language)
     if slow:
         what = "1 cell takes" if len(slow) == 1 else f"{len(slow)} cells take"
-        notes.append(f"{what} too long to show as written and can be seen plain; the first begins with {slow[0]}.")
+        how = "plain or in part" if any(SHOWN in cell.metadata for cell in own) else "plain"
+        notes.append(f"{what} too long to show as written and can be seen {how}; the first begins with {slow[0]}.")
 
 
 def _language(notebook: NotebookNode) -> str:
@@ -145,9 +155,25 @@ def _make_plain(cell: NotebookNode, room: int) -> int:
     return len(text)
 
 
-def without_magic(source: str) -> str:
-    """Code that is shown without colours, so that no line "%%language" at its top brings back colours."""
-    return re.sub(r"^(\s*)%%", rf"\1{BLOCKER}%%", source)
+def _mark(cell: NotebookNode, most: int) -> int:
+    """How many signs of a code cell are shown. One that has more than `most` is marked with where it is cut."""
+    if cell.cell_type != "code":
+        return 0
+    places = [found.start() for found in itertools.islice(SIGN.finditer(cell.source), most + 1)]
+    if len(places) > most:
+        cell.metadata[SHOWN] = min(places[most], PLAIN_CHARACTERS)
+    return min(len(places), most)
+
+
+def shown(cell: NotebookNode) -> str:
+    """The text of a code cell that was made plain, as pages show it.
+
+    No line "%%language" at its top brings back colours.
+    """
+    count = cell.metadata.get(SHOWN, len(cell.source))
+    rest = len(cell.source) - count
+    cut = f"\n# (cut: {rest:,} characters more in the notebook that was handed in)" if rest > 0 else ""
+    return re.sub(r"^(\s*)%%", rf"\1{BLOCKER}%%", cell.source[:count]) + cut
 
 
 def _beginning(source: str) -> str:

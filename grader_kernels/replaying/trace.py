@@ -314,6 +314,8 @@ def _buffer_sizes(trace: Trace) -> dict[int, int]:
             raise TraceError(f"the launch trace holds a buffer of unknown kind ({made.dtype})")
         extent = extent_of(made.shape, made.strides, DTYPES[made.dtype].itemsize)
         sizes[made.buffer] = extent if isinstance(made, Input) else made.bytes
+        if extent > sizes[made.buffer]:
+            raise TraceError(f"the launch trace holds a buffer ({made.buffer}) that is larger than its memory")
     return sizes
 
 

@@ -71,6 +71,7 @@ ATTACKS = [
     slow("slow_fence", "the highlighter, in a fence of the answer", *[("markdown", "```ipython3\n" + " \n" * 40_000 + "```")] * 4),
     slow("slow_code", "the highlighter, in code", ("code", " \n" * 60_000 + "x = 1"), ("code", "***a" * 20_000)),
     slow("slow_magic", "the highlighter of another language", ("code", "%%R\n" + "'" * 200_000)),
+    slow("slow_entities", "signs that HTML writes as entities", ("code", "<" * 400_000), *[("code", "\"'&" * 3_000)] * 60),
     shows("network_inline", "a picture from the network", "See ![x](https://evil.example/x.png) and ![y](//evil.example/y.png)."),
     shows("network_reference", "by reference, inside a link", "[![x][b]](https://a.b) ![b][]\n\n[b]: https://evil.example/x.png 'x'"),
     shows("network_hidden", "escaped, encoded, behind pictures of one's own",
