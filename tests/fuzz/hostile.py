@@ -243,7 +243,7 @@ def _replay(data: bytes) -> bool:
     except (trace.TraceError, KernelFault, LanguageError):
         return False
     except (TypeError, ValueError) as error:  # of the kernel itself, about what it was launched with
-        assert str(error).startswith(("twice_kernel", "arange's ")), error
+        assert str(error).startswith(("twice_kernel", "arange's ", "cannot convert ")), error
         return False
     return True
 
