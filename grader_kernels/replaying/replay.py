@@ -197,10 +197,15 @@ class _Replay:
             for step in self.trace.steps:
                 if isinstance(step, Launch):
                     self._launch(step)
-                elif isinstance(step, Fill):
-                    self._fill(step)
-                elif isinstance(step, Copy):
-                    self._copy(step)
+                else:
+                    self._by_torch(step)
+
+    def _by_torch(self, step: Fill | Copy) -> None:
+        """What a recorder has seen torch do, torch can do again; a forged step it may refuse."""
+        try:
+            self._fill(step) if isinstance(step, Fill) else self._copy(step)
+        except RuntimeError:
+            raise TraceError("the launch trace holds a copy or a fill that torch can't do") from None
 
     def _view(self, ref: TensorRef) -> torch.Tensor:
         return self.arenas[ref.buffer].view(ref)
