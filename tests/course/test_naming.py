@@ -63,6 +63,28 @@ def test_a_side_detail_does_not_hide_a_mistake(recorded, name, empty):
     assert named(recorded, centre=of(changes[name], empty)) == name
 
 
+def test_what_differs_by_chance_in_a_case_that_holds_does_not_hide_a_mistake():
+    """Numbers at random are recorded as they came, and come out in another way each time."""
+    check = Check("start", hints=("one", "two"))
+
+    @check.case("no two numbers are equal")
+    def _(subject, trial):
+        made = subject(3)
+        trial.different([made[0], made[1], made[2]])
+
+    @check.case("size")
+    def _(subject, trial):
+        x = trial.normal((7,))
+        trial.close(subject.call("size", x), x)
+
+    right = {"torch": torch, "start": lambda n: torch.randn(n), "size": lambda x: x}
+    made = recording.record_check(check, 3, right)
+    wrongs = [Alternative("start", "doubles", "doubles!", "next?", "size = lambda x: 2 * x", "misconceptions.py", 7)]
+    recording.add_misconceptions(check, made, right, wrongs)
+    found = cases.play(made, LocalSubject(right | {"size": lambda x: 2 * x}, "start")).misconception
+    assert (found.name, found.sentence) == ("doubles", "doubles!")
+
+
 def test_what_it_would_fail_and_what_holds_contradicts_it(recorded):
     def flat_only(x):
         return x.clone() if x.dim() == 1 else centre(x)
