@@ -105,7 +105,7 @@ def _(subject, trial):
 
 @program_offsets.case("the last program of full blocks keeps all its elements", weight=2)
 def _(subject, trial):
-    block, blocks = 2 ** trial.integers(2, 6), trial.integers(2, 900)
+    block, blocks = 2 ** trial.integers(2, 6), trial.integers(2, 90_000)
     trial.equal(subject(blocks - 1, block, block * blocks), expected_offsets(blocks - 1, block, block * blocks))
 
 
@@ -118,7 +118,7 @@ def _(subject, trial):
 
 @program_offsets.case("a program that lies wholly behind the end has nothing to do")
 def _(subject, trial):
-    pid, n = trial.integers(4, 9), trial.integers(3, 30)
+    pid, n = trial.integers(400, 900), trial.integers(3, 3_000)
     trial.equal(subject(pid, 8, n), expected_offsets(pid, 8, n))
 
 
