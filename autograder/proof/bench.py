@@ -2,6 +2,7 @@
 
     make bench                                      small classes, a quarter of an hour
     python -m autograder.proof.bench --students 60  as many hand-ins as you like; --sizes 60 1000 shows how we scale
+    python -m autograder.proof.bench --against TREE  another commit's clone, on the same classes, in turns
     python -m autograder.proof.bench --attacks     the attack corpus under both
 
 A class is solved notebooks, each with a line of its own, so that no two hand-ins are the same. Both graders run as the
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -65,13 +67,13 @@ class Took:
 
 
 @contextmanager
-def copied_clone() -> Iterator[Path]:
-    """This clone, with the tiny unit among its units, built."""
+def copied_clone(tree: Path = ROOT) -> Iterator[Path]:
+    """A clone, this one or another commit's, with the tiny unit among its units, built."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         clone = Path(folder) / "clone"
         left_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", "build", "work", "tests")
-        shutil.copytree(ROOT, clone, ignore=left_out)
-        shutil.copytree(ROOT / "tests" / "units" / TINY, clone / "course" / "units" / TINY)
+        shutil.copytree(tree, clone, ignore=left_out)
+        shutil.copytree(tree / "tests" / "units" / TINY, clone / "course" / "units" / TINY)
         run(clone, [sys.executable, "-c", COURSE, "build", TINY], clone)
         yield clone
 
@@ -199,6 +201,33 @@ def _row(title: str, took: Took, ratio: float | None = None) -> str:
     return f"{title:36}{figures}" + (f"{ratio:8.1f}" if ratio else "")
 
 
+def against(clone: Path, other: Path, students: int, jobs: int, rounds: int) -> Iterator[str]:
+    """What another tree takes for the same classes, in turns with this one, line by line.
+
+    Both take `rounds` turns; who goes first changes from one to the next. A row has the medians, the last one the
+    median of the turns' ratios: this tree by the other.
+    """
+    yield HEAD
+    for kind in kinds(clone):
+        turns: list[dict[Path, Took]] = []
+        for number in range(rounds):
+            order = (clone, other) if number % 2 else (other, clone)
+            turns.append({tree: ours(tree, kind, students, jobs)[0] for tree in order})
+        for title, tree in ((kind.title, clone), ("   the other tree", other)):
+            yield _row(title, _middle([turn[tree] for turn in turns]))
+        wall = [turn[clone].wall / turn[other].wall for turn in turns]
+        processor = [turn[clone].processor / turn[other].processor for turn in turns]
+        yield (
+            f"   this by the other: seconds {statistics.median(wall):.3f} ({min(wall):.3f} to {max(wall):.3f}), "
+            f"processor {statistics.median(processor):.3f} ({min(processor):.3f} to {max(processor):.3f})"
+        )
+
+
+def _middle(turns: list[Took]) -> Took:
+    wall, processor = statistics.median(t.wall for t in turns), statistics.median(t.processor for t in turns)
+    return Took(wall, processor, max(t.peak for t in turns), turns[0].hand_ins)
+
+
 def scaling(clone: Path, sizes: list[int], jobs: list[int]) -> Iterator[str]:
     """How the trivial class grows, line by line: thousands take a while."""
     yield HEAD
@@ -222,12 +251,21 @@ def main(words: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     there = "a virtual environment with otter-grader and torch"
     parser.add_argument("--otter", type=lambda text: Path(text).absolute(), metavar="ENV", help=there)
+    parser.add_argument("--against", type=Path, metavar="TREE", help="a clone of another commit, to compare with")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each tree")
     parser.add_argument("--attacks", action="store_true", help="the attack corpus instead of the clock")
     asked = parser.parse_args(words)
     if asked.attacks:
         return attacks()
     if asked.otter and not os.access(asked.otter / "bin" / "otter", os.X_OK):
         parser.error(f"expected a virtual environment with otter-grader, and {asked.otter}/bin/otter is no program")
+    if asked.against:
+        if not (asked.against / "course" / "units").is_dir():
+            parser.error(f"expected a clone of this repository, and {asked.against} has no course/units")
+        with copied_clone() as clone, copied_clone(asked.against) as other:
+            for line in against(clone, other, asked.students, asked.jobs, max(1, asked.rounds)):
+                print(line, flush=True)
+        return 0
     with copied_clone() as clone:
         print(f"{asked.jobs} judging at the same time, one run, {os.uname().machine}")
         print(*compare(clone, asked.students, asked.theirs, asked.jobs, asked.otter), sep="\n", flush=True)
