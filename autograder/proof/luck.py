@@ -9,6 +9,7 @@ it on the few of the gates, and a student pays.
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from autograder.authoring.checks import Check, Kernel, TrialSpec, attempt, load
 from autograder.authoring.unit import Unit, find_unit
 from autograder.judging.trials import KERNEL, secret_seed
 from course.checking import cases
+from course.checking.cases import Cases, CheckCases
 from course.checking.check import quiet
 from course.checking.subject import LocalSubject, Subject
 from course.checking.verdict import TrialResult
@@ -53,6 +55,32 @@ def refusals(
             times = {"value": 1, "kernel": secrets if of_kernels is None else of_kernels}
             for secret in range(times.get(checks[name].kind, secrets)):
                 yield from refused(checks[name], answers, secret)
+
+
+def few_inputs(folder: Path, secrets: int) -> Iterator[tuple[str, str, int]]:
+    """Every recorded case whose inputs repeat: exercise, title, and how many different ones `secrets` draws have.
+
+    Who knows the recorded answer of such a case is now and then asked the same again. A case that asks the same always
+    is not among them: it is paid up to what holds on fresh inputs.
+    """
+    unit = Unit.load(folder)
+    checks = load(unit.checks_path)
+    asked = [name for name in unit.exercises if name in checks and checks[name].kind not in ("kernel", "value")]
+    for name, solved in recording.namespaces(unit, asked[-1]) if asked else ():
+        for spec in checks[name].specs if name in asked else ():
+            if spec.recorded:
+                drawn = len({_drawn(checks[name], spec, solved, secret) for secret in range(secrets)})
+                if 1 < drawn < secrets:
+                    yield name, spec.title, drawn
+
+
+def _drawn(check: Check, spec: TrialSpec, solved: dict[str, Any], secret: int) -> bytes:
+    """The case of one secret, as it would be stored."""
+    seed = secret_seed(b"gates", str(secret), check.name, "", "")
+    with quiet():
+        case = recording.record_case(check, spec, solved, seed(spec.title))
+    stored = Cases("", {check.name: CheckCases(check.name, 1, check.kind, [], [case])}).to_bytes()
+    return hashlib.sha256(stored).digest()
 
 
 def _answers(unit: Unit, name: str, solved: dict[str, Any]) -> dict[str, dict[str, Any]]:

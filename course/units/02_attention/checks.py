@@ -813,8 +813,9 @@ def _(subject, trial):
 
 @entropy.case("rows from one key only (0) to an even spread (ln S)", weight=2)
 def _(subject, trial):
-    rows = torch.tensor([[1.0, 0, 0, 0], [0.5, 0, 0.5, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0.75, 0.25]])
-    weights = rows[trial.permutation(4)][:, trial.permutation(4)]
+    rows = torch.zeros(4, 8)
+    rows[0, 0], rows[1, :2], rows[2], rows[3, 2], rows[3, 3] = 1, 0.5, 0.125, 0.75, 0.25
+    weights = rows[trial.permutation(4)][:, trial.permutation(8)]
     trial.close(subject(weights), oracle.attention_entropy(weights))
 
 

@@ -300,16 +300,16 @@ def _(subject, trial):
 
 @encode.case("a merge may make a pair that was learned before it", weight=5)
 def _(subject, trial):
-    a, b, c = letters(trial, 3)
-    learned, text = [(a + b, c), (a, b)], b" ".join([a + b + c, a + b, b + c]).decode()
+    a, b, c, d = letters(trial, 4)
+    learned, text = [(a + b, c), (a, b)], b" ".join([a + b + c, d + a + b, b + c]).decode()
     says = f"{text!r} with the merges {(a + b).decode()} + {c.decode()}, then {a.decode()} + {b.decode()}"
     trial.equal(subject(text, learned), slow_encode(text, learned), says)
 
 
 @encode.case("all places of a pair are merged before the next pair is looked for", weight=3)
 def _(subject, trial):
-    a, b = letters(trial, 2)
-    learned, text = [(a + b, a), (a, b)], b" ".join([a + b + a + b, a + b, b + a + b + a]).decode()
+    a, b, c, d = letters(trial, 4)
+    learned, text = [(a + b, a), (a, b)], b" ".join([a + b + a + b, c + a + b, b + a + b + a, d]).decode()
     says = f"{text!r} with the merges {(a + b).decode()} + {a.decode()}, then {a.decode()} + {b.decode()}"
     trial.equal(subject(text, learned), slow_encode(text, learned), says)
 
@@ -353,9 +353,9 @@ def _(subject, trial):
 
 @encode.case("merges never cross pieces", weight=3)
 def _(subject, trial):
-    a, b = letters(trial, 2)
+    a, b, c, d = letters(trial, 4)
     learned = [(a, b" "), (b" ", b), (a, b" " + b)]
-    text = (a + b" " + b + b" " + a + a + b" " + b).decode()
+    text = (a + b" " + b + b" " + c + a + b" " + b + d).decode()
     trial.equal(subject(text, learned), slow_encode(text, learned), f"{text!r}, and merges that would join words")
 
 
@@ -1053,9 +1053,9 @@ def _(subject, trial):
 
 @interpolation.case("a short text stays as it is", weight=2)
 def _(subject, trial):
-    T = trial.integers(5, 60)
+    T = trial.integers(5, 200)
     at = torch.arange(T)
-    trial.close(subject(at, T + trial.integers(1, 40), T), at.float())
+    trial.close(subject(at, T + trial.integers(1, 400), T), at.float())
 
 
 @interpolation.case("random lengths", weight=3)
@@ -1205,7 +1205,8 @@ def _(subject, trial):
 @choice.case("a short token can be the greater one", weight=2)
 def _(subject, trial):
     low, high = sorted(letters(trial, 2))
-    counts = {(low, high * 4): 3, (high, low): 3, (low + high, low * 3): 3}
+    most = trial.integers(3, 900)
+    counts = {(low, high * 4): most, (high, low): most, (low + high, low * 3): most}
     trial.equal(subject(counts), slow_choice(counts), f"{counts}")
 
 

@@ -1234,7 +1234,8 @@ def _(subject, trial):
 @model.case("at the start the numbers of an embedding are as small as 1 / sqrt(D)")
 def _(subject, trial):
     D = 4 * trial.integers(12, 20)
-    state = subject.method(subject.construct(30, 40, D, 4, 1, 8), "state_dict")
+    words = trial.integers(20, 400), trial.integers(20, 400)
+    state = subject.method(subject.construct(*words, D, 4, 1, 8), "state_dict")
     for name in ("source_embedding.weight", "target_embedding.weight"):
         for row, column in ((row, column) for row in (3, 4) for column in range(8)):
             limit = 6 / math.sqrt(D)  # six deviations
