@@ -441,7 +441,7 @@ def _show(notebook: NotebookNode, verdict: Verdict, schemes: dict[str, str], lat
             cell.outputs = [_card_output(exercise)]
         elif cell.cell_type == "code":
             cell.outputs = _student_output(verdict.cell_outputs.get(cell.id, ""))
-            if cell.metadata.get("magics_language"):
+            if cell.metadata.get(rendering.COLOURS):
                 cell.source = rendering.shown(cell)
     notes = [*verdict.notes, *([f"Handed in {datetime.timedelta(seconds=round(late))} late."] if late else [])]
     if notes:
