@@ -171,9 +171,9 @@ def _cut(document: Document, known: np.ndarray) -> Iterator[Document]:
 
 
 def rebuilt(document: Document, parts: list[str]) -> Iterator[Document]:
-    """The document of these paragraphs, if enough is left of it."""
+    """The document of these paragraphs, if enough is left of it, and more than the name."""
     text = "\n\n".join(parts)
-    if len(text) >= LEAST:
+    if len(text) >= LEAST and " " in text:
         yield document._replace(text=text)
 
 

@@ -132,6 +132,15 @@ def test_paragraphs_count_once_in_the_whole_corpus():
     assert [d.text for d in corpus.unrepeated(found[:1] * 2)] == [found[0].text]
 
 
+def test_a_name_alone_is_no_document():
+    name, text = (
+        "a.module.with.a.very.long.name.and.a.class.in.it.and.a.method",
+        "Said of two methods, in the same words. " * 2,
+    )
+    found = [Document("made", "a", f"{name}{n}\n\n{text}") for n in range(2)]
+    assert [d.text for d in corpus.unrepeated(found)] == [found[0].text]
+
+
 def test_equal_stretches_have_equal_hashes_wherever_they_stand():
     rng = random.Random(8)
     text = "".join(rng.choices("ab é東\U0001f600", k=700))
