@@ -90,8 +90,3 @@ def _find(wanted: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """(is it there, where) in a sorted array."""
     where = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     return known[where] == wanted, where
-
-
-def bits_per_byte(train: np.ndarray, held: np.ndarray, vocabulary: int, held_bytes: int, order: int = 5) -> float:
-    """Of the held-out tokens, for each byte that they stand for."""
-    return NGram(train, vocabulary, order).bits(held) / held_bytes
