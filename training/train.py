@@ -275,18 +275,26 @@ def faster_precision() -> str:
     return "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
 
 
+def begun_with(path: Path) -> str:
+    """The precision of the run in `path`."""
+    return torch.load(path, weights_only=True, mmap=True)["recipe"]["precision"]
+
+
 def main(arguments: list[str] | None = None, folder: Path = text.BUILD) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.train", description="Train a model of the course.")
     parser.add_argument("model", choices=RECIPES)
     parser.add_argument("--steps", type=int, help="length of the schedule, if not the recipe's; for this call on")
     parser.add_argument("--until", type=int, help="stop at this step and keep the state")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="if not what is faster on this machine")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), help="the run's own, or else what is faster here"
+    )
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    recipe = dataclasses.replace(RECIPES[given.model], precision=given.precision or faster_precision())
-    recipe = dataclasses.replace(recipe, steps=given.steps or recipe.steps)
     path = folder / f"{given.model}.pt"
+    recipe = RECIPES[given.model]
+    precision = given.precision or (begun_with(path) if path.is_file() else faster_precision())
+    recipe = dataclasses.replace(recipe, precision=precision, steps=given.steps or recipe.steps)
     found = text.read(folder)
     run = Run.resume(path, recipe, found.digest()) if path.is_file() else Run.begin(recipe, found.digest())
     teacher = gpt.load("target", gpt.Parts(attend=attend_causally)) if recipe.distilled else None

@@ -94,7 +94,7 @@ def induction(ids):
 def test_copying_is_seen_in_a_model_that_copies_and_not_in_one_that_does_not():
     told = measure.copying(induction, 300, length=8, rows=20)
     assert (
-        told["second_run"] > 0.75 and told["first_run"] < 0.2 and told["nats_second_run"] < 3 < told["nats_first_run"]
+        told["second_run"] > 0.75 and told["first_run"] < 0.2 and told["nats_second_run"] < 4 < told["nats_first_run"]
     )
     told = measure.copying(lambda ids: torch.zeros(*ids.shape, 300), 300, length=8, rows=20)
     assert told["second_run"] == told["first_run"] == 0 and told["chance"] == 1 / 44
