@@ -255,12 +255,21 @@ def test_loading_the_published_model_takes_seconds_and_less_than_a_gibibyte():
 
 @pytest.mark.slow
 @needs_package
-def test_the_published_model_needs_1_70_bits_a_byte_of_a_text():
+def test_the_published_model_reads_a_text_well_and_one_cut_at_other_places_badly():
+    """0.91 bits a byte. Where runs of spaces are cut into single ones, which it never saw, they are 1.70."""
     model, tokens = gemma.load()
+    assert bits_per_byte(model, tokens) == pytest.approx(0.91, abs=0.02)
+    kinds = [0 if token.isspace() and " " in token else kind for token, kind in zip(tokens.tokens, tokens.kinds)]
+    scores = [-float(n) for n in range(len(tokens))]  # the tokens of kind NORMAL stand in the order of their scores
+    cut_up = gemma.Vocabulary(tokens.tokens, scores, kinds, tokens.bos)
+    assert bits_per_byte(model, cut_up) == pytest.approx(1.70, abs=0.02)
+
+
+def bits_per_byte(model, tokens) -> float:
     ids = torch.tensor([tokens.encode(text_of_for())])
     with torch.no_grad():
         nats = F.cross_entropy(model(ids)[0, :-1].float(), ids[0, 1:], reduction="sum")
-    assert float(nats) / math.log(2) / len(text_of_for().encode()) == pytest.approx(1.70, abs=0.02)
+    return float(nats) / math.log(2) / len(text_of_for().encode())
 
 
 @pytest.mark.slow
@@ -271,7 +280,6 @@ def test_the_published_model_gives_the_librarys_logits():
     with torch.no_grad():
         found, expected = model(ids), theirs(model)(ids).logits
     torch.testing.assert_close(found, expected, atol=5e-4, rtol=1e-4)
-    assert tokens.decode([int(found[0, -1].argmax())]) == " Paris"
 
 
 @pytest.mark.slow

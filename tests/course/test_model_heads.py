@@ -1,10 +1,14 @@
 """Scores of heads and the panel that shows them: tables by hand, a model's attention, MiniLM's heads, the picture."""
 
+import re
+import xml.etree.ElementTree as ET
+
 import pytest
 import torch
 
 from course import data, gpt, heads, minilm
 from course.errors import EnvironmentLacking
+from course.widgets import model_heads
 
 SMALL = gpt.Config(
     vocabulary=50, width=24, layers=3, heads=6, kv_heads=2, head_width=8, hidden=40, context=16, window=5,
@@ -101,3 +105,108 @@ def test_minilm_has_a_previous_token_head_and_a_separator_head():
     (layer, head, score), *_ = heads.strongest(separator)
     assert layer > 0 and score > 0.6, "two of 96 keys take most of the attention"
     assert float(separator[0].max()) < 0.2, "in the first layer no head does that"
+
+
+# the panel
+
+
+def texts_of(svg: str) -> list[str]:
+    return [node.text for node in ET.fromstring(svg).iter() if node.tag.endswith("text")]
+
+
+def lines_of(svg: str) -> list[dict]:
+    return [node.attrib for node in ET.fromstring(svg).iter() if node.tag.endswith("line")]
+
+
+def panel(tokens, attention):
+    ipywidgets = pytest.importorskip("ipywidgets")
+    weights = model_heads.checked(tokens, attention)
+    box = model_heads._panel(ipywidgets, tokens, weights, model_heads.scores(tokens, weights))
+    (score, query), (layer, head) = box.children[0].children, box.children[1].children
+    return score, query, layer, head, box.children[2], box.children[3]
+
+
+def test_tables_of_an_encoder_and_of_a_causal_model():
+    attention = random_attention(2, 3, 5, 5)
+    tables = model_heads.scores(TOKENS, attention)
+    assert list(tables) == ["previous token", "first token", "own token", "marks"]
+    torch.testing.assert_close(tables["first token"], attention[..., 1:, 0].mean(-1))
+    torch.testing.assert_close(tables["own token"][1, 2], attention[1, 2].diagonal()[1:].mean())
+    torch.testing.assert_close(tables["marks"], heads.separator_scores([(TOKENS, attention)]))
+    assert list(model_heads.scores(["a", "b"], random_attention(1, 1, 2, 2))) == list(tables)[:3]
+    assert list(model_heads.scores(["[CLS]", "[SEP]"], random_attention(1, 1, 2, 2))) == list(tables)[1:3]
+
+
+def test_the_picture_shows_every_head_and_the_lines_of_the_one_that_is_chosen():
+    tokens, attention = ["<s>", "&", "a b\n", "a very long token"], torch.full((2, 3, 4, 4), 0.01)
+    attention[1, 2, 3, 1], attention[1, 2, 0, 2] = 0.97, 0.5
+    table = torch.arange(6).view(2, 3) / 10
+    svg = model_heads.picture(tokens, attention, table, (1, 2), query=3)
+    root = ET.fromstring(svg)
+    shades = [n.attrib["fill-opacity"] for n in root.iter() if n.tag.endswith("rect") and n.attrib["fill"] != "none"]
+    assert shades == ["0.000", "0.100", "0.200", "0.300", "0.400", "0.500"]
+    assert {"<s>", "&", "a·b↵", "a·very·long…"} <= set(texts_of(svg))
+    faint, strong = lines_of(svg)
+    assert float(strong["stroke-width"]) > 4 and float(strong["stroke-opacity"]) > 0.9
+    assert float(faint["stroke-opacity"]) < 0.2
+    assert float(faint["y1"]) < float(strong["y1"]) and float(faint["y2"]) > float(strong["y2"])
+    assert root.attrib["role"] == "img" and "Layer 1, head 2 scores 0.50; the highest is 0.50" in root[0].text
+    assert "97 % on '&' (position 1)" in root[0].text
+    assert float(root.attrib["width"]) <= 700
+
+
+def test_a_model_as_wide_as_minilm_fits_a_page_of_700_pixels():
+    tokens = [str(n) for n in range(30)]
+    svg = model_heads.picture(tokens, random_attention(6, 12, 30, 30), torch.rand(6, 12), (0, 0), 3)
+    assert float(ET.fromstring(svg).attrib["width"]) <= 700
+
+
+def test_every_control_has_a_name_and_changes_the_picture():
+    attention = random_attention(3, 4, 5, 5)
+    attention[2, 1] = torch.eye(5).roll(1, 0)
+    score, query, layer, head, text, image = panel(TOKENS, attention)
+    assert [control.description for control in (score, query, layer, head)] == ["score", "query", "layer", "head"]
+    assert (layer.value, head.value, query.value) == (2, 1, 4) and "scores 1.00" in text.value
+    seen = {image.value}
+    for control, value in ((query, 1), (layer, 0), (head, 3), (score, "own token")):
+        control.value = value
+        assert image.value not in seen
+        seen.add(image.value)
+    own = model_heads.scores(TOKENS, attention)["own token"]
+    assert (layer.value, head.value) == heads.strongest(own)[0][:2], "a new score begins at its strongest head"
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_any_models_attention_is_shown_and_outside_a_notebook_in_a_sentence(capsys, causal):
+    torch.manual_seed(2)
+    tokens = list("a model")
+    attention = heads.gpt_attention(gpt.GPT(SMALL).eval(), range(7)) if causal else random_attention(2, 3, 7, 7)
+    assert model_heads.show(tokens, attention.to(torch.bfloat16)) is None
+    said = capsys.readouterr().out
+    assert said.startswith("Layer ") and "Position 6, 'l', reads" in said and said.count("\n") == 1
+
+
+NOT_SHOWN = {
+    "2 to 40 tokens, these are 41": (["x"] * 41, torch.ones(1, 1, 41, 41)),
+    "must be (layers, heads, 2, 2) for 2 tokens; it is (1, 2, 2)": (["x"] * 2, torch.ones(1, 2, 2)),
+    "for 3 tokens; it is (1, 1, 2, 2)": (["x"] * 3, torch.ones(1, 1, 2, 2)),
+    "up to 48 layers and 32 heads, not 1 and 33": (["x"] * 2, torch.ones(1, 33, 2, 2)),
+    "between 0 and 1; some are not": (["x"] * 2, torch.randn(1, 1, 2, 2) * 9),
+    "0 and 1; some are not": (["x"] * 2, torch.full((1, 1, 2, 2), torch.nan)),
+}
+
+
+@pytest.mark.parametrize("says", NOT_SHOWN)
+def test_what_cannot_be_shown_is_said(says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        model_heads.show(*NOT_SHOWN[says])
+
+
+def test_a_page_without_a_kernel_has_the_picture(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", object)
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    model_heads.show(TOKENS, random_attention(2, 3, 5, 5), "a random model")
+    (bundle,) = shown
+    assert bundle["image/svg+xml"].startswith("<svg")
+    assert bundle["text/plain"].startswith("heads of a random model: Layer")
