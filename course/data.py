@@ -3,7 +3,8 @@
 `prose` is the standard library's documentation of the language (pydoc_data.topics): English technical prose, about
 465,000 characters on Python 3.11, a little more on later versions, so nothing may depend on its exact text.
 `split_prose` cuts it into a part to train on and a part to test on. `language_names` and `split_dates`, the same day
-written in several languages, come from CLDR's tables (Babel); `Pieces` turns such a date into ids and back.
+written in several languages, come from CLDR's tables (Babel); `Pieces` turns such a date into ids and back. `held_out`
+is text that the course's language model was not trained on; this one is committed, and the same everywhere.
 
 Not here: tokenizers, batches for a particular unit, anything random.
 """
@@ -11,16 +12,19 @@ Not here: tokenizers, batches for a particular unit, anything random.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 STRETCH = 48  # no run of this many characters, spaces collapsed, stands in both parts of the split
 FIRST_DAY, LAST_DAY = date(1930, 1, 1), date(2049, 12, 31)
 STYLES = ("short", "medium", "long", "full")  # CLDR's four ways to write a date
 PAD, BOS, EOS = 0, 1, 2
+HELD_OUT = Path(__file__).parent / "weights" / "held_out.json"
 
 
 @cache
@@ -56,6 +60,14 @@ def stretches(text: str, stretch: int = STRETCH) -> list[str]:
 
 def _held_out(name: str) -> bool:
     return hashlib.sha256(name.encode()).digest()[0] < 32  # one topic in eight
+
+
+@cache
+def held_out() -> list[str]:
+    """Documentation that `course.gpt`'s models never saw, 64 KiB: a docstring or topic each, under the name of what it
+    describes. In the models' text the byte 0 follows each (`course.vocabulary.END`). Chosen by `training/corpus.py`.
+    """
+    return json.loads(HELD_OUT.read_text(encoding="utf-8"))
 
 
 def as_ascii(text: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (  # from the top to the bottom
+    "training",
     "autograder",
     "autograder.proof",
     "autograder.classroom",
@@ -30,15 +31,16 @@ ROOMS = (  # from the top to the bottom
     "grader_kernels.interpreter",
     "grader_kernels",
 )
+PACKAGES = ("autograder", "course", "grader_kernels", "training")
 EVERYWHERE = ("autograder", "course", "course.errors", "course.files")  # a name, or a few lines that import nothing
 MOST = 15  # files of code in a folder
 DATA = ("units", "problems")  # lessons and problems: what the machinery reads
 
 
 def files() -> dict[str, Path]:
-    """Every module of the three packages, by its dotted name."""
+    """Every module of the packages, by its dotted name."""
     found = {}
-    for path in (p for package in ("autograder", "course", "grader_kernels") for p in (ROOT / package).rglob("*.py")):
+    for path in (p for package in PACKAGES for p in (ROOT / package).rglob("*.py")):
         inside = path.relative_to(ROOT).with_suffix("")
         if not set(DATA) & set(inside.parts):
             found[".".join(inside.parts).removesuffix(".__init__")] = path
@@ -112,6 +114,7 @@ def test_the_kernel_judge_knows_nobody_above_it_and_the_course_not_the_autograde
     packages = {(a.partition(".")[0], b.partition(".")[0]) for a, b in arrows()}
     assert {b for a, b in packages if a == "grader_kernels"} <= {"grader_kernels"}
     assert ("course", "autograder") not in packages
+    assert {b for a, b in packages if a == "training"} <= {"training", "course"}
 
 
 @pytest.mark.parametrize(

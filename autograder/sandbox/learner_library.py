@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SUFFIXES = (".py", ".json", ".npz", ".css", ".js", ".svg", ".html", ".txt", ".csv")
+SUFFIXES = (".py", ".json", ".npz", ".css", ".js", ".svg", ".html", ".txt", ".csv", ".safetensors", ".md")
 NOT_FOR_LEARNERS = ("units",)  # below course/: the sources of the units, solutions and checks among them
 NOT_OF_KERNELS = ("problems", "child.py", "judge.py", "timing.py")  # in grader_kernels/
 

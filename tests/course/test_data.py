@@ -94,3 +94,13 @@ def test_pieces_of_the_training_side_are_enough_for_the_other():
 
 def test_spaces_are_plain():
     assert {c for p in data.split_dates()[1] for c in p.source + p.target if c.isspace()} == {" "}
+
+
+# what the language model never saw
+
+
+def test_the_held_out_text_is_documents_under_their_names():
+    found = data.held_out()
+    assert len(set(found)) == len(found) > 50
+    assert 60_000 < sum(len(text.encode()) + 1 for text in found) <= 1 << 16
+    assert not [text for text in found if "\0" in text or len(text) < 60 or " " not in text]

@@ -1,0 +1,1 @@
+"""How the weights of `course.gpt` came about: text, vocabulary, training, measurement. Not shipped to learners."""
