@@ -91,6 +91,7 @@ def sentence(tokens: Sequence[str], weights: Tensor, query: int) -> str:
     top = weights[query].sort(descending=True)
     pairs = [(float(w), int(s)) for w, s in zip(top.values, top.indices, strict=True) if w >= 0.05][:3]
     read = ", ".join(f"{100 * w:.0f} % on {tokens[s]!r} (position {s})" for w, s in pairs)
+    read = read or f"a little of much, {100 * float(top.values[0]):.0f} % of one key at most"
     return f"Position {query}, {tokens[query]!r}, reads: {read}."
 
 

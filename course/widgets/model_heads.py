@@ -62,6 +62,11 @@ def checked(tokens: Sequence[str], attention: Tensor) -> Tensor:
     return weights
 
 
+def first_query(tokens: Sequence[str]) -> int:
+    """The query that the panel opens with: the last that is no mark, since it has most to look back on."""
+    return max((place for place, token in enumerate(tokens) if token not in heads.MARKS), default=len(tokens) - 1)
+
+
 def picture(tokens: Sequence[str], attention: Tensor, table: Tensor, chosen: tuple[int, int], query: int) -> str:
     """SVG text: the table with the chosen (layer, head) framed, and that head's lines."""
     layers, count = table.shape
@@ -155,7 +160,7 @@ def show(tokens: Sequence[str], attention: Tensor, name: str = "the model") -> A
     tables = scores(tokens, weights)
     score = next(iter(tables))
     (layer, head, _), *_ = heads.strongest(tables[score])
-    shown = tokens, weights, tables[score], (layer, head), len(tokens) - 1
+    shown = tokens, weights, tables[score], (layer, head), first_query(tokens)
     ipywidgets = controls(words(*shown), lambda: picture(*shown))
     if ipywidgets is None:
         return None
@@ -186,7 +191,7 @@ def _panel(ipywidgets: Any, tokens: Sequence[str], attention: Tensor, tables: di
         sliders["layer"].value, sliders["head"].value = layer, head
         redraw()
 
-    sliders["query"].value = T - 1
+    sliders["query"].value = first_query(tokens)
     for slider in sliders.values():
         slider.observe(redraw, "value")
     score.observe(to_strongest, "value")

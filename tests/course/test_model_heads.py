@@ -166,7 +166,7 @@ def test_every_control_has_a_name_and_changes_the_picture():
     attention[2, 1] = torch.eye(5).roll(1, 0)
     score, query, layer, head, text, image = panel(TOKENS, attention)
     assert [control.description for control in (score, query, layer, head)] == ["score", "query", "layer", "head"]
-    assert (layer.value, head.value, query.value) == (2, 1, 4) and "scores 1.00" in text.value
+    assert (layer.value, head.value, query.value) == (2, 1, 3) and "scores 1.00" in text.value
     seen = {image.value}
     for control, value in ((query, 1), (layer, 0), (head, 3), (score, "own token")):
         control.value = value
@@ -184,6 +184,11 @@ def test_any_models_attention_is_shown_and_outside_a_notebook_in_a_sentence(caps
     assert model_heads.show(tokens, attention.to(torch.bfloat16)) is None
     said = capsys.readouterr().out
     assert said.startswith("Layer ") and "Position 6, 'l', reads" in said and said.count("\n") == 1
+
+
+def test_a_query_that_reads_a_little_of_everything_is_told_so():
+    said = model_heads.words(["x"] * 40, torch.full((1, 1, 40, 40), 0.02), torch.ones(1, 1), (0, 0), 39)
+    assert said.endswith("reads: a little of much, 2 % of one key at most.")
 
 
 NOT_SHOWN = {
