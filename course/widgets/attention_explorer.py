@@ -2,7 +2,7 @@
 
 `show(tokens)` is all a notebook calls: a dropdown for the head, a slider for the query, a heat map of all weights and
 lines from the query to the keys it reads. The heads are built by hand from one-hot vectors and go through an attention
-function, the learner's own if it is handed over. Later units hand over weights of a model instead (`show_weights`).
+function, the learner's own if it is handed over. All heads of a whole model are shown by `model_heads` beside this.
 
 The picture is SVG text made here: no canvas, no script, no data inside the notebook; it follows the page's text colour.
 """
@@ -91,6 +91,7 @@ def sentence(tokens: Sequence[str], weights: Tensor, query: int) -> str:
     top = weights[query].sort(descending=True)
     pairs = [(float(w), int(s)) for w, s in zip(top.values, top.indices, strict=True) if w >= 0.05][:3]
     read = ", ".join(f"{100 * w:.0f} % on {tokens[s]!r} (position {s})" for w, s in pairs)
+    read = read or f"a little of much, {100 * float(top.values[0]):.0f} % of one key at most"
     return f"Position {query}, {tokens[query]!r}, reads: {read}."
 
 

@@ -455,6 +455,21 @@ def test_doctor_survives_a_package_that_cannot_be_examined(root, monkeypatch):
     assert not found.ok and found.needed and "no_such_module" in found.says
 
 
+def test_doctor_says_in_one_line_each_whether_published_models_are_there(root, capsys, monkeypatch):
+    from course import gemma, minilm
+
+    assert {(name, words) for name, _, words in doctor.PUBLISHED} == {
+        ("minilm", minilm.INSTALL), ("gemma", gemma.INSTALL)
+    }  # fmt: skip
+    assert [module for _, module, _ in doctor.PUBLISHED] == [minilm.PACKAGE, gemma.PARTS[-1]]
+    monkeypatch.setattr(doctor, "PUBLISHED", (("here", "json", "pip a"), ("gone", "no_such_module", "pip b")))
+    monkeypatch.setattr(doctor, "examine", lambda: list(doctor.published()))
+    code, out, _ = course(capsys, "doctor")
+    here, gone, last = out.splitlines()
+    assert code == 0 and here.split() == ["ok", "here", "installed"] and last == "Everything that is needed works."
+    assert gone.split(maxsplit=2) == ["--", "gone", "not installed, optional: pip b"]
+
+
 # the seam to the instructor package
 
 
