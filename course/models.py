@@ -1,9 +1,10 @@
 """Models that a lesson is given, and parts of models that earlier units taught.
 
 `SmallTransformer` (unit 03): a small causal transformer with a place to plug a position scheme in, trained in seconds
-on one CPU core; its attention is torch's own. `MultiHeadAttention` (taught in unit 02) and `sinusoidal_encoding` (unit
-03): given to every later unit. `gemma`: a published model, where it is installed. Not here: the course's own language
-model (`course.gpt`), and anything that the unit which uses it asks a learner to write.
+on one CPU core; its attention is torch's own. `MultiHeadAttention` (taught in unit 02), `sinusoidal_encoding` and
+`apply_rope` (unit 03), `RMSNorm` and `SwiGLU` (unit 04): given to every later unit, and forbidden where they are an
+exercise. `gemma`: a published model, where it is installed. Not here: the course's own language model (`course.gpt`),
+and anything that the unit which uses it asks a learner to write.
 """
 
 from __future__ import annotations
@@ -43,6 +44,62 @@ def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
     table = torch.empty(length, d_model)
     table[:, 0::2], table[:, 1::2] = angles.sin(), angles.cos()
     return table
+
+
+def apply_rope(x: Tensor, positions: Tensor, base: float = 10000.0, pairing: str = "half") -> Tensor:
+    """Turn each pair of coordinates of x (..., T, d), d even, by position times frequency. Same shape and dtype as x.
+
+    positions  (T,) int64 or float
+    pairing    "half": pairs (i, i + d/2), as in Llama's checkpoints of the transformers library; "interleaved": pairs
+               (2i, 2i + 1), as in the paper. Raises ValueError for anything else.
+    Angles are float64; sines and cosines are rounded to float32, or to x's dtype where that is wider.
+
+    Source: Su et al. 2021, "RoFormer", section 3.4.2, equation 34. An exercise of unit 03.
+    """
+    if pairing not in ("interleaved", "half"):
+        raise ValueError(f"pairing is 'interleaved' or 'half', not {pairing!r}")
+    d = x.shape[-1]
+    frequencies = base ** (-torch.arange(0, d, 2, dtype=torch.float64, device=x.device) / d)
+    turn = positions.double()[:, None] * frequencies  # (T, d / 2)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    cos, sin = turn.cos().to(wide), turn.sin().to(wide)
+    half = pairing == "half"
+    a, b = (x[..., : d // 2], x[..., d // 2 :]) if half else (x[..., 0::2], x[..., 1::2])
+    turned = a * cos - b * sin, a * sin + b * cos
+    return (torch.cat(turned, dim=-1) if half else torch.stack(turned, dim=-1).flatten(-2)).to(x.dtype)
+
+
+class RMSNorm(nn.Module):
+    """y = x / sqrt(mean(x^2) + eps) * weight over the last dimension. Parameter: weight (D,), ones at first.
+
+    Half precision is computed in float32 and rounded once, at the end.
+
+    Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", equation 4. An exercise of unit 04.
+    """
+
+    def __init__(self, width: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean_square = wide.square().mean(dim=-1, keepdim=True)
+        return (wide * torch.rsqrt(mean_square + self.eps) * self.weight).to(x.dtype)
+
+
+class SwiGLU(nn.Module):
+    """y = down(silu(gate(x)) * up(x)): gate and up are nn.Linear(D, F), down is nn.Linear(F, D); no biases.
+
+    Source: Shazeer 2020, "GLU Variants Improve Transformer", equation 6. An exercise of unit 04.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate, self.up = nn.Linear(width, hidden, bias=False), nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(x)) * self.up(x))
 
 
 class MultiHeadAttention(nn.Module):

@@ -67,6 +67,8 @@ _ATTENTION_OPERATORS = (
     "torch._higher_order_ops.flex_attention.math_attention course.widgets.attention_explorer._attend"
 )
 _OF_THE_COURSE = " course.models.MultiHeadAttention.forward"
+_MODEL = "course.gpt course.gemma course.heads"
+_OF_THE_MODEL = "course.gpt.rotate course.gpt.Attention.forward course.gpt.FeedForward.forward course.gpt.Layer.forward"
 
 
 def _attention(more: str = "", operators: str = "") -> Family:
@@ -132,7 +134,7 @@ FAMILIES = {
         torch.nn.functional.cosine_embedding_loss torch.cosine_embedding_loss torch.nn.CosineEmbeddingLoss
         torch.norm_except_dim torch.nn.utils.weight_norm torch.nn.utils.spectral_norm torch.nn.utils.parametrizations
         torch.nn.modules.normalization torch.nn.modules.batchnorm torch.nn.modules.instancenorm torch._fused_rms_norm
-        torch._weight_norm torch._weight_norm_interface""",
+        torch._weight_norm torch._weight_norm_interface course.models course.gpt""",
         "renorm renorm_",
         "layer_norm native_layer_norm rms_norm _fused_rms_norm batch_norm native_batch_norm _batch_norm_impl_index "
         "_native_batch_norm_legit _native_batch_norm_legit_functional _native_batch_norm_legit_no_training "
@@ -140,7 +142,21 @@ FAMILIES = {
         "native_group_norm instance_norm quantized_batch_norm renorm renorm_ _weight_norm _weight_norm_interface "
         "embedding_renorm_ cosine_similarity cosine_embedding_loss torch.nn.modules._functions.CrossMapLRN2d.forward "
         "torch._refs._normalize torch._decomp.decompositions.native_batch_norm_helper "
-        "torch.nn.functional.local_response_norm torch.nn.functional.normalize",
+        "torch.nn.functional.local_response_norm torch.nn.functional.normalize course.models.RMSNorm.forward",
+    ),
+    "given": _family(  # what later units are given, where it is an exercise
+        "what the course gives to later units",
+        "Not allowed: the course's own functions, layers and models (course.models, course.gpt).",
+        f"course.models {_MODEL}",
+        "",
+        f"course.models.sinusoidal_encoding course.models.apply_rope course.models.RMSNorm.forward course.models.SwiGLU.forward {_OF_THE_MODEL}",
+    ),
+    "model": _family(
+        "the course's language model",
+        "Not allowed: the course's language model (course.gpt).",
+        _MODEL,
+        "",
+        _OF_THE_MODEL,
     ),
 }
 SPARED = (  # in torch.autograd, for who writes both ways: no derivative comes of it

@@ -14,11 +14,13 @@ from attack_class import Attack, Class, unit_of
 from autograder.authoring.unit import unit_folders
 from autograder.judging.rules import rules_for
 from autograder.sandbox.sandbox import Limits, Sandbox
+from course import models
 from course.checking.forbidden import FAMILIES, poisons
 
 MACHINE = Path(__file__).parent / "routes.py"
 ROUTES = json.loads((Path(__file__).parent / "routes.json").read_text())
 FAMILY = {"attention_of_torch": "attention"}  # of which the routes are
+OF_THE_COURSE = ("given", "model")  # no route in torch leads there
 BACKWARD = "autograd"  # routes to a gradient are named below: what computes one is a method of every tensor
 SUM, COLUMN = "lambda y: y.sin().sum()", "Y, torch.ones(3)"
 GRADIENTS = [
@@ -85,7 +87,7 @@ def taking(source: str, cell: str, call: str) -> str:
 
 
 def test_there_are_enough_routes():
-    for family in FAMILIES:
+    for family in FAMILIES.keys() - set(OF_THE_COURSE):
         assert len(routes_of((family,))) >= LEAST, family
     assert {"softmax", "log_softmax", "logsumexp"} <= {r["name"] for r in ROUTES if r["module"] == "torch"}
 
@@ -133,7 +135,7 @@ def hand_ins(unit: str, each: int) -> list[Attack]:
     made = []
     for name, forbids in ((n, f) for u, n, f in EXERCISES if u == unit):
         chosen = routes_of(forbids)
-        for number in range(each):
+        for number in range(each if chosen else 0):
             route, way = chosen[number * len(chosen) // each], (by_import, by_path)[number % 2]
             source = taking(unit_of(unit).solution_source(name), way(route), route["call"])
             others = tuple(set(unit_of(unit).points) - {name})
@@ -164,6 +166,29 @@ BY_UNIT = sorted({unit for unit, _, _ in EXERCISES})
 @pytest.mark.parametrize("unit", BY_UNIT)
 def test_an_answer_that_takes_a_route_earns_nothing(unit, tmp_path):
     assert earned(tmp_path, [unit], 1) == []
+
+
+GIVEN = [  # exercises of which the course gives a right answer to later units
+    (unit.name, name) for unit in unit_folders() for name in rules_for(unit.name).checks if hasattr(models, name)
+]
+
+
+@pytest.mark.parametrize(("unit", "name"), GIVEN)
+def test_what_later_units_are_given_answers_no_exercise(unit, name, tmp_path):
+    others = tuple(set(unit_of(unit).points) - {name})
+    ways = {
+        "imported": f"from course.models import {name}",
+        "named": f"import course.models\n{name} = course.models.{name}",
+        "looked_up": f"import importlib\n{name} = vars(importlib.import_module('course.' + 'models'))['{name}']",
+    }
+    group = Class(tmp_path, unit, attacks := [
+        Attack(way, 44, "what later units are given", write={name: source}, solved=others) for way, source in ways.items()
+    ])  # fmt: skip
+    for attack in attacks:
+        group.hand_in(attack)
+    verdicts = group.again().verdicts
+    rows = {attack.name: next(e for e in verdicts[attack.name].exercises if e.name == name) for attack in attacks}
+    assert {way: row.score for way, row in rows.items()} == dict.fromkeys(ways, 0.0)
 
 
 @pytest.mark.slow

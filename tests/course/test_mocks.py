@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course.mocks import ScriptedModel
+from course.mocks import ScriptedLanguageModel, ScriptedModel, ScriptedRuler
 
 
 def model(states=11, words=6):
@@ -47,3 +47,33 @@ def test_calls_are_counted():
         m(torch.tensor([[3]]), torch.tensor([[1]]))
     m(torch.tensor([[3]]), torch.tensor([[1]]))
     assert m.calls() == {"encode": 2, "decode": 2, "recorded": 1}
+
+
+def language_model(states=11, words=6):
+    return ScriptedLanguageModel(torch.arange(states * words).reshape(states, words).float()).eval()
+
+
+def test_a_language_models_logits_are_rows_of_the_table():
+    logits = language_model()(torch.tensor([[3, 4]]))
+    assert (logits[0, :, 0] / 6).tolist() == [4, (5 * 4 + 4 + 1) % 11]
+
+
+def test_a_language_model_sees_all_that_it_was_shown_and_nothing_later():
+    ids = torch.tensor([[3, 1, 4, 1, 5], [2, 1, 4, 1, 5]])
+    whole = language_model()(ids)
+    assert torch.equal(language_model()(ids[:, :3]), whole[:, :3])
+    assert not torch.equal(whole[0, 4], whole[1, 4])
+    assert not torch.equal(language_model()(ids[:, 1:])[0, 3], whole[0, 4])
+
+
+def test_a_language_model_counts_calls_lengths_and_gradients():
+    m = language_model().train()
+    with torch.no_grad():
+        m(torch.zeros(1, 3, dtype=torch.long))
+    upside_down = m(torch.zeros(2, 2, dtype=torch.long))
+    assert m.lengths() == [3, 2] and m.recorded() == 1 and m.is_training()
+    assert not torch.equal(upside_down, language_model()(torch.zeros(2, 2, dtype=torch.long)))
+
+
+def test_the_ruler_tells_the_root_mean_square():
+    assert ScriptedRuler().deviation(torch.tensor([[3.0, -4.0], [0.0, 5.0]])) == pytest.approx(12.5**0.5)

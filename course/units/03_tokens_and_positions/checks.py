@@ -673,6 +673,7 @@ sinusoids = Check(
         "Make a (T, D/2) table of angles first: positions from 0 against D/2 frequencies 10000^(-2i/D), i = 0, 1, 2...",
         "torch.stack([sin, cos], dim=-1).flatten(1) interleaves the columns.",
     ),
+    forbids=("given",),
 )
 
 
@@ -759,6 +760,7 @@ rope = Check(
         "and the second half of the last dimension, put back with cat.",
     ),
     legal=lambda x, *_, **__: x.shape[-1] % 2 == 0,
+    forbids=("given",),
 )
 
 

@@ -533,6 +533,8 @@ def sinusoidal_encoding(length: int, d_model: int) -> Tensor:
     returns  (T, D) float32; column 2i is sin(t / 10000^(2i/D)), column 2i + 1 the cosine of the same angle. Float32
              angles pass; at position 100,000 (section 12) they are wrong by up to 0.01.
 
+    Not allowed: the course's own functions, layers and models (course.models, course.gpt).
+
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
     Difficulty 2 of 5, about 12 minutes.
     """
@@ -621,6 +623,8 @@ def apply_rope(x: Tensor, positions: Tensor, pairing: str = "interleaved", base:
     pairing    "interleaved": pairs (2i, 2i + 1); "half": pairs (i, i + d/2). Anything else: raise ValueError.
     returns    same shape and dtype as x, with gradients to x; x itself stays as it was. Angles, sines and cosines are
                computed in float32 or better, whatever x's dtype; float32 is enough for a float64 x, too.
+
+    Not allowed: the course's own functions, layers and models (course.models, course.gpt).
 
     Source: Su et al. 2021, section 3.4.2, equation 34.
     Difficulty 3 of 5, about 25 minutes.

@@ -533,6 +533,7 @@ glu = Check(
         "Three linear maps: two widen (gate and up), one narrows. Which of the two wide ones goes through silu?",
         "self.down(nn.functional.silu(self.gate(x)) * self.up(x)), and bias=False three times.",
     ),
+    forbids=("given",),
     kind="class",
 )
 

@@ -375,6 +375,8 @@ class SwiGLU(nn.Module):
 
         y = down(silu(gate(x)) * up(x)),    silu(z) = z * sigmoid(z)
 
+    Not allowed: the course's own functions, layers and models (course.models, course.gpt).
+
     Source: Shazeer 2020, "GLU Variants Improve Transformer", section 2, equation 6.
     Difficulty 1 of 5, about 8 minutes.
     """
