@@ -149,7 +149,8 @@ FAMILIES = {
         "Not allowed: the course's own functions, layers and models (course.models, course.gpt).",
         f"course.models {_MODEL}",
         "",
-        f"course.models.sinusoidal_encoding course.models.apply_rope course.models.RMSNorm.forward course.models.SwiGLU.forward {_OF_THE_MODEL}",
+        "course.models.sinusoidal_encoding course.models.apply_rope course.models.RMSNorm.forward "
+        f"course.models.SwiGLU.forward {_OF_THE_MODEL}",
     ),
     "model": _family(
         "the course's language model",

@@ -181,9 +181,8 @@ def test_what_later_units_are_given_answers_no_exercise(unit, name, tmp_path):
         "named": f"import course.models\n{name} = course.models.{name}",
         "looked_up": f"import importlib\n{name} = vars(importlib.import_module('course.' + 'models'))['{name}']",
     }
-    group = Class(tmp_path, unit, attacks := [
-        Attack(way, 44, "what later units are given", write={name: source}, solved=others) for way, source in ways.items()
-    ])  # fmt: skip
+    attacks = [Attack(way, 44, "given later", write={name: source}, solved=others) for way, source in ways.items()]
+    group = Class(tmp_path, unit, attacks)
     for attack in attacks:
         group.hand_in(attack)
     verdicts = group.again().verdicts
