@@ -33,6 +33,7 @@ from grader_kernels.replaying.trace import record
 
 torch.set_num_threads(1)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+HALVES = FLOATS[1:]
 calm = partial(settings, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 sizes = partial(st.integers, 1)
@@ -126,9 +127,19 @@ def classes(draw):
 @st.composite
 def matrices(draw):
     m, n, k = (draw(sizes(50)) for _ in range(3))
-    a, b = draw(tensors(m, k, dtype=torch.bfloat16)), draw(tensors(k, n, dtype=torch.bfloat16))
+    dtype = draw(st.sampled_from(HALVES))
+    a, b = draw(tensors(m, k, dtype=dtype)), draw(tensors(k, n, dtype=dtype))
     blocks = {name: draw(powers(4, 6)) for name in ("block_m", "block_n", "block_k")}
-    return (a, b), {"out_dtype": draw(st.sampled_from([torch.bfloat16, torch.float32])), **blocks}
+    return (a, b), {"out_dtype": draw(st.sampled_from([None, torch.float32])), **blocks}
+
+
+@st.composite
+def layers(draw):
+    m, n, k = (draw(sizes(50)) for _ in range(3))
+    dtype = draw(st.sampled_from(HALVES))
+    x, w = draw(tensors(m, k, dtype=dtype)), draw(tensors(n, k, dtype=dtype))
+    blocks = {name: draw(powers(4, 6)) for name in ("block_m", "block_n", "block_k")}
+    return (x, w, draw(tensors(n, dtype=torch.float32, layout="dense"))), blocks
 
 
 @st.composite
@@ -196,6 +207,7 @@ PROBLEMS = {
     "rmsnorm_backward": to_normalise_backward(),
     "cross_entropy": classes(),
     "matmul": matrices(),
+    "linear_gelu": layers(),
     "flash_forward": attention(),
     "w4a16_matmul": packed_weights(),
     "paged_decode_attention": pages(),

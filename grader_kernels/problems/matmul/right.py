@@ -28,10 +28,10 @@ def grouped_kernel(
     tl.store(c_ptr + m[:, None] * N + n[None, :], acc, mask=(m[:, None] < M) & (n[None, :] < N))
 
 
-def matmul(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
+def matmul(a, b, out_dtype=None, block_m=64, block_n=64, block_k=32):
     M, K = a.shape
     N = b.shape[1]
-    c = a.new_empty((M, N), dtype=out_dtype)
+    c = a.new_empty((M, N), dtype=out_dtype or a.dtype)
     grouped_kernel[(triton.cdiv(M, block_m) * triton.cdiv(N, block_n),)](
         a, b, c, M, N, K, a.stride(0), a.stride(1), b.stride(0), b.stride(1), block_m, block_n, block_k, GROUP=2
     )
@@ -65,10 +65,10 @@ def persistent_kernel(
         tl.store(c_ptr + m[:, None] * N + n[None, :], c, mask=(m[:, None] < M) & (n[None, :] < N))
 
 
-def matmul(a, b, out_dtype=torch.bfloat16, block_m=64, block_n=64, block_k=32):
+def matmul(a, b, out_dtype=None, block_m=64, block_n=64, block_k=32):
     M, K = a.shape
     N = b.shape[1]
-    c = torch.empty(M, N, dtype=out_dtype, device=a.device)
+    c = torch.empty(M, N, dtype=out_dtype or a.dtype, device=a.device)
     programs = min(3, triton.cdiv(M, block_m) * triton.cdiv(N, block_n))
     persistent_kernel[(programs,)](a, b, c, M, N, K, *a.stride(), *b.stride(), block_m, block_n, block_k)
     return c

@@ -67,9 +67,9 @@ Who writes the first number into your scratch tensor?
 edit("tl.zeros((BLOCK_M, BLOCK_N), tl.float32)",
      "tl.load(sum_ptr + rows * N + columns, mask=(rows < M) & (columns < N), other=0.0)")  # fmt: skip
 edit("a_ptr, b_ptr, c_ptr", "a_ptr, b_ptr, sum_ptr, c_ptr")
-edit("c = torch.empty((M, N), dtype=out_dtype, device=a.device)", """
+edit("c = torch.empty((M, N), dtype=out_dtype or a.dtype, device=a.device)", """
     total = torch.empty((M, N), dtype=torch.float32, device=a.device)
-    c = torch.empty((M, N), dtype=out_dtype, device=a.device)
+    c = torch.empty((M, N), dtype=out_dtype or a.dtype, device=a.device)
 """)
 edit("a, b, c, M, N, K", "a, b, total, c, M, N, K")
 
@@ -87,3 +87,57 @@ edit("BLOCK_M=block_m, BLOCK_N=block_n", "BLOCK_M=16, BLOCK_N=16")
 In which dtype do a and b come out of tl.load, and what does tl.dot accept?
 """
 edit("tl.dot(a, b, total)", 'tl.dot(a.to(tl.float32), b.to(tl.float32), total, input_precision="ieee")')
+
+# %% wrong="ones_in_the_tail" loses="right" says="must add nothing"
+"""Masked lanes load 1: the last step along K adds 1 times 1 for each lane past the end.
+
+Which number adds nothing to a sum of products?
+"""
+edit("other=0.0", "other=1.0", times=2)
+
+# %% wrong="last_step_only" loses="right" says="add every step to the sum"
+"""Every step along K puts its product in the place of the one before, so only the last step is left.
+
+What has to become of the sum so far when the next product arrives?
+"""
+edit("tl.dot(a, b, total)", "tl.dot(a, b)")
+
+# %% wrong="first_step_only" loses="right" says="add every step to the sum"
+"""The tile is stored after the first step along K, before the loop has come to its end.
+
+How many steps does a K of 100 need when block_k is 32?
+"""
+edit("range(0, K, BLOCK_K)", "range(0, tl.minimum(K, BLOCK_K), BLOCK_K)")
+
+# %% wrong="swapped_strides" loses="right" says="address of every row and column"
+"""The two strides of b are swapped: b[k, n] is read where b[n, k] would lie.
+
+How far is it in memory from one row of b to the next, and which index counts rows?
+"""
+edit("down * b_row + columns * b_col", "down * b_col + columns * b_row")
+
+# %% wrong="stays_at_the_first_step" loses="right" says="Move along K"
+"""Every step loads the first BLOCK_K columns of a and rows of b again.
+
+Which index has to grow by BLOCK_K from step to step?
+"""
+edit("across = start + tl.arange(0, BLOCK_K)[None, :]", "across = tl.arange(0, BLOCK_K)[None, :]")
+edit("down = start + tl.arange(0, BLOCK_K)[:, None]", "down = tl.arange(0, BLOCK_K)[:, None]")
+
+# %% wrong="whole_product_by_torch" loses="right" says="torch computed it"
+"""torch multiplies, and the kernel only copies the result.
+
+Which instruction of Triton multiplies two tiles?
+"""
+edit("total = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)",
+     "c = tl.load(a_ptr + rows * a_row + columns * a_col, mask=(rows < M) & (columns < N), other=0.0)")  # fmt: skip
+edit("""
+    for start in range(0, K, BLOCK_K):
+        across = start + tl.arange(0, BLOCK_K)[None, :]
+        down = start + tl.arange(0, BLOCK_K)[:, None]
+        a = tl.load(a_ptr + rows * a_row + across * a_col, mask=(rows < M) & (across < K), other=0.0)
+        b = tl.load(b_ptr + down * b_row + columns * b_col, mask=(down < K) & (columns < N), other=0.0)
+        total = tl.dot(a, b, total)
+    c = total.to(c_ptr.dtype.element_ty)
+""", "")
+edit("a, b, c, M, N, K, *a.stride()", "a @ b, b, c, M, N, K, *(a @ b).stride()")
