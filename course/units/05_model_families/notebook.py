@@ -44,12 +44,15 @@ from typing import NamedTuple
 
 import matplotlib
 import torch
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import course
-from course import check, data, heads, minilm, plots, ready
+from course import check, data, minilm, plots, ready
 from course.errors import EnvironmentLacking
+from course.heads import previous_token_scores, separator_scores, strongest
 from course.kernels import show_accesses, tl, triton
 from course.mocks import ScriptedLanguageModel
 from course.models import MultiHeadAttention, RMSNorm, SwiGLU, apply_rope, masked_softmax
@@ -982,9 +985,9 @@ if published:
             ids, keep = minilm.encode([paragraph])
             looks = torch.stack([layer[0] for layer in published.inspect(ids, keep)[1]])  # (layers, heads, T, T)
             readings.append((minilm.vocabulary().tokens(ids[0].tolist()), looks))
-    tables = {"previous token": heads.previous_token_scores(readings), "marks": heads.separator_scores(readings)}
+    tables = {"previous token": previous_token_scores(readings), "marks": separator_scores(readings)}
     for kind, table in tables.items():
-        best = ", ".join(f"layer {layer} head {head}: {share:.2f}" for layer, head, share in heads.strongest(table)[:3])
+        best = ", ".join(f"layer {layer} head {head}: {share:.2f}" for layer, head, share in strongest(table)[:3])
         print(f"{kind:15s} {best}; the median head {table.median():.2f}")
         shown = plots.heat_map(table.numpy(), title=f"Share of attention: {kind}", x_label="head", y_label="layer")
         plots.show(shown, alt=f"Heat map of six layers and twelve heads: {best}.")

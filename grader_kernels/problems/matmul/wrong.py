@@ -109,7 +109,7 @@ How many steps does a K of 100 need when block_k is 32?
 """
 edit("range(0, K, BLOCK_K)", "range(0, tl.minimum(K, BLOCK_K), BLOCK_K)")
 
-# %% wrong="swapped_strides" loses="right" says="address of every row and column"
+# %% wrong="swapped_strides" loses="right" says="are outside"
 """The two strides of b are swapped: b[k, n] is read where b[n, k] would lie.
 
 How far is it in memory from one row of b to the next, and which index counts rows?
