@@ -121,8 +121,8 @@ def new_model(config: gpt.Config, seed: int) -> gpt.GPT:
 def optimisers(model: gpt.GPT, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for embeddings and norms.
 
-    Tried on the target's sizes: 80 steps of 2,048 tokens with Muon took held-out loss to 5.51 nats a token, 100 steps of
-    4,096 with AdamW alone (rate 2e-3) to 6.10. Sources: Jordan et al. 2024, "Muon: An optimizer for hidden layers in
+    Tried on the target's sizes: 80 steps of 2,048 tokens with Muon took held-out loss to 5.51 nats a token, 100 steps
+    of 4,096 with AdamW alone (rate 2e-3) to 6.10. Sources: Jordan et al. 2024, "Muon: An optimizer for hidden layers in
     neural networks"; updates are scaled to the size of AdamW's, Liu et al. 2025, "Muon is Scalable for LLM Training",
     section 2.2.
     """
