@@ -19,10 +19,11 @@ import importlib.util
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from course.errors import EnvironmentLacking, InputError
 from course.gguf import GgufFile
@@ -66,10 +67,23 @@ def load(parts: Parts | None = None, dtype: torch.dtype = torch.bfloat16) -> Gem
     raises EnvironmentLacking when the package is not installed, InputError when its file is not the one that is known
     """
     file = open_file()
-    with torch.device("meta"):  # no time for initial values that nobody sees
+    with _Undrawn():
         model = GPT(config(file), parts)
     model.load_state_dict(weights(file, dtype), assign=True)
     return Gemma(model.eval().requires_grad_(False), Vocabulary.of(file))
+
+
+class _Undrawn(TorchFunctionMode):
+    """Modules that are made inside draw no initial values, so their memory is never touched.
+
+    torch's meta device would do for that. It imports 900 modules, which takes longer than to read the weights.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (nn.init.normal_, nn.init.kaiming_uniform_):  # of an embedding, of a linear layer
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def open_file() -> GgufFile:

@@ -171,7 +171,7 @@ class GgufFile:
             raw = np.frombuffer(self._bytes(offset + first * kind.stored, count * kind.stored), np.uint8)
             numbers = kind.read(torch.from_numpy(raw).view(count, kind.stored))
             out[first * kind.size : (first + count) * kind.size] = numbers.flatten()
-        self._forget()
+            self._forget()
         return out.view(shape)
 
     def sha256(self) -> str:

@@ -262,8 +262,8 @@ def open_model(path: Path, parts: Parts | None = None, dtype: torch.dtype = torc
     with safe_open(path, "pt") as file:
         config = json.loads(file.metadata()["config"])
         state = {key: file.get_tensor(key).to(dtype) for key in file.keys()}
-    with torch.device("meta"):  # no time for initial values that nobody sees
-        model = GPT(Config(**config | {"full_layers": tuple(config["full_layers"])}), parts)
+    with torch.random.fork_rng(devices=[]):  # initial values are drawn and dropped: 30 ms, where torch's meta device
+        model = GPT(Config(**config | {"full_layers": tuple(config["full_layers"])}), parts)  # imports for a second
     model.load_state_dict(state, assign=True)
     return model.eval()
 

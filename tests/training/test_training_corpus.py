@@ -110,12 +110,18 @@ def test_the_sides_share_no_stretch_and_little_else_is_cut(seed):
 
 def test_a_stretch_across_two_paragraphs_is_cut():
     held = [Document("made", "a", "The first half of a long sentence\nand the second half of the very same.")]
-    train = [
-        Document(
-            "made", "b", "The first half of a long sentence\n\nand the second half of the very same.\n\n" + "xy " * 30
-        )
-    ]
-    assert [d.text for d in corpus.without_shared(train, held)] == ["xy " * 30]
+    one, other, rest = "The first half of a long sentence", "and the second half of the very same.", "xy " * 30
+    train = [Document("made", "b", "\n\n".join((one, other, rest)))]
+    assert [d.text for d in corpus.without_shared(train, held)] == [rest]
+
+
+def test_a_stretch_that_a_cut_brings_together_is_cut_too():
+    one, other, rest = "The first half of a long sentence", "and the second half of the very same.", "xy " * 30
+    quoted = "Something that stands on both sides, word for word, all of it."
+    held = [Document("made", "a", f"{one}\n{other}\n\n{quoted}")]
+    train = [Document("made", "b", "\n\n".join((one, quoted, other, rest)))]
+    kept = corpus.without_shared(train, held)
+    assert corpus.shared(kept, held) == 0 and kept[0].text.endswith(rest)
 
 
 def test_paragraphs_count_once_in_the_whole_corpus():

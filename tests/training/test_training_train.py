@@ -184,7 +184,7 @@ def test_the_loss_is_the_mixture_of_cross_entropy_and_divergence():
     assert float(reported) == pytest.approx(cross_entropy, rel=1e-5)
     assert loss.item() == pytest.approx(0.3 * cross_entropy + 0.7 * divergence, rel=1e-5)
     assert divergence > 0.1
-    assert float(train.loss_of(model, rows, None, 0.0)[0]) == pytest.approx(cross_entropy, rel=1e-5)
+    assert train.loss_of(model, rows, None, 0.0)[0].item() == pytest.approx(cross_entropy, rel=1e-5)
     loss.backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
