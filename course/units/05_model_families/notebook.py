@@ -1991,9 +1991,10 @@ for family, by_seed in recorded["runs"].items():
 shown = ("fill", "translate", "continue")
 bars = {family: [middles[family][question] for question in shown] for family in recorded["runs"]}
 figure = plots.grouped_bars([*shown], bars, title="One budget, three objectives", unit="share that is right")
-plots.show(figure, alt="Medians of the recorded seeds. The encoder fills most blanks and neither translates nor "
-           "continues; the decoder translates and continues, and fills fewer than half of the blanks; the encoder with "
-           "a decoder translates, and can't be asked for the others.")
+plots.show(figure, alt="Medians of the recorded seeds. The encoder fills most blanks and hardly translates or "
+           "continues, three times as long it fills nearly all and translates more than half; the decoder translates "
+           "and continues, and fills fewer than half of the blanks; the encoder with a decoder translates, and can't "
+           "be asked for the others.")
 
 # %% [markdown]
 r"""
@@ -2028,13 +2029,16 @@ objectives_finding = {
 # %% [markdown]
 r"""
 A masked language model learns from 15 % of its tokens, a causal one from all of them. That is a price, not a flaw of
-the encoder: trained three times as long it has the dictionary, too (the last line of the table). Clark et al. (2020,
-"ELECTRA", section 1) make the same point, and ask a question at every token instead.
+the encoder: trained three times as long it knows much more of the dictionary (the last line of the table). Clark et al.
+(2020, "ELECTRA", section 1) make the same point, and ask a question at every token instead.
 
-What no training changes is what a family *can be asked*. The decoder's mask hides the right side, so it fills a blank
-in the middle as if the line ended there. The encoder was never asked to write: with a whole answer blank it
-has nothing to read, and blanks that are filled one after another are lines that it has never seen. This is why
-encoders are used for vectors and labels, and decoders where text comes out.
+With the dictionary it even translates many dates. But look at how it is asked: it is told how many pieces the answer
+has, and it reads the whole line again for each of them. A decoder finds the end by itself, and what it has read it need
+not read again (unit 11).
+
+And the decoder's months? All ten seeds find the same share of them. That is the share of one month, the most frequent
+one: with nothing to its left there is nothing better to say. More training can't help where the mask hides the answer.
+This is why encoders are used for vectors and labels, and decoders where text comes out.
 """
 
 # %% [markdown]
