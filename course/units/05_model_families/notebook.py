@@ -962,6 +962,7 @@ First, what do its heads look at? Two scores, each a share of attention: on the 
 
 # %%
 published = readings = None
+a_word = torch.zeros(1, 2, dtype=torch.int64)
 if ready(lambda: (BertEncoder(2, 4, 2, 1, 4)(a_word), masked_mean_pool(torch.zeros(1, 2, 4), a_word == 0))):
     try:
         sizes, weights_there = minilm.config(), minilm.weights()
@@ -976,7 +977,7 @@ if ready(lambda: (BertEncoder(2, 4, 2, 1, 4)(a_word), masked_mean_pool(torch.zer
 if published:
     topics = data.prose()
     paragraphs = [
-        " ".join(paragraph.split()) for text in topics.values() for paragraph in text.split("\n\n")[1:4]
+        " ".join(paragraph.split()) for text in topics.values() for paragraph in text.split("\n\n")[1:8]
         if 60 < len(paragraph) < 400 and not paragraph.lstrip().startswith(("*", ">", "|", "+"))
     ]  # fmt: skip
     readings = []
@@ -1943,7 +1944,6 @@ def share_translated(next_piece, blanks):
 
 # %%
 date_encoder = date_decoder = None
-a_word = torch.zeros(1, 2, dtype=torch.int64)
 families_ready = ready(lambda: (
     BertEncoder(2, 4, 2, 1, 4)(a_word, keep=a_word == 0), GPT(2, 2, 4, 2, 1)(a_word),
     mlm_corrupt(a_word, a_word > 0, *torch.zeros(3, 1, 2, dtype=torch.float64), 1, 2),
