@@ -83,18 +83,21 @@ def bars(labels: Sequence[str], values: Sequence[float], *, title: str, unit: st
 def grouped_bars(
     labels: Sequence[str], groups: dict[str, Sequence[float]], *, title: str, unit: str, digits: int = 1
 ) -> Figure:
-    """Horizontal bars in groups: for each label one bar per entry of `groups`, told apart by colour and hatch."""
+    """Horizontal bars in groups: for each label one bar per entry of `groups`, told apart by colour and hatch.
+
+    Where a value is NaN there is no bar.
+    """
     figure, axes = new(height=1.2 + 0.3 * len(labels) * len(groups))
     thickness, positions = 0.8 / len(groups), np.arange(len(labels))[::-1]
     for g, (name, values) in enumerate(groups.items()):
         at = positions + 0.4 - (g + 0.5) * thickness
         look = dict(color=COLOURS[g], hatch=HATCHES[g], edgecolor="white", label=name)
         axes.barh(at, values, height=0.9 * thickness, **look)
-        for y, value in zip(at, values, strict=True):
+        for y, value in ((y, value) for y, value in zip(at, values, strict=True) if value == value):
             axes.annotate(f" {value:.{digits}f}", (value, y), va="center", fontsize=8)
     axes.set_yticks(positions, labels)
     axes.set_xlabel(unit)
-    axes.set_xlim(0, 1.12 * max(max(v) for v in groups.values()))
+    axes.set_xlim(0, 1.12 * max(value for values in groups.values() for value in values if value == value))
     entitle(figure, title)
     legend(axes)
     return figure

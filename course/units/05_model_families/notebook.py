@@ -1980,7 +1980,7 @@ print("recorded: number of seeds, then median (smallest to largest)")
 print(f"{'':24s}" + "".join(f"{title:>21s}" for title in QUESTIONS.values()))
 for family, by_seed in recorded["runs"].items():
     shares = {q: sorted(run[q] for run in by_seed.values() if run[q] is not None) for q in QUESTIONS}
-    middles[family] = {q: found[len(found) // 2] if found else 0 for q, found in shares.items()}
+    middles[family] = {q: found[len(found) // 2] if found else math.nan for q, found in shares.items()}
     print(f"{family:21s}{len(by_seed):3d}", end="")
     for q, found in shares.items():
         print((f"{middles[family][q]:.3f} ({found[0]:.3f}-{found[-1]:.3f})" if found else "-").rjust(21), end="")
@@ -1990,7 +1990,8 @@ for family, by_seed in recorded["runs"].items():
 
 shown = ("fill", "translate", "continue")
 bars = {family: [middles[family][question] for question in shown] for family in recorded["runs"]}
-figure = plots.grouped_bars([*shown], bars, title="One budget, three objectives", unit="share that is right")
+figure = plots.grouped_bars([*shown], bars, title="One budget, three objectives", unit="share that is right", digits=2)
+figure.axes[0].set_xlim(0, 1.6)  # room for the names
 plots.show(figure, alt="Medians of the recorded seeds. The encoder fills most blanks and hardly translates or "
            "continues, three times as long it fills nearly all and translates more than half; the decoder translates "
            "and continues, and fills fewer than half of the blanks; the encoder with a decoder translates, and can't "
