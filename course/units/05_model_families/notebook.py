@@ -195,7 +195,7 @@ def count_parameters(settings: dict) -> int:
 # %% [markdown]
 r"""
 Five published models, and where their parameters are. The middle column leaves the token table out: that is what a
-layer's arithmetic runs on. For small models the vocabulary is a third of the weights.
+layer's arithmetic runs on. For small models the vocabulary is a fifth to a third of the weights.
 """
 
 # %%
@@ -238,8 +238,9 @@ Three details that papers leave out and code has to know:
 
 - **Where does the random word come from?** In BERT's own code (`create_pretraining_data.py`) and in `transformers`:
   from the *whole* vocabulary, each id equally likely, special tokens, `[MASK]` and the word itself among them.
-- **How many are chosen?** BERT takes exactly 15 % of a sequence, rounded, at least one, and counts special tokens when
-  it rounds. `transformers` throws a coin for each position. Here it is the coin.
+- **How many are chosen?** BERT takes exactly 15 % of a sequence, rounded, at least one and at most a number that is set
+  (`max_predictions_per_seq`), and counts special tokens when it rounds. `transformers` throws a coin for each position.
+  Here it is the coin.
 - **What is never chosen?** Special tokens and padding. There is nothing to guess.
 
 Random numbers come as arguments here. So the function is deterministic, and both of you get the same answer.
@@ -307,10 +308,10 @@ if ready(lambda: mlm_corrupt(sentence, sentence < 4, *torch.zeros(3, 1, 10, dtyp
 r"""
 ## 4. Is it a bug?
 
-`transformers` corrupts in two steps. The first puts `[MASK]` on 80 % of the chosen positions. The second one has a
-comment that says 10 % and a number that says 0.5. That was reported as a mistake again and again (issues 2858, 10285,
-10332, 11838, 21803). In 2022 pull request 17377 wanted the opposite: the TensorFlow version of the same function had
-0.1 there, and the pull request wanted 0.5; issue 32329 asked about the difference once more in 2024.
+`transformers` corrupts in two steps. The first puts `[MASK]` on 80 % of the chosen positions. The second one had, for
+years, a comment that said 10 % and a number that said 0.5. That was reported as a mistake again and again (issues 2858,
+10285, 10332, 11838, 21803). In 2022 pull request 17377 wanted the opposite: the TensorFlow version of the same function
+had 0.1 there, and the pull request wanted 0.5; issue 32329 asked about the difference once more in 2024.
 
 Two codes, one sentence in the paper. Who is right? Don't argue, **count**. First a function that counts what came of
 the chosen positions; then the published forms.
@@ -405,8 +406,9 @@ published_shares = {
 # %% [markdown]
 r"""
 Half of the 20 % that are left is 10 %: no bug, five reports notwithstanding. The twin was real: a tenth of the rest is
-2 %, and 18 % stay unchanged. Nobody saw it in a loss curve. A comment that says "10 % *of the chosen*, which is half of
-what is left" would have saved all of them.
+2 %, and 18 % stay unchanged. Nobody saw it in a loss curve. In 2023 it was repaired (pull request 21834), but not
+everywhere, as issue 32329 shows. Today the code computes the number, 0.1 / 0.2, in both (pull request 35251). A comment
+that says "10 % *of the chosen*, which is half of what is left" would have saved all of them.
 
 One kind of proof is not enough here. `random_then_rest` has the right share of random words; only the other two columns
 say that it is wrong. And a test with a tolerance of one percent passes 81 % for 80 % half of the time.
@@ -416,7 +418,7 @@ say that it is wrong. And a test with a tolerance of one percent passes 81 % for
 r"""
 ## 5. Bug hunt: random words
 
-The third form as it was published, with the numbers as above. Its authors' test looked at the labels.
+The third form as it was published, with the numbers as above. Its repository has no tests.
 """
 
 # %%
@@ -470,9 +472,10 @@ r"""
 ## 6. Which sentence comes next?
 
 BERT's second objective: two sentences, does the second one follow the first in the text? Half of the pairs are true.
-The others take their second sentence from **another document**. Later work found that the objective is too easy, since
-another document has another topic, and left it out (Liu et al. 2019, "RoBERTa", section 4.2). What stayed is the input
-with two segments, and the lesson: how a negative is drawn decides what is learned.
+The others take their second sentence from **another document**. RoBERTa left the objective out and lost nothing (Liu et
+al. 2019, section 4.2). ALBERT's authors suspect that it is too easy, since another document has another topic; their
+wrong pairs are two neighbours in the wrong order (Lan et al. 2020, section 3.1). What stays is the lesson: how a
+negative is drawn decides what is learned.
 
 BERT's code tries ten times to draw another document and then takes what it has. Yours does not draw the same one at
 all. The convention of `transformers` and of BERT's code is **0 = it follows**, 1 = a random sentence.
@@ -538,7 +541,7 @@ BERT is the encoder of unit 04 with other settings. All of them matter when weig
 | segments | none | a learned table of 2 |
 | embeddings | times $\sqrt{D}$ | as they are, then a **norm** |
 | norm | behind each sum, eps 1e-5 here | behind each sum, **eps 1e-12** |
-| feed-forward | ReLU | exact GELU |
+| feed-forward | ReLU | exact GELU (Google's own code took the tanh form later) |
 
 `inspect` also gives what later sections look at: the states behind every layer and the attention weights.
 """
@@ -566,8 +569,7 @@ class BertEncoder(nn.Module):
     Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
     Not allowed: the course's language model (course.gpt).
 
-    Source: Devlin et al. 2019, section 3 and figure 2; names and eps of the published checkpoints: `BertModel` of
-    transformers.
+    Source: Devlin et al. 2019, section 3 and figure 2; eps and the exact GELU as in `BertModel` of transformers.
     Difficulty 3 of 5, about 30 minutes.
     """
 
@@ -734,7 +736,8 @@ def repaired_distances(query: Tensor, states: Tensor, keep: Tensor) -> Tensor:
     returns  (B,) same dtype. A sentence has the same distance alone and beside longer ones, and a distance of its own
              real tokens only.
 
-    Source: the same division in autoliuweijie/BERT-whitening-pytorch, issue 13; jsboige/CoursIA, issue 15045.
+    Source: the same division by T, there without the zeros: autoliuweijie/BERT-whitening-pytorch, issue 13;
+    jsboige/CoursIA, issue 15045.
     Difficulty 1 of 5, about 8 minutes.
     """
     ### BEGIN SOLUTION
@@ -748,7 +751,7 @@ r"""
 A sum of twelve tokens divided by forty: the vector shrinks, and its distance changes with the longest sentence of the
 batch. How bad is it? A hundred sentences of 4 to 40 tokens, and for each of them a query: the mean of its own tokens
 with some noise. How often is the right sentence the nearest one? And with cosines, which don't look at lengths? The
-third line is the mistake that is reported most: the mean over all states, padding as the encoder left it
+third line is the mistake that is reported often: the mean over all states, padding as the encoder left it
 (`transformers`, issue 17463). The states are made up: all tokens share a large part, as in real encoders (Ethayarajh
 2019, "How Contextual are Contextualized Word Representations?", section 4.1), each sentence has one of its own, and
 padding has another one.
@@ -818,7 +821,8 @@ class ClassificationHead(nn.Module):
 
         logits = classifier(dropout(tanh(pooler(states[:, 0]))))
 
-    Source: Devlin et al. 2019, section 4.1; `BertPooler` and `BertForSequenceClassification` of transformers.
+    Source: Devlin et al. 2019, section 4.1; the pooler stands in the code only: `BertPooler` and
+    `BertForSequenceClassification` of transformers.
     Difficulty 1 of 5, about 8 minutes.
     """
 
@@ -887,7 +891,7 @@ def span_loss(logits: Tensor, allowed: Tensor, start: Tensor, end: Tensor) -> Te
     returns  () same dtype: for each row the mean of two cross-entropies in nats, that of the start and that of the end,
              each over the allowed tokens; then the mean over the batch. Logits of other tokens have gradient 0.
 
-    Source: Devlin et al. 2019, section 4.2.
+    Source: Devlin et al. 2019, section 4.2 (there the sum of the two; the mean as in BERT's run_squad.py).
     Difficulty 2 of 5, about 10 minutes.
     """
     ### BEGIN SOLUTION
@@ -1034,7 +1038,8 @@ r"""
 ## 12. Decoders: fewer keys than queries
 
 A decoder writes one token after another, and every new token looks at the keys and values of all tokens before it. They
-are kept, and while the model writes, reading them back is most of the work. Their size is
+are kept, and read back for every token that is written; for long texts, many at once, that is more than reading the
+weights. Their size is
 
 $$2 \cdot L \cdot G \cdot d \cdot S \cdot \text{bytes}$$
 
@@ -1096,9 +1101,10 @@ r"""
 
 Llama's block (Touvron et al. 2023, "LLaMA: Open and Efficient Foundation Language Models", section 2.2) changes five
 things in unit 04's pre-norm layer: RMSNorm for LayerNorm, rotated queries and keys for added positions, SwiGLU for the
-two-layer network, no biases, and, from Llama 2's largest models on, grouped queries. Everything but the block itself
-was an exercise before and is given in `course.models`: `RMSNorm(width, eps)`, `SwiGLU(width, hidden)` and
-`apply_rope(x, positions, base)`, which pairs coordinate i with i + d/2, as the checkpoints in `transformers` do.
+two-layer network, no biases (in its code; the paper does not say so), and, from Llama 2's largest models on, grouped
+queries. Everything but the block itself was an exercise before and is given in `course.models`: `RMSNorm(width, eps)`,
+`SwiGLU(width, hidden)` and `apply_rope(x, positions, base)`, which pairs coordinate i with i + d/2, as the checkpoints
+in `transformers` do.
 
 `qk_norm=True` normalises each query head and each key head on its own, before they are turned: their dot products can't
 grow without limit then. Qwen3 and Gemma 3 do it.
@@ -1248,8 +1254,9 @@ class GPT(nn.Module):
     Not allowed: library attention (F.scaled_dot_product_attention, nn.MultiheadAttention, nn.Transformer).
     Not allowed: the course's language model (course.gpt).
 
-    Source: Radford et al. 2019, section 2.3; Radford et al. 2018, "Improving Language Understanding by Generative
-    Pre-Training", section 4.1 (0.02, GELU, learned positions).
+    Source: Radford et al. 2019, section 2.3 (there 1 / sqrt(N) for N "residual layers": two in each block here);
+    Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training", section 4.1 (0.02, GELU,
+    learned positions).
     Difficulty 3 of 5, about 35 minutes.
     """
 
@@ -1343,13 +1350,14 @@ r"""
 ## 15. Optional: the block of Gemma 3
 
 Models of 2025 are the same block with other details. Gemma 3 (Gemma Team 2025, "Gemma 3 Technical Report", section 2)
-puts a norm *before and behind* each sublayer, gates with GELU instead of SiLU, normalises queries and keys, and lets
-most layers look back only a window of tokens: five layers with a window, then one that sees everything. Only the
-latter's keys and values grow with the text.
+puts a norm *before and behind* each sublayer and gates with GELU instead of SiLU, as Gemma 2 did, normalises queries
+and keys, and lets most layers look back only a window of tokens (1,024; in the checkpoints of 270M and 1B 512): five
+layers with a window, then one that sees everything. Only the latter's keys and values grow with the text.
 
 One trap is in the checkpoints. `transformers` multiplies by `1 + weight` in Gemma's norms and keeps the weight without
 the 1; GGUF files keep it with the 1 added. `RMSNorm` here multiplies by `weight`, so a checkpoint of `transformers`
-needs 1 added to every norm, and a GGUF file nothing.
+needs 1 added to every norm, and a GGUF file nothing. The block below is that of 270M and 1B: from 4B on the layers that
+see everything divide their positions by 8, and 27B scales its scores by $1/\sqrt{168}$, though its heads are 128 wide.
 
 | here | Gemma3DecoderLayer |
 | --- | --- |
@@ -1566,7 +1574,7 @@ def bart_denoise(
     or does not lie inside the text; and where two spans overlap, one of length 0 that lies *inside* another among them.
 
     Source: Lewis et al. 2020, "BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation,
-    Translation, and Comprehension", section 2.2.
+    Translation, and Comprehension", section 2.2; both kinds of noise together: section 5.1.
     Difficulty 2 of 5, about 15 minutes.
     """
     ### BEGIN SOLUTION
@@ -2313,8 +2321,8 @@ r"""
 
 Whisper is an encoder-decoder: its encoder reads a picture of sound, its decoder writes text. The picture is a
 spectrogram. Every 10 ms a window of 25 ms is cut out, its Fourier transform says how much of each frequency is in it,
-and 80 *mel* filters sum up 201 frequencies as an ear would, fine ones at the bottom, wide ones at the top. The filters
-are given: a table `mel_filters()` of 80 rows and 201 columns.
+and 80 *mel* filters (large-v3: 128) sum up 201 frequencies as an ear would, fine ones at the bottom, wide ones at the
+top. The filters are given: a table `mel_filters()` of 80 rows and 201 columns.
 """
 
 # %%
@@ -2350,7 +2358,8 @@ def log_mel(wave: Tensor, filters: Tensor) -> Tensor:
     6. (x + 4) / 4.
 
     Source: Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision", section 2.2; the steps as
-    in Whisper's code (whisper/audio.py). Whisper pads or cuts to 30 seconds first; that is not part of this.
+    in Whisper's code (whisper/audio.py), which takes one largest number for a whole batch; one for each waveform, as
+    here, is what `WhisperFeatureExtractor` does. Whisper pads or cuts to 30 seconds first; that is not part of this.
     Difficulty 3 of 5, about 20 minutes.
     """
     ### BEGIN SOLUTION
@@ -2429,8 +2438,8 @@ def perplexity(model, ids: Tensor, context: int, stride: int) -> float:
     in, stays in it, and no gradient is recorded. Logits of several hundred are numbers like others.
 
     Source: Jurafsky and Martin, "Speech and Language Processing", chapter "N-gram Language Models" (perplexity); the
-    strided form as in the documentation of transformers, "Perplexity of fixed-length models", which scores one token
-    less in each window.
+    strided form as in the documentation of transformers, "Perplexity of fixed-length models", whose windows do not
+    score the token behind what they read.
     Difficulty 3 of 5, about 25 minutes.
     """
     ### BEGIN SOLUTION
@@ -2531,7 +2540,8 @@ Benchmarks such as HellaSwag give a context and some ways to go on. The model's 
 finds likeliest: $\log p(\text{choice} \mid \text{context})$, added up over the choice's tokens. A longer choice has
 more factors below one, so the raw sum favours short ones. Divided by the number of tokens it is a mean, which has no
 such drift; but the mean of a few numbers strays farther than that of many, so the best of several is still short more
-often than chance has it. Results are reported both ways.
+often than chance has it. Results are reported both ways; lm-evaluation-harness calls them `acc` and `acc_norm`, and
+divides by the number of characters, not of tokens.
 """
 
 # %% exercise="choice_loglikelihood"
@@ -2617,8 +2627,9 @@ for tile in ((1, 1), (16, 16), (64, 64), (128, 128), (128, 256)):
 
 # %% [markdown]
 r"""
-An H100 needs about 300 FLOPs for each byte from its memory before its tensor cores are the limit (989 TFLOP/s dense in
-half precision against 3.35 TB/s, NVIDIA's data sheet). Its cache helps with the rest: neighbouring tiles share rows.
+An H100 (SXM) needs about 300 FLOPs for each byte from its memory before its tensor cores are the limit (989 TFLOP/s
+dense in half precision against 3.35 TB/s, NVIDIA's data sheet). Its cache helps with the rest: neighbouring tiles share
+rows.
 
 **How it works.** A program holds a tile of sums in registers and walks along $K$. In each step it loads a
 $(B_M, B_K)$ piece of `a` and a $(B_K, B_N)$ piece of `b`, and adds their product:
@@ -2888,39 +2899,44 @@ in both directions (section 16), and then its reason falls.
 ## 26. What each member of the family changed
 
 BERT, GPT and T5 are the three roots. What others changed, and where to read it; "=" means: as in the model it is built
-on.
+on. Mistral 7B is built on Llama's block (section 13), Qwen3 on Qwen2.5 (the same, with biases in q, k and v), Gemma 3
+on Gemma 2.
 """
 
 # %%
 CHANGES = (  # model, norm, positions, attention, data, objective, source
     ("RoBERTa", "=", "=", "=", "160 GB, larger batches", "masks drawn anew each time; no next sentence",
      "Liu et al. 2019, sections 3.2, 4.1 to 4.3"),
-    ("ALBERT", "=", "=", "all layers share their weights; a small embedding, widened", "=",
-     "masked tokens; the order of two segments in place of next sentence", "Lan et al. 2020, section 3.1"),
+    ("ALBERT", "=", "=", "all layers share their weights; a small embedding, widened", "=, more for its best results",
+     "masked words, up to three in a row; the order of two segments in place of next sentence",
+     "Lan et al. 2020, sections 3.1 and 4"),
     ("DeBERTa", "=", "relative, in every score; absolute ones only just before the output",
-     "three terms: content to content, content to position, position to content", "more than BERT, less than RoBERTa",
-     "masked tokens", "He et al. 2021, sections 3.1, 3.2 and 5.1"),
+     "three terms: content to content, content to position, position to content",
+     "78 GB, half of RoBERTa's; 160 GB for its largest model",
+     "masked tokens", "He et al. 2021, sections 3.1, 3.2, 5.1.1 and 5.3"),
     ("E5", "=", "=", "=, then the mean of all tokens", "pairs of texts from the web, then labelled ones",
-     "contrastive, rivals from the batch", "Wang et al. 2022, sections 3 and 4"),
+     "contrastive, rivals from the batch; then hard ones and a teacher's scores, too",
+     "Wang et al. 2022, sections 3 and 4"),
     ("Flan-T5", "=", "=", "=", "1,836 tasks told as instructions, some with their reasoning",
      "the answer, token by token", "Chung et al. 2022, section 2"),
-    ("Mistral 7B", "=", "=", "a window of 4,096 tokens; 8 key heads for 32 query heads", "not told", "next token",
+    ("Mistral 7B", "=", "=", "a window of 4,096 tokens; 8 key/value heads for 32 query heads", "not told", "next token",
      "Jiang et al. 2023, section 2 and table 1"),
-    ("Qwen3", "RMS norm on queries and keys, too", "rotary, with a larger base for long texts",
+    ("Qwen3", "RMS norm on queries and keys, too", "rotary; for long texts the base goes from 10,000 to 1,000,000",
      "grouped queries; no bias in q, k, v", "36 trillion tokens, 119 languages", "next token; then reasoning, rewarded",
      "Qwen Team 2025, sections 2 to 4"),
     ("Gemma 3", "RMS norm before and behind each sublayer, on queries and keys, too",
-     "rotary: base 10,000 in local layers, 1,000,000 in global ones", "five local layers for one global one",
+     "rotary: base 10,000 in local layers, 1,000,000 in global ones",
+     "five local layers (window 1,024; in 270M and 1B 512) for one global one",
      "text and images", "next token, taught by a larger model's probabilities",
-     "Gemma Team 2025, sections 2, 2.1 and 2.2"),
+     "Gemma Team 2025, sections 1, 2, 2.1 and 2.2; windows of 512: the configurations"),
 )  # fmt: skip
 heads = ("model", "norm", "positions", "attention", "data", "objective", "source")
 display(Markdown("\n".join("| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *CHANGES))))
 
 # %% [markdown]
 r"""
-Read down a column. The objective and the data changed most for encoders; norms, positions and the pattern of attention
-for decoders. Nobody gave up the residual stream.
+Read down a column. The objective and the data changed most for encoders (DeBERTa is the exception); norms, positions
+and the pattern of attention for decoders. Nobody gave up the residual stream.
 """
 
 # %% [markdown]
@@ -3079,9 +3095,10 @@ a task after pre-training.
 - 0.5 points: GPT: causal, decoder-only; BERT: bidirectional, encoder-only, with segment embeddings, [CLS] and [SEP].
 - 0.5 points: next token at every place, against 15 % of the places hidden (80/10/10) and, in BERT, next sentence. So
   GPT learns from every token of a batch, BERT from about one in seven.
-- 0.5 points: BERT is fine-tuned with a small head on [CLS] or on each token; GPT is prompted, or fine-tuned on text.
+- 0.5 points: BERT is fine-tuned with a small head on [CLS] or on each token; GPT is prompted, or fine-tuned on text
+  (the first GPT: with a small head on the last token).
 - 0.5 points: a fitting task for each, with a reason (tags or search against writing); or the mismatch that [MASK]
-  occurs in training only.
+  occurs in pre-training only.
 === END MARK SCHEME ===
 """
 
