@@ -98,7 +98,7 @@ def rotate(x: Tensor, positions: Tensor, base: float) -> Tensor:
     frequencies = base ** -(torch.arange(half, dtype=torch.float32, device=x.device) / half)
     angles = positions[..., None, :, None] * frequencies  # (1, T, d / 2) or (B, 1, T, d / 2)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    first, second = x.chunk(2, dim=-1)
+    first, second = x[..., :half], x[..., half:]
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 

@@ -56,13 +56,13 @@ def apply_rope(x: Tensor, positions: Tensor, base: float = 10000.0, pairing: str
 
     Source: Su et al. 2021, "RoFormer", section 3.4.2, equation 34. An exercise of unit 03.
     """
-    if pairing not in ("interleaved", "half"):
-        raise ValueError(f"pairing is 'interleaved' or 'half', not {pairing!r}")
+    if pairing not in ("half", "interleaved"):
+        raise ValueError(f"pairing must be 'half' or 'interleaved'; it is {pairing!r}")
     d = x.shape[-1]
     frequencies = base ** (-torch.arange(0, d, 2, dtype=torch.float64, device=x.device) / d)
-    turn = positions.double()[:, None] * frequencies  # (T, d / 2)
-    wide = torch.promote_types(x.dtype, torch.float32)
-    cos, sin = turn.cos().to(wide), turn.sin().to(wide)
+    angles = positions.double()[:, None] * frequencies  # (T, d / 2)
+    dtype = torch.promote_types(torch.float32, x.dtype)
+    cos, sin = (f(angles).to(dtype) for f in (torch.cos, torch.sin))
     half = pairing == "half"
     a, b = (x[..., : d // 2], x[..., d // 2 :]) if half else (x[..., 0::2], x[..., 1::2])
     turned = a * cos - b * sin, a * sin + b * cos
@@ -79,12 +79,12 @@ class RMSNorm(nn.Module):
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
-        self.eps, self.weight = eps, nn.Parameter(torch.ones(width))
+        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        mean_square = wide.square().mean(dim=-1, keepdim=True)
-        return (wide * torch.rsqrt(mean_square + self.eps) * self.weight).to(x.dtype)
+        y = x.to(torch.promote_types(torch.float32, x.dtype))
+        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)
+        return (y * self.weight).to(x.dtype)
 
 
 class SwiGLU(nn.Module):
@@ -95,8 +95,8 @@ class SwiGLU(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.gate, self.up = nn.Linear(width, hidden, bias=False), nn.Linear(width, hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
+        shapes = (width, hidden), (width, hidden), (hidden, width)
+        self.gate, self.up, self.down = (nn.Linear(*shape, bias=False) for shape in shapes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(F.silu(self.gate(x)) * self.up(x))
@@ -129,8 +129,8 @@ class MultiHeadAttention(nn.Module):
         mask  broadcastable to (B, H, T, S); bool: True = may look; float: added to the scaled scores, -inf hides.
               A query that may look at nothing has weights 0. The weights are returned as before dropout.
         """
-        source = x if memory is None else memory
-        q, k, v = self._heads(self.w_q(x)), self._heads(self.w_k(source)), self._heads(self.w_v(source))
+        memory = x if memory is None else memory
+        q, k, v = self._heads(self.w_q(x)), self._heads(self.w_k(memory)), self._heads(self.w_v(memory))
         weights = masked_softmax(q @ k.mT * q.shape[-1] ** -0.5, mask)
         mixed = F.dropout(weights, self.p, self.training) @ v  # (B, H, T, d)
         return self.w_o(mixed.transpose(1, 2).flatten(2)), weights
