@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import zipfile
 from collections.abc import Callable, Sequence
@@ -75,7 +76,8 @@ class Cases:
         """The npz file's bytes; equal for equal content."""
         arrays: dict[str, np.ndarray] = {}
         checks = [to_plain(_fields(check), arrays) for check in self.checks.values()]
-        text = json.dumps({"format": FORMAT, "unit": self.unit, "checks": checks}, separators=(",", ":"))
+        plain = {"format": FORMAT, "unit": self.unit, "checks": checks}
+        text = json.dumps(plain, separators=(",", ":"), allow_nan=False)
         out = io.BytesIO()
         np.savez_compressed(out, manifest=np.frombuffer(text.encode(), np.uint8), **arrays)
         return out.getvalue()
@@ -334,6 +336,8 @@ def to_plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """JSON-able form of a value; numbers of tensors and arrays go into `arrays`."""
     if isinstance(value, msgspec.Struct):
         return to_plain(msgspec.structs.asdict(value), arrays)
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}  # JSON has no such numbers
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Ref):
@@ -378,6 +382,8 @@ def from_plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return value
     if "ref" in value:
         return Ref(value["ref"][0], tuple(value["ref"][1:]))
+    if "float" in value:
+        return float(value["float"])
     if "bytes" in value:
         return bytes.fromhex(value["bytes"])
     if "dtype" in value:
