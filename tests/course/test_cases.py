@@ -306,7 +306,8 @@ def test_a_manifest_says_what_the_cases_say(path):
     assert told.unit == whole.unit == path.parent.name
     assert list(told.exercises) == list(whole.checks)
     for name, check in whole.checks.items():
-        assert told.exercises[name] == manifest.Exercise(name, check.points, check.hints, check.minutes)
+        wanted = manifest.Exercise(name, check.points, check.hints, check.minutes, check.optional)
+        assert told.exercises[name] == wanted
 
 
 def test_a_manifest_is_read_without_the_directory_of_its_file(monkeypatch):
