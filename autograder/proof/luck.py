@@ -21,7 +21,6 @@ from autograder.authoring.checks import Check, Kernel, TrialSpec, attempt, load
 from autograder.authoring.unit import Unit, find_unit
 from autograder.judging.trials import KERNEL, secret_seed
 from course.checking import cases
-from course.checking.cases import Cases, CheckCases
 from course.checking.check import quiet
 from course.checking.subject import LocalSubject, Subject
 from course.checking.verdict import TrialResult
@@ -79,7 +78,8 @@ def _drawn(check: Check, spec: TrialSpec, solved: dict[str, Any], secret: int) -
     seed = secret_seed(b"gates", str(secret), check.name, "", "")
     with quiet():
         case = recording.record_case(check, spec, solved, seed(spec.title))
-    stored = Cases("", {check.name: CheckCases(check.name, 1, check.kind, [], [case])}).to_bytes()
+    made = cases.CheckCases(check.name, 1, check.kind, [], [case])
+    stored = cases.Cases("", {check.name: made}).to_bytes()
     return hashlib.sha256(stored).digest()
 
 
