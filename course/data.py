@@ -1,10 +1,11 @@
-"""The course's texts: real ones, and none of them downloaded. They come with Python and with Babel.
+"""The course's texts, and some images: real ones, and none of them downloaded. They come with Python and with Babel.
 
 `prose` is the standard library's documentation of the language (pydoc_data.topics): English technical prose, about
 465,000 characters on Python 3.11, a little more on later versions, so nothing may depend on its exact text.
 `split_prose` cuts it into a part to train on and a part to test on. `language_names` and `split_dates`, the same day
-written in several languages, come from CLDR's tables (Babel); `Pieces` turns such a date into ids and back. `held_out`
-is text that the course's language model was not trained on; this one is committed, and the same everywhere.
+written in several languages, come from CLDR's tables (Babel); `Pieces` turns such a date into ids and back. `subjects`
+are sentences of that prose and what they are about. `held_out` is text that the course's language model was not trained
+on, `digits` are small images; these two are committed, and the same everywhere.
 
 Not here: tokenizers, batches for a particular unit, anything random.
 """
@@ -14,17 +15,32 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 STRETCH = 48  # no run of this many characters, spaces collapsed, stands in both parts of the split
 FIRST_DAY, LAST_DAY = date(1930, 1, 1), date(2049, 12, 31)
 STYLES = ("short", "medium", "long", "full")  # CLDR's four ways to write a date
 PAD, BOS, EOS = 0, 1, 2
+# fmt: off
+SUBJECTS = {  # topics of the documentation that are about one thing
+    "debugger": ("debugger",),
+    "strings": ("string-methods", "formatstrings", "strings"),
+    "classes": ("customization", "attribute-access", "class", "objects", "typesmethods", "id-classes"),
+    "control flow": ("compound", "try", "with", "for", "while", "raise"),
+    "containers": (
+        "typesseq", "typesseq-mutable", "typesmapping", "sequence-types", "slicings", "subscriptions", "dict",
+    ),
+}
+# fmt: on
 HELD_OUT = Path(__file__).parent / "weights" / "held_out.json"
+DIGITS = Path(__file__).parent / "runs" / "digits.npz"
 
 
 @cache
@@ -60,6 +76,39 @@ def stretches(text: str, stretch: int = STRETCH) -> list[str]:
 
 def _held_out(name: str) -> bool:
     return hashlib.sha256(name.encode()).digest()[0] < 32  # one topic in eight
+
+
+@cache
+def subjects() -> dict[str, list[str]]:
+    """Subject -> sentences of 6 to 25 words about it, in the order of `prose`; no sentence stands in two subjects.
+
+    A task for a classifier: a hundred and more sentences of each of the five SUBJECTS. Each stands once, code left out.
+    """
+    found = {name: dict.fromkeys(_sentences(topics)) for name, topics in SUBJECTS.items()}
+    times = Counter(sentence for sentences in found.values() for sentence in sentences)
+    return {name: [s for s in sentences if times[s] == 1] for name, sentences in found.items()}
+
+
+def _sentences(topics: Iterable[str]) -> list[str]:
+    """Of paragraphs that are no code, no list of signatures and no heading, as far as their first signs tell."""
+    paragraphs = (p for topic in topics for p in prose()[topic].split("\n\n"))
+    texts = (" ".join(p.split()) for p in paragraphs if re.match(r" {0,8}[A-Z]", p))
+    sentences = (s for text in texts for s in re.split(r"(?<=[.:?!]) (?=[A-Z])", text))
+    return [s for s in sentences if 6 <= len(s.split()) <= 25 and s[-1] in ".:?!"]
+
+
+@cache
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Handwritten digits: images (1797, 8, 8) uint8 from 0 to 16, and which digit each one is, (1797,) uint8.
+
+    Source: Alpaydin and Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository
+    (CC BY 4.0), its test part; the same numbers as scikit-learn's `load_digits`.
+    """
+    with np.load(DIGITS) as stored:
+        images, labels = stored["images"], stored["labels"]
+    for each in (images, labels):
+        each.setflags(write=False)  # they are kept: who changes them would change everybody's
+    return images, labels
 
 
 @cache

@@ -101,3 +101,7 @@ class ScriptedRuler(nn.Module):
     def deviation(self, x: Tensor) -> float:
         """The root mean square of all numbers of x: their standard deviation around 0."""
         return x.double().square().mean().sqrt().item()
+
+    def largest(self, x: Tensor) -> float:
+        """The largest absolute value of all numbers of x."""
+        return x.double().abs().max().item()

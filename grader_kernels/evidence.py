@@ -166,7 +166,7 @@ class Compiled(msgspec.Struct):
     registers, stack     per thread, registers and bytes of stack (spills, arrays); -1 when not known
     shared      bytes of shared memory per block       shared_limit   what the device has for one block
     load_bits   widths in bits of global loads, with their number   tensor_cores  "", "mma.sync", "wgmma", "mfma"
-    dots        whether it multiplies tiles with tl.dot
+    dots        whether it multiplies tiles with tl.dot        tf32   whether tensor cores multiply tf32 tiles for it
     """
 
     kernel: str
@@ -183,6 +183,7 @@ class Compiled(msgspec.Struct):
     tensor_cores: str = ""
     async_copies: int = 0
     dots: bool = False
+    tf32: bool = False
 
 
 def device(target: str) -> str:

@@ -110,7 +110,8 @@ class Settings(msgspec.Struct, frozen=True):
     may_change    argument names that the operation changes in place
     atomics       True: float atomics may be used, so the order of programs may change the last bits
     stack         bytes of stack per thread that are still allowed (spills), by target or for all
-    tensor_cores  True: tl.dot must become tensor-core instructions, in every kernel that has one and in one at least
+    tensor_cores  True: tl.dot must become tensor-core instructions, in every kernel that has one and in one at least;
+                  "half": besides, none of them may multiply float32 tiles (as tf32, at half the speed)
     vector_bits   the widest global load must have at least this many bits, 0: not asked
     eps           absolute part of the tolerance, in units of max |reference|
     contiguous    what a launcher returns must be new and contiguous, as the task says; False: any strides will do
@@ -125,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True):
     may_change: tuple[str, ...] = ()
     atomics: bool = False
     stack: int = 0
-    tensor_cores: bool = False
+    tensor_cores: bool | str = False
     vector_bits: int = 0
     eps: float = 1e-6
     contiguous: bool = True

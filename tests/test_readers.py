@@ -21,6 +21,7 @@ OPEN = {
     "residual_rmsnorm.y_from_half_product": "one rounding too many lies within what two ways of adding differ by",
     "rope_inplace.autotune_turns_twice": "autotune is not measured here, so nothing is turned twice",
     "Transformer.xavier_over_everything": "how widely new embeddings spread shows in many numbers; a case sees one",
+    "objectives_finding.all_pieces_instead_of_figures": "another run finds that share of the figures",
     "saturation_finding.softmax_queries": "of random queries and keys both softmaxes have the same entropies",
 }
 by_name = pytest.mark.parametrize("folder", UNITS, ids=[unit.name for unit in UNITS])

@@ -203,7 +203,8 @@ def _layout(command: Command) -> list[str]:
     for path, content in (("/etc/hosts", hosts), ("/etc/passwd", _passwd())):
         args += _file(command, path, content)
     for source, inside in paths(ROOT):
-        args += _file(command, f"{LIBRARY}/{inside}", source.read_bytes())
+        command.files.append(source.open("rb"))
+        args += _copied(str(command.files[-1].fileno()), f"{LIBRARY}/{inside}")
     return [*args, *_dirs(HOME, "/proc", "/dev")]
 
 
@@ -229,7 +230,11 @@ def _in_system(path: Path) -> bool:
 
 def _file(command: Command, path: str, content: bytes) -> list[str]:
     """A read-only copy: no path of the clone shows among the mounts, and the file's own mode doesn't matter."""
-    return ["--perms", "0444", "--file", _descriptor(command, content), path]
+    return _copied(_descriptor(command, content), path)
+
+
+def _copied(descriptor: str, path: str) -> list[str]:
+    return ["--perms", "0444", "--file", descriptor, path]
 
 
 def _syscall_filter(command: Command) -> list[str]:

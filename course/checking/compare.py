@@ -251,7 +251,7 @@ def _numbers(got: Any, expected: float, condition: float | None, where: str) -> 
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         return _kind(got, f"a number, {expected:.6g}", where)
     number = _as_float(number)
-    limit = 64 * 2.0**-24 * max(condition or 1.0, 1.0) * abs(expected) + 1e-30
+    limit = 64 * 2.0**-24 * max(condition or 1.0, 1.0) * (abs(expected) if math.isfinite(expected) else 0) + 1e-30
     same = number == expected or (math.isnan(number) and math.isnan(expected))
     if not same and not abs(number - expected) <= (0 if condition is None else limit):
         shown = [f"{n:.6g}" for n in (number, expected)]

@@ -389,6 +389,7 @@ PTX_LOAD, PTX_STORE = re.compile(_PTX.format("ld")), re.compile(_PTX.format("st"
 PTX_COPY = re.compile(r"\bcp\.async\.c[ag]\.shared[\w:]*\.global[\w.:]*\s*\[[^]]*\],\s*\[[^]]*\],\s*(\w+)")
 PTX_BULK = re.compile(r"\bcp\.async\.bulk\.(?:tensor\.\w+\.)?shared")
 USAGE = re.compile(r"REG:(\d+)\s+STACK:(\d+)")
+TF32 = re.compile(r"\bw?g?mma\S*\.(?:tf32|kind::tf32)")
 TENSOR_CORES = {"wgmma": "wgmma.mma_async", "tcgen05": "tcgen05.mma", "mma.sync": "mma.sync"}
 
 _AMD_WIDTHS = {"ubyte": 8, "sbyte": 8, "byte": 8, "ushort": 16, "sshort": 16, "short": 16, "dword": 32}
@@ -416,6 +417,7 @@ def _read_nvidia(built: CompiledKernel, into: Compiled) -> Compiled:
     into.store_bits = _sorted(_vectors(PTX_STORE, ptx))
     into.async_copies = copies.total() + len(PTX_BULK.findall(ptx))
     into.tensor_cores = next((name for name, instruction in TENSOR_CORES.items() if instruction in ptx), "")
+    into.tf32 = bool(TF32.search(ptx))
     return into
 
 
@@ -756,6 +758,8 @@ def judge_compiled(compiled: list[Compiled], settings: Settings) -> list[str]:
         mine = [one for one in built if one.target == target]
         if settings.tensor_cores and target not in WITHOUT_TENSOR_CORES and (plain := _on_plain_units(mine)):
             sentences.append(f"{_kernels(plain)} on {device(target)} {_NO_TENSOR_CORES}")
+        if settings.tensor_cores == "half" and (wide := [one for one in mine if one.tf32]):
+            sentences.append(f"{_kernels(wide)} on {device(target)} {_WIDE_TILES}")
         for kernel in dict.fromkeys(one.kernel for one in mine):
             sentences += _narrow(kernel, [one for one in mine if one.kernel == kernel], settings.vector_bits)
     return list(dict.fromkeys(sentences))
@@ -802,6 +806,11 @@ WITHOUT_TENSOR_CORES = {"sm_75"}  # a T4 has some, triton doesn't use them
 _NO_TENSOR_CORES = (
     "uses no tensor cores: multiply tiles with tl.dot, not with a sum over products, and don't ask for "
     'input_precision="ieee".'
+)
+
+_WIDE_TILES = (
+    "multiplies float32 tiles, at half the speed: give tl.dot the tiles as they were loaded, in half precision, and "
+    "let it add up in float32."
 )
 
 

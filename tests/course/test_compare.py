@@ -46,6 +46,13 @@ def test_infinities_must_match_exactly():
     assert compare.close(torch.tensor([0.0, math.inf, 2.0]), expected) is not None
 
 
+@pytest.mark.parametrize("expected", [math.inf, -math.inf])
+def test_a_number_is_infinite_only_where_it_should_be(expected):
+    """Broken on purpose: a limit in proportion to the expected number takes every number for an infinite one."""
+    assert compare.close(expected, expected) is None
+    assert compare.close(5.0, expected) and compare.close(-expected, expected) and compare.close(math.nan, expected)
+
+
 def test_a_small_output_is_not_drowned_by_an_absolute_tolerance():
     expected = torch.full((8,), 0.005)
     assert compare.close(expected * 1.1, expected) is not None

@@ -3,6 +3,7 @@
 import re
 from datetime import date
 
+import numpy as np
 import pytest
 
 from course import data
@@ -33,6 +34,26 @@ def test_stretches_ignore_white_space_and_short_texts():
 def test_ascii_is_ascii():
     text = data.as_ascii("“don’t” – 3° …")
     assert text == '"don\'t" - 3? ...' and not re.search(r"[^\x00-\x7f]", data.as_ascii(data.split_prose()[0]))
+
+
+def test_sentences_have_one_subject_each_and_there_are_many_of_them():
+    found = data.subjects()
+    sentences = [sentence for each in found.values() for sentence in each]
+    assert list(found) == list(data.SUBJECTS) and len(set(sentences)) == len(sentences)
+    assert all(len(each) >= 90 and each[0][0].isupper() for each in found.values())
+    assert all(6 <= len(s.split()) <= 25 and s[-1] in ".:?!" and "  " not in s for s in sentences)
+    assert not any(s.startswith((">>>", "*")) or " = " in s[:12] for s in sentences)
+
+
+def test_digits_are_the_published_ones():
+    """1,797 images in ten classes, as their source counts them, and the first four as they are printed everywhere."""
+    images, labels = data.digits()
+    assert images.shape == (1797, 8, 8) and images.dtype == labels.dtype == np.uint8
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert labels[:4].tolist() == [0, 1, 2, 3] and images[0, 0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
+    assert images.min() == 0 and images.max() == 16 and abs(images.mean() - 4.884) < 1e-3
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
 
 
 def test_language_names_come_from_cldr():

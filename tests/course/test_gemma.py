@@ -8,11 +8,13 @@ import random
 import struct
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from autograder.authoring.unit import Unit, find_unit
 from course import gemma, models
 from course.errors import EnvironmentLacking, InputError
 
@@ -134,6 +136,33 @@ def test_a_made_up_file_gives_the_librarys_logits(package):
     with torch.no_grad():
         torch.testing.assert_close(model(ids), theirs(model)(ids).logits, atol=2e-4, rtol=1e-4)
     assert torch.equal(model.layers[3].mlp.up_proj.weight, tensors()["blk.3.ffn_up.weight"])
+
+
+@cache
+def learners():
+    """The names of unit 05's notebook, solved, that run a published Gemma in the learner's own blocks."""
+    namespace = {"__name__": "solved", "Mask": torch.Tensor | None}
+    exec("import math, torch\nfrom torch import Tensor, nn\nfrom course.models import *", namespace)
+    for cell in Unit.load(find_unit("model_families")).cells:
+        if cell.name in ("grouped_query_attention", "GemmaBlock") and cell.kind == "exercise":
+            exec(compile(cell.source, cell.name, "exec"), namespace)
+        elif cell.source.startswith("GEMMA_NAMES"):
+            exec(compile(cell.source.split("\n\n\nif ready")[0], "gemma_blocks", "exec"), namespace)
+    return namespace
+
+
+def in_learners_blocks(model, ids):
+    """Logits (T, V) of the model's weights in blocks of unit 05's solution."""
+    names, published = learners(), (model.config, model.state_dict())
+    return names["gemma_logits"](names["gemma_blocks"](*published), *published, ids)
+
+
+def test_a_made_up_model_in_the_learners_blocks_gives_the_librarys_logits(package):
+    model, _ = gemma.load(dtype=torch.float32)
+    ids = torch.arange(20) % model.config.vocabulary
+    with torch.no_grad():
+        expected = theirs(model)(ids[None]).logits[0]
+    torch.testing.assert_close(in_learners_blocks(model, ids), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_weights_are_bfloat16_unless_asked_otherwise(package):
@@ -278,6 +307,7 @@ def test_the_published_model_gives_the_librarys_logits():
     with torch.no_grad():
         found, expected = model(ids), theirs(model)(ids).logits
     torch.testing.assert_close(found, expected, atol=5e-4, rtol=1e-4)
+    torch.testing.assert_close(in_learners_blocks(model, ids[0]), expected[0], atol=5e-4, rtol=1e-4)
 
 
 @pytest.mark.slow

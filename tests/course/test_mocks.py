@@ -77,3 +77,4 @@ def test_a_language_model_counts_calls_lengths_and_gradients():
 
 def test_the_ruler_tells_the_root_mean_square():
     assert ScriptedRuler().deviation(torch.tensor([[3.0, -4.0], [0.0, 5.0]])) == pytest.approx(12.5**0.5)
+    assert ScriptedRuler().largest(torch.tensor([[3.0, -7.0], [0.0, 5.0]])) == 7

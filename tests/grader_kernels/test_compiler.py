@@ -410,6 +410,14 @@ def test_one_kernel_with_tensor_cores_is_enough_and_a_t4_needs_none():
     assert judge_compiled([Compiled("b", "sm_75", shared_limit=1)], Settings(tensor_cores=True)) == []
 
 
+def test_a_problem_in_half_precision_refuses_float32_tiles():
+    """tf32 is as good as any tensor core elsewhere. Broken on purpose: a judge that ignores `tf32` says nothing."""
+    one = Compiled("a", "sm_80", tensor_cores="mma.sync", dots=True, tf32=True, shared_limit=1)
+    assert judge_compiled([one], Settings(tensor_cores=True)) == []
+    [says] = judge_compiled([one], Settings(tensor_cores="half"))
+    assert says.startswith("a on A100 (sm_80) multiplies float32 tiles, at half the speed")
+
+
 def test_whoever_multiplies_tiles_needs_tensor_cores_whatever_others_do():
     good = Compiled("a", "sm_80", tensor_cores="mma.sync", dots=True, shared_limit=1)
     other = Compiled("b", "sm_80", dots=True, shared_limit=1)

@@ -111,6 +111,41 @@ What does your function say about norm="batch"?
 """
 edit('if settings["norm"] not in ("layer", "rms"):', 'if settings["norm"] is None:')
 
+# %% exercise="count_parameters" wrong="patch_bias_follows_the_layers"
+"""The map of the patches has a bias only where the layers' maps have one. It always has one.
+
+What does the docstring say of its bias?
+"""
+edit('(settings["patch"] + 1) * D + D', '(settings["patch"] + settings["bias"]) * D + D')
+
+# %% exercise="count_parameters" wrong="pooler_bias_follows_the_layers"
+"""The pooler has a bias only where the layers' maps have one. It always has one.
+
+What does the docstring say of its bias?
+"""
+edit("(D + 1) * D", '(D + settings["bias"]) * D')
+
+# %% exercise="count_parameters" wrong="own_head_has_a_bias"
+"""A head of its own is counted with V biases where the layers have biases. It never has any.
+
+What does the docstring say about "own"?
+"""
+edit("total += V * D", 'total += V * (D + settings["bias"])')
+
+# %% exercise="count_parameters" wrong="outer_norms_always_layer_norms"
+"""The norms outside of the layers are counted with a bias, in a model with RMS norms too.
+
+"One more of them": of which ones?
+"""
+edit('norm * (settings["embedding_norm"]', '2 * D * (settings["embedding_norm"]')
+
+# %% exercise="count_parameters" wrong="key_and_value_biases_of_width_d"
+"""Biases of keys and values are counted with D numbers each. They are as long as what comes out.
+
+How long is a key, over all heads together?
+"""
+edit('columns * settings["bias"] for', '(D if columns == kv else columns) * settings["bias"] for')
+
 # %% exercise="mlm_corrupt" wrong="labels_everywhere"
 """Every position has a label, chosen or not: the model is graded on words that it can read.
 
@@ -230,6 +265,57 @@ What happens to a chosen position when `change` is 0.85, and when it is 0.95?
 edit("masked = chosen & (change < 0.8)", "masked = chosen")
 edit("chosen & (change >= 0.8) & (change < 0.9)", "chosen & (change < 0)")
 
+# %% exercise="mlm_corrupt" wrong="rate_itself_is_chosen"
+"""A draw that equals the rate is chosen. Only smaller ones are.
+
+Which draws does a rate of 0 choose?
+"""
+edit("(choose < rate)", "(choose <= rate)")
+
+# %% exercise="mlm_corrupt" wrong="edge_of_the_first_band"
+"""A chosen position whose `change` is exactly 0.8 becomes [MASK]. It gets a random word.
+
+To which band does its lower end belong, to which its upper end?
+"""
+edit("masked = chosen & (change < 0.8)", "masked = chosen & (change <= 0.8)")
+edit("(change >= 0.8)", "(change > 0.8)")
+
+# %% exercise="mlm_corrupt" wrong="edge_of_the_second_band"
+"""A chosen position whose `change` is exactly 0.9 gets a random word. It stays as it is.
+
+To which band does its lower end belong, to which its upper end?
+"""
+edit("(change < 0.9)", "(change <= 0.9)")
+
+# %% exercise="mlm_corrupt" wrong="a_tenth_of_the_rest_is_random"
+"""Random words end at 0.82: a tenth of what is not masked, 2 % of the chosen positions.
+
+A tenth of which positions does BERT give a random word?
+"""
+edit("(change < 0.9)", "(change < 0.82)")
+
+# %% exercise="mlm_corrupt" wrong="random_words_spare_the_mask"
+"""A random word that happens to be mask_id is not written. Any id of the vocabulary may come.
+
+What does the docstring say about mask_id as a random word?
+"""
+edit("(change < 0.9)", "(change < 0.9) & ((word * vocab_size).floor() != mask_id)")
+
+# %% exercise="mlm_corrupt" wrong="random_words_in_float32"
+"""Where a draw is just below 1 the random word is vocab_size, an id that does not exist: in float32 that draw is 1.
+
+In which dtype do the draws come, and in which one do you multiply?
+"""
+edit("words = (word * vocab_size)", "words = (word.float() * vocab_size)")
+
+# %% exercise="mlm_corrupt" wrong="special_tokens_changed"
+"""Special tokens have no label, but they are masked and replaced like words.
+
+Which positions may change at all?
+"""
+edit("masked = chosen & ", "masked = (choose < rate) & ")
+edit("random = chosen & ", "random = (choose < rate) & ")
+
 # %% exercise="corruption_shares" wrong="shares_of_all_positions"
 """You divide by all positions. The shares are those of the chosen ones.
 
@@ -274,6 +360,28 @@ def corruption_shares(corrupted, labels, mask_id):
             rows.append((masked / n, (n - masked - same) / n, same / n))
     return tuple(sum(row[i] for row in rows) / len(rows) for i in range(3))
 
+# %% exercise="corruption_shares" wrong="id_zero_is_not_chosen"
+"""A chosen position whose original id is 0 does not count. 0 is an id like others.
+
+Which label says that a position is not chosen?
+"""
+edit("labels != -100", "labels > 0")
+
+# %% exercise="corruption_shares" wrong="masks_everywhere_and_the_rest"
+"""[MASK] counts wherever it stands, chosen or not, and the second share is too small by as much.
+
+Which positions does the question ask about?
+"""
+edit("masked = (read == mask_id).double().mean().item()", "masked = (corrupted == mask_id).sum().item() / len(read)")
+edit("((read != mask_id) & (read != asked)).double().mean().item()", "1 - masked - same")
+
+# %% exercise="corruption_shares" wrong="unchanged_words_are_other_words"
+"""The second share has the positions in it that kept their word: they are counted twice.
+
+What should the three shares add up to?
+"""
+edit("((read != mask_id) & (read != asked))", "(read != mask_id)")
+
 # %% exercise="published_shares" wrong="a_tenth_of_the_rest_is_right"
 """You take the form with 0.1 in its code for the one that gives 10 %.
 
@@ -301,6 +409,52 @@ edit('"mask_then_half": 10', '"mask_then_half": 50')
 What became of a random word that the second step masked?
 """
 edit('"mask_then_tenth": 2, "random_then_mask": 1', '"mask_then_tenth": 10, "random_then_mask": 10')
+
+# %% exercise="published_shares" wrong="column_of_the_masks"
+"""These are the shares of [MASK]. Asked for are those of another word.
+
+Which column of the table is it?
+"""
+edit('"mask_then_half": 10, "mask_then_tenth": 2, "random_then_mask": 1, "random_then_rest": 10',
+     '"mask_then_half": 80, "mask_then_tenth": 80, "random_then_mask": 90, "random_then_rest": 81')
+
+# %% exercise="published_shares" wrong="column_of_the_unchanged"
+"""These are the shares of words that stayed. Asked for are those of another word.
+
+Which column of the table is it?
+"""
+edit('"mask_then_tenth": 2, "random_then_mask": 1, "random_then_rest": 10',
+     '"mask_then_tenth": 18, "random_then_mask": 9, "random_then_rest": 9')
+
+# %% exercise="published_shares" wrong="shares_between_0_and_1"
+"""These are shares between 0 and 1.
+
+How much is a tenth in percent?
+"""
+edit('"mask_then_half": 10, "mask_then_tenth": 2, "random_then_mask": 1, "random_then_rest": 10',
+     '"mask_then_half": 0.1, "mask_then_tenth": 0.02, "random_then_mask": 0.01, "random_then_rest": 0.1')
+
+# %% exercise="published_shares" wrong="shares_as_the_names_say"
+"""The shares are those that the code speaks of, a half and a tenth, not those that were counted.
+
+A half of which positions? What does the table show?
+"""
+edit('"mask_then_half": 10, "mask_then_tenth": 2, "random_then_mask": 1',
+     '"mask_then_half": 50, "mask_then_tenth": 10, "random_then_mask": 10')
+
+# %% exercise="published_shares" wrong="overwritten_words_counted"
+"""random_then_mask is said to have 10 % random words. Some were written, but the second step masked most of them.
+
+What does its line of the table show in the end?
+"""
+edit('"random_then_mask": 1', '"random_then_mask": 10')
+
+# %% exercise="published_shares" wrong="tenth_of_the_rest_is_ten_percent"
+"""mask_then_tenth is said to have 10 % random words. Its tenth is one of what the first step left.
+
+What does its line of the table show?
+"""
+edit('"mask_then_tenth": 2', '"mask_then_tenth": 10')
 
 # %% exercise="repaired_corrupt" wrong="still_ninety_percent"
 """The order is right, but [MASK] goes to 90 % of those that are left: 81 % of all.
@@ -354,6 +508,55 @@ edit(
     "torch.where(masked, mask_id, torch.where(random, words, ids))",
 )
 
+# %% exercise="repaired_corrupt" wrong="threshold_rounded"
+"""The threshold is 0.89, a rounded number: [MASK] goes to 80.1 % of all.
+
+By which fraction do you have to cut 90 % to get 80 %?
+"""
+edit("0.8 / 0.9", "0.89")
+
+# %% exercise="repaired_corrupt" wrong="masks_at_positions_not_chosen"
+"""[MASK] is written at positions that nobody chose.
+
+Which tensor says where anything may change?
+"""
+edit("masked = chosen & ~random", "masked = ~random")
+
+# %% exercise="repaired_corrupt" wrong="random_word_like_the_original_is_masked"
+"""Where the random word happens to be the original one the position can still become [MASK]. The first draw has decided
+about it.
+
+What says that a position holds its random word: the draw, or a word that has changed?
+"""
+edit("random = chosen & (random_draw < 0.1)", "random = chosen & (random_draw < 0.1) & (words != ids)")
+
+# %% exercise="repaired_corrupt" wrong="labels_where_something_changed"
+"""Chosen positions that hold their own word in the end have no label. They were chosen, so they are asked for.
+
+Which 10 % of the chosen positions are missing?
+"""
+edit("return torch.where(random, words, torch.where(masked, mask_id, ids)), labels", """
+    corrupted = torch.where(random, words, torch.where(masked, mask_id, ids))
+    return corrupted, torch.where(corrupted == ids, -100, labels)
+""")
+
+# %% exercise="repaired_corrupt" wrong="label_is_the_new_word"
+"""The label is what stands there after the corruption, not the original word.
+
+What is the right answer for a masked slot?
+"""
+edit("return torch.where(random, words, torch.where(masked, mask_id, ids)), labels", """
+    corrupted = torch.where(random, words, torch.where(masked, mask_id, ids))
+    return corrupted, torch.where(chosen, corrupted, -100)
+""")
+
+# %% exercise="repaired_corrupt" wrong="draw_of_a_tenth_is_random"
+"""A first draw of exactly 0.1 gives a random word. Only smaller ones do.
+
+What does "below 0.1" say about 0.1?
+"""
+edit("(random_draw < 0.1)", "(random_draw <= 0.1)")
+
 # %% exercise="next_sentence_pairs" wrong="labels_reversed"
 """1 stands for a true pair. Here, as in transformers, 0 = it follows and 1 = a random sentence.
 
@@ -377,9 +580,10 @@ Which number does a document have?
 edit("documents[:number] + documents[number + 1 :]", "[d for d in documents if d != document] or documents")
 
 # %% exercise="next_sentence_pairs" wrong="across_the_border"
-"""The last sentence of a document is paired with the first one of the next document.
+"""The last sentence of a document counts as well, for a pair or for a row of the draws. It has none: what comes next is
+another document.
 
-How many pairs does a document of three sentences give?
+How many pairs, and so how many draws, does a document of three sentences have?
 """
 edit(
     "zip(document[:-1], document[1:])",
@@ -433,6 +637,101 @@ edit("len(documents) < 2", "len(documents) < 1")
 What does the third draw decide?
 """
 edit("other[int(place * len(other))]", "other[0]")
+
+# %% exercise="next_sentence_pairs" wrong="document_found_by_its_text"
+"""A document is looked up by its text: of two with the same text the first one is always left out.
+
+Which number does a document have?
+"""
+edit("for number, document in enumerate(documents):", """
+    for document in documents:
+        number = documents.index(document)
+""")
+
+# %% exercise="next_sentence_pairs" wrong="sentence_found_by_its_text"
+"""A sentence is looked up by its text: the second one with that text gets what stands behind the first.
+
+Which place does a sentence have?
+"""
+edit("pairs.append((first, second, 0))", "pairs.append((first, document[document.index(first) + 1], 0))")
+
+# %% exercise="next_sentence_pairs" wrong="half_itself_is_true"
+"""A first draw of exactly 0.5 makes the true pair. Only smaller ones do.
+
+What does "< 0.5" say about 0.5?
+"""
+edit("kind < 0.5", "kind <= 0.5")
+
+# %% exercise="next_sentence_pairs" wrong="short_documents_give_nothing"
+"""No negative comes from a document of one sentence. Such a document gives no pair, but it can be picked.
+
+What does the docstring say about negatives of others?
+"""
+edit("others = documents[:number] + documents[number + 1 :]", """
+    others = documents[:number] + documents[number + 1 :]
+    others = [other for other in others if len(other) > 1] or others
+""")
+
+# %% exercise="next_sentence_pairs" wrong="pairs_do_not_overlap"
+"""Sentences are taken two by two: half of the pairs are missing.
+
+How many pairs does a document of three sentences have?
+"""
+edit("zip(document[:-1], document[1:])", "zip(document[:-1:2], document[1::2])")
+
+# %% exercise="next_sentence_pairs" wrong="draws_rounded"
+"""A draw is rounded to the nearest number and cut at the last one. The first number and the last one come too seldom
+or too often.
+
+Is floor the nearest integer?
+"""
+edit("others[int(which * len(others))]", "others[min(round(which * len(others)), len(others) - 1)]")
+edit("other[int(place * len(other))]", "other[min(round(place * len(other)), len(other) - 1)]")
+
+# %% exercise="next_sentence_pairs" wrong="one_draw_picks_both"
+"""The second draw picks the document and its sentence, too; the third one decides nothing.
+
+What does draws[i, 2] pick?
+"""
+edit("other[int(place * len(other))]", "other[int(which * len(other))]")
+
+# %% exercise="next_sentence_pairs" wrong="sentences_in_one_pool"
+"""The sentences of all other documents stand in one list, and the third draw picks from it: the second one decides
+nothing, and long documents come more often.
+
+Which draw decides about the document?
+"""
+edit("other = others[int(which * len(others))]", "other = [sentence for each in others for sentence in each]")
+
+# %% exercise="next_sentence_pairs" wrong="second_draw_in_one_pool"
+"""The sentences of all other documents stand in one list, and the second draw picks from it: the third one decides
+nothing, and long documents come more often.
+
+What does the second draw pick, and what the third?
+"""
+edit("other = others[int(which * len(others))]", "other = [sentence for each in others for sentence in each]")
+edit("other[int(place * len(other))]", "other[int(which * len(other))]")
+
+# %% exercise="next_sentence_pairs" wrong="row_for_every_sentence"
+"""The last sentence of a document takes a row of the draws, too. It has no pair, and so no row.
+
+How many rows does a document of three sentences use?
+"""
+edit("draws[len(pairs)]", "draws[min(len(pairs) + number, len(draws) - 1)]")
+
+# %% exercise="next_sentence_pairs" wrong="draws_in_float32"
+"""Where a draw is just below 1 your number is n, one behind the last: in float32 that draw is 1.
+
+In which dtype do the draws come, and in which one do you multiply?
+"""
+edit("draws[len(pairs)]", "draws.float()[len(pairs)]")
+
+# %% exercise="next_sentence_pairs" wrong="others_from_the_next_one_on"
+"""The other documents are counted from the one behind, round the end. Their order is that of `documents`.
+
+Which document is number 0 of the others, for the last document?
+"""
+edit("documents[:number] + documents[number + 1 :]", "documents[number + 1 :] + documents[:number]")
 
 # %% exercise="BertEncoder" wrong="no_embedding_norm"
 """The embeddings go into the first layer without their norm.
@@ -597,6 +896,79 @@ x + attention(x): where is the x?
 """
 edit('layer["norm1"](x + mixed)', 'layer["norm1"](mixed)')
 
+# %% exercise="BertEncoder" wrong="default_eps_behind_the_embeddings"
+"""embedding_norm has the default eps, 1e-5; the norms of the layers have 1e-12.
+
+Which of your norms were given an eps?
+"""
+edit("self.embedding_norm = nn.LayerNorm(width, eps=1e-12)", "self.embedding_norm = nn.LayerNorm(width)")
+
+# %% exercise="BertEncoder" wrong="mask_as_numbers"
+"""The mask is one of numbers, 1 and 0. They are added to the scores, and nothing is hidden.
+
+Which dtype does MultiHeadAttention want?
+"""
+edit("else keep[:, None, None, :]", "else keep[:, None, None, :].to(x.dtype)")
+
+# %% exercise="BertEncoder" wrong="positions_skip_padding"
+"""Positions count real tokens only. BERT's count all places of a row, padding or not.
+
+Padding stands in front: which position has the first real token?
+"""
+edit("positions = torch.arange(T, device=ids.device)",
+     "positions = torch.arange(T) if keep is None else (keep.cumsum(1) - 1).clamp(min=0)")
+
+# %% exercise="BertEncoder" wrong="forward_drops_the_segments"
+"""`forward` does not hand the segments on: there all tokens belong to segment 0.
+
+Which arguments does `inspect` have?
+"""
+edit("self.inspect(ids, keep, segments)[0][-1]", "self.inspect(ids, keep)[0][-1]")
+
+# %% exercise="BertEncoder" wrong="first_state_before_the_norm"
+"""The first of the states is the sum of the embeddings, before their norm.
+
+What does the first layer read?
+"""
+edit("states, weights = [self.embedding_norm(x)], []", "states, weights = [x], []")
+edit("x = states[-1]", "x = states[-1] if weights else self.embedding_norm(x)")
+
+# %% exercise="BertEncoder" wrong="first_norm_used_twice"
+"""norm1 stands behind the feed-forward layer as well; norm2 is never used.
+
+Which one does the second line of the docstring name?
+"""
+edit('layer["norm2"](x + layer["feed_forward"]', 'layer["norm1"](x + layer["feed_forward"]')
+
+# %% exercise="BertEncoder" wrong="second_sum_with_the_layers_input"
+"""The feed-forward layer's result is added to the layer's input. It belongs to what norm1 gives.
+
+Which x stands in the second line of the docstring?
+"""
+edit('layer["norm2"](x + layer["feed_forward"]', 'layer["norm2"](states[-1] + layer["feed_forward"]')
+
+# %% exercise="BertEncoder" wrong="padding_idx"
+"""The token table has a padding_idx: that row never gets a gradient.
+
+Which rows of the table are learned?
+"""
+edit("nn.Embedding(vocab_size, width)", "nn.Embedding(vocab_size, width, padding_idx=0)")
+
+# %% exercise="BertEncoder" wrong="one_layer_for_all"
+"""All layers are one and the same module: they share their weights.
+
+How many different modules does your list hold?
+"""
+edit("self.encoder.append(nn.ModuleDict(parts))",
+     "self.encoder.append(self.encoder[0] if len(self.encoder) else nn.ModuleDict(parts))")
+
+# %% exercise="BertEncoder" wrong="sum_in_place"
+"""A sum is written into the stream itself, so a state that you keep is changed afterwards.
+
+Which of your operations makes a new tensor?
+"""
+edit('x = layer["norm1"](x + mixed)', 'x = layer["norm1"](x.add_(mixed))')
+
 # %% exercise="masked_mean_pool" wrong="padding_is_averaged"
 """The mean goes over padding, too: a sentence changes with its neighbours in the batch.
 
@@ -677,6 +1049,56 @@ How long would the vector of a sentence of forty tokens be?
 """
 edit("return total / count", "return total * (count > 0)")
 
+# %% exercise="masked_mean_pool" wrong="repaired_behind_the_division"
+"""A row without a real token is divided by 0 and repaired afterwards: the result is 0, but its gradient is NaN.
+
+The gradient of total / count has a count below the line. What is it in such a row?
+"""
+edit("states.masked_fill(~keep[:, :, None], 0.0)", "(states * keep[:, :, None])")
+edit(".clamp(min=1)", "")
+edit("return total / count", "return torch.where(count > 0, total / count, 0.0)")
+
+# %% exercise="masked_mean_pool" wrong="count_plus_one"
+"""You divide by the count plus one, so every mean is too small.
+
+The mean of one token: what should it be?
+"""
+edit(".clamp(min=1)", " + 1")
+
+# %% exercise="masked_mean_pool" wrong="count_plus_a_small_number"
+"""A small number is added to every count: every mean is a little too small.
+
+Which counts need another number below the line, and which don't?
+"""
+edit(".clamp(min=1)", " + 1e-5")
+
+# %% exercise="masked_mean_pool" wrong="last_real_token"
+"""You take the state of the last real token. Asked for is the mean of all real ones.
+
+Change the first real token's state. What should move?
+"""
+edit(
+    "total = states",
+    """
+    keep = keep & (keep.cumsum(dim=1) == keep.sum(dim=1, keepdim=True))
+    total = states""",
+)
+
+# %% exercise="masked_mean_pool" wrong="divided_by_the_root"
+"""The sum is divided by the root of the count. A mean is divided by the count.
+
+The mean of four equal states: what should it be?
+"""
+edit("return total / count", "return total / count.sqrt()")
+
+# %% exercise="masked_mean_pool" wrong="shares_in_float32"
+"""The shares by which states are multiplied are float32, also where the states are float64: half of the digits are
+lost.
+
+Which dtype do the shares have before they meet the states?
+"""
+edit("return total / count", "return (states * (keep / count)[:, :, None]).sum(dim=1)")
+
 # %% exercise="repaired_distances" wrong="still_divided_by_the_padded_length"
 """The sum is divided by T, the length with padding, as in the published function.
 
@@ -721,6 +1143,85 @@ edit(".norm(dim=1)", ".square().sum(dim=1)")
 Of which tokens is `query` the mean?
 """
 edit("- query)", "- query / keep.sum(dim=1, keepdim=True))")
+
+# %% exercise="repaired_distances" wrong="padding_in_the_sum"
+"""The count is right now, but padding is in the sum.
+
+What stands at a padded place, and does it come in to your sum?
+"""
+edit("masked_mean_pool(states, keep)", "states.sum(dim=1) / keep.sum(dim=1, keepdim=True)")
+
+# %% exercise="repaired_distances" wrong="mean_count_divides"
+"""Every sum is divided by the mean number of real tokens of the batch.
+
+Does a sentence have the same distance alone and beside a longer one?
+"""
+edit("masked_mean_pool(states, keep)",
+     "(states * keep[:, :, None]).sum(dim=1) / keep.sum(dim=1).double().mean().to(states.dtype)")
+
+# %% exercise="repaired_distances" wrong="brought_to_length_one"
+"""Sentence and query are brought to length 1 first. Asked for is the distance of the vectors as they are.
+
+What is the distance of a vector from twice itself?
+"""
+edit("(masked_mean_pool(states, keep) - query)",
+     "(nn.functional.normalize(masked_mean_pool(states, keep), dim=1) - nn.functional.normalize(query, dim=0))")
+
+# %% exercise="repaired_distances" wrong="mean_of_distances"
+"""You average the distances of the tokens. Asked for is the distance of their mean.
+
+Two tokens, one at each side of the query and equally far: what is the distance of their mean?
+"""
+edit("(masked_mean_pool(states, keep) - query).norm(dim=1)",
+     "((states - query).norm(dim=2) * keep).sum(dim=1) / keep.sum(dim=1)")
+
+# %% exercise="repaired_distances" wrong="nearest_token"
+"""You give the distance of the nearest token. Asked for is the distance of the tokens' mean.
+
+Change a token that is far away. What should move?
+"""
+edit("(masked_mean_pool(states, keep) - query).norm(dim=1)",
+     "(states - query).norm(dim=2).masked_fill(~keep, math.inf).amin(dim=1)")
+
+# %% exercise="repaired_distances" wrong="query_taken_off_at_padding"
+"""The query is taken off at padded places, too, so it is taken off too often.
+
+How often should it be taken off when you sum first and divide afterwards?
+"""
+edit("(masked_mean_pool(states, keep) - query)",
+     "((states * keep[:, :, None] - query).sum(dim=1) / keep.sum(dim=1, keepdim=True))")
+
+# %% exercise="repaired_distances" wrong="one_norm_for_the_batch"
+"""One norm goes over all sentences together: they all have the same distance.
+
+Over which axis do the numbers of one sentence stand?
+"""
+edit(".norm(dim=1)", ".norm().expand(len(states))")
+
+# %% exercise="repaired_distances" wrong="pairwise_distance"
+"""Your distances are a little off: F.pairwise_distance adds 1e-6 to every difference.
+
+What is `eps` there, and what does it do to a distance of 0?
+"""
+edit("(masked_mean_pool(states, keep) - query).norm(dim=1)",
+     "nn.functional.pairwise_distance(masked_mean_pool(states, keep), query[None])")
+
+# %% exercise="repaired_distances" wrong="first_tokens_of_the_row"
+"""You take the first n tokens of a row, n the number of real ones. Padding may stand anywhere.
+
+Does your answer look at *where* keep is True?
+"""
+edit("masked_mean_pool(states, keep)",
+     "torch.stack([row[: int(real.sum())].mean(dim=0) for row, real in zip(states, keep)])")
+
+# %% exercise="repaired_distances" wrong="shares_in_float32"
+"""The shares by which states are multiplied are float32, also where the states are float64: half of the digits are
+lost.
+
+Which dtype do the shares have before they meet the states?
+"""
+edit("masked_mean_pool(states, keep)",
+     "(states * (keep / keep.sum(dim=1, keepdim=True))[:, :, None]).sum(dim=1)")
 
 # %% exercise="ClassificationHead" wrong="no_tanh"
 """The pooler's tanh is missing: two linear maps in a row are one.
@@ -778,6 +1279,41 @@ edit("self.classifier(self.dropout(pooled))", "self.classifier(pooled)")
 What does nn.Dropout look at that nn.functional.dropout has to be told?
 """
 edit("self.dropout(pooled)", "nn.functional.dropout(pooled, self.dropout.p)")
+
+# %% exercise="ClassificationHead" wrong="first_sentence"
+"""states[0] is the first sentence of the batch with all its tokens. Asked for is the first token of every sentence.
+
+Which axis of (B, T, D) has the tokens?
+"""
+edit("self.pooler(states[:, 0])", "self.pooler(states[0])")
+
+# %% exercise="ClassificationHead" wrong="relu_for_tanh"
+"""A ReLU stands in the place of tanh.
+
+Which function does the formula name?
+"""
+edit("torch.tanh(", "torch.relu(")
+
+# %% exercise="ClassificationHead" wrong="gelu_for_tanh"
+"""A GELU stands in the place of tanh.
+
+Which function does the formula name?
+"""
+edit("torch.tanh(", "nn.functional.gelu(")
+
+# %% exercise="ClassificationHead" wrong="dropout_is_the_kept_share"
+"""`dropout` is read as the probability that a number stays. It is the probability that it goes.
+
+What should a dropout of 1 leave?
+"""
+edit("nn.Dropout(dropout)", "nn.Dropout(1 - dropout)")
+
+# %% exercise="ClassificationHead" wrong="probabilities"
+"""You give probabilities. Asked for are logits, before any softmax.
+
+What stands behind the classifier in the formula?
+"""
+edit("self.classifier(self.dropout(pooled))", "self.classifier(self.dropout(pooled)).softmax(dim=-1)")
 
 # %% exercise="tagging_loss" wrong="every_piece_counts"
 """Every piece of a word is asked, so long words count more than short ones.
@@ -869,6 +1405,76 @@ edit(
     "before = word_of.roll(1)",
 )
 
+# %% exercise="tagging_loss" wrong="row_is_a_ring"
+"""The piece before position 0 is taken from the end of the same row: a row of one single word is never asked.
+
+What stands before position 0?
+"""
+edit("torch.cat([torch.full_like(word_of[:, :1], -1), word_of[:, :-1]], dim=1)", "word_of.roll(1, dims=1)")
+
+# %% exercise="tagging_loss" wrong="rows_behind_each_other"
+"""The piece before position 0 is taken from the end of the row above. Each row begins anew.
+
+Does a sentence know its neighbour?
+"""
+edit("torch.cat([torch.full_like(word_of[:, :1], -1), word_of[:, :-1]], dim=1)",
+     "torch.cat([word_of.new_tensor([-1]), word_of.flatten()[:-1]]).view_as(word_of)")
+
+# %% exercise="tagging_loss" wrong="word_zero_in_front_of_the_row"
+"""Before position 0 there stands a piece of word 0 in your code, so word 0 is not asked at the front of a row.
+
+Which number belongs to no word?
+"""
+edit("torch.full_like(word_of[:, :1], -1)", "torch.zeros_like(word_of[:, :1])")
+
+# %% exercise="tagging_loss" wrong="words_without_gaps"
+"""A word counts only where its number follows the number of the word before. Where words are cut off, it does not.
+
+Word 3 stands in front, words 0 to 2 are missing: what should be asked?
+"""
+edit("(word_of != before)", "(word_of == before.cummax(1).values + 1)")
+
+# %% exercise="tagging_loss" wrong="specials_ask_for_word_zero"
+"""Where words end and special tokens or padding begin a tag is asked, too.
+
+What does -1 in word_of mean?
+"""
+edit("(word_of >= 0) & (word_of != before)", "word_of != before")
+
+# %% exercise="tagging_loss" wrong="divided_by_all_tags"
+"""The sum is divided by the number of all entries of `tags`. Words without a piece are none of yours.
+
+How many numbers did you add?
+"""
+edit("first.sum().clamp(min=1)", "tags.numel()")
+
+# %% exercise="tagging_loss" wrong="sum_instead_of_mean"
+"""You give the sum over the words; it is not divided by their number.
+
+What happens to the loss when the batch is twice as large?
+"""
+edit("return losses / first.sum().clamp(min=1)", "return losses")
+
+# %% exercise="tagging_loss" wrong="tags_taken_in_turn"
+"""The first pieces get the tags in turn: the first one tag 0, the next one tag 1. Where words are missing that is the
+tag of another word.
+
+What says which word a piece belongs to?
+"""
+edit("word_of.clamp(min=0)", "(first.cumsum(dim=1) - 1).clamp(min=0)")
+
+# %% exercise="tagging_loss" wrong="missing_words_at_place_zero"
+"""Words without a piece are asked, too, at place 0: argmax over a row of False is 0.
+
+How do you know that a word has a piece?
+"""
+def tagging_loss(logits, tags, word_of):
+    here = word_of[:, None, :] == torch.arange(tags.shape[1])[:, None]  # (B, W, T)
+    place = here.long().argmax(dim=-1)
+    said = logits.gather(1, place[:, :, None].expand(-1, -1, logits.shape[2]))
+    known = (tags >= 0) & (word_of >= 0).any(dim=1, keepdim=True)
+    return nn.functional.cross_entropy(said[known], tags[known], reduction="sum") / known.sum().clamp(min=1)
+
 # %% exercise="span_loss" wrong="padding_in_the_softmax"
 """The softmax goes over all tokens: question and padding get a share.
 
@@ -918,6 +1524,87 @@ edit("(of_start + of_end) / 2", "of_start + 0 * scores[0, 0, 1].nan_to_num(0, 0,
 Which number is below all others?
 """
 edit("-math.inf", "-1e4")
+
+# %% exercise="span_loss" wrong="hundred_taken_off"
+"""Other tokens only lose 100: a logit that is large enough still gets a share.
+
+Which logit gets nothing from a softmax?
+"""
+edit("logits.masked_fill(~allowed[:, :, None], -math.inf)", "logits - 100.0 * ~allowed[:, :, None]")
+
+# %% exercise="span_loss" wrong="ten_thousand_taken_off"
+"""Other tokens only lose 10,000. Where the logits of the text lie lower still, the others win.
+
+Which number is below all others?
+"""
+edit("logits.masked_fill(~allowed[:, :, None], -math.inf)", "logits - 10000.0 * ~allowed[:, :, None]")
+
+# %% exercise="span_loss" wrong="end_is_the_start"
+"""The logits of the end are compared with the start.
+
+Which argument does your code not read?
+"""
+edit("cross_entropy(scores[:, :, 1], end)", "cross_entropy(scores[:, :, 1], start)")
+
+# %% exercise="span_loss" wrong="only_the_start_is_masked"
+"""The softmax of the end goes over all tokens; only that of the start keeps to the text.
+
+Which of the two columns did you mask?
+"""
+edit("cross_entropy(scores[:, :, 1], end)", "cross_entropy(logits[:, :, 1], end)")
+
+# %% exercise="span_loss" wrong="sum_over_the_batch"
+"""The rows of the batch are added up; asked for is their mean.
+
+What happens to the loss when the batch is twice as large?
+"""
+edit("(scores[:, :, 0], start)", '(scores[:, :, 0], start, reduction="sum")')
+edit("(scores[:, :, 1], end)", '(scores[:, :, 1], end, reduction="sum")')
+
+# %% exercise="span_loss" wrong="end_is_one_behind"
+"""You read `end` as the place behind the answer. It is the answer's last token.
+
+An answer of one token: what are its start and its end?
+"""
+edit("(scores[:, :, 1], end)", "(scores[:, :, 1], (end - 1).clamp(min=0))")
+
+# %% exercise="span_loss" wrong="bits"
+"""The loss is in bits. Asked for are nats.
+
+Which logarithm does cross_entropy take?
+"""
+edit("(of_start + of_end) / 2", "(of_start + of_end) / 2 / math.log(2)")
+
+# %% exercise="span_loss" wrong="masked_behind_the_softmax"
+"""The softmax goes over all tokens and is masked afterwards: shares of the text no longer sum to 1.
+
+What must the shares of the allowed tokens sum to?
+"""
+def span_loss(logits, allowed, start, end):
+    shares = logits.softmax(dim=1) * allowed[:, :, None]
+    rows = torch.arange(len(logits))
+    return -(shares[rows, start, 0].log() + shares[rows, end, 1].log()).mean() / 2
+
+# %% exercise="span_loss" wrong="end_not_before_the_start"
+"""The softmax of the end leaves out the tokens before the right start. It goes over all allowed tokens.
+
+Does the head know the right start when it looks for the end?
+"""
+edit("of_end = ", """
+    behind = torch.arange(logits.shape[1]) >= start[:, None]
+    scores = scores.masked_fill(~behind[:, :, None], -math.inf)
+    of_end = """)
+
+# %% exercise="span_loss" wrong="one_softmax_for_both"
+"""One softmax goes over the starts and the ends together: they compete with each other.
+
+How many distributions does the head give for each row, and what does each sum to?
+"""
+def span_loss(logits, allowed, start, end):
+    scores = logits.masked_fill(~allowed[:, :, None], -math.inf)
+    logp = scores.flatten(1).log_softmax(dim=1).view_as(scores)
+    rows = torch.arange(len(logits))
+    return -(logp[rows, start, 0] + logp[rows, end, 1]).mean() / 2
 
 # %% exercise="best_span" wrong="best_start_and_best_end"
 """Start and end are chosen one by one. The best end may stand before the best start.
@@ -983,11 +1670,11 @@ Which of the two do you ask?
 edit(" & allowed[:, None, :]", "")
 
 # %% exercise="best_span" wrong="masked_with_zero"
-"""Impossible pairs get a sum of 0. Where all possible sums are below 0 an impossible pair wins.
+"""A sum of 0 wins where all possible sums are below 0: impossible pairs get it, or your search begins with it.
 
 Which number is below all others?
 """
-edit("sums.masked_fill(~possible, -math.inf)", "sums * possible")
+edit("sums.masked_fill(~possible, -math.inf)", "(sums * possible)")
 
 # %% exercise="best_span" wrong="last_of_equal_sums"
 """Of equal sums you take the last pair.
@@ -1012,6 +1699,60 @@ edit("logits[:, :, None, 0] + logits[:, None, :, 1]", "logits[:, :, None, 0] * l
 Which column belongs to which?
 """
 edit("logits[:, :, None, 0] + logits[:, None, :, 1]", "logits[:, :, None, 1] + logits[:, None, :, 0]")
+
+# %% exercise="best_span" wrong="one_token_too_short"
+"""Spans of max_length tokens are left out, unless it is 1.
+
+How many tokens are there from 3 to 5?
+"""
+edit("(length <= max_length)", "(length <= max(max_length - 1, 1))")
+
+# %% exercise="best_span" wrong="all_tokens_inside_allowed"
+"""Spans with a token inside that is not allowed are left out. Only start and end have to be allowed.
+
+What does the docstring ask of the tokens between them?
+"""
+edit("allowed[:, :, None] & allowed[:, None, :]",
+     "allowed[:, :, None] & ((~allowed).cumsum(1)[:, :, None] == (~allowed).cumsum(1)[:, None, :])")
+
+# %% exercise="best_span" wrong="table_multiplied_by_a_triangle"
+"""Pairs whose end stands before the start, or too far behind it, get a sum of 0. Where all possible sums are below 0
+such a pair wins.
+
+Which number is below all others?
+"""
+edit("best = sums.masked_fill(~possible, -math.inf)", """
+    sums = sums.masked_fill(~(allowed[:, :, None] & allowed[:, None, :]), torch.finfo(sums.dtype).min / 4)
+    best = sums.triu().tril(max_length - 1)""")
+
+# %% exercise="best_span" wrong="a_small_number_for_infinity"
+"""What is impossible gets a finite number. Where all possible sums lie lower still, an impossible pair wins.
+
+Which number is below all others?
+"""
+edit("-math.inf", "-1e4")
+
+# %% exercise="best_span" wrong="end_is_one_behind"
+"""The end that you give is the place behind the answer. Asked for is its last token.
+
+An answer of one token: what are its start and its end?
+"""
+edit("best % T]", "best % T + 1]")
+
+# %% exercise="best_span" wrong="sums_in_float32"
+"""Float64 logits are rounded to float32: sums that lie close together become equal.
+
+In which dtype do you add?
+"""
+edit("logits[:, :, None, 0] + logits[:, None, :, 1]", "logits.float()[:, :, None, 0] + logits.float()[:, None, :, 1]")
+
+# %% exercise="best_span" wrong="product_of_probabilities"
+"""Probabilities are multiplied. Where another logit is far larger they are all 0, and no pair is better than another.
+
+Which sum has the same order as that product, and does not underflow?
+"""
+edit("logits[:, :, None, 0] + logits[:, None, :, 1]",
+     "logits.softmax(dim=1)[:, :, None, 0] * logits.softmax(dim=1)[:, None, :, 1]")
 
 # %% exercise="grouped_query_attention" wrong="tiled_heads"
 """The key/value heads are repeated as a whole: 0 1 0 1 0 1. Neighbours should share one: 0 0 0 1 1 1.
@@ -1109,6 +1850,65 @@ edit("""
     of = torch.arange(H) * G // H
     k, v = k[:, of], v[:, of]
 """)
+
+# %% exercise="grouped_query_attention" wrong="scaled_by_the_values_width"
+"""The scores are divided by the root of the values' width. Values may be wider or narrower than keys.
+
+Over how many terms does one score sum?
+"""
+edit("q.shape[-1] ** -0.5", "v.shape[-1] ** -0.5")
+
+# %% exercise="grouped_query_attention" wrong="nan_in_the_gradient"
+"""A query that may look at nothing gets 0, but its gradient is NaN: the NaN of its softmax was replaced afterwards.
+
+What does masked_softmax do there?
+"""
+edit("return masked_softmax(scores, mask)", """
+    if mask is not None:
+        scores = scores + torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
+    return scores.softmax(-1).nan_to_num()""")
+
+# %% exercise="grouped_query_attention" wrong="exp_without_the_maximum"
+"""exp is taken of the scores as they are. Where scores are several hundred it overflows, and inf / inf is NaN.
+
+What may you subtract from all scores of a query without changing its weights?
+"""
+edit("return masked_softmax(scores, mask) @ v", """
+    powers = scores.exp() * (1 if mask is None else mask)
+    return powers @ v / powers.sum(-1, keepdim=True).clamp(min=1e-30)
+""")
+
+# %% exercise="grouped_query_attention" wrong="softmax_over_queries"
+"""The softmax goes over the queries. The weights of one query should sum to 1 over the keys.
+
+Which axis of the scores has the keys?
+"""
+edit("return masked_softmax(scores, mask)",
+     "return masked_softmax(scores.mT, None if mask is None else mask.expand(scores.shape).mT).mT")
+
+# %% exercise="grouped_query_attention" wrong="mask_of_the_first_head"
+"""The mask of the first head is taken for all heads.
+
+Which shapes broadcast to (B, H, T, S)?
+"""
+edit("return masked_softmax(scores, mask)",
+     "return masked_softmax(scores, mask[:, :1] if mask is not None and mask.dim() == 4 else mask)")
+
+# %% exercise="grouped_query_attention" wrong="always_causal"
+"""The future is hidden, also where no mask says so.
+
+What does mask=None hide?
+"""
+edit("return masked_softmax(scores, mask)", """
+    causal = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    return masked_softmax(scores, causal if mask is None else causal & mask)""")
+
+# %% exercise="grouped_query_attention" wrong="softmax_in_float32"
+"""The softmax is taken in float32, also where the inputs are float64: half of their digits are lost.
+
+Which dtype do your scores have when they go in to the softmax?
+"""
+edit("return masked_softmax(scores, mask)", "return masked_softmax(scores.float(), mask).to(q.dtype)")
 
 # %% exercise="LlamaBlock" wrong="values_turned_too"
 """Values are turned as well. Positions belong into who looks at whom, and that is decided by queries and keys.
@@ -1262,6 +2062,108 @@ Which axis must stand next to d before the last two become one?
 """
 edit("mixed.transpose(1, 2).flatten(2)", "mixed.reshape(x.shape[0], T, -1)")
 
+# %% exercise="LlamaBlock" wrong="post_norm"
+"""norm1 and norm2 act on the sums. They belong to what goes into a sublayer; the stream itself is never normalised.
+
+Where does the docstring write norm1: around x, or around the sum?
+"""
+edit("normed = self.norm1(x)", "normed = x")
+edit("x = x + self.w_o(mixed.transpose(1, 2).flatten(2))",
+     "x = self.norm1(x + self.w_o(mixed.transpose(1, 2).flatten(2)))")  # fmt: skip
+edit("return x + self.feed_forward(self.norm2(x))", "return self.norm2(x + self.feed_forward(x))")
+
+# %% exercise="LlamaBlock" wrong="keys_through_q_norm"
+"""Keys go through q_norm, and k_norm is never used.
+
+The block has one norm for all query heads. Which one have the key heads?
+"""
+edit("self.k_norm(k)", "self.q_norm(k)")
+
+# %% exercise="LlamaBlock" wrong="qk_norm_makes_no_difference"
+"""qk_norm changes nothing in what comes out: q_norm and k_norm are not applied.
+
+Through what does a query head go before it is turned?
+"""
+edit("apply_rope(self.q_norm(q), positions, self.base)", "apply_rope(q, positions, self.base)")
+edit("apply_rope(self.k_norm(k), positions, self.base)", "apply_rope(k, positions, self.base)")
+
+# %% exercise="LlamaBlock" wrong="norms_of_the_stream_without_eps"
+"""norm1 and norm2 have an eps of their own: the block's eps is that of every norm.
+
+Which arguments does RMSNorm take?
+"""
+edit("RMSNorm(width, eps), RMSNorm(width, eps)", "RMSNorm(width), RMSNorm(width)")
+
+# %% exercise="LlamaBlock" wrong="mask_or_causal"
+"""A token looks where the causal mask or the given one lets it, so a given mask uncovers the future.
+
+True and False: what do | and & make of them, and which one do you want?
+"""
+edit("causal & mask", "causal | mask")
+
+# %% exercise="LlamaBlock" wrong="blind_token_sees_all"
+"""A token that may look at nothing gets the mean of all values. It gets 0 from attention.
+
+What is the softmax of a row whose numbers are all the same?
+"""
+edit("mixed = grouped_query_attention(q, k, v, causal if mask is None else causal & mask)", """
+    k, v = (part.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for part in (k, v))
+    scores = q @ k.mT / math.sqrt(self.d)
+    mixed = scores.masked_fill(~(causal if mask is None else causal & mask), -1e9).softmax(-1) @ v
+""")
+
+# %% exercise="LlamaBlock" wrong="itself_hidden"
+"""A token can't look at itself; the first one has nothing to look at.
+
+Which diagonal of the mask is the last one that is True?
+"""
+edit("device=x.device).tril()", "device=x.device).tril(-1)")
+
+# %% exercise="LlamaBlock" wrong="queries_cut_across_tokens"
+"""(B, T, H d) is read as (B, H, T, d) for the queries, so a head holds pieces of several tokens' queries.
+
+To which two axes does H d belong? Make them first, and exchange H and T then.
+"""
+edit("q = apply_rope(self.q_norm(q), positions, self.base)", """
+    q = self.w_q(normed).reshape(q.shape)
+    q = apply_rope(self.q_norm(q), positions, self.base)
+""")
+
+# %% exercise="LlamaBlock" wrong="heads_cut_across_tokens"
+"""(B, T, n d) is read as (B, n, T, d) for queries, keys and values: a head holds pieces of several tokens.
+
+To which two axes does n d belong? Make them first, and exchange n and T then.
+"""
+edit("return x.unflatten(-1, (-1, self.d)).transpose(1, 2)", "return x.reshape(x.shape[0], -1, x.shape[1], self.d)")
+
+# %% exercise="LlamaBlock" wrong="heads_interleaved"
+"""Query head h takes columns h, h + H, h + 2 H ... of w_q's result and of what w_o reads. A head's columns stand side
+by side.
+
+Which columns belong to head 0?
+"""
+edit("q = apply_rope(self.q_norm(q), positions, self.base)", """
+    q = self.w_q(normed).unflatten(-1, (self.d, -1)).permute(0, 3, 1, 2)
+    q = apply_rope(self.q_norm(q), positions, self.base)
+""")
+edit("mixed.transpose(1, 2).flatten(2)", "mixed.permute(0, 2, 3, 1).flatten(2)")
+
+# %% exercise="LlamaBlock" wrong="scaled_by_the_width"
+"""Scores are divided by sqrt(D / H), also where head_width is another number. They are divided by the root of a head's
+own width, d.
+
+How many products does one score add up?
+"""
+edit("mixed = grouped_query_attention(q, k, v, ",
+     "mixed = grouped_query_attention(q * math.sqrt(self.d * q.shape[1] / x.shape[-1]), k, v, ")  # fmt: skip
+
+# %% exercise="LlamaBlock" wrong="width_checked_always"
+"""A width that is no multiple of the heads is refused also where head_width says how wide a head is.
+
+When does d depend on D and H?
+"""
+edit("(head_width is None and width % heads)", "width % heads")
+
 # %% exercise="GPT" wrong="no_closing_norm"
 """The norm behind the last block is left out: in a pre-norm model nothing else normalises what the head reads.
 
@@ -1386,6 +2288,49 @@ edit('x = x + block["attention"](block["norm1"](x), causal)[0]', """
     x = x + block["attention"](block["norm1"](x), causal)[0]
 """)
 edit('block["norm2"](x)', 'block["norm2"](before)')
+
+# %% exercise="GPT" wrong="only_the_future"
+"""Each token sees only what stands behind it. A causal mask is True where a token may look: at itself and before.
+
+Which triangle do triu and tril leave?
+"""
+edit("device=ids.device).tril()", "device=ids.device).triu(1)")
+
+# %% exercise="GPT" wrong="itself_and_the_future"
+"""Each token sees itself and what stands behind it. It is the other triangle: itself and what stands before.
+
+Row t of the mask: which columns should be True?
+"""
+edit("device=ids.device).tril()", "device=ids.device).triu()")
+
+# %% exercise="GPT" wrong="attention_starts_with_002"
+"""attention.w_o.weight starts with 0.02 like most maps. It writes into the stream, as down.weight does.
+
+Which two maps of a block give what is added to x?
+"""
+edit('name.endswith(("w_o.weight", "down.weight"))', 'name.endswith("down.weight")')
+
+# %% exercise="GPT" wrong="root_of_the_layers"
+"""The maps that write into the stream start smaller than 0.02, but not with 0.02 / sqrt(2 L).
+
+L blocks: how many sublayers add to the stream?
+"""
+edit("0.02 / math.sqrt(2 * layers)", "0.02 / math.sqrt(layers)")
+
+# %% exercise="GPT" wrong="full_context_refused"
+"""A sequence as long as the context is refused. It is the longest one that the model reads.
+
+How many rows has the table of positions, and how many does this sequence need?
+"""
+edit("if T > self.position_embedding.num_embeddings:", "if T >= self.position_embedding.num_embeddings:")
+
+# %% exercise="GPT" wrong="token_zero_is_padding"
+"""Where token 0 is read, its row of the table gets no gradient: the table takes it for padding. Here no id is special.
+
+What does padding_idx do to a row of nn.Embedding?
+"""
+edit("self.token_embedding = nn.Embedding(vocab, width)",
+     "self.token_embedding = nn.Embedding(vocab, width, padding_idx=0)")  # fmt: skip
 
 # %% exercise="GemmaBlock" wrong="one_added_to_the_weights"
 """The norms multiply by 1 + weight, as the code of transformers does. Here the 1 is in the weight already.
@@ -1518,6 +2463,89 @@ Which arguments does RMSNorm take?
 edit("RMSNorm(width, eps)", "RMSNorm(width)")
 edit("RMSNorm(head_width, eps), RMSNorm(head_width, eps)", "RMSNorm(head_width), RMSNorm(head_width)")
 
+# %% exercise="GemmaBlock" wrong="window_reaches_ahead"
+"""With a window a token also sees what stands behind it, as far ahead as back.
+
+A decoder predicts the next token. What may it look at, with a window and without?
+"""
+edit("(back >= 0) & (back < (self.window or T))", "(back.abs() < self.window if self.window else back >= 0)")
+
+# %% exercise="GemmaBlock" wrong="window_in_positions"
+"""The window is measured by the positions' numbers. The docstring counts places in the row.
+
+Positions 90, 5, 91 and a window of 2: which token stands right before the third?
+"""
+edit("(back < (self.window or T))", "(positions[:, None] - positions < (self.window or math.inf))")
+
+# %% exercise="GemmaBlock" wrong="windows_are_chunks"
+"""The row is cut into chunks as long as the window, and a token sees its own chunk only: the first of a chunk sees
+nothing but itself. Each token has a window of its own, which ends with it.
+
+window=2: which tokens may token 2 see?
+"""
+edit("(back < (self.window or T))", "(places[:, None] // (self.window or T) == places // (self.window or T))")
+
+# %% exercise="GemmaBlock" wrong="heads_not_normalised"
+"""q_norm and k_norm are there and never used.
+
+What happens to a query head before it is turned?
+"""
+edit("apply_rope(self.q_norm(q), positions, self.base), apply_rope(self.k_norm(k), positions, self.base)",
+     "apply_rope(q, positions, self.base), apply_rope(k, positions, self.base)")  # fmt: skip
+
+# %% exercise="GemmaBlock" wrong="scaled_by_the_width"
+"""Scores are divided by sqrt(D / H). They are divided by the root of a head's own width, d.
+
+How many products does one score add up?
+"""
+edit("mixed = grouped_query_attention(q, k, v, may)",
+     "mixed = grouped_query_attention(q * math.sqrt(self.d * q.shape[1] / x.shape[-1]), k, v, may)")  # fmt: skip
+
+# %% exercise="GemmaBlock" wrong="not_scaled"
+"""Scores are not divided by sqrt(d). That queries and keys are normalised does not take its place.
+
+How long is a vector of d numbers behind an RMSNorm?
+"""
+edit("mixed = grouped_query_attention(q, k, v, may)",
+     "mixed = grouped_query_attention(q * math.sqrt(self.d), k, v, may)")  # fmt: skip
+
+# %% exercise="GemmaBlock" wrong="positions_ignored"
+"""The positions that are given are not used: tokens are always numbered 0 to T - 1.
+
+Which argument of forward does your code not read?
+"""
+edit("positions = torch.arange(T, device=x.device) if positions is None else positions",
+     "positions = torch.arange(T, device=x.device)")  # fmt: skip
+
+# %% exercise="GemmaBlock" wrong="neighbouring_pairs"
+"""Pairs are coordinates 2i and 2i + 1. The docstring pairs i with i + d/2.
+
+Which pairing does apply_rope take when you say nothing?
+"""
+edit("positions, self.base)", 'positions, self.base, "interleaved")', times=2)
+
+# %% exercise="GemmaBlock" wrong="head_norms_without_eps"
+"""q_norm and k_norm have an eps of their own: the block's eps is that of every norm.
+
+Which arguments does RMSNorm take?
+"""
+edit("RMSNorm(head_width, eps), RMSNorm(head_width, eps)", "RMSNorm(head_width), RMSNorm(head_width)")
+
+# %% exercise="GemmaBlock" wrong="first_sum_normalised"
+"""norm2 normalises the sum behind attention, so the stream itself is changed. It belongs to what attention gives.
+
+Which brackets of the docstring's first line does norm2 stand before?
+"""
+edit("x = x + self.norm2(self.w_o(mixed.transpose(1, 2).flatten(2)))",
+     "x = self.norm2(x + self.w_o(mixed.transpose(1, 2).flatten(2)))")  # fmt: skip
+
+# %% exercise="GemmaBlock" wrong="second_sum_starts_from_h"
+"""What is added to in the second line is norm3(x). It is x, the stream itself.
+
+The feed-forward layer gives 0. What should come out?
+"""
+edit("return x + self.norm4(", "return h + self.norm4(")
+
 # %% exercise="prefix_lm_mask" wrong="one_key_too_many"
 """The token right behind the prefix counts as part of it: tokens of the prefix see one token that is still to be
 written.
@@ -1617,6 +2645,13 @@ edit("if ((prefix < 0) | (prefix > length)).any():", "if False:")
 Is `length` itself a number of tokens that a prefix can have?
 """
 edit("prefix > length", "prefix >= length")
+
+# %% exercise="prefix_lm_mask" wrong="a_negative_prefix_is_taken"
+"""A prefix below 0 is taken without a word; one that is too long is refused.
+
+Which two ends has the range of numbers that a prefix may have?
+"""
+edit("((prefix < 0) | (prefix > length)).any()", "(prefix > length).any()")
 
 # %% exercise="t5_span_corrupt" wrong="no_last_sentinel"
 """The targets end with the last span. One more sentinel, the next one, says that nothing follows.
@@ -1769,6 +2804,14 @@ How many sentinels do n spans need, and how many are there?
 """
 edit("len(starts) != len(lengths) or len(starts) >= n_sentinels", "len(starts) != len(lengths)")
 
+# %% exercise="t5_span_corrupt" wrong="lengths_lose_their_starts"
+"""The starts are sorted and the lengths are not: spans that come in another order get each other's lengths.
+
+Which two numbers have to stay together while you sort?
+"""
+edit("sorted((int(start), int(length)) for start, length in zip(starts, lengths))",
+     "[(int(start), int(length)) for start, length in zip(sorted(starts), lengths)]")
+
 # %% exercise="bart_denoise" wrong="one_mask_for_each_token"
 """Each token of a span leaves a mask of its own, as in BERT. One mask stands for the whole span, so the model is not
 told how long it was.
@@ -1907,6 +2950,28 @@ edit("if sorted(order) != list(range(len(sentences))):", "if False:")
 Slices never complain. Which comparisons of start, length, and the end of the span before do?
 """
 edit("if length < 0 or start < end or start + length > len(text):", "if False:")
+
+# %% exercise="bart_denoise" wrong="sorted_by_the_start_alone"
+"""Two spans with one start are taken in the order in which they are given: one of length 0 that is given behind a
+longer one is refused.
+
+Spans (3, 2) and (3, 0): which one does your walk along the text have to meet first?
+"""
+edit("in sorted(spans)", "in sorted(spans, key=lambda span: span[0])")
+
+# %% exercise="bart_denoise" wrong="mask_at_the_end_refused"
+"""A span of length 0 at the end of the text is refused. It puts its mask behind the last token.
+
+A text of 9 tokens: which starts may a span of length 0 have?
+"""
+edit("start + length > len(text):", "start + length > len(text) or start >= len(text):")
+
+# %% exercise="bart_denoise" wrong="mask_inside_a_span_is_taken"
+"""A span of length 0 that lies inside a longer one is taken without a word. They overlap.
+
+Where does the span before it end?
+"""
+edit("start < end or", "(length > 0 and start < end) or start < 0 or")
 
 # %% exercise="t5_relative_bucket" wrong="sign_turned_around"
 """The direction is turned around: keys behind the query get the upper half of the rows.
@@ -2059,6 +3124,21 @@ edit("N = num_buckets // 2 if bidirectional else num_buckets", """
     N = num_buckets // 2 if bidirectional else num_buckets
 """)
 
+# %% exercise="t5_relative_bucket" wrong="as_many_far_rows_as_near_ones"
+"""The logarithmic part is spread over E rows. There are N - E of them, one more where N is odd.
+
+N = 5: how many rows lie below E, and how many from E on?
+"""
+edit("* (N - E)).long()", "* E).long()")
+edit("far.clamp(max=N - 1)", "far.clamp(max=2 * E - 1)")
+
+# %% exercise="t5_relative_bucket" wrong="half_is_rounded_up"
+"""Half of an odd N is rounded up. E is N // 2.
+
+N = 5: which distances have a row of their own?
+"""
+edit("    E = N // 2", "    E = (N + 1) // 2")
+
 # %% exercise="T5Attention" wrong="scores_are_scaled"
 """The scores are divided by sqrt(d). T5 leaves them as they are.
 
@@ -2085,12 +3165,12 @@ edit("""
         elif bias is None and self.relative_bias is not None:
             bias = self.table(x.shape[1])
 """, """
+        if memory is not None:
+            bias = None
         if bias is None and self.relative_bias is not None:
-            bias = self.table(max(x.shape[1], source.shape[1]))
-        if memory is not None and bias is not None:
-            bias = bias[:, :, : x.shape[1], : source.shape[1]]
-            bias = bias if bias.shape[-1] == source.shape[1] else None
+            bias = self.table(max(x.shape[1], source.shape[1]))[:, :, : x.shape[1], : source.shape[1]]
 """)
+edit("flatten(2)), weights, bias", "flatten(2)), weights, bias if memory is None else None")
 
 # %% exercise="T5Attention" wrong="cross_attention_adds_a_bias_that_it_is_given"
 """Cross-attention leaves its table alone and adds a `bias` that it is given. That one belongs to places of the target
@@ -2103,9 +3183,7 @@ edit("""
             bias = None
         elif bias is None and self.relative_bias is not None:
 """, """
-        if memory is not None:
-            bias = bias if source.shape[1] == x.shape[1] else None
-        elif bias is None and self.relative_bias is not None:
+        if memory is None and bias is None and self.relative_bias is not None:
 """)
 
 # %% exercise="T5Attention" wrong="the_weights_are_handed_on"
@@ -2129,8 +3207,7 @@ edit("flatten(2)), weights, bias", "flatten(2)), weights, None if bias is None e
 In which order do you hide keys and return the bias?
 """
 edit("flatten(2)), weights, bias",
-     "flatten(2)), weights, bias if bias is None or mask is None else (bias + torch.zeros(mask.shape, dtype=x.dtype)"
-     ".masked_fill(~mask, -1e9))[:1]")
+     "flatten(2)), weights, bias if bias is None or mask is None else bias.masked_fill(~mask, -math.inf)")
 
 # %% exercise="T5Attention" wrong="own_table_comes_first"
 """A layer with a table uses it although a bias was handed to it.
@@ -2239,6 +3316,25 @@ edit("bias=False", "bias=True", times=2)
 Which part of your code detaches it, or builds it under no_grad?
 """
 edit("flatten(2)), weights, bias", "flatten(2)), weights, None if bias is None else bias.detach()")
+
+# %% exercise="T5Attention" wrong="a_handed_bias_is_not_handed_on"
+"""A bias that was handed to the layer is added, and the third result is None then: the layer above it
+would add nothing.
+
+From which layer does the third layer of a stack get the bias?
+"""
+edit("source = x if memory is None else memory", """
+        source, handed = x if memory is None else memory, bias is not None
+""")
+edit("flatten(2)), weights, bias", "flatten(2)), weights, None if handed else bias")
+
+# %% exercise="T5Attention" wrong="columns_of_heads_interleaved"
+"""Head h takes columns h, h + H, h + 2 H ... of q, k and v. A head's columns stand side by side.
+
+Which columns belong to head 0?
+"""
+edit("part(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)",
+     "part(y).unflatten(-1, (-1, self.heads)).permute(0, 3, 1, 2)")
 
 # %% exercise="objectives_finding" wrong="families_exchanged"
 """Encoder and decoder have changed places: the one that sees both sides fills the blanks, the one that sees the left
@@ -2491,6 +3587,37 @@ Which part of your code uses .data or .detach()?
 """
 edit("dim=1) + self.positions", "dim=1) + self.positions.detach()")
 
+# %% exercise="ViT" wrong="class_token_last_and_read_there"
+"""The class token stands behind the patches, and the head reads it there. It stands before them, and row 0 of
+`positions` is its own.
+
+Which row of `positions` does the first patch get?
+"""
+edit("[self.cls.expand(len(images), 1, -1), patches]", "[patches, self.cls.expand(len(images), 1, -1)]")
+edit("self.tokens(images)[:, 0]", "self.tokens(images)[:, -1]")
+
+# %% exercise="ViT" wrong="one_layer_many_times"
+"""All layers are one and the same module, with one set of weights.
+
+What does [layer] * 3 hold: three layers, or one layer three times?
+"""
+edit("nn.ModuleList(PreNormLayer(width, heads, hidden) for _ in range(layers))",
+     "nn.ModuleList([PreNormLayer(width, heads, hidden)] * layers)")
+
+# %% exercise="ViT" wrong="eps_of_torch"
+"""The norm behind the last layer has torch's own eps, 1e-5. The docstring wants 1e-6.
+
+Which argument of nn.LayerNorm says so?
+"""
+edit("nn.LayerNorm(width, eps=1e-6)", "nn.LayerNorm(width)")
+
+# %% exercise="ViT" wrong="normalised_twice"
+"""The class token is normalised twice: `tokens` gives normalised tokens, and the head's input is normalised again.
+
+With weight and bias, does a norm of a norm change nothing?
+"""
+edit("self.head(self.tokens(images)[:, 0])", "self.head(self.norm(self.tokens(images)[:, 0]))")
+
 # %% exercise="clip_contrastive_loss" wrong="not_normalised"
 """The vectors are not normalised: long ones have large similarities, whatever their direction.
 
@@ -2645,6 +3772,20 @@ What does cross_entropy expect?
 edit("nn.functional.cross_entropy(logits[own], own)", "nn.functional.cross_entropy(logits[own].softmax(-1), own)")
 edit("nn.functional.cross_entropy(logits.T[own], own)", "nn.functional.cross_entropy(logits.T[own].softmax(-1), own)")
 
+# %% exercise="clip_contrastive_loss" wrong="texts_choose_among_own_images"
+"""A device's texts choose among its own images only; its images choose among all texts. All N images are there, too.
+
+How many numbers has the column of one text?
+"""
+edit("cross_entropy(logits.T[own], own)", "cross_entropy(logits.T[own][:, own], own - own[0])")
+
+# %% exercise="clip_contrastive_loss" wrong="share_of_the_whole_batch"
+"""The sum over a device's rows is divided by all N rows. Its part of the loss is a mean over its own N / ranks rows.
+
+The mean of all devices' losses should be the plain loss. What is it here?
+"""
+edit("(by_image + by_text) / 2", "(by_image + by_text) / 2 / ranks")
+
 # %% exercise="log_mel" wrong="last_frame_kept"
 """The last frame is still there: n // 160 + 1 of them.
 
@@ -2731,7 +3872,7 @@ edit("mel = filters @ power.mT", "mel = 10 ** (filters @ power.mT.clamp(min=1e-1
 
 # %% exercise="log_mel" wrong="no_floor"
 """Nothing is raised: quiet places lie more than 8 below the loudest. (A floor 80 below, as if these were decibels,
-raises nothing either.)
+or one that is taken behind step 6, raises nothing either.)
 
 Which step bounds how deep the picture is?
 """
@@ -2792,6 +3933,16 @@ edit("mel.clamp(min=1e-10)", "(mel + 1e-10)")
 How many samples are 10 ms?
 """
 edit("unfold(-1, 400, 160)[:, :-1]", "unfold(-1, 400, 200)[:, :-1]")
+
+# %% exercise="log_mel" wrong="mirror_with_the_end_sample"
+"""The first and the last sample stand there twice, once in the mirror. The mirror leaves them out.
+
+Mirrored at its first sample, what stands before 1 2 3?
+"""
+edit('padded = nn.functional.pad(wave[None] if wave.dim() == 1 else wave, (200, 200), mode="reflect")', """
+    rows = wave[None] if wave.dim() == 1 else wave
+    padded = torch.cat([rows[:, :200].flip(-1), rows, rows[:, -200:].flip(-1)], dim=-1)
+""")
 
 # %% exercise="perplexity" wrong="labels_inside_the_window"
 """Each window scores only tokens that it also reads, so the prediction behind its last token is thrown away and windows
@@ -2899,6 +4050,38 @@ edit("while scored < last:", """
 How many losses do you have at the end? The text has N - 1 tokens to score.
 """
 edit("while scored < last:", "while scored < last and (begin == 0 or begin + context <= last):")
+
+# %% exercise="perplexity" wrong="divided_by_all_tokens"
+"""The sum is divided by N. Only N - 1 tokens are scored: nothing predicts token 0.
+
+A text of two tokens has how many losses?
+"""
+edit(".double().mean().exp()", ".double().sum().div(len(ids)).exp()")
+
+# %% exercise="perplexity" wrong="last_window_moved_back"
+"""The last window is moved back until it has `context` tokens. It begins `stride` tokens behind the one before, and is
+shorter.
+
+In the docstring's example, which tokens does the last window read?
+"""
+edit("end = min(begin + context, last)", """
+    end = min(begin + context, last)
+    begin = max(end - context, 0)
+""")
+
+# %% exercise="perplexity" wrong="windows_with_nothing_to_score"
+"""The model is called again when the whole text has been scored.
+
+In the docstring's example, what could a window score that begins with token 6?
+"""
+edit("while scored < last:", "while begin < last:")
+
+# %% exercise="perplexity" wrong="last_token_is_read"
+"""The last window reads token N - 1, too. Nothing follows it in the text.
+
+What would the last row be about?
+"""
+edit("logits = model(ids[None, begin:end])[0]", "logits = model(ids[None, begin : begin + context])[0, : end - begin]")
 
 # %% exercise="bits_per_byte" wrong="characters_for_bytes"
 """len(text) counts characters. In UTF-8 a character has one to four bytes.
@@ -3064,6 +4247,42 @@ edit("for choice in choices:", """
     model.eval()
     for choice in choices:
 """)
+
+# %% exercise="choice_loglikelihood" wrong="means_returned"
+"""The scores that come back are means. They are sums; only the normalised winner goes by means. The winners are right.
+
+What is log p of a choice of three tokens: a mean of three numbers, or their sum?
+"""
+edit("return scores, ", "return scores / lengths, ")
+
+# %% exercise="choice_loglikelihood" wrong="padded_on_the_left"
+"""Shorter texts are filled up in front of the context, and the model reads what fills them. Every row depends on all
+that stands before it.
+
+Where does filling up do no harm to a causal model?
+"""
+edit("model(torch.cat([context, choice])[None, :-1])[0]",
+     "model(torch.cat([context.new_zeros(max(map(len, choices)) - len(choice)), context, choice])[None, :-1])[0]")
+edit("logits[len(context) - 1 :]", "logits[-len(choice) :]")
+
+# %% exercise="choice_loglikelihood" wrong="one_behind_the_other"
+"""Context and all choices are read as one text: each choice has read the choices before it. Its probability is given
+the context alone.
+
+Exchange the first two choices: should the score of the third change?
+"""
+def choice_loglikelihood(model, context, choices):
+    with torch.no_grad():
+        logs = model(torch.cat([context, *choices])[None])[0].log_softmax(dim=-1)
+    scores, begin = [], len(context)
+    for choice in choices:
+        rows = torch.arange(begin - 1, begin + len(choice) - 1)
+        rows[0] = len(context) - 1
+        scores.append(logs[rows, choice].sum())
+        begin += len(choice)
+    scores = torch.stack(scores)
+    lengths = torch.tensor([len(choice) for choice in choices])
+    return scores, scores.argmax().item(), (scores / lengths).argmax().item()
 
 # %% exercise="choose_family" wrong="encoders_have_a_cache"
 """An encoder reads only what is new in each turn. But one more token changes the state of all others, so it reads

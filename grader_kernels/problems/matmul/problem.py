@@ -19,7 +19,7 @@ import torch
 from grader_kernels.problem import Case, Floor, Settings, normal, power_of_two, strided
 
 SHARE = "More than one program where there are more than four tiles."
-settings = Settings(launches=1, tensor_cores=True, eps=1e-5, once=True, share=SHARE)
+settings = Settings(launches=1, tensor_cores="half", eps=1e-5, once=True, share=SHARE)
 
 PLAIN = "This is the plain case: check the address of every row and column."
 STEPS = "Move along K in every step, and add every step to the sum."
