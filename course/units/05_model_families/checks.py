@@ -2332,6 +2332,8 @@ def _(subject, trial):
         relative = bucket_distances(trial, 40, False).reshape(5, 8)
         trial.equal(subject(relative, False), t5_rows(relative, False))
         trial.equal(subject(relative, bidirectional=False), t5_rows(relative, False))
+    relative = torch.tensor([-n for n in range(90, 140) if t5_settled(-n, False)])  # 112 has another row below 127
+    trial.equal(subject(relative, False), t5_rows(relative, False), "the largest distance is 128 unless told")
 
 
 @bucket.case("other tables and other largest distances", weight=2)
