@@ -62,8 +62,9 @@ LocalSubject, SubjectError = _subject.LocalSubject, _subject.SubjectError
 FAILED_KINDS = {"not_written": "not_attempted", "memory": "out_of_memory"}  # of launchers, in a subject's words
 LESSONS = """grader_kernels.judging.hands matplotlib.pyplot ipywidgets IPython.display tqdm.auto einops numpy.polynomial
 course.validating course.data course.kernels course.mocks course.models course.plots course.picture
-course.heads course.minilm course.widgets.attention_explorer course.widgets.gradient_flow course.widgets.model_heads
-course.widgets.residual_stream course.widgets.roofline course.widgets.rotation course.widgets.token_inspector
+course.heads course.minilm course.vocabulary course.widgets.attention_explorer course.widgets.gradient_flow
+course.widgets.model_heads course.widgets.residual_stream course.widgets.roofline course.widgets.rotation
+course.widgets.token_inspector
 torch._dynamo torch._subclasses.schema_check_mode torch._decomp.decompositions_for_jvp torch.autograd.functional
 torch.autograd.gradcheck torch.autograd.forward_ad torch.func torch.nn.attention torch.nn.utils.parametrize
 torch.nn.utils.prune torch.nn.utils.rnn torch.optim.lr_scheduler torch.optim.swa_utils torch.profiler torch.testing
