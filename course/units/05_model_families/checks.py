@@ -513,7 +513,9 @@ def _(subject, trial):
 def _(subject, trial):
     documents = some_documents(trial, [5, 4, 3])
     documents[0][3], documents[1][2], documents[1][3] = documents[0][1], documents[1][0], documents[0][1]
-    told_pairs(trial, subject, documents, pair_draws(trial, documents, low=0.3))
+    draws = pair_draws(trial, documents, low=0.3)
+    draws[[3, 6], 0] = trial.uniform((2,), high=0.5, dtype=F64)  # behind a sentence that stood there before
+    told_pairs(trial, subject, documents, draws)
 
 
 @follows.case("draws of 0, just below 1, and exactly 0.5")
